@@ -1,0 +1,1 @@
+"""Fit metrics, ladders, baselines, image metrics and the report."""

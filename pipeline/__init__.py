@@ -1,0 +1,1 @@
+"""The DVC stages, the `cinderella` command and the demo. Nothing imports this package."""

@@ -1,0 +1,1 @@
+"""Data sets, keypoints, measures, masks: everything that is known about a sample before training."""

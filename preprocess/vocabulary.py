@@ -1,0 +1,100 @@
+"""Words that every folder shares. Imports none of our packages."""
+
+from enum import IntEnum, StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+SIZE_RATIOS = ("shoulder", "width", "length")
+"""The three size ratios, garment over body, in the order every array of ratios has."""
+
+FIT_LABELS = ("tight", "fitted", "loose", "oversized")
+"""Fit labels in rising order of `width_ratio`."""
+
+
+class RowStatus(StrEnum):
+    """What became of a sample. A stage writes one row per row it read; it never drops one."""
+
+    OK = "ok"
+    SUSPECT = "suspect"
+    FAILED = "failed"
+
+
+class Category(StrEnum):
+    """What kind of garment is tried on."""
+
+    UPPER = "upper"
+
+
+class Joint(IntEnum):
+    """OpenPose BODY_25 joints by their row in a (25, 3) keypoint array."""
+
+    NOSE = 0
+    NECK = 1
+    RIGHT_SHOULDER = 2
+    RIGHT_ELBOW = 3
+    RIGHT_WRIST = 4
+    LEFT_SHOULDER = 5
+    LEFT_ELBOW = 6
+    LEFT_WRIST = 7
+    MID_HIP = 8
+    RIGHT_HIP = 9
+    RIGHT_KNEE = 10
+    RIGHT_ANKLE = 11
+    LEFT_HIP = 12
+    LEFT_KNEE = 13
+    LEFT_ANKLE = 14
+    RIGHT_EYE = 15
+    LEFT_EYE = 16
+    RIGHT_EAR = 17
+    LEFT_EAR = 18
+    LEFT_BIG_TOE = 19
+    LEFT_SMALL_TOE = 20
+    LEFT_HEEL = 21
+    RIGHT_BIG_TOE = 22
+    RIGHT_SMALL_TOE = 23
+    RIGHT_HEEL = 24
+
+
+NUM_JOINTS = len(Joint)
+
+
+class Lip(IntEnum):
+    """Labels of the LIP human-parsing data set, as in VITON-HD's `image-parse-v3`."""
+
+    BACKGROUND = 0
+    HAT = 1
+    HAIR = 2
+    GLOVE = 3
+    SUNGLASSES = 4
+    UPPER_CLOTHES = 5
+    DRESS = 6
+    COAT = 7
+    SOCKS = 8
+    PANTS = 9
+    TORSO_SKIN = 10
+    SCARF = 11
+    SKIRT = 12
+    FACE = 13
+    LEFT_ARM = 14
+    RIGHT_ARM = 15
+    LEFT_LEG = 16
+    RIGHT_LEG = 17
+    LEFT_SHOE = 18
+    RIGHT_SHOE = 19
+
+
+GARMENT_LABELS: dict[Category, tuple[Lip, ...]] = {
+    Category.UPPER: (Lip.UPPER_CLOTHES, Lip.DRESS, Lip.COAT),
+}
+"""The parse labels that make up the worn garment of a category."""
+
+
+def require_shape(name: str, array: NDArray[np.generic], shape: tuple[int | str, ...]) -> None:
+    """Raise ValueError unless `array` has `shape`; a string stands for any size, e.g. ("N", 2)."""
+    fits = len(shape) == array.ndim and all(
+        isinstance(want, str) or want == size for want, size in zip(shape, array.shape, strict=True)
+    )
+    if not fits:
+        wanted = ", ".join(map(str, shape))
+        raise ValueError(f"{name} must have shape ({wanted}), got {array.shape}")

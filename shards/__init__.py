@@ -1,0 +1,1 @@
+"""Training samples as WebDataset shards, and the stream that reads them in an exact order."""

@@ -1,0 +1,1 @@
+"""Losses, state and the loop that train the networks."""
