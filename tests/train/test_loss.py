@@ -1,0 +1,65 @@
+import math
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from train.loss import (
+    contrastive_loss,
+    diffusion_loss,
+    layout_loss,
+    min_snr_weight,
+    signal_to_noise,
+    size_loss,
+)
+
+
+def test_signal_to_noise_of_half_signal_is_one_and_of_none_is_zero() -> None:
+    assert_close(signal_to_noise(torch.tensor([0.8, 0.5, 0.0]), torch.tensor([0, 1, 2])), torch.tensor([4.0, 1, 0]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        pytest.param("epsilon", [5 / 20, 1.0, 0.0], id="noise: min(snr, 5) / snr"),
+        pytest.param("v_prediction", [6 / 21, 1.0, 1.0], id="velocity: (min(snr, 5) + 1) / (snr + 1)"),
+    ],
+)
+def test_min_snr_weight(kind: str, expected: list[float]) -> None:
+    assert_close(min_snr_weight(torch.tensor([20.0, 2.0, 0.0]), 5.0, kind), torch.tensor(expected))
+
+
+def test_diffusion_loss_weighs_each_sample() -> None:
+    prediction = torch.stack([torch.full((4, 2, 2), 1.0), torch.full((4, 2, 2), 3.0)])
+    loss = diffusion_loss(prediction, torch.zeros_like(prediction), torch.tensor([2.0, 0.5]))
+    assert_close(loss, torch.tensor((2 * 1 + 0.5 * 9) / 2))
+
+
+def test_layout_loss_is_small_when_right_and_large_when_opposite() -> None:
+    layout = torch.zeros(1, 1, 4, 4)
+    layout[..., :2] = 1
+    right = layout_loss(20 * (layout - 0.5), layout)
+    wrong = layout_loss(-20 * (layout - 0.5), layout)
+    assert float(right) < 1e-3
+    assert float(wrong) == pytest.approx(10 + 1 - 1 / 17, abs=1e-3)  # 10 nats a pixel, and no overlap
+
+
+def test_size_loss_ignores_nulls_and_unweighted_samples() -> None:
+    read = torch.tensor([[1.0, 1.0, 1.0], [9.0, 9.0, 9.0]], requires_grad=True)
+    ratios = torch.tensor([[1.2, math.nan, 1.0], [1.0, 1.0, 1.0]])
+    loss = size_loss(read, ratios, torch.tensor([1.0, 0.0]))
+    assert_close(loss, torch.tensor((0.2 - 0.05) / 2))  # Huber with beta 0.1, mean over two known ratios
+    loss.backward()
+    assert_close(read.grad, torch.tensor([[-0.5, 0.0, 0.0], [0.0, 0.0, 0.0]]))
+
+
+def test_size_loss_of_nothing_known_is_zero() -> None:
+    assert size_loss(torch.ones(1, 3), torch.full((1, 3), math.nan), torch.ones(1)) == 0
+
+
+def test_contrastive_loss_prefers_matching_rows() -> None:
+    rows = torch.eye(3)
+    scale = torch.tensor(math.log(10.0))
+    matching = contrastive_loss(rows, rows, scale)
+    assert float(matching) == pytest.approx(math.log(1 + 2 * math.exp(-10)), abs=1e-6)
+    assert float(contrastive_loss(rows, rows.roll(1, 0), scale)) > 9

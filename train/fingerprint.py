@@ -1,0 +1,33 @@
+"""Tell two training runs apart: same parameters, data, starting weights and code, or not."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import xxhash
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+CODE = Path(__file__).parents[1]
+CODE_FOLDERS = ("model", "shards", "train")
+
+
+def run_fingerprint(params: "DataclassInstance", *inputs: Path) -> str:
+    """xxh3_128 (hex) of parameters, input files (folders: all files below) and this project's training code.
+
+    A checkpoint is only continued by a run with the same fingerprint.
+    """
+    digest = xxhash.xxh3_128(repr(asdict(params)))
+    sources = sorted(file for folder in CODE_FOLDERS for file in (CODE / folder).rglob("*.py"))
+    for file in [*sources, *(file for path in inputs for file in files_below(path))]:
+        digest.update(file.name)
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 24):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def files_below(path: Path) -> list[Path]:
+    """`path` itself, or every file below it, sorted."""
+    return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]

@@ -1,0 +1,71 @@
+"""The parts of the training loss, each a pure function.
+
+Shapes: B batch, C latent channels, h and w the latent grid, D the number of size ratios.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def signal_to_noise(alphas_cumprod: Tensor, timesteps: Tensor) -> Tensor:
+    """(B,) signal-to-noise ratio alpha / (1 - alpha) at (B,) `timesteps`; 0 at pure noise."""
+    alpha = alphas_cumprod.to(timesteps.device)[timesteps]
+    return alpha / (1 - alpha)
+
+
+def min_snr_weight(snr: Tensor, gamma: float, prediction_type: str) -> Tensor:
+    """(B,) weight of each sample's squared error.
+
+    Source:
+        Hang et al. 2023, "Efficient Diffusion Training via Min-SNR Weighting Strategy", eq. 5: the loss on
+        the clean sample has weight min(SNR, gamma). In terms of noise that is divided by SNR, in terms of
+        velocity by SNR + 1, because |v error|^2 = (SNR + 1) |x0 error|^2. At SNR = 0 a velocity network
+        predicts the clean sample itself, and weight 0 would leave it untaught there (Lin et al. 2024, zero
+        terminal SNR), so the velocity weight has min(SNR, gamma) + 1 in place of min(SNR, gamma).
+    """
+    if prediction_type == "v_prediction":
+        return (snr.clamp(max=gamma) + 1) / (snr + 1)
+    return snr.clamp(max=gamma) / snr.clamp(min=1e-8)
+
+
+def diffusion_loss(prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Scalar: mean over the batch of `weight` (B,) times the mean squared error of (B, C, h, w)."""
+    return (weight * (prediction - target).square().mean(dim=(1, 2, 3))).mean()
+
+
+def layout_loss(logits: Tensor, layout: Tensor) -> Tensor:
+    """Scalar: cross-entropy plus Dice of (B, 1, h, w) `logits` against `layout` in [0, 1].
+
+    `layout` is the share of each latent cell that the worn garment covers.
+
+    Source:
+        Dice for soft masks: Milletari et al. 2016 (V-Net), eq. 1-2, one minus the coefficient.
+    """
+    probability = logits.sigmoid()
+    overlap = 2 * (probability * layout).sum(dim=(1, 2, 3)) + 1
+    total = (probability.square() + layout.square()).sum(dim=(1, 2, 3)) + 1
+    return F.binary_cross_entropy_with_logits(logits, layout) + (1 - overlap / total).mean()
+
+
+def size_loss(read: Tensor, ratios: Tensor, weight: Tensor) -> Tensor:
+    """Scalar: Huber distance of (B, D) ratios read from a picture to those it should show.
+
+    Null ratios (NaN) do not count. `weight` (B,) says how much each sample counts; if nothing counts the
+    loss is zero.
+    """
+    known = ~ratios.isnan()
+    error = F.smooth_l1_loss(read, torch.where(known, ratios, read.detach()), beta=0.1, reduction="none")
+    counted = known * weight[:, None]
+    return (error * counted).sum() / counted.sum().clamp(min=1)
+
+
+def contrastive_loss(left: Tensor, right: Tensor, logit_scale: Tensor) -> Tensor:
+    """Scalar: symmetric cross-entropy between (B, E) unit vectors that belong together row by row.
+
+    Source:
+        Radford et al. 2021 (CLIP), figure 3.
+    """
+    logits = logit_scale.exp() * left @ right.T
+    rows = torch.arange(len(left), device=left.device)
+    return (F.cross_entropy(logits, rows) + F.cross_entropy(logits.T, rows)) / 2

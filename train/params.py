@@ -1,0 +1,177 @@
+"""Sections `train_base`, `train_size` and `train_joint` of params.yaml. Imports no torch."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OptimisationParams:
+    """How one network, or one set of networks, is trained."""
+
+    steps: Annotated[int, Gt(0)]
+    """Optimizer steps."""
+
+    batch_size: Annotated[int, Gt(0)]
+    """Samples a step, over all processes."""
+
+    learning_rate: Annotated[float, Gt(0)]
+    """Peak learning rate of AdamW."""
+
+    warmup_steps: Annotated[int, Ge(0)] = 20
+    """Steps over which the learning rate rises linearly; it then falls along a cosine to zero."""
+
+    weight_decay: Annotated[float, Ge(0)] = 0.01
+    """Decoupled weight decay of AdamW."""
+
+    max_grad_norm: Annotated[float, Gt(0)] = 1.0
+    """The gradient's norm is clipped to this."""
+
+    ema_decay: Annotated[float, Ge(0), Le(1)] = 0.99
+    """Largest decay of the moving average of the weights, which is what is saved; 0 saves the raw weights."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RuntimeParams:
+    """Where and how the work runs: nothing here is meant to change what is learned."""
+
+    mixed_precision: Literal["no", "fp16", "bf16"] = "no"
+    """Arithmetic of the forward pass. CPUs want `no`, recent GPUs `bf16`."""
+
+    cache_encodings: bool = True
+    """Encode every sample once and keep latents and embeddings in memory (about 60 kB a sample for `tiny`)."""
+
+    gradient_checkpointing: bool = False
+    """Trade compute for memory in the try-on UNet."""
+
+    checkpoint_every: Annotated[int, Gt(0)] = 200
+    """Steps between checkpoints, from which an interrupted run continues."""
+
+    num_threads: Annotated[int, Gt(0)] = 2
+    """Threads that read and decode samples."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainBaseParams:
+    """Section `train_base` of params.yaml."""
+
+    preset: Literal["tiny", "sdxl"] = "tiny"
+    """`tiny` is trained here from scratch; `sdxl` takes the networks of `pretrained`."""
+
+    pretrained: str | None = None
+    """For `sdxl`: a folder in IDM-VTON's layout (unet/, unet_encoder/, image_encoder/, vae/, ...)."""
+
+    seed: int = 0
+    """Seed of weights, order, noise and dropout."""
+
+    autoencoder: OptimisationParams = field(
+        default_factory=lambda: OptimisationParams(steps=400, batch_size=32, learning_rate=2e-3)
+    )
+    """`tiny` only: photo to latents and back."""
+
+    encoders: OptimisationParams = field(
+        default_factory=lambda: OptimisationParams(steps=150, batch_size=64, learning_rate=1e-3)
+    )
+    """`tiny` only: text and image encoders, by contrasting garment photos with captions."""
+
+    unets: OptimisationParams = field(
+        default_factory=lambda: OptimisationParams(steps=600, batch_size=16, learning_rate=1e-3)
+    )
+    """`tiny` only: try-on and garment UNet, ignorant of size."""
+
+    segmenter: OptimisationParams = field(
+        default_factory=lambda: OptimisationParams(steps=250, batch_size=16, learning_rate=2e-3)
+    )
+    """Finds the worn garment in a picture; evaluation measures with it."""
+
+    critic: OptimisationParams = field(
+        default_factory=lambda: OptimisationParams(steps=300, batch_size=64, learning_rate=2e-3)
+    )
+    """Reads the size ratios from latents; frozen, it is the size loss."""
+
+    dropout: Annotated[float, Ge(0), Le(1)] = 0.1
+    """Share of samples whose text, and of those whose garment image tokens, are left out."""
+
+    runtime: RuntimeParams = field(default_factory=RuntimeParams)
+    """Where and how the work runs."""
+
+    def __post_init__(self) -> None:
+        if self.preset == "sdxl" and self.pretrained is None:
+            raise ValueError("preset sdxl needs `pretrained`: the folder with IDM-VTON's released networks")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LossParams:
+    """Weights of the parts of the training loss."""
+
+    min_snr_gamma: Annotated[float, Gt(0)] = 5.0
+    """Cap of the signal-to-noise ratio in the diffusion loss's weight."""
+
+    layout: Annotated[float, Ge(0)] = 0.5
+    """Weight of the size map's loss."""
+
+    size: Annotated[float, Ge(0)] = 0.05
+    """Weight of the size critic's loss."""
+
+    size_min_snr: Annotated[float, Gt(0)] = 1.0
+    """The critic looks at predicted latents only where the signal-to-noise ratio is at least this."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainSizeParams:
+    """Section `train_size` of params.yaml: the adapter learns, the base is frozen."""
+
+    seed: int = 0
+    """Seed of weights, order, noise and dropout."""
+
+    encoder: Literal["simple", "hybrid"] = "simple"
+    """What the size embedding reads: the ratios, or also the fit label and the garment's picture."""
+
+    controller: Literal["full", "simple"] = "full"
+    """What the size map reads: the embedding and the body, or the embedding alone."""
+
+    parts: tuple[Literal["tokens", "time", "map"], ...] = ("tokens", "time", "map")
+    """Ways in which size enters the try-on UNet."""
+
+    optimisation: OptimisationParams = field(
+        default_factory=lambda: OptimisationParams(steps=500, batch_size=16, learning_rate=1e-3)
+    )
+    """Schedule of the adapter."""
+
+    loss: LossParams = field(default_factory=LossParams)
+    """Weights of the loss's parts."""
+
+    dropout: Annotated[float, Ge(0), Le(1)] = 0.1
+    """Share of samples whose size is hidden, so that size guidance has an unknown to guide away from."""
+
+    runtime: RuntimeParams = field(default_factory=RuntimeParams)
+    """Where and how the work runs."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainJointParams:
+    """Section `train_joint` of params.yaml: the adapter and LoRA layers of the try-on UNet learn together."""
+
+    seed: int = 0
+    """Seed of weights, order, noise and dropout."""
+
+    lora_rank: Annotated[int, Gt(0)] = 8
+    """Rank of the low-rank updates of the try-on UNet's attention projections."""
+
+    base_learning_rate: Annotated[float, Gt(0)] = 5e-4
+    """Peak learning rate of the LoRA layers; the adapter has the one of `optimisation`."""
+
+    optimisation: OptimisationParams = field(
+        default_factory=lambda: OptimisationParams(steps=200, batch_size=16, learning_rate=5e-4)
+    )
+    """Schedule of both."""
+
+    loss: LossParams = field(default_factory=LossParams)
+    """Weights of the loss's parts."""
+
+    dropout: Annotated[float, Ge(0), Le(1)] = 0.1
+    """Share of samples whose size is hidden."""
+
+    runtime: RuntimeParams = field(default_factory=RuntimeParams)
+    """Where and how the work runs."""
