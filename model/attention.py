@@ -1,0 +1,26 @@
+"""Attention arithmetic shared by the processors and the resampler. N queries, M keys, C channels, H heads."""
+
+import torch.nn.functional as F
+from diffusers.models.attention_processor import Attention
+from torch import Tensor
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
+    """Scaled dot-product attention of (B, N, C) over (B, M, C) in `heads` heads; returns (B, N, C)."""
+    heads_out = F.scaled_dot_product_attention(*(split_heads(x, heads) for x in (query, key, value)))
+    return heads_out.transpose(1, 2).flatten(2)
+
+
+def split_heads(tokens: Tensor, heads: int) -> Tensor:
+    """Return (B, N, C) as (B, H, N, C / H)."""
+    return tokens.unflatten(2, (heads, -1)).transpose(1, 2)
+
+
+def project_out(attn: Attention, hidden_states: Tensor) -> Tensor:
+    """Apply the output layer and dropout of a transformer block's `attn`."""
+    return attn.to_out[1](attn.to_out[0](hidden_states))
+
+
+def expand_batch(tokens: Tensor, batch: int) -> Tensor:
+    """Share (1, N, C) tokens over a batch; (B, N, C) tokens stay as they are."""
+    return tokens.expand(batch, -1, -1) if tokens.shape[0] == 1 else tokens

@@ -1,0 +1,120 @@
+"""Keypoints drawn at the latent grid: what the size controller knows of the body.
+
+Shapes: B batch, K = NUM_BODY_MAPS maps, h x w the latent grid. Joint numbers are OpenPose BODY_25.
+"""
+
+import torch
+from torch import Tensor
+
+NUM_HEATMAPS = 15
+"""Joints 0 to 14: the head's nose, neck, arms, hips and legs."""
+
+RIGHT_SHOULDER, LEFT_SHOULDER, RIGHT_HIP, LEFT_HIP = 2, 5, 9, 12
+ARMS = ((2, 3, 4), (5, 6, 7))
+LIMBS = ((2, 3), (3, 4), (5, 6), (6, 7), (2, 5), (9, 12), (9, 10), (12, 13))
+
+FRAME = NUM_HEATMAPS + len(LIMBS) + len(ARMS)
+"""The first of the three body-frame maps: 1 where the frame is known, a / T, b / B."""
+
+NUM_BODY_MAPS = FRAME + 3
+
+JOINT_SIGMA = 0.08
+"""Spread of a joint's Gaussian, in torso lengths."""
+
+LIMB_REACH = 0.25
+"""Distance from a limb's bone at which its map has fallen to 1 / e, in torso lengths."""
+
+FARTHEST = 4.0
+"""Body coordinates are clamped to this many torso lengths or shoulder widths."""
+
+
+def body_maps(keypoints: Tensor, image_hw: tuple[int, int], latent_hw: tuple[int, int]) -> Tensor:
+    """Draw keypoints as joint heatmaps, limb maps, arm progress and body-frame coordinates.
+
+    Args:
+        keypoints: (B, 25, 3) x, y in px of the image and confidence; NaN or confidence 0 where missing.
+        image_hw: Height and width of the image (px).
+        latent_hw: Height and width of the maps.
+
+    Returns:
+        (B, K, h, w) float32; a map that needs a missing joint is zero.
+    """
+    scale = keypoints.new_tensor([latent_hw[1] / image_hw[1], latent_hw[0] / image_hw[0]])
+    known = torch.isfinite(keypoints).all(-1) & (keypoints[..., 2] > 0)
+    xy = torch.where(known[..., None], (keypoints[..., :2] + 0.5) * scale - 0.5, 0.0)
+    grid = pixel_grid(latent_hw, keypoints.device)
+    unit = torso_length(xy, known, latent_hw[0])
+    maps = [heatmaps(grid, xy, known, unit)]
+    maps += [limb_map(grid, xy, known, unit, start, end) for start, end in LIMBS]
+    maps += [arm_progress(grid, xy, known, unit, arm) for arm in ARMS]
+    return torch.cat([*maps, frame_maps(grid, xy, known)], dim=1)
+
+
+def pixel_grid(latent_hw: tuple[int, int], device: torch.device) -> Tensor:
+    """Return the (h, w, 2) x, y of every cell."""
+    y, x = torch.meshgrid(
+        *(torch.arange(n, device=device, dtype=torch.float32) for n in latent_hw), indexing="ij"
+    )
+    return torch.stack([x, y], dim=-1)
+
+
+def has_frame(known: Tensor) -> Tensor:
+    """Return (B,) whether both shoulders and both hips are known."""
+    return known[:, [RIGHT_SHOULDER, LEFT_SHOULDER, RIGHT_HIP, LEFT_HIP]].all(1)
+
+
+def torso_length(xy: Tensor, known: Tensor, latent_height: int) -> Tensor:
+    """Return (B, 1, 1) the torso length in cells, or three tenths of the picture where it is unknown."""
+    top = xy[:, [RIGHT_SHOULDER, LEFT_SHOULDER]].mean(1)
+    bottom = xy[:, [RIGHT_HIP, LEFT_HIP]].mean(1)
+    length = (bottom - top).norm(dim=-1).clamp_min(1.0)
+    return torch.where(has_frame(known), length, 0.3 * latent_height)[:, None, None]
+
+
+def heatmaps(grid: Tensor, xy: Tensor, known: Tensor, unit: Tensor) -> Tensor:
+    """Return (B, NUM_HEATMAPS, h, w): a Gaussian about every joint, 1 at its middle."""
+    joints = xy[:, :NUM_HEATMAPS, None, None]
+    squared = (grid - joints).square().sum(-1)
+    sigma = (JOINT_SIGMA * unit).clamp_min(0.7)[:, None]
+    return torch.exp(-squared / (2 * sigma.square())) * known[:, :NUM_HEATMAPS, None, None]
+
+
+def segment(grid: Tensor, start: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
+    """Return each cell's distance to a bone and how far along it the nearest point lies, (B, h, w) each."""
+    bone = (end - start)[:, None, None]
+    offset = grid - start[:, None, None]
+    along = ((offset * bone).sum(-1) / bone.square().sum(-1).clamp_min(1e-6)).clamp(0, 1)
+    return (offset - along[..., None] * bone).norm(dim=-1), along
+
+
+def limb_map(grid: Tensor, xy: Tensor, known: Tensor, unit: Tensor, start: int, end: int) -> Tensor:
+    """Return (B, 1, h, w): 1 on the bone, falling exponentially with the distance from it."""
+    distance, _ = segment(grid, xy[:, start], xy[:, end])
+    return (torch.exp(-distance / (LIMB_REACH * unit)) * known[:, [start, end]].all(1)[:, None, None])[
+        :, None
+    ]
+
+
+def arm_progress(grid: Tensor, xy: Tensor, known: Tensor, unit: Tensor, arm: tuple[int, int, int]) -> Tensor:
+    """Return (B, 1, h, w): 0 at the shoulder, 1/2 at the elbow, 1 at the wrist, fading away from the arm."""
+    upper, along_upper = segment(grid, xy[:, arm[0]], xy[:, arm[1]])
+    lower, along_lower = segment(grid, xy[:, arm[1]], xy[:, arm[2]])
+    progress = torch.where(upper <= lower, along_upper, 1 + along_lower) / 2
+    near = torch.exp(-torch.minimum(upper, lower) / (LIMB_REACH * unit))
+    return (progress * near * known[:, list(arm)].all(1)[:, None, None])[:, None]
+
+
+def frame_maps(grid: Tensor, xy: Tensor, known: Tensor) -> Tensor:
+    """Return (B, 3, h, w): whether the body frame is known, a in torso lengths, b in shoulder widths."""
+    right, left = xy[:, RIGHT_SHOULDER], xy[:, LEFT_SHOULDER]
+    top, bottom = (right + left) / 2, xy[:, [RIGHT_HIP, LEFT_HIP]].mean(1)
+    torso = (bottom - top).norm(dim=-1, keepdim=True).clamp_min(1.0)
+    shoulders = (left - right).norm(dim=-1, keepdim=True).clamp_min(1.0)
+    down = (bottom - top) / torso
+    across = torch.stack([down[:, 1], -down[:, 0]], dim=-1)
+    across = across * ((left - right) * across).sum(-1, keepdim=True).sign()
+    offset = grid - top[:, None, None]
+    a = (offset * (down / torso)[:, None, None]).sum(-1)
+    b = (offset * (across / shoulders)[:, None, None]).sum(-1)
+    maps = torch.stack([torch.ones_like(a), a, b], dim=1).clamp(-FARTHEST, FARTHEST)
+    return maps * has_frame(known)[:, None, None, None]

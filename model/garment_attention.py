@@ -1,0 +1,105 @@
+"""Let the try-on UNet look at the garment: IDM-VTON's idea on stock diffusers UNets, no UNet code copied.
+
+A frozen garment UNet runs on the clean garment latents; `garment_tokens_of` keeps what its self-attention
+layers see. In the try-on UNet, `TryOnSelfAttention` offers those tokens as extra keys and values to the
+self-attention layer of the same name, and `model.image_tokens.TryOnCrossAttention` looks at text, image tokens
+and size tokens.
+
+Shapes: B batch, P person tokens, G garment tokens, C channels of the layer.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+
+import torch
+from diffusers import UNet2DConditionModel
+from diffusers.models.attention_processor import Attention
+from torch import Tensor, nn
+
+from model.attention import attend, expand_batch, project_out
+
+GarmentTokens = Mapping[str, Tensor]
+"""(B, G, C) per self-attention layer, keyed by the layer's name, in the order in which they were computed."""
+
+SELF_ATTENTION = "attn1"
+"""What diffusers calls the self-attention of a BasicTransformerBlock."""
+
+
+class TryOnSelfAttention:
+    """Self-attention whose queries are the person and whose keys and values are person and garment.
+
+    Equal to IDM-VTON's concatenate, attend, keep the person half (src/attentionhacked_tryon.py,
+    BasicTransformerBlock.forward), without the garment queries and outputs that it throws away.
+    """
+
+    def __init__(self, layer: str) -> None:
+        self.layer = layer
+
+    def __call__(
+        self,
+        attn: Attention,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,  # noqa: ARG002 - diffusers passes it
+        attention_mask: Tensor | None = None,  # noqa: ARG002
+        temb: Tensor | None = None,  # noqa: ARG002
+        garment_tokens: GarmentTokens | None = None,
+        image_tokens: Tensor | None = None,  # noqa: ARG002 - unnamed arguments make diffusers warn
+        size_tokens: Mapping[str, tuple[Tensor, Tensor]] | None = None,  # noqa: ARG002
+    ) -> Tensor:
+        """Attend from (B, P, C) `hidden_states`; without `garment_tokens` this is stock self-attention.
+
+        A garment with batch 1 is shared by the whole batch, and so are its keys and values.
+        """
+        key, value = attn.to_k(hidden_states), attn.to_v(hidden_states)
+        if garment_tokens is not None:
+            garment = garment_tokens[self.layer].to(hidden_states.dtype)
+            batch = hidden_states.shape[0]
+            key = torch.cat([key, expand_batch(attn.to_k(garment), batch)], dim=1)
+            value = torch.cat([value, expand_batch(attn.to_v(garment), batch)], dim=1)
+        return project_out(attn, attend(attn.to_q(hidden_states), key, value, attn.heads))
+
+
+class _AllTokensSeen(Exception):  # noqa: N818 - it ends a forward pass and is no error
+    """The last self-attention layer has been reached: nothing behind it is needed."""
+
+
+def garment_tokens_of(
+    garment_unet: UNet2DConditionModel, *args: Tensor, **kwargs: object
+) -> dict[str, Tensor]:
+    """Run `garment_unet` as far as the input of its last self-attention and return what each layer saw.
+
+    Args:
+        garment_unet: A stock UNet; not under gradient checkpointing, whose recomputation would not stop.
+        *args: Its positional arguments (latents, timesteps, text).
+        **kwargs: Its other arguments.
+    """
+    with capture_garment_tokens(garment_unet, stop=True) as tokens, suppress(_AllTokensSeen):
+        garment_unet(*args, **kwargs)
+    return tokens
+
+
+@contextmanager
+def capture_garment_tokens(unet: nn.Module, *, stop: bool = False) -> Iterator[dict[str, Tensor]]:
+    """Within the block, fill the yielded dict with the input of every self-attention layer of `unet`.
+
+    Args:
+        unet: The UNet to listen to.
+        stop: End the forward pass at the last layer, by an exception that the caller must expect.
+    """
+    tokens: dict[str, Tensor] = {}
+    layers = {name: module for name, module in unet.named_modules() if name.endswith(SELF_ATTENTION)}
+
+    def keep_input_of(layer: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        def hook(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
+            tokens[layer] = args[0]
+            if stop and len(tokens) == len(layers):
+                raise _AllTokensSeen
+
+        return hook
+
+    hooks = [module.register_forward_pre_hook(keep_input_of(name)) for name, module in layers.items()]
+    try:
+        yield tokens
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -1,0 +1,144 @@
+"""The sizes of the networks: `tiny`, made here and trained from scratch, and `sdxl`, IDM-VTON's. Imports no torch."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+NUM_IMAGE_TOKENS = 16
+"""Tokens that the resampler makes of one garment photo."""
+
+NUM_TIME_IDS = 6
+"""Original height and width, crop top and left, target height and width."""
+
+TRYON_CHANNELS = 13
+"""Noisy latents 4, mask 1, masked-person latents 4, DensePose latents 4, in this order."""
+
+LATENT_CHANNELS = 4
+"""Channels of the autoencoder's latents."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TinyPreset:
+    """The `tiny` preset: every part of the sdxl networks at a size that a CPU trains in minutes."""
+
+    image_height: int = 128
+    """Height of the pictures (px), a multiple of 16."""
+
+    image_width: int = 96
+    """Width of the pictures (px), a multiple of 16."""
+
+    vae_channels: tuple[int, ...] = (16, 32, 64)
+    """Channels of the autoencoder's levels; three levels make latents of a quarter of the picture."""
+
+    unet_channels: tuple[int, ...] = (32, 64, 64)
+    """Channels of the UNets' levels; as in SDXL the first level has no attention."""
+
+    transformer_layers: tuple[int, ...] = (1, 1, 1)
+    """Transformer blocks in each attention of a level."""
+
+    layers_per_block: int = 1
+    """Residual blocks in each level of the UNets."""
+
+    head_dim: int = 16
+    """Channels of one attention head of the UNets."""
+
+    text_width: int = 32
+    """Channels of each of the two text encoders; the UNets see both, one behind the other."""
+
+    text_tokens: int = 32
+    """Length of a tokenised caption."""
+
+    vision_width: int = 48
+    """Channels of the garment photo's CLIP features."""
+
+    vision_image_size: int = 48
+    """Height and width of the garment photo that the vision encoder sees (px)."""
+
+    vision_patch: int = 8
+    """Height and width of a patch of the vision encoder (px)."""
+
+    def unet_config(self, in_channels: int) -> dict[str, Any]:
+        """Return the constructor arguments of a UNet of this preset."""
+        levels = len(self.unet_channels)
+        return sdxl_unet_config(in_channels) | {
+            "sample_size": self.image_height // 4,
+            "block_out_channels": self.unet_channels,
+            "layers_per_block": self.layers_per_block,
+            "down_block_types": ("DownBlock2D", *["CrossAttnDownBlock2D"] * (levels - 1)),
+            "up_block_types": (*["CrossAttnUpBlock2D"] * (levels - 1), "UpBlock2D"),
+            "transformer_layers_per_block": self.transformer_layers,
+            "attention_head_dim": tuple(max(1, c // self.head_dim) for c in self.unet_channels),
+            "cross_attention_dim": 2 * self.text_width,
+            "norm_num_groups": 8,
+            "addition_time_embed_dim": 8,
+            "projection_class_embeddings_input_dim": self.text_width + NUM_TIME_IDS * 8,
+        }
+
+    def resampler_config(self) -> dict[str, int]:
+        """Return the constructor arguments of the image-token resampler."""
+        width = 2 * self.text_width
+        return {
+            "dim": width,
+            "depth": 1,
+            "dim_head": 64,
+            "heads": width // 64,
+            "num_queries": NUM_IMAGE_TOKENS,
+            "embedding_dim": self.vision_width,
+            "output_dim": width,
+            "ff_mult": 2,
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SdxlPreset:
+    """The `sdxl` preset: the architecture of IDM-VTON, whose weights are loaded, never made."""
+
+    image_height: int = 1024
+    """Height of the pictures (px), a multiple of 64."""
+
+    image_width: int = 768
+    """Width of the pictures (px), a multiple of 64."""
+
+    resampler: dict[str, int] = field(default_factory=lambda: dict(SDXL_RESAMPLER))
+    """Constructor arguments of the image-token resampler."""
+
+    def unet_config(self, in_channels: int) -> dict[str, Any]:
+        """Return the constructor arguments of a UNet of this preset."""
+        return sdxl_unet_config(in_channels)
+
+    def resampler_config(self) -> dict[str, int]:
+        """Return the constructor arguments of the image-token resampler."""
+        return dict(self.resampler)
+
+
+SDXL_RESAMPLER = {
+    "dim": 1280,
+    "depth": 4,
+    "dim_head": 64,
+    "heads": 20,
+    "num_queries": NUM_IMAGE_TOKENS,
+    "embedding_dim": 1280,
+    "output_dim": 2048,
+    "ff_mult": 4,
+}
+"""IP-Adapter Plus for SDXL with CLIP ViT-H."""
+
+
+def sdxl_unet_config(in_channels: int) -> dict[str, Any]:
+    """Return the constructor arguments of SDXL's UNet (stabilityai/stable-diffusion-xl-base-1.0, unet/config.json)."""
+    return {
+        "sample_size": 128,
+        "in_channels": in_channels,
+        "out_channels": LATENT_CHANNELS,
+        "block_out_channels": (320, 640, 1280),
+        "layers_per_block": 2,
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        "transformer_layers_per_block": (1, 2, 10),
+        "attention_head_dim": (5, 10, 20),
+        "cross_attention_dim": 2048,
+        "use_linear_projection": True,
+        "norm_num_groups": 32,
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 256,
+        "projection_class_embeddings_input_dim": 2816,
+    }
