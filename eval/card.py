@@ -1,0 +1,113 @@
+"""The evaluation card: under which protocol numbers were taken, and the comparison of several of them."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+SYSTEM = "system"
+"""Key of the protocol that describes what was judged; everything else is how, and must agree to be ranked."""
+
+COMPARED: tuple[tuple[str, int], ...] = (
+    ("ladder.shoulder.order_accuracy", 1),
+    ("ladder.width.order_accuracy", 1),
+    ("ladder.length.order_accuracy", 1),
+    ("ladder.shoulder.mae", -1),
+    ("ladder.width.mae", -1),
+    ("ladder.length.mae", -1),
+    ("size_accuracy.balanced", 1),
+    ("size_accuracy.macro_f1", 1),
+    ("gfd.mean", -1),
+    ("gfd.hd95", -1),
+    ("image.ssim", 1),
+    ("image.psnr", 1),
+)
+"""Figures of metrics.json that cards are ranked by; 1 where more is better, -1 where less is."""
+
+
+def file_hash(path: Path) -> str:
+    """First 16 hex digits of a file's SHA-256, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def folder_hash(folder: Path) -> str:
+    """Hash names and contents of every weight and configuration file below a folder."""
+    files = [path for path in sorted(folder.rglob("*")) if path.suffix in {".safetensors", ".json"}]
+    return text_hash(f"{path.relative_to(folder).as_posix()} {file_hash(path)}" for path in files)
+
+
+def text_hash(lines: Iterable[str]) -> str:
+    """First 16 hex digits of the SHA-256 of lines."""
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def lookup(metrics: Mapping[str, Any], path: str) -> Any:
+    """Value at a dotted path, None where a step is missing."""
+    value: Any = metrics
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+def protocol_differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Say in what two protocols differ, one line a key, the judged system left out."""
+    keys = sorted((one.keys() | other.keys()) - {SYSTEM})
+    return [
+        f"{key}: {one.get(key)!r} against {other.get(key)!r}"
+        for key in keys
+        if one.get(key) != other.get(key)
+    ]
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """Read a metrics.json.
+
+    Args:
+        path: The file, or the report folder that has it.
+
+    Raises:
+        ValueError: The file isn't JSON of this kind.
+    """
+    file = path / "metrics.json" if path.is_dir() else path
+    try:
+        card: dict[str, Any] = json.loads(file.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{file} must be a metrics.json, but is no JSON: {error}") from error
+    if "protocol" not in card:
+        raise ValueError(f"{file} must be a metrics.json of evaluate_tryon, but has no `protocol`")
+    return card
+
+
+def compare(cards: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Tabulate cards figure by figure.
+
+    Args:
+        cards: metrics.json by a name, at least one.
+
+    Returns:
+        A row for each figure of `COMPARED`: `figure`, each name's value (None where absent), and `best`, the
+        names with the best value.
+
+    Raises:
+        ValueError: Protocols differ; the message says in what.
+    """
+    (first, reference), *others = cards.items()
+    problems = [
+        f"  {first} and {name} differ in {difference}"
+        for name, card in others
+        for difference in protocol_differences(reference["protocol"], card["protocol"])
+    ]
+    if problems:
+        raise ValueError("\n".join(["figures of different protocols can't be ranked:", *problems]))
+    return [comparison_row(cards, figure, sign) for figure, sign in COMPARED]
+
+
+def comparison_row(cards: Mapping[str, Mapping[str, Any]], figure: str, sign: int) -> dict[str, Any]:
+    """One figure of every card, and who has the best."""
+    found = {name: lookup(card, figure) for name, card in cards.items()}
+    numbers = {name: value for name, value in found.items() if isinstance(value, int | float)}
+    best = max((sign * value for value in numbers.values()), default=None)
+    winners = [name for name, value in numbers.items() if sign * value == best]
+    return {"figure": figure, **{name: numbers.get(name) for name in cards}, "best": winners}

@@ -1,0 +1,84 @@
+"""Keep the few pictures that the report shows; the rest is forgotten once it is measured."""
+
+import heapq
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.pictures import StripCell, StripRow, WorstCase, overlay
+from eval.remeasure import FitError, Reading
+from eval.scene import Scene
+from eval.scoring import Cell, Scorer
+from eval.trials import Trials
+from preprocess.vocabulary import SIZE_RATIOS
+
+WIDTH = SIZE_RATIOS.index("width")
+
+
+class Collector:
+    """Called with every picture of a method; keeps the strip's people and the worst cases.
+
+    Args:
+        scorer: Knows what was expected.
+        requests: (P, 3, R, 3) what is asked for.
+        num_people: People of the strip: the first ones.
+        num_worst: Pictures with the largest deviation.
+    """
+
+    def __init__(
+        self, scorer: Scorer, requests: NDArray[np.float64], num_people: int, num_worst: int
+    ) -> None:
+        self.scorer = scorer
+        self.requests = requests
+        self.num_people = num_people
+        self.num_worst = num_worst
+        self._strip: dict[Cell, NDArray[np.uint8]] = {}
+        self._worst: list[tuple[float, Cell, NDArray[np.uint8], Reading]] = []
+
+    def __call__(self, cell: Cell, picture: NDArray[np.uint8], reading: Reading, error: FitError) -> None:
+        """Look at one picture."""
+        person, dimension, _ = cell
+        if dimension == WIDTH and person < self.num_people:
+            self._strip[cell] = picture
+        if self.num_worst and np.isfinite(error.outline.gfd):
+            heapq.heappush(self._worst, (error.outline.gfd, cell, picture, reading))
+            if len(self._worst) > self.num_worst:
+                heapq.heappop(self._worst)
+
+    def strip(self, scene: Scene, trials: Trials) -> list[StripRow]:
+        """Rows of people, tight to oversized, with what was measured on `trials`."""
+        asked, found = trials.along(WIDTH)
+        return [
+            StripRow(
+                key=scene.keys[person],
+                photo=scene.photos[person],
+                cloth=scene.cloths[person],
+                natural=float(scene.natural[person, WIDTH]),
+                cells=[
+                    StripCell(
+                        picture=self._strip[person, WIDTH, rung],
+                        requested=float(asked[person, rung]),
+                        measured=float(found[person, rung]),
+                    )
+                    for rung in range(asked.shape[1])
+                ],
+            )
+            for person in range(min(self.num_people, len(scene.keys)))
+        ]
+
+    def worst(self, scene: Scene) -> list[WorstCase]:
+        """The pictures with the largest deviation, worst first."""
+        return [
+            WorstCase(
+                overlay=self._overlay(cell, picture, reading, scene.factor),
+                caption=f"{scene.keys[cell[0]]}: {SIZE_RATIOS[cell[1]]} "
+                f"asked {self.requests[cell][cell[1]]:.2f}, got {reading.ratios[cell[1]]:.2f}",
+                gfd=gfd,
+            )
+            for gfd, cell, picture, reading in sorted(self._worst, key=lambda item: item[:2], reverse=True)
+        ]
+
+    def _overlay(
+        self, cell: Cell, picture: NDArray[np.uint8], reading: Reading, factor: int
+    ) -> NDArray[np.uint8]:
+        return overlay(picture, reading, self.scorer.expected(cell[0], self.requests[cell]), factor)

@@ -1,0 +1,69 @@
+"""The section `evaluate_tryon` of params.yaml. Imports no torch: every stage checks the whole file."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge, Gt, Le, Lt
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvaluateParams:
+    """Section `evaluate_tryon` of params.yaml."""
+
+    num_people: Annotated[int, Gt(0)] = 24
+    """Held-out people on every fit ladder: the first of the test split whose ratios are known."""
+
+    num_rungs: Annotated[int, Ge(2)] = 7
+    """Requests along each ratio, evenly spaced."""
+
+    lowest_quantile: Annotated[float, Ge(0), Lt(1)] = 0.05
+    """Quantile of the train split's ratios where a ladder starts."""
+
+    highest_quantile: Annotated[float, Gt(0), Le(1)] = 0.95
+    """Quantile of the train split's ratios where a ladder ends."""
+
+    out_of_range: Annotated[float, Ge(0)] = 0.15
+    """How far beyond both ends one more request is tried, as a share of the ladder's span; 0: none is."""
+
+    num_steps: Annotated[int, Gt(0)] = 8
+    """Denoising steps of the sampler for each picture."""
+
+    text_guidance: Annotated[float, Ge(0)] = 1.0
+    """Classifier-free guidance on the text; 1 is without."""
+
+    size_guidance: Annotated[float, Ge(0)] = 1.0
+    """Guidance from the unknown to the requested size; 1 is without."""
+
+    batch_size: Annotated[int, Gt(0)] = 32
+    """Pictures that are drawn and measured together."""
+
+    measured_height: Annotated[int, Gt(0)] = 384
+    """Soft masks are enlarged by a whole factor to at least so many rows, to measure below a pixel."""
+
+    num_boundary_points: Annotated[int, Ge(8)] = 256
+    """Points on each boundary for the geometric fit deviation."""
+
+    num_bootstrap: Annotated[int, Gt(0)] = 2000
+    """Resamples of the people behind each 95 % interval."""
+
+    num_shuffles: Annotated[int, Gt(0)] = 20
+    """Permutations of the requests that the shuffled control averages."""
+
+    num_strip_people: Annotated[int, Gt(0)] = 5
+    """Rows of the picture strip."""
+
+    num_worst: Annotated[int, Ge(0)] = 8
+    """Pictures with the largest deviation that the report shows."""
+
+    seed: Annotated[int, Ge(0)] = 0
+    """Seed of the noise, the bootstrap and the shuffled control."""
+
+    lpips_trunk: str | None = None
+    """File with torchvision's AlexNet weights for LPIPS; without it LPIPS is absent."""
+
+    def __post_init__(self) -> None:
+        if self.lowest_quantile >= self.highest_quantile:
+            raise ValueError(
+                f"lowest_quantile ({self.lowest_quantile}) must be below "
+                f"highest_quantile ({self.highest_quantile})"
+            )

@@ -1,0 +1,88 @@
+"""Re-measure a picture with the annotator that measured the data: never look at the request.
+
+A segmenter's probability of the garment goes in; ratios and outline come out, in the person's body frame.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from preprocess.measurements import garment_panel, measure_worn
+
+from eval.boundary import Deviation, boundary, deviation
+from preprocess.keypoints import Keypoints
+from preprocess.vocabulary import SIZE_RATIOS
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """What was measured on one picture."""
+
+    ratios: Floats
+    """(3,) measured ratios, NaN where they couldn't be measured."""
+
+    outline: Floats
+    """(N, 2) px of the enlarged picture: boundary of the garment without sleeves; (0, 2) where unknown."""
+
+    shoulder_px: float
+    """The body's shoulder width in px of the enlarged picture."""
+
+
+def enlarge(probability: NDArray[np.floating], factor: int) -> NDArray[np.bool_]:
+    """Threshold a (H, W) probability at one half after enlarging it, to place its edge below a pixel."""
+    height, width = probability.shape
+    large = cv2.resize(
+        probability.astype(np.float32), (width * factor, height * factor), interpolation=cv2.INTER_CUBIC
+    )
+    return large > 0.5
+
+
+def enlarge_keypoints(keypoints: NDArray[np.floating], factor: int) -> Keypoints:
+    """Follow `enlarge` with (25, 3) keypoints x, y, confidence in px of the small picture."""
+    return Keypoints.from_flat(keypoints, source="openpose", layout="body_25").scaled(factor, factor)
+
+
+def read_garment(garment: NDArray[np.bool_], keypoints: Keypoints) -> Reading:
+    """Measure a garment on a body.
+
+    Args:
+        garment: (H, W) bool.
+        keypoints: The person's joints in px of that mask.
+
+    Returns:
+        The reading; ratios of an empty mask are NaN.
+    """
+    worn = measure_worn(garment, keypoints)
+    ratios = np.array(
+        [
+            worn.garment_shoulder_px / worn.body_shoulder_px,
+            worn.garment_width_px / worn.body_shoulder_px,
+            worn.garment_length_px / worn.body_torso_px,
+        ]
+    )
+    outline = boundary(garment_panel(garment, keypoints))
+    return Reading(ratios=ratios, outline=outline, shoulder_px=worn.body_shoulder_px)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FitError:
+    """How far a measured garment is from the expected one, in body shoulder widths; NaN where unknown."""
+
+    outline: Deviation
+    """Distances between the outlines."""
+
+    width_bias: float
+    """Measured minus expected width ratio; above 0 is too loose."""
+
+    hem_error: float
+    """Measured minus expected length ratio; above 0 is too long (in torso lengths)."""
+
+
+def fit_error(measured: Reading, expected: Reading, num_points: int) -> FitError:
+    """Compare a generated picture's reading with that of the expected layout."""
+    bias = dict(zip(SIZE_RATIOS, measured.ratios - expected.ratios, strict=True))
+    outline = deviation(measured.outline, expected.outline, expected.shoulder_px, num_points)
+    return FitError(outline=outline, width_bias=float(bias["width"]), hem_error=float(bias["length"]))
