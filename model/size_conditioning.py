@@ -1,0 +1,227 @@
+"""The adapter: everything that size adds to a frozen base, in a module of its own.
+
+B batch, K body maps, h x w the latent grid, S size tokens, r their rank.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import torch
+from diffusers import UNet2DConditionModel
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from model.image_tokens import cross_attention_layers
+from model.loading import require_same_weights
+from model.size_condition import SizeCondition
+from model.size_controller import MapResiduals, ResidualSpec, SimpleSizeController, SizeController
+from model.size_encoder import SIZE_EMBEDDING_DIM, HybridSizeEncoder, SizeEncoder
+
+PARTS = ("tokens", "time", "map")
+"""The ways by which a size acts on the try-on UNet."""
+
+WEIGHTS_FILE = "size_adapter.safetensors"
+CONFIG_FILE = "size_adapter.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterConfig:
+    """What an adapter is made of, and the shapes of the UNet that it fits."""
+
+    encoder: Literal["simple", "hybrid"] = "simple"
+    """`simple` reads the ratios; `hybrid` also the fit label and the garment."""
+
+    controller: Literal["full", "simple"] = "full"
+    """`full` draws the layout on the body; `simple` knows no body."""
+
+    parts: tuple[str, ...] = PARTS
+    """Which of `PARTS` there are."""
+
+    width: int = 64
+    """Features of the controller."""
+
+    num_tokens: int = 4
+    """Size tokens in cross-attention."""
+
+    rank: int = 32
+    """Channels of a size token before each layer's projection."""
+
+    layers: Mapping[str, int]
+    """Channels of the UNet's cross-attention layers by name."""
+
+    time_dim: int
+    """Channels of the UNet's time embedding."""
+
+    residuals: tuple[tuple[int, int], ...]
+    """Level and channels of the UNet's additional residuals."""
+
+    garment_dim: int
+    """Channels of the garment features that the `hybrid` encoder reads."""
+
+    def __post_init__(self) -> None:
+        unknown = set(self.parts) - set(PARTS)
+        if unknown:
+            raise ValueError(f"parts must be among {PARTS}, got {sorted(unknown)}")
+
+    @classmethod
+    def for_unet(cls, unet: UNet2DConditionModel, **choices: Any) -> Self:
+        """Read the shapes from `unet`; `choices` are the other fields."""
+        return cls(
+            layers=cross_attention_layers(unet),
+            time_dim=unet.time_embedding.linear_2.out_features,
+            residuals=tuple(tuple(spec) for spec in residual_specs(unet)),
+            garment_dim=unet.config.cross_attention_dim,
+            **choices,
+        )
+
+
+def residual_specs(unet: UNet2DConditionModel) -> list[ResidualSpec]:
+    """Return where `unet` adds its `down_intrablock_additional_residuals`.
+
+    A block with cross-attention adds before its downsampling, one without adds behind it, and the middle block
+    takes one more of its own shape (diffusers, UNet2DConditionModel.forward).
+    """
+    specs, level = [], 0
+    for block, channels in zip(unet.down_blocks, unet.config.block_out_channels, strict=True):
+        halves = int(block.downsamplers is not None)
+        attends = getattr(block, "has_cross_attention", False)
+        specs.append(ResidualSpec(level if attends else level + halves, channels))
+        level += halves
+    return [*specs, ResidualSpec(level, unet.config.block_out_channels[-1])]
+
+
+class SizeTokenProjection(nn.Module):
+    """The embedding -> size tokens of low rank -> keys and values for every cross-attention layer, values zero."""
+
+    def __init__(self, embedding_dim: int, layers: Mapping[str, int], num_tokens: int, rank: int) -> None:
+        super().__init__()
+        self.layers = dict(layers)
+        self.num_tokens = num_tokens
+        self.tokens = nn.Linear(embedding_dim, num_tokens * rank)
+        self.norm = nn.LayerNorm(rank)
+        self.keys = nn.Linear(rank, sum(layers.values()), bias=False)
+        self.values = nn.Linear(rank, sum(layers.values()), bias=False)
+        nn.init.zeros_(self.values.weight)
+
+    def forward(self, embedding: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+        """Return (B, S, C) keys and values by the layer's name."""
+        tokens = self.norm(self.tokens(embedding).unflatten(1, (self.num_tokens, -1)))
+        channels = list(self.layers.values())
+        keys, values = self.keys(tokens).split(channels, dim=-1), self.values(tokens).split(channels, dim=-1)
+        return dict(zip(self.layers, zip(keys, values, strict=True), strict=True))
+
+
+class SizeAdapter(nn.Module):
+    """Size encoder, size controller and the injection into a frozen try-on UNet.
+
+    Fresh, it changes no bit of the UNet's output: value projections, time projection and residual heads are zero.
+    """
+
+    def __init__(self, config: AdapterConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = HybridSizeEncoder(config.garment_dim) if config.encoder == "hybrid" else SizeEncoder()
+        if "tokens" in config.parts:
+            self.tokens = SizeTokenProjection(
+                SIZE_EMBEDDING_DIM, config.layers, config.num_tokens, config.rank
+            )
+        if "time" in config.parts:
+            self.time = nn.Linear(SIZE_EMBEDDING_DIM, config.time_dim)
+            nn.init.zeros_(self.time.weight)
+            nn.init.zeros_(self.time.bias)
+        if "map" in config.parts:
+            full = config.controller == "full"
+            self.controller = (SizeController if full else SimpleSizeController)(width=config.width)
+            self.residuals = MapResiduals(config.width, [ResidualSpec(*spec) for spec in config.residuals])
+
+    @classmethod
+    def for_unet(
+        cls,
+        unet: UNet2DConditionModel,
+        encoder: Literal["simple", "hybrid"] = "simple",
+        controller: Literal["full", "simple"] = "full",
+        parts: Iterable[str] = PARTS,
+        **sizes: int,
+    ) -> Self:
+        """Return a fresh adapter for `unet`; `sizes` are `width`, `num_tokens` and `rank` of `AdapterConfig`."""
+        choices = {"encoder": encoder, "controller": controller, "parts": tuple(parts)}
+        return cls(AdapterConfig.for_unet(unet, **choices, **sizes))
+
+    def attach(self, unet: UNet2DConditionModel) -> None:
+        """Check that `unet` is one for which this adapter was made. The size reaches it as arguments alone.
+
+        Raises:
+            ValueError: Its layers, time embedding or residuals have other names or shapes.
+        """
+        found = AdapterConfig.for_unet(unet)
+        wanted = replace(found, layers=self.config.layers, time_dim=self.config.time_dim)
+        wanted = replace(wanted, residuals=self.config.residuals)
+        if found != wanted:
+            raise ValueError(
+                f"this adapter was made for another UNet: it wants {wanted}, the UNet has {found}; "
+                "make one with SizeAdapter.for_unet"
+            )
+
+    def forward(
+        self,
+        ratios: Tensor,
+        body_maps: Tensor,
+        latent_hw: tuple[int, int] | None = None,
+        *,
+        fit_labels: Tensor | None = None,
+        garment_features: Tensor | None = None,
+    ) -> SizeCondition:
+        """Turn requested sizes into what the UNet is given.
+
+        Args:
+            ratios: (B, 3) shoulder, width and length over the body's, NaN where unknown.
+            body_maps: (B, K, h, w) from `model.body_maps.body_maps`.
+            latent_hw: The latent grid; that of `body_maps` when None.
+            fit_labels: (B,) numbers of the fit labels, negative where unknown; for the `hybrid` encoder.
+            garment_features: (B, C), the mean of the image tokens; for the `hybrid` encoder.
+        """
+        embedding = self.encoder(ratios, fit_labels, garment_features)
+        parts: dict[str, Any] = {}
+        if "tokens" in self.config.parts:
+            parts["tokens"] = self.tokens(embedding)
+        if "time" in self.config.parts:
+            parts["time"] = self.time(embedding)
+        if "map" in self.config.parts:
+            size_map = self.controller(embedding, body_maps, tuple(latent_hw or body_maps.shape[2:]))
+            parts |= {
+                "layout_logits": size_map.layout_logits,
+                "residuals": self.residuals(size_map),
+            }
+        return SizeCondition(embedding=embedding, **parts)
+
+    def save_pretrained(self, folder: str | Path, provenance: Mapping[str, Any] | None = None) -> None:
+        """Write weights and config; `provenance` (parameters, data hash, versions) is kept in the config's file."""
+        target = Path(folder)
+        target.mkdir(parents=True, exist_ok=True)
+        weights = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
+        save_file(weights, target / WEIGHTS_FILE, metadata={"format": "pt"})
+        saved = asdict(self.config) | {"provenance": dict(provenance or {})}
+        (target / CONFIG_FILE).write_text(json.dumps(saved, indent=2, sort_keys=True) + "\n")
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, torch_dtype: torch.dtype | None = None) -> Self:
+        """Load an adapter that `save_pretrained` wrote.
+
+        Raises:
+            FileNotFoundError: The folder holds no adapter.
+            ValueError: The weights are not those of the config; the message lists the differences.
+        """
+        source = Path(folder)
+        if not (source / CONFIG_FILE).is_file():
+            raise FileNotFoundError(f"no {CONFIG_FILE} in {source}: not a saved size adapter")
+        saved = json.loads((source / CONFIG_FILE).read_text())
+        saved.pop("provenance", None)
+        saved |= {"parts": tuple(saved["parts"]), "residuals": tuple(map(tuple, saved["residuals"]))}
+        adapter = cls(AdapterConfig(**saved))
+        weights = load_file(source / WEIGHTS_FILE)
+        require_same_weights(adapter.state_dict(), weights, source)
+        adapter.load_state_dict(weights)
+        return adapter.to(torch_dtype) if torch_dtype else adapter

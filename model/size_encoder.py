@@ -1,0 +1,80 @@
+"""Size ratios -> one embedding. B batch, R ratios, E embedding, D garment features."""
+
+import torch
+from torch import Tensor, nn
+
+NUM_RATIOS = 3
+SIZE_EMBEDDING_DIM = 768
+NUM_FIT_LABELS = 4
+
+RATIO_MIDDLE = 1.0
+"""A garment as large as the body."""
+
+RATIO_SPREAD = 0.25
+"""About the spread of worn garments' ratios: what enters the first layer is of order one."""
+
+
+class SizeEncoder(nn.Module):
+    """Ratios, each with a learned "unknown", to an embedding by a two-layer perceptron."""
+
+    def __init__(
+        self, input_dim: int = NUM_RATIOS, hidden_dim: int = 256, output_dim: int = SIZE_EMBEDDING_DIM
+    ) -> None:
+        super().__init__()
+        self.input = nn.Linear(input_dim, hidden_dim)
+        self.unknown = nn.Parameter(torch.randn(input_dim, hidden_dim) / hidden_dim**0.5)
+        self.output = nn.Sequential(nn.SiLU(), nn.Linear(hidden_dim, output_dim))
+
+    def hidden(self, ratios: Tensor) -> Tensor:
+        """Return the (B, hidden) sum of what each ratio contributes: its value, or its "unknown" where it is NaN."""
+        unknown = ratios.isnan()
+        values = ((ratios - RATIO_MIDDLE) / RATIO_SPREAD).masked_fill(unknown, 0.0)
+        return self.input(values.to(self.unknown)) + unknown.to(self.unknown) @ self.unknown
+
+    def forward(
+        self,
+        ratios: Tensor,
+        fit_labels: Tensor | None = None,  # noqa: ARG002 - the encoders are called alike
+        garment_features: Tensor | None = None,  # noqa: ARG002
+    ) -> Tensor:
+        """Encode (B, R) ratios, NaN where unknown, as (B, E)."""
+        return self.output(self.hidden(ratios))
+
+
+class HybridSizeEncoder(SizeEncoder):
+    """Ratios, fit label and pooled garment features to an embedding; every one of them may be unknown."""
+
+    def __init__(
+        self,
+        garment_dim: int,
+        input_dim: int = NUM_RATIOS,
+        hidden_dim: int = 256,
+        output_dim: int = SIZE_EMBEDDING_DIM,
+        num_fit_labels: int = NUM_FIT_LABELS,
+    ) -> None:
+        super().__init__(input_dim, hidden_dim, output_dim)
+        self.fit_label = nn.Embedding(num_fit_labels + 1, hidden_dim)
+        self.garment = nn.Sequential(nn.LayerNorm(garment_dim), nn.Linear(garment_dim, hidden_dim))
+        self.unknown_garment = nn.Parameter(torch.zeros(hidden_dim))
+
+    def forward(
+        self, ratios: Tensor, fit_labels: Tensor | None = None, garment_features: Tensor | None = None
+    ) -> Tensor:
+        """Encode a size and what is known of its garment.
+
+        Args:
+            ratios: (B, R), NaN where unknown.
+            fit_labels: (B,) numbers of the labels, negative where unknown.
+            garment_features: (B, D), e.g. the mean of the image tokens.
+
+        Returns:
+            (B, E).
+        """
+        hidden = self.hidden(ratios)
+        if fit_labels is None:
+            fit_labels = torch.full(ratios.shape[:1], -1, device=ratios.device)
+        last = self.fit_label.num_embeddings - 1
+        hidden = hidden + self.fit_label(torch.where(fit_labels < 0, last, fit_labels))
+        if garment_features is None:
+            return self.output(hidden + self.unknown_garment)
+        return self.output(hidden + self.garment(garment_features.to(hidden.dtype)))
