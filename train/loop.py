@@ -8,6 +8,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,11 +30,14 @@ MAX_SKIPPED_IN_A_ROW = 5
 class Stream(Protocol):
     """Batches in a fixed, endless order, and the cursor that says how far it was consumed."""
 
-    def __iter__(self) -> Iterator[Any]: ...
+    def __iter__(self) -> Iterator[Any]:
+        """Yield batches without end, from the cursor on."""
 
-    def state_dict(self) -> dict[str, Any]: ...
+    def state_dict(self) -> dict[str, Any]:
+        """Return the cursor."""
 
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put the cursor where it was."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,85 @@ class LogRow:
 
     step: int
     losses: Mapping[str, float]
+
+
+class Trainer:
+    """What changes while a task is trained, and how it is saved and restored.
+
+    Args:
+        task: Its weights that require gradients are trained.
+        stream: Where batches come from.
+        params: The schedule.
+        runtime: Precision.
+        parameter_groups: For AdamW, where not everything has the same learning rate.
+    """
+
+    def __init__(
+        self,
+        task: nn.Module,
+        stream: Stream,
+        params: OptimisationParams,
+        runtime: RuntimeParams,
+        parameter_groups: list[dict[str, Any]] | None = None,
+    ) -> None:
+        self.accelerator = Accelerator(
+            mixed_precision=runtime.mixed_precision, cpu=not torch.cuda.is_available()
+        )
+        self.task, self.stream, self.params = task, stream, params
+        self.trainable = [p for p in task.parameters() if p.requires_grad]
+        self.ema = EMAModel(self.trainable, decay=params.ema_decay, use_ema_warmup=True, power=0.75)
+        optimizer = torch.optim.AdamW(
+            parameter_groups or self.trainable,
+            lr=params.learning_rate,
+            weight_decay=params.weight_decay,
+            fused=True,
+        )
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, partial(cosine_with_warmup, params=params)
+        )
+        self.model, self.optimizer = self.accelerator.prepare(task.train(), optimizer)
+        self.rows: list[LogRow] = []
+        self.skipped = 0
+
+    def step(self, batch: Any, random: KeyedRandom) -> LogRow:
+        """Learn from one batch, unless its loss or gradient is not finite."""
+        number = len(self.rows) + 1
+        with self.accelerator.autocast():
+            losses = self.model(batch, random)
+        self.accelerator.backward(losses["loss"])
+        norm = self.accelerator.clip_grad_norm_(self.trainable, self.params.max_grad_norm)
+        if torch.isfinite(norm) and torch.isfinite(losses["loss"]):
+            self.skipped = 0
+            self.optimizer.step()
+            self.ema.step(self.trainable)
+        else:
+            self.skipped = report_skip(self.skipped + 1, number, batch.keys)
+        self.schedule.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.rows.append(LogRow(number, {part: float(value.detach()) for part, value in losses.items()}))
+        return self.rows[-1]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next step depends on, and the losses so far."""
+        return {
+            "weights": trainable_state(self.task),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "ema": self.ema.state_dict(),
+            "stream": self.stream.state_dict(),
+            "skipped": self.skipped,
+            "rows": [(row.step, dict(row.losses)) for row in self.rows],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state` was taken."""
+        load_trainable(self.task, state["weights"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.ema.load_state_dict(state["ema"])
+        self.stream.load_state_dict(state["stream"])
+        self.skipped = state["skipped"]
+        self.rows = [LogRow(step, losses) for step, losses in state["rows"]]
 
 
 def fit(
@@ -61,7 +144,7 @@ def fit(
 
     Args:
         task: Returns `{"loss": scalar, ...}` from `task(batch, KeyedRandom)`.
-        stream: Yields batches with `positions`, and `keys`, `(B,)`.
+        stream: Yields batches with `position` (B,) and `keys`.
         params: The schedule.
         runtime: Precision, checkpoints.
         name: Shown in the progress bar.
@@ -77,65 +160,25 @@ def fit(
     Raises:
         ValueError: Several batches in a row had a loss or gradient that was not finite.
     """
-    accelerator = Accelerator(mixed_precision=runtime.mixed_precision, cpu=not torch.cuda.is_available())
-    trainable = [p for p in task.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(
-        parameter_groups or trainable, lr=params.learning_rate, weight_decay=params.weight_decay, fused=True
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: cosine_with_warmup(step, params))
-    ema = EMAModel(trainable, decay=params.ema_decay, use_ema_warmup=True, power=0.75)
-    model, optimizer = accelerator.prepare(task.train(), optimizer)
-    rows: list[LogRow] = []
-
-    saved = load_checkpoint(checkpoint_dir, fingerprint)
-    if saved is not None:
-        load_trainable(task, saved["weights"])
-        optimizer.load_state_dict(saved["optimizer"])
-        schedule.load_state_dict(saved["schedule"])
-        ema.load_state_dict(saved["ema"])
-        stream.load_state_dict(saved["stream"])
-        rows = [LogRow(step, losses) for step, losses in saved["rows"]]
-
-    def save(step: int) -> None:
-        state = {
-            "fingerprint": fingerprint,
-            "weights": trainable_state(task),
-            "optimizer": optimizer.state_dict(),
-            "schedule": schedule.state_dict(),
-            "ema": ema.state_dict(),
-            "stream": stream.state_dict(),
-            "rows": [(row.step, dict(row.losses)) for row in rows],
-        }
-        if accelerator.is_main_process:
-            save_checkpoint(checkpoint_dir, step, state)
-
-    skipped = 0
-    remaining = range(len(rows) + 1, params.steps + 1)
-    batches = iter(stream) if remaining else iter(())
-    with tqdm(remaining, desc=name, initial=len(rows), total=params.steps, disable=None) as progress:
-        for step in progress:
-            batch = next(batches)
-            with accelerator.autocast():
-                losses = model(batch, KeyedRandom(seed, batch.positions))
-            accelerator.backward(losses["loss"])
-            norm = accelerator.clip_grad_norm_(trainable, params.max_grad_norm)
-            finite = bool(torch.isfinite(norm)) and bool(torch.isfinite(losses["loss"]))
-            skipped = 0 if finite else report_skip(skipped + 1, step, batch.keys)
-            if finite:
-                optimizer.step()
-                ema.step(trainable)
-            schedule.step()
-            optimizer.zero_grad(set_to_none=True)
-            rows.append(LogRow(step, {part: float(value.detach()) for part, value in losses.items()}))
-            progress.set_postfix({part: f"{value:.4f}" for part, value in rows[-1].losses.items()})
-            if on_step:
-                on_step(rows[-1])
-            if step % runtime.checkpoint_every == 0 or step == params.steps:
-                save(step)
+    trainer = Trainer(task, stream, params, runtime, parameter_groups)
+    if saved := load_checkpoint(checkpoint_dir, fingerprint):
+        trainer.load_state_dict(saved)
+    done = len(trainer.rows)
+    batches = iter(stream)
+    progress = tqdm(range(done, params.steps), desc=name, initial=done, total=params.steps, disable=None)
+    for _ in progress:
+        batch = next(batches)
+        row = trainer.step(batch, KeyedRandom(seed, batch.position))
+        progress.set_postfix({part: f"{value:.4f}" for part, value in row.losses.items()}, refresh=False)
+        if on_step:
+            on_step(row)
+        due = row.step % runtime.checkpoint_every == 0 or row.step == params.steps
+        if due and trainer.accelerator.is_main_process:
+            save_checkpoint(checkpoint_dir, row.step, trainer.state_dict() | {"fingerprint": fingerprint})
     if params.ema_decay > 0:
-        ema.copy_to(trainable)
-    log_summary(name, rows)
-    return rows
+        trainer.ema.copy_to(trainer.trainable)
+    log_summary(name, trainer.rows)
+    return trainer.rows
 
 
 def report_skip(skipped: int, step: int, keys: list[str]) -> int:
@@ -173,4 +216,3 @@ def total(losses: Mapping[str, tuple[float, Tensor]]) -> dict[str, Tensor]:
     """Named losses with their weights, to named losses with their weighted sum under `loss`."""
     summed = sum((weight * value for weight, value in losses.values()), start=torch.zeros(()))
     return {"loss": summed} | {part: value.detach() for part, (_, value) in losses.items()}
-

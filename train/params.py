@@ -40,7 +40,7 @@ class RuntimeParams:
     """Arithmetic of the forward pass. CPUs want `no`, recent GPUs `bf16`."""
 
     cache_encodings: bool = True
-    """Encode every sample once and keep latents and embeddings in memory (about 60 kB a sample for `tiny`)."""
+    """Encode every sample once and keep the encodings in memory (about 60 kB a sample for `tiny`)."""
 
     gradient_checkpointing: bool = False
     """Trade compute for memory in the try-on UNet."""

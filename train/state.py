@@ -1,7 +1,6 @@
 """Checkpoints: everything a run needs to go on as if it had never stopped, in one file that appears whole."""
 
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ def save_checkpoint(folder: Path, step: int, state: CheckpointState) -> None:
     final = folder / f"step-{step:06d}.pt"
     partial = final.with_suffix(".partial")
     torch.save(state, partial)
-    os.replace(partial, final)
+    partial.replace(final)
     for older in checkpoints(folder)[:-1]:
         older.unlink()
 

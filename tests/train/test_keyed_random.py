@@ -35,5 +35,5 @@ def test_normal_has_mean_zero_and_variance_one() -> None:
 def test_spread_fills_the_interval_more_evenly_than_chance() -> None:
     values = KeyedRandom(0, np.arange(100)).spread("timestep").sort().values
     assert float((values[1:] - values[:-1]).max()) < 0.03  # independent draws leave gaps near 0.05
-    assert 0 <= float(values.min())
+    assert float(values.min()) >= 0
     assert float(values.max()) < 1

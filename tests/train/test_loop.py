@@ -20,7 +20,7 @@ PARAMS = OptimisationParams(steps=12, batch_size=4, learning_rate=0.05, warmup_s
 @dataclass
 class Rows:
     keys: list[str]
-    positions: np.ndarray
+    position: np.ndarray
 
 
 class Counting:
@@ -55,10 +55,10 @@ class Regression(nn.Module):
     def forward(self, batch: Rows, random: KeyedRandom) -> dict[str, Tensor]:
         inputs = random.normal("inputs", (4,))
         loss = (self.linear(inputs)[:, 0] - inputs.sum(1)).square().mean()
-        return {"loss": loss * (torch.nan if int(batch.positions[0]) in self.poisoned else 1.0)}
+        return {"loss": loss * (torch.nan if int(batch.position[0]) in self.poisoned else 1.0)}
 
 
-class Stop(Exception):
+class CrashError(Exception):
     """Stands for a crash."""
 
 
@@ -67,7 +67,7 @@ def run(
 ) -> list[LogRow]:
     def crash(row: LogRow) -> None:
         if row.step == stop_after:
-            raise Stop
+            raise CrashError
 
     return fit(
         task,
@@ -95,7 +95,7 @@ def test_a_run_that_crashed_ends_as_the_unbroken_one(tmp_path: Path, stop_after:
     unbroken = Regression()
     expected = run(unbroken, tmp_path / "unbroken")
 
-    with pytest.raises(Stop):
+    with pytest.raises(CrashError):
         run(Regression(), tmp_path / "broken", stop_after=stop_after)
     resumed = Regression()
     actual = run(resumed, tmp_path / "broken")
@@ -105,7 +105,7 @@ def test_a_run_that_crashed_ends_as_the_unbroken_one(tmp_path: Path, stop_after:
 
 
 def test_a_checkpoint_of_another_run_is_not_continued(tmp_path: Path) -> None:
-    with pytest.raises(Stop):
+    with pytest.raises(CrashError):
         run(Regression(), tmp_path, stop_after=8, fingerprint="other")
     fresh = run(Regression(), tmp_path / "fresh")
     assert run(Regression(), tmp_path) == fresh

@@ -15,7 +15,9 @@ from train.loss import (
 
 
 def test_signal_to_noise_of_half_signal_is_one_and_of_none_is_zero() -> None:
-    assert_close(signal_to_noise(torch.tensor([0.8, 0.5, 0.0]), torch.tensor([0, 1, 2])), torch.tensor([4.0, 1, 0]))
+    assert_close(
+        signal_to_noise(torch.tensor([0.8, 0.5, 0.0]), torch.tensor([0, 1, 2])), torch.tensor([4.0, 1, 0])
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,66 @@
+"""Load what the training stages wrote."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from model.size_conditioning import SizeAdapter
+from model.tryon import TryOnBase
+
+RECORD = "record.json"
+"""What a training stage says of itself: parameters, picture size, versions."""
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """What a training stage wrote about itself.
+
+    Raises:
+        FileNotFoundError: `folder` is not the output of a training stage.
+    """
+    path = folder / RECORD
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} not found: run the stage that writes {folder.name} first (dvc repro)"
+        )
+    record: dict[str, Any] = json.loads(path.read_text())
+    return record
+
+
+def load_base(folder: Path) -> TryOnBase:
+    """Load the base that `train_base` made, or the pretrained one that it checked and recorded.
+
+    It is frozen, and lies on the GPU where there is one.
+    """
+    params = read_record(folder)["params"]
+    source = folder if params["preset"] == "tiny" else params["pretrained"]
+    base = TryOnBase.from_pretrained(source)
+    return base.requires_grad_(False).to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def image_size(base: Path) -> tuple[int, int]:
+    """Height and width (px) of the pictures that the base in this folder makes."""
+    record = read_record(base)
+    return record["image_height"], record["image_width"]
+
+
+def load_size_aware(base: Path, checkpoint: Path | None) -> tuple[TryOnBase, SizeAdapter | None]:
+    """Load the base with what `train_size` or `train_joint` added to it.
+
+    Args:
+        base: Folder of `train_base`.
+        checkpoint: Folder of `train_size` or `train_joint`; None: the base alone.
+
+    Returns:
+        The networks, frozen, and the adapter.
+    """
+    networks = load_base(base)
+    if checkpoint is None:
+        return networks, None
+    read_record(checkpoint)
+    if (checkpoint / "lora").is_dir():
+        networks.tryon_unet.load_lora_adapter(str(checkpoint / "lora"), prefix=None)
+        networks.tryon_unet.requires_grad_(False)
+    adapter = SizeAdapter.from_pretrained(checkpoint / "adapter").to(networks.device)
+    return networks, adapter.requires_grad_(False).eval()

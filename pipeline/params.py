@@ -1,0 +1,55 @@
+"""params.yaml as one typed object: one field per DVC stage."""
+
+import json
+import sys
+from pathlib import Path
+
+from preprocess.size_ratios import SizeRatioParams
+from pydantic import BaseModel, ConfigDict, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from eval.params import EvaluateParams
+from preprocess.keypoints import ExtractKeypointsParams
+from preprocess.sources.params import PrepareDatasetParams
+from shards.params import WriteShardsParams
+from train.params import TrainBaseParams, TrainJointParams, TrainSizeParams
+
+USAGE_ERROR = 2
+
+
+class Params(BaseModel):
+    """Every field is named after its stage in dvc.yaml."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    prepare_dataset: PrepareDatasetParams
+    extract_keypoints: ExtractKeypointsParams
+    compute_size_ratios: SizeRatioParams
+    write_shards: WriteShardsParams
+    train_base: TrainBaseParams
+    train_size: TrainSizeParams
+    train_joint: TrainJointParams
+    evaluate_tryon: EvaluateParams
+
+
+def load_params(path: Path) -> Params:
+    """Read and check the whole file, so that a typo in `train_joint` stops the first stage, not the last.
+
+    Raises:
+        SystemExit: Something in the file is wrong, with status 2. The message lists every problem at once.
+    """
+    try:
+        values = YAML(typ="safe").load(path.read_text())  # DVC's reader: 1e-5 is a float, `no` a string
+        return Params.model_validate_json(json.dumps(values))
+    except FileNotFoundError:
+        message = f"{path}: no such file; run from the repository root or pass --params"
+    except YAMLError as error:
+        message = f"{path}: not valid YAML: {error}"
+    except ValidationError as error:
+        problems = [
+            f"  {'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors()
+        ]
+        message = "\n".join([f"{path}: {len(problems)} problem(s)", *problems])
+    sys.stderr.write(message + "\n")
+    raise SystemExit(USAGE_ERROR)

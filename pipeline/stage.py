@@ -1,0 +1,56 @@
+"""Turn a stage's `run` function into the command dvc.yaml calls."""
+
+import argparse
+import inspect
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline.params import load_params
+
+USAGE_ERROR = 2
+
+
+def run_stage(name: str, run: Callable[..., None]) -> None:
+    """Call `run(params, **paths)`: params from the section `name`, one --option per keyword-only path.
+
+    A `ValueError` or `OSError` of the stage is the user's to mend: it is printed as one message, without a
+    stack trace, and the process exits with status 2. Anything else is our bug and keeps its trace.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m pipeline.{name}",
+        description=inspect.getdoc(run),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
+    for parameter in inspect.signature(run).parameters.values():
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+            parser.add_argument(f"--{parameter.name.replace('_', '-')}", type=Path, required=True)
+    paths = vars(parser.parse_args())
+    configure_logging(name)
+    try:
+        run(getattr(load_params(paths.pop("params")), name), **paths)
+    except (ValueError, OSError) as error:
+        fail(name, error)
+
+
+def configure_logging(name: str) -> None:
+    """Log to stderr with the time and the stage; CINDERELLA_DEBUG=1 shows more, and stack traces."""
+    level = logging.DEBUG if os.environ.get("CINDERELLA_DEBUG") else logging.INFO
+    logging.basicConfig(level=level, format=f"%(asctime)s {name}: %(message)s", datefmt="%H:%M:%S")
+    for chatty in ("matplotlib", "PIL", "urllib3", "fsspec", "httpx", "filelock", "h5py"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def fail(name: str, error: Exception) -> None:
+    """Print what is wrong and exit with status 2; with CINDERELLA_DEBUG=1 keep the stack trace.
+
+    Raises:
+        SystemExit: Always.
+    """
+    if os.environ.get("CINDERELLA_DEBUG"):
+        raise error
+    sys.stderr.write(f"{name}: {error}\n")
+    raise SystemExit(USAGE_ERROR)

@@ -1,0 +1,89 @@
+"""DVC stage `train_base`: shards -> base/, the try-on networks without size, and the two judges of size."""
+
+import logging
+from pathlib import Path
+
+import torch
+
+from model.body_maps import NUM_BODY_MAPS
+from model.conditioning import encode_images, from_uint8
+from model.presets import SdxlPreset, TinyPreset
+from model.segmenter import Segmenter
+from model.size_critic import SizeCritic
+from model.tiny import build_tiny_base
+from model.tryon import TryOnBase
+from pipeline.stage import run_stage
+from pipeline.training import TrainingRun, write_losses
+from train.loop import LogRow
+from train.params import LossParams, TrainBaseParams
+from train.perception import AutoencoderTask, CriticTask, EncodersTask, SegmenterTask
+from train.tryon import TryOnTask
+
+log = logging.getLogger(__name__)
+
+SCALING_SAMPLES = 128
+
+
+def run(params: TrainBaseParams, *, shards: Path, out: Path) -> None:
+    """Train every network of the tiny base from scratch, or take the pretrained ones; train the judges.
+
+    Writes the base in IDM-VTON's folder layout, beside `segmenter/` and `size_critic/`.
+    """
+    preset = TinyPreset() if params.preset == "tiny" else SdxlPreset()
+    run_ = TrainingRun.begin("train_base", params, shards, out, (preset.image_height, preset.image_width))
+    losses: dict[str, list[LogRow]] = {}
+    if isinstance(preset, TinyPreset):
+        base = build_tiny_base(preset, params.seed)
+        losses |= train_networks(base, run_, params)
+    else:
+        assert params.pretrained is not None
+        base = TryOnBase.from_pretrained(params.pretrained)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(params.seed)
+        segmenter = Segmenter()
+        critic = SizeCritic(base.vae.config.latent_channels, NUM_BODY_MAPS)
+    base.requires_grad_(False)
+    losses["segmenter"] = run_.fit(SegmenterTask(segmenter, base), params.segmenter, "segmenter")
+    losses["critic"] = run_.fit(CriticTask(critic, base), params.critic, "critic")
+    with run_.output(out) as partial:
+        if isinstance(preset, TinyPreset):
+            base.save_pretrained(partial)
+        segmenter.save_pretrained(partial / "segmenter")
+        critic.save_pretrained(partial / "size_critic")
+        for name, rows in losses.items():
+            write_losses(rows, partial / "losses" / f"{name}.csv")
+
+
+def train_networks(base: TryOnBase, run_: TrainingRun, params: TrainBaseParams) -> dict[str, list[LogRow]]:
+    """Train autoencoder, encoders and UNets one after the other; each needs what came before it."""
+    losses = {}
+    base.requires_grad_(False)
+    base.vae.requires_grad_(True)
+    losses["autoencoder"] = run_.fit(AutoencoderTask(base), params.autoencoder, "autoencoder")
+    base.vae.requires_grad_(False)
+    scale_latents(base, run_)
+
+    encoders = EncodersTask(base).requires_grad_(True)
+    losses["encoders"] = run_.fit(encoders, params.encoders, "encoders")
+    encoders.requires_grad_(False)
+
+    encoder = run_.encoder(base)
+    base.tryon_unet.requires_grad_(True)
+    base.garment_unet.requires_grad_(True)
+    task = TryOnTask(base, encoder, loss=LossParams(), text_dropout=params.dropout)
+    losses["unets"] = run_.fit(task, params.unets, "unets")
+    return losses
+
+
+@torch.no_grad()
+def scale_latents(base: TryOnBase, run_: TrainingRun) -> None:
+    """Set the autoencoder's scaling factor so that latents of photos have standard deviation 1."""
+    batch = next(iter(run_.stream(SCALING_SAMPLES, seed=run_.params.seed)))
+    base.vae.register_to_config(scaling_factor=1.0)
+    latents = encode_images(base.vae, from_uint8(batch.image))
+    base.vae.register_to_config(scaling_factor=1 / float(latents.std()))
+    log.info("latents: standard deviation %.3f before scaling", float(latents.std()))
+
+
+if __name__ == "__main__":
+    run_stage("train_base", run)

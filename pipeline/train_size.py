@@ -1,0 +1,49 @@
+"""DVC stage `train_size`: shards + base/ -> size/, the adapter that teaches size to the frozen base."""
+
+import logging
+from pathlib import Path
+
+import torch
+
+from model.size_conditioning import SizeAdapter
+from model.size_critic import SizeCritic
+from pipeline.checkpoints import image_size, load_base
+from pipeline.stage import run_stage
+from pipeline.training import TrainingRun, write_losses
+from train.params import TrainSizeParams
+from train.tryon import TryOnTask
+
+log = logging.getLogger(__name__)
+
+
+def run(params: TrainSizeParams, *, shards: Path, base: Path, out: Path) -> None:
+    """Train the size adapter; the base's weights are not touched.
+
+    Writes `adapter/`, and the losses of every step.
+    """
+    run_ = TrainingRun.begin("train_size", params, shards, out, image_size(base), base)
+    networks = load_base(base)
+    if params.runtime.gradient_checkpointing:
+        networks.tryon_unet.enable_gradient_checkpointing()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(params.seed)
+        adapter = SizeAdapter.for_unet(
+            networks.tryon_unet, encoder=params.encoder, controller=params.controller, parts=params.parts
+        )
+    log.info("the adapter has %d weights", sum(p.numel() for p in adapter.parameters()))
+    task = TryOnTask(
+        networks,
+        run_.encoder(networks),
+        loss=params.loss,
+        adapter=adapter.requires_grad_(True),
+        critic=SizeCritic.from_pretrained(base / "size_critic").requires_grad_(False),
+        size_dropout=params.dropout,
+    )
+    rows = run_.fit(task, params.optimisation, "adapter")
+    with run_.output(out) as partial:
+        adapter.save_pretrained(partial / "adapter")
+        write_losses(rows, partial / "losses" / "adapter.csv")
+
+
+if __name__ == "__main__":
+    run_stage("train_size", run)

@@ -1,0 +1,113 @@
+"""What the frozen encoders make of a sample, computed once per sample where memory allows.
+
+Shapes: B batch, C latent channels, h and w the latent grid, V tokens and E channels of the vision encoder.
+"""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from tqdm import tqdm
+
+from model.conditioning import (
+    Conditioning,
+    encode_conditioning,
+    encode_garment_image,
+    encode_images,
+    from_uint8,
+)
+from model.tryon import TryOnBase
+from shards.batch import Batch, select
+
+log = logging.getLogger(__name__)
+
+Encodings = dict[str, Tensor]
+"""By name, B first: `latents` (B, C, h, w) of the photo, `image_features` (B, V, E) of the garment, and every
+field of `Conditioning` but the image tokens, which a resampler in training makes anew each step."""
+
+
+class SampleEncoder:
+    """Encodings of the samples of a batch.
+
+    With `keep`, each sample is encoded once, alone, and remembered under its key: what a sample's encoding
+    is then depends neither on its neighbours nor on when it was first needed, so a resumed run sees the same.
+
+    Args:
+        base: Its autoencoder and its text and image encoders are used; they must not change meanwhile.
+        keep: Remember encodings in memory.
+    """
+
+    def __init__(self, base: TryOnBase, *, keep: bool) -> None:
+        self.base = base
+        self.keep = keep
+        self.known: dict[str, Encodings] = {}
+
+    def __call__(self, batch: Batch) -> Encodings:
+        """Return the encodings of the batch's samples."""
+        if not self.keep:
+            return encode(self.base, batch)
+        for row, key in enumerate(batch.keys):
+            if key not in self.known:
+                self.known[key] = encode(self.base, select(batch, [row]))
+        return stack([self.known[key] for key in batch.keys])
+
+    def fill(self, batches: Iterable[Batch], num_samples: int, store: Path) -> None:
+        """Encode every sample of `batches`, or read them all from `store`, where they are left for the next.
+
+        Args:
+            batches: One pass over the split.
+            num_samples: For the progress bar.
+            store: A safetensors file; its name must identify base and data.
+        """
+        if store.exists():
+            self._read(store)
+            return
+        with tqdm(total=num_samples, desc="encoding samples", unit="sample", disable=None) as progress:
+            for batch in batches:
+                self(batch)
+                progress.update(len(batch.keys))
+        names = torch.tensor(list("\n".join(self.known).encode()), dtype=torch.uint8)
+        store.parent.mkdir(parents=True, exist_ok=True)
+        partial = store.with_suffix(".partial")
+        save_file(stack(list(self.known.values())) | {"keys": names}, partial)
+        partial.replace(store)
+        log.info("left the encodings of %d samples in %s", len(self.known), store)
+
+    def _read(self, store: Path) -> None:
+        stacked = load_file(store)
+        keys = bytes(stacked.pop("keys").tolist()).decode().split("\n")
+        self.known = {key: {n: v[i : i + 1] for n, v in stacked.items()} for i, key in enumerate(keys)}
+        log.info("read the encodings of %d samples from %s", len(keys), store)
+
+
+@torch.no_grad()
+def encode(base: TryOnBase, batch: Batch) -> Encodings:
+    """Encode a batch from its pixels and captions."""
+    conditioning = encode_conditioning(base, batch)
+    encoded = {field.name: getattr(conditioning, field.name) for field in fields(Conditioning)}
+    del encoded["image_tokens"]
+    return encoded | {
+        "latents": encode_images(base.vae, from_uint8(batch.image).to(base.device)),
+        "image_features": encode_garment_image(base, from_uint8(batch.cloth).to(base.device)),
+    }
+
+
+def stack(rows: list[Encodings]) -> Encodings:
+    """Join encodings along B."""
+    return {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
+
+
+def conditioning_of(base: TryOnBase, encodings: Encodings, dropped: Tensor) -> Conditioning:
+    """Return the conditioning; where `dropped` (B,) text and garment image tokens are zero."""
+    kept = (~dropped).to(encodings["text"])
+    named = {f.name: encodings[f.name] for f in fields(Conditioning) if f.name != "image_tokens"}
+    tokens = base.resampler(encodings["image_features"])
+    return Conditioning(
+        **named
+        | {"image_tokens": tokens * kept[:, None, None]}
+        | {"text": named["text"] * kept[:, None, None], "pooled_text": named["pooled_text"] * kept[:, None]}
+    )

@@ -1,0 +1,132 @@
+"""The task of the try-on networks: denoise the photo of a person in a garment, at a size or ignorant of it.
+
+Shapes: B batch, C latent channels, h and w the latent grid, D the number of size ratios.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model.body_maps import body_maps
+from model.conditioning import Conditioning
+from model.size_condition import SizeCondition
+from model.size_conditioning import SizeAdapter
+from model.size_critic import SizeCritic
+from model.tryon import TryOnBase, garment_pass, predict_noise
+from shards.batch import Batch
+from train.keyed_random import KeyedRandom
+from train.loop import total
+from train.loss import diffusion_loss, layout_loss, min_snr_weight, signal_to_noise, size_loss
+from train.params import LossParams
+from train.sample_encoder import SampleEncoder, conditioning_of
+
+
+class TryOnTask(nn.Module):
+    """Diffusion loss of the try-on UNet; with an adapter also the losses of its size map and of the critic.
+
+    What is trained is what requires a gradient: set that before `fit`.
+
+    Args:
+        base: Try-on and garment UNet, encoders, scheduler.
+        encoder: Makes latents and embeddings of a batch.
+        adapter: The size modules; without one the networks stay ignorant of size.
+        critic: Reads ratios from latents. Needed with an adapter whose size loss has a weight.
+        loss: Weights of the loss's parts.
+        text_dropout: Share of samples without text and garment image tokens, for text guidance.
+        size_dropout: Share of samples whose size is hidden.
+    """
+
+    def __init__(
+        self,
+        base: TryOnBase,
+        encoder: SampleEncoder,
+        *,
+        loss: LossParams,
+        adapter: SizeAdapter | None = None,
+        critic: SizeCritic | None = None,
+        text_dropout: float = 0.0,
+        size_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.base, self.adapter, self.critic = base, adapter, critic
+        self.encoder = encoder
+        self.loss = loss
+        self.text_dropout = text_dropout
+        self.size_dropout = size_dropout
+
+    def forward(self, batch: Batch, random: KeyedRandom) -> dict[str, Tensor]:
+        """Return the weighted sum under `loss`, and its parts."""
+        encoded = self.encoder(batch)
+        clean = encoded["latents"]
+        dropped = (random.uniform("text") < self.text_dropout).to(clean.device)
+        conditioning = conditioning_of(self.base, encoded, dropped)
+        scheduler = self.base.scheduler
+        timesteps = (random.spread("timestep") * scheduler.config.num_train_timesteps).long().to(clean.device)
+        noise = random.normal("noise", tuple(clean.shape[1:])).to(clean)
+        noisy = scheduler.add_noise(clean, noise, timesteps)
+        size = self.size(batch, random, clean, conditioning)
+
+        garment = garment_pass(self.base, conditioning, torch.zeros_like(timesteps))
+        prediction = predict_noise(self.base, noisy, timesteps, conditioning, garment, size)
+
+        snr = signal_to_noise(scheduler.alphas_cumprod, timesteps)
+        kind = scheduler.config.prediction_type
+        target = scheduler.get_velocity(clean, noise, timesteps) if kind == "v_prediction" else noise
+        weight = min_snr_weight(snr, self.loss.min_snr_gamma, kind)
+        parts = {"diffusion": (1.0, diffusion_loss(prediction, target, weight))}
+        if size is not None:
+            predicted = clean_from(prediction, noisy, timesteps, scheduler.alphas_cumprod, kind)
+            parts |= self.size_parts(batch, size, predicted, snr)
+        return total(parts)
+
+    def size(
+        self, batch: Batch, random: KeyedRandom, latents: Tensor, conditioning: Conditioning
+    ) -> SizeCondition | None:
+        """What the adapter makes of each sample's own ratios, hidden from some."""
+        if self.adapter is None:
+            return None
+        ratios = torch.from_numpy(batch.ratios).to(latents)
+        labels = torch.from_numpy(batch.fit_label_numbers()).to(latents.device)
+        hidden = (random.uniform("size") < self.size_dropout).to(latents.device)
+        return self.adapter(
+            ratios.masked_fill(hidden[:, None], torch.nan),
+            self.body_maps(batch, latents),
+            fit_labels=labels.masked_fill(hidden, -1),
+            garment_features=conditioning.image_tokens.mean(dim=1),
+        )
+
+    def size_parts(
+        self, batch: Batch, size: SizeCondition, predicted: Tensor, snr: Tensor
+    ) -> dict[str, tuple[float, Tensor]]:
+        """Losses of the size map, and of what the critic reads from the predicted clean latents."""
+        garment = torch.from_numpy(batch.garment_mask).to(predicted)[:, None]
+        layout = F.adaptive_avg_pool2d(garment, predicted.shape[-2:])
+        parts: dict[str, tuple[float, Tensor]] = {}
+        if size.layout_logits is not None:
+            parts["layout"] = (self.loss.layout, layout_loss(size.layout_logits, layout))
+        if self.critic is not None and self.loss.size > 0:
+            read = self.critic(predicted, self.body_maps(batch, predicted))
+            weight = (snr >= self.loss.size_min_snr).to(predicted)
+            ratios = torch.from_numpy(batch.ratios).to(predicted)
+            parts["size"] = (self.loss.size, size_loss(read, ratios, weight))
+        return parts
+
+    @staticmethod
+    def body_maps(batch: Batch, latents: Tensor) -> Tensor:
+        """(B, K, h, w) maps of the person's keypoints."""
+        keypoints = torch.from_numpy(batch.keypoints)
+        return body_maps(keypoints, batch.image.shape[1:3], latents.shape[-2:]).to(latents)
+
+
+def clean_from(
+    prediction: Tensor, noisy: Tensor, timesteps: Tensor, alphas_cumprod: Tensor, prediction_type: str
+) -> Tensor:
+    """(B, C, h, w) clean latents that a prediction at `timesteps` implies.
+
+    Source:
+        Salimans & Ho 2022, appendix D: x = alpha z - sigma v; for noise, x = (z - sigma noise) / alpha.
+    """
+    alpha = alphas_cumprod.to(noisy)[timesteps][:, None, None, None]
+    if prediction_type == "v_prediction":
+        return alpha.sqrt() * noisy - (1 - alpha).sqrt() * prediction
+    return (noisy - (1 - alpha).sqrt() * prediction) / alpha.sqrt().clamp(min=1e-3)
