@@ -120,6 +120,6 @@ def baseline_draws(scene: Scene) -> dict[str, Draw]:
         return scale(scene.photos[person], plates[person], garment, anchor, factor)
 
     def draws(edit: Callable[[int, Floats], Picture]) -> Draw:
-        return lambda people, requests: np.array([edit(p, r) for p, r in zip(people, requests, strict=True)])
+        return lambda person, requests: np.array([edit(person, requested) for requested in requests])
 
     return {"dilate": draws(dilated), "scale": draws(scaled)}

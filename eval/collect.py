@@ -32,12 +32,14 @@ class Collector:
         self.requests = requests
         self.num_people = num_people
         self.num_worst = num_worst
+        self._outside: list[float] = []
         self._strip: dict[Cell, NDArray[np.uint8]] = {}
         self._worst: list[tuple[float, Cell, NDArray[np.uint8], Reading]] = []
 
     def __call__(self, cell: Cell, picture: NDArray[np.uint8], reading: Reading, error: FitError) -> None:
         """Look at one picture."""
         person, dimension, _ = cell
+        self._outside.append(self._outside_difference(person, picture))
         if dimension == WIDTH and person < self.num_people:
             self._strip[cell] = picture
         if self.num_worst and np.isfinite(error.outline.gfd):
@@ -77,6 +79,16 @@ class Collector:
             )
             for gfd, cell, picture, reading in sorted(self._worst, key=lambda item: item[:2], reverse=True)
         ]
+
+    def outside_difference(self) -> float:
+        """Mean absolute difference to the photos outside the inpainting masks, in units of 1/255."""
+        return float(np.mean(self._outside))
+
+    def _outside_difference(self, person: int, picture: NDArray[np.uint8]) -> float:
+        scene = self.scorer.scene
+        outside = ~scene.inpaint_masks[person]
+        difference = np.abs(picture.astype(np.int16) - scene.photos[person])[outside]
+        return float(difference.mean()) if difference.size else 0.0
 
     def _overlay(
         self, cell: Cell, picture: NDArray[np.uint8], reading: Reading, factor: int

@@ -76,13 +76,6 @@ def psnr(pictures: Pictures, photos: Pictures, masks: NDArray[np.bool_] | None =
         return 10 * np.log10(255.0**2 / error)
 
 
-def outside_difference(pictures: Pictures, photos: Pictures, masks: NDArray[np.bool_]) -> float:
-    """Mean absolute difference outside (N, H, W) inpainting masks, in units of 1/255; 0 is untouched."""
-    outside = ~masks
-    difference = np.abs(pictures.astype(np.int16) - photos.astype(np.int16))[outside]
-    return float(difference.mean()) if difference.size else 0.0
-
-
 def image_section(pictures: Pictures, photos: Pictures, masks: NDArray[np.bool_]) -> dict[str, Any]:
     """Compare pictures drawn at the natural size with the photos they were drawn from.
 
@@ -99,7 +92,6 @@ def image_section(pictures: Pictures, photos: Pictures, masks: NDArray[np.bool_]
         "psnr": finite(float(psnr(pictures, photos).mean())),
         "ssim_inside_mask": float(ssim_inside(pictures, photos, masks).mean()),
         "psnr_inside_mask": finite(float(psnr(pictures, photos, masks).mean())),
-        "outside_mask_mean_abs_difference": outside_difference(pictures, photos, masks),
     }
     return section | {name: {"absent": reason} for name, reason in ABSENT.items()}
 

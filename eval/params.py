@@ -35,7 +35,7 @@ class EvaluateParams:
     """Guidance from the unknown to the requested size; 1 is without."""
 
     batch_size: Annotated[int, Gt(0)] = 32
-    """Pictures that are drawn and measured together."""
+    """Pictures of a person that are drawn and measured together."""
 
     measured_height: Annotated[int, Gt(0)] = 384
     """Soft masks are enlarged by a whole factor to at least so many rows, to measure below a pixel."""

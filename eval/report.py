@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eval.data_summary import DataSummary
 from eval.pictures import StripRow, WorstCase, data_uri
 from eval.plots import confusion, data_histograms, deviation_by_request, ladder_curves, order_bars
 from eval.summary import ADAPTER
@@ -19,23 +20,6 @@ from preprocess.vocabulary import FIT_LABELS, SIZE_RATIOS
 
 PAGE = Path(__file__).with_name("report.html")
 """The page's frame; everything is inline, so it needs no network."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DataSummary:
-    """What the data stages measured, from size_annotations.parquet."""
-
-    ratios: Mapping[str, NDArray[np.float64]]
-    """Split to (N, 3) natural ratios, NaN where unknown."""
-
-    statuses: Mapping[str, Mapping[str, int]]
-    """Split to counts by status."""
-
-    reasons: Mapping[str, int]
-    """Counts of the reasons why a row is not `ok`."""
-
-    thresholds: NDArray[np.float64]
-    """(3,) width ratios between the fit labels."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,16 +41,13 @@ class Report:
     data: DataSummary
     """The data behind it."""
 
-    synthetic: bool
-    """Whether the people are rendered paper dolls."""
-
 
 def render(report: Report) -> str:
     """Turn the evaluation into one HTML page without outside references; equal input gives equal bytes."""
     metrics = report.metrics
     judged = verdicts(metrics)
     sections = {
-        "warning": warning(report.synthetic),
+        "warning": warning(report.data.source),
         "tiles": tiles(metrics),
         "strip": strip_table(report.strip),
         "ladder": ladder_curves(report.trials, metrics["protocol"]["seed"]),
@@ -95,13 +76,14 @@ def methods(metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return {ADAPTER: metrics["ladder"], **metrics["controls"], **metrics["baselines"]}
 
 
-def warning(synthetic: bool) -> str:
-    """Say what the pictures can't prove."""
-    if not synthetic:
+def warning(source: str) -> str:
+    """Say what the pictures can't prove; `source` is the data set's name, empty where it isn't known."""
+    if source not in ("", "paper_dolls"):
         return ""
+    who = "These people are paper dolls." if source else "If these people are paper dolls:"
     return (
-        '<p class="warning"><b>These people are paper dolls.</b> They show that the machinery works: that '
-        "sizes are measured, learned and obeyed. They are not evidence about photographs.</p>"
+        f'<p class="warning"><b>{who}</b> They show that the machinery works: that sizes are measured, '
+        "learned and obeyed. They are not evidence about photographs.</p>"
     )
 
 
@@ -215,8 +197,8 @@ def verdict_summary(judged: Sequence[Verdict]) -> str:
     return (
         f"The adapter beats the baselines in {won} of {len(judged)} comparisons with intervals that don't "
         "overlap. <b>In the others it does not</b>; they are marked below. The baselines <i>dilate</i> and "
-        "<i>scale</i> edit the very photo, with the worn garment's true mask; the adapter never sees the worn "
-        "garment."
+        "<i>scale</i> edit the very photo, with the worn garment's true mask; the adapter never sees the "
+        "worn garment."
     )
 
 

@@ -1,6 +1,8 @@
 """Draw every rung of every ladder, re-measure it, and keep numbers, not pictures."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,14 +11,15 @@ from tqdm import tqdm
 from eval.remeasure import FitError, Reading, fit_error
 from eval.scene import Scene
 from eval.trials import NUM, Trials
+from preprocess.vocabulary import SIZE_RATIOS
 
 Floats = NDArray[np.float64]
 Pictures = NDArray[np.uint8]
 Cell = tuple[int, int, int]
 """Person, ratio that changes, rung."""
 
-Draw = Callable[[Sequence[int], Floats], Pictures]
-"""N people and (N, 3) requested ratios -> (N, H, W, 3) uint8 pictures, the same noise for a person."""
+Draw = Callable[[int, Floats], Pictures]
+"""A person and (N, 3) requested ratios -> (N, H, W, 3) uint8 pictures, all from the same noise."""
 
 Segment = Callable[[Pictures], NDArray[np.float32]]
 """(N, H, W, 3) uint8 pictures -> (N, H, W) probability of the worn garment."""
@@ -72,11 +75,10 @@ class Scorer:
         trials = Trials.unmeasured(requests)
         cells = list(asked_cells(requests))
         with tqdm(total=len(cells), desc=name, unit="picture", disable=None) as progress:
-            for start in range(0, len(cells), self.batch_size):
-                batch = cells[start : start + self.batch_size]
-                pictures = draw([person for person, _, _ in batch], np.array([requests[c] for c in batch]))
+            for person, batch in batches(cells, self.batch_size):
+                pictures = draw(person, np.array([requests[cell] for cell in batch]))
                 for cell, picture, probability in zip(batch, pictures, self.segment(pictures), strict=True):
-                    self._record(trials, cell, picture, self.scene.read(cell[0], probability), keep)
+                    self._record(trials, cell, picture, self.scene.read(person, probability), keep)
                 progress.update(len(batch))
         return trials
 
@@ -112,7 +114,28 @@ def asked_cells(requests: Floats) -> Iterator[Cell]:
             yield person, dimension, rung
 
 
-def annotator_error(readings: Sequence[Reading], worn: Sequence[Reading]) -> Mapping[str, Floats]:
-    """Error of the segmenter's readings of the untouched photos against the data's own masks, (P, 3)."""
+def batches(cells: Sequence[Cell], batch_size: int) -> Iterator[tuple[int, list[Cell]]]:
+    """Yield a person and up to `batch_size` of its cells, so that what belongs to a person is done once."""
+    for person, own in groupby(cells, key=lambda cell: cell[0]):
+        rest = list(own)
+        for start in range(0, len(rest), batch_size):
+            yield person, rest[start : start + batch_size]
+
+
+def annotator_section(readings: Sequence[Reading], worn: Sequence[Reading]) -> dict[str, Any]:
+    """Compare the segmenter's readings of the untouched photos with those of the data's own masks.
+
+    Args:
+        readings: Of the segmenter's masks.
+        worn: Of the data's masks of the same people.
+
+    Returns:
+        `annotator` of metrics.json: for each ratio the mean absolute difference and the mean difference.
+    """
     difference = np.array([one.ratios - other.ratios for one, other in zip(readings, worn, strict=True)])
-    return {"absolute": np.abs(difference), "signed": difference}
+    section: dict[str, Any] = {"coverage": float(np.isfinite(difference).mean())}
+    for name, column in zip(SIZE_RATIOS, difference.T, strict=True):
+        known = column[np.isfinite(column)]
+        section[f"{name}_mae"] = float(np.abs(known).mean()) if len(known) else None
+        section[f"{name}_bias"] = float(known.mean()) if len(known) else None
+    return section

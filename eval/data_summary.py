@@ -1,0 +1,65 @@
+"""What the data stages know of all samples."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from preprocess.size_ratios import fit_label_thresholds
+
+from preprocess.vocabulary import SIZE_RATIOS, RowStatus
+
+RATIO_COLUMNS = tuple(f"{name}_ratio" for name in SIZE_RATIOS)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataSummary:
+    """What the data stages measured, from size_annotations.parquet."""
+
+    ratios: Mapping[str, NDArray[np.float64]]
+    """Split to (N, 3) natural ratios, NaN where unknown."""
+
+    trusted: NDArray[np.float64]
+    """(N, 3) ratios of the train split's `ok` rows: ladders and fit labels follow their quantiles."""
+
+    statuses: Mapping[str, Mapping[str, int]]
+    """Split to counts by status."""
+
+    reasons: Mapping[str, int]
+    """Counts of the reasons why a row is not `ok`."""
+
+    thresholds: NDArray[np.float64]
+    """(3,) width ratios between the fit labels."""
+
+    source: str
+    """The data set's name, as `prepare_dataset` wrote it down; empty where nothing did."""
+
+
+def summarize_data(size_annotations: Path) -> DataSummary:
+    """Read ratios, statuses and fit label thresholds of a size_annotations.parquet."""
+    columns = ["split", "status", "reason", *RATIO_COLUMNS]
+    table = pq.read_table(size_annotations, columns=columns)
+    rows = table.to_pylist()
+    splits = sorted({row["split"] for row in rows})
+    ratios = {split: ratio_array(row for row in rows if row["split"] == split) for split in splits}
+    trusted = ratio_array(row for row in rows if row["split"] == "train" and row["status"] == RowStatus.OK)
+    statuses = {split: Counter(row["status"] for row in rows if row["split"] == split) for split in splits}
+    reasons = Counter(row["reason"] for row in rows if row["reason"])
+    widths = trusted[:, SIZE_RATIOS.index("width")]
+    return DataSummary(
+        ratios=ratios,
+        trusted=trusted,
+        statuses=statuses,
+        reasons=dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
+        thresholds=np.asarray(fit_label_thresholds(widths[np.isfinite(widths)]), dtype=np.float64),
+        source=(table.schema.metadata or {}).get(b"source", b"").decode(),
+    )
+
+
+def ratio_array(rows: Iterable[dict[str, float | None]]) -> NDArray[np.float64]:
+    """(N, 3) ratios of rows, NaN where null."""
+    values = [[row[column] for column in RATIO_COLUMNS] for row in rows]
+    return np.array(values, dtype=np.float64).reshape(-1, len(RATIO_COLUMNS))

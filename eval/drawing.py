@@ -1,0 +1,94 @@
+"""Draw people at requested sizes with the try-on networks."""
+
+import hashlib
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from eval.params import EvaluateParams
+from model.body_maps import body_maps
+from model.conditioning import Conditioning, decode_latents, encode_conditioning, from_uint8, to_uint8
+from model.sampling import composite, sample_tryon
+from model.segmenter import Segmenter
+from model.size_condition import SizeCondition
+from model.size_conditioning import SizeAdapter
+from model.tryon import TryOnBase
+from shards.batch import Batch, select
+
+Floats = NDArray[np.float64]
+Pictures = NDArray[np.uint8]
+
+
+class SizedDrawer:
+    """Draws the people of a batch; what belongs to a person is encoded once.
+
+    Args:
+        base: Try-on networks.
+        adapter: Turns ratios into conditions; without one the request has no way into the picture.
+        people: Their photos, garments and masks.
+        params: Sampler and seed.
+    """
+
+    def __init__(
+        self, base: TryOnBase, adapter: SizeAdapter | None, people: Batch, params: EvaluateParams
+    ) -> None:
+        self.base = base
+        self.adapter = adapter
+        self.people = people
+        self.params = params
+        self._known: dict[int, Conditioning] = {}
+
+    @torch.no_grad()
+    def __call__(self, person: int, requested: Floats) -> Pictures:
+        """Draw a person at (N, 3) requested ratios from one noise, (N, H, W, 3) uint8.
+
+        Outside the inpainting mask every pixel is the photo's own.
+        """
+        conditioning = self._conditioning(person)
+        size = self._size(person, requested, conditioning)
+        guided = size is not None and self.params.size_guidance != 1
+        unknown = (
+            self._size(person, np.full((1, requested.shape[1]), np.nan), conditioning) if guided else None
+        )
+        latents = sample_tryon(
+            self.base,
+            conditioning if size is not None else conditioning.repeat(len(requested)),
+            size=size,
+            size_unknown=unknown,
+            num_steps=self.params.num_steps,
+            text_guidance=self.params.text_guidance,
+            size_guidance=self.params.size_guidance if guided else 1.0,
+            noise=noise_of(self.people.keys[person], self.params.seed, conditioning.masked_latents),
+        )
+        drawn = to_uint8(decode_latents(self.base.vae, latents)).cpu().numpy()
+        photo, mask = self.people.image[person], self.people.inpaint_mask[person]
+        return np.stack([composite(photo, picture, mask) for picture in drawn])
+
+    def _conditioning(self, person: int) -> Conditioning:
+        if person not in self._known:
+            self._known[person] = encode_conditioning(self.base, select(self.people, [person]))
+        return self._known[person]
+
+    def _size(self, person: int, requested: Floats, conditioning: Conditioning) -> SizeCondition | None:
+        """The adapter's condition for (N, 3) ratios, NaN where unknown."""
+        if self.adapter is None:
+            return None
+        image_hw = (self.people.image.shape[1], self.people.image.shape[2])
+        latent_hw = (conditioning.mask.shape[2], conditioning.mask.shape[3])
+        maps = body_maps(torch.from_numpy(self.people.keypoints[person : person + 1]), image_hw, latent_hw)
+        ratios = torch.from_numpy(requested).to(conditioning.mask)
+        return self.adapter(ratios, maps.to(conditioning.mask).repeat(len(ratios), 1, 1, 1))
+
+
+def noise_of(key: str, seed: int, like: torch.Tensor) -> torch.Tensor:
+    """Noise of a person, a function of its key and the seed alone, shaped like (1, C, h, w)."""
+    digest = hashlib.sha256(f"{seed} {key}".encode()).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    return torch.randn(like.shape, generator=generator).to(like)
+
+
+def segment_with(segmenter: Segmenter, pictures: Pictures) -> NDArray[np.float32]:
+    """(N, H, W) probability of the worn garment in (N, H, W, 3) uint8 pictures."""
+    images = from_uint8(pictures).to(segmenter.device, segmenter.dtype)
+    return segmenter.garment_probability(images).float().cpu().numpy()
