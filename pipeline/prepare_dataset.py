@@ -1,0 +1,56 @@
+"""DVC stage `prepare_dataset`: a data set -> manifest.parquet; paper dolls are drawn into raw/ first."""
+
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline.stage import run_stage
+from preprocess.sources.paper_dolls import PaperDolls, render_dataset
+from preprocess.sources.params import PrepareDatasetParams
+from preprocess.sources.source import Source, write_manifest
+from preprocess.sources.viton_hd import VitonHd
+
+log = logging.getLogger(__name__)
+
+NOTE = "This data set is read where it lies ({root}); only paper dolls are drawn into this folder.\n"
+
+
+def draw_dolls(params: PrepareDatasetParams, raw: Path) -> Source:
+    """Draw the paper dolls; `raw` appears only when all are there."""
+    partial = raw.with_name(f".{raw.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    render_dataset(params.paper_dolls, partial)
+    shutil.rmtree(raw, ignore_errors=True)
+    partial.rename(raw)
+    return PaperDolls(raw)
+
+
+def in_place(source: Callable[[Path], Source]) -> Callable[[PrepareDatasetParams, Path], Source]:
+    """Make an opener of a data set that stays where it is and leaves only a note in `raw`."""
+
+    def open_source(params: PrepareDatasetParams, raw: Path) -> Source:
+        shutil.rmtree(raw, ignore_errors=True)
+        raw.mkdir(parents=True)
+        (raw / "README").write_text(NOTE.format(root=params.root))
+        return source(Path(params.root))
+
+    return open_source
+
+
+SOURCES: dict[str, Callable[[PrepareDatasetParams, Path], Source]] = {
+    "paper_dolls": draw_dolls,
+    "viton_hd": in_place(VitonHd),
+}
+"""How each `prepare_dataset.source` becomes a `Source`. A new data set is a line here and in its params."""
+
+
+def run(params: PrepareDatasetParams, *, raw: Path, out: Path) -> None:
+    """Write one manifest row for every sample of the data set."""
+    source = SOURCES[params.source](params, raw)
+    counts = write_manifest(source, out)
+    log.info("%s: %d rows: %s", source.name, counts.total(), dict(counts))
+
+
+if __name__ == "__main__":
+    run_stage("prepare_dataset", run)

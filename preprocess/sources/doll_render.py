@@ -1,0 +1,334 @@
+"""Draw a paper doll in a garment at a size: photo, parse map, DensePose, keypoints and the true measures."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess.sources.doll_body import (
+    SIDES,
+    Doll,
+    arm_bones,
+    arm_outlines,
+    body_half_width,
+    direction,
+    head_outline,
+    joints,
+    leg_outline,
+    torso_outline,
+)
+from preprocess.sources.doll_canvas import BodyView, Canvas, cover, studio
+from preprocess.sources.doll_fabric import paint_panel, paint_sleeve, paint_trim
+from preprocess.sources.doll_garment import (
+    COLOURS,
+    WIDTH_ROWS,
+    GarmentDesign,
+    Ratios,
+    WornGarment,
+    panel_outline,
+    sleeve_outline,
+)
+from preprocess.sources.doll_head import paint_hair_behind, paint_hair_in_front, paint_head
+from preprocess.vocabulary import SIZE_RATIOS, Joint, Lip
+
+Image = NDArray[np.uint8]
+
+DENSEPOSE_COLOURS = cv2.applyColorMap(
+    (np.arange(25) * 255 // 24).astype(np.uint8)[None], cv2.COLORMAP_PARULA
+)[0, :, ::-1].copy()
+DENSEPOSE_COLOURS[0] = 0
+"""(25, 3) RGB of the DensePose parts as VITON-HD has them; checked against its files."""
+
+TORSO_PART, HAND_PARTS, LEG_PARTS, HEAD_PARTS = 2, {-1: 3, 1: 4}, {-1: 9, 1: 10}, {-1: 23, 1: 24}
+UPPER_ARM_PARTS, LOWER_ARM_PARTS = {-1: (18, 16), 1: (17, 15)}, {-1: (22, 20), 1: (21, 19)}
+"""Of the outer and the inner half."""
+
+ARM_LABELS, LEG_LABELS = {-1: Lip.RIGHT_ARM, 1: Lip.LEFT_ARM}, {-1: Lip.RIGHT_LEG, 1: Lip.LEFT_LEG}
+WAISTBAND = 0.84
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class DollPicture:
+    """One rendering."""
+
+    image: Image
+    """(H, W, 3) RGB photo."""
+
+    parse: Image
+    """(H, W) LIP labels."""
+
+    densepose: Image
+    """(H, W, 3) RGB in DensePose's colours; the torso shows under the garment."""
+
+    keypoints: NDArray[np.float64]
+    """(25, 3) x, y in pixels and confidence; zeros where the detector found nothing."""
+
+    truth: dict[str, float]
+    """Ratios and lengths by the definitions of DESIGN section 3."""
+
+
+def body_view(doll: Doll, image_height: int, image_width: int) -> BodyView:
+    """Place a person in a picture as its framing says."""
+    torso_px = min(image_height / (doll.frame_bottom - doll.frame_top), image_width / 1.75)
+    lean = 0.4 * torso_px * np.sin(np.radians(doll.tilt_deg))
+    mid_shoulder = np.array([image_width * (0.5 + doll.frame_shift) - lean, -doll.frame_top * torso_px])
+    return BodyView(mid_shoulder, torso_px, doll.tilt_deg, doll.shoulder_slope)
+
+
+def render(
+    doll: Doll, design: GarmentDesign, ratios: Ratios, image_height: int, image_width: int
+) -> DollPicture:
+    """Draw `doll` wearing `design` at a size.
+
+    Args:
+        doll: The person; the same one stands the same way in every garment and at every size.
+        design: The garment.
+        ratios: (3,) shoulder, width and length ratio to draw.
+        image_height: Pixels.
+        image_width: Pixels.
+
+    Returns:
+        The picture with everything that a data set would have beside it.
+    """
+    view = body_view(doll, image_height, image_width)
+    joint_xy = view.to_image(joints(doll))
+    scale = np.linalg.norm(joint_xy[Joint.LEFT_SHOULDER] - joint_xy[Joint.RIGHT_SHOULDER]) / view.torso_px
+    worn = WornGarment(design, np.asarray(ratios, np.float64), float(scale))
+    canvas = Canvas(studio(doll.backdrop, image_height, image_width))
+    paint_hair_behind(canvas, view, doll)
+    paint_body(canvas, view, doll)
+    paint_garment(canvas, view, doll, worn)
+    paint_head(canvas, view, doll)
+    if design.neckline in ("turtle", "shirt"):
+        paint_trim(canvas, view, worn, Lip.UPPER_CLOTHES)
+    paint_hair_in_front(canvas, view, doll)
+    return DollPicture(
+        image=np.clip(canvas.image + 0.5, 0, 255).astype(np.uint8),
+        parse=canvas.labels,
+        densepose=densepose(doll, view, image_height, image_width),
+        keypoints=detected(doll, joint_xy, image_height, image_width),
+        truth=truth(doll, worn, view),
+    )
+
+
+def paint_body(canvas: Canvas, view: BodyView, doll: Doll) -> None:
+    """Paint arms, torso, what is worn below and the vest under the garment."""
+    skin, torso_px = np.asarray(doll.skin, np.float32), view.torso_px
+    for side in SIDES:
+        for outline in reversed(arm_outlines(doll, side)):
+            canvas.paint(
+                canvas.cover(view.to_image(outline)), skin, ARM_LABELS[side], radius_px=0.055 * torso_px
+            )
+    torso = torso_outline(doll)
+    canvas.paint(canvas.cover(view.to_image(torso)), skin, Lip.TORSO_SKIN, radius_px=0.12 * torso_px)
+    paint_bottom(canvas, view, doll)
+    a = np.linspace(0.24, WAISTBAND + 0.03, 9)
+    side_points = np.stack([a, body_half_width(doll, a) + 0.004], axis=1)
+    strap = 0.3 * doll.shoulder_width
+    vest = np.concatenate(
+        [
+            [(0.2, 0.0), (0.15, strap - 0.06), (-0.09, strap - 0.05), (-0.087, strap), (0.12, strap + 0.015)],
+            side_points,
+        ]
+    )
+    vest = np.concatenate([vest, vest[::-1] * (1, -1)])
+    canvas.paint(
+        canvas.cover(view.to_image(vest)), doll.inner_colour, Lip.TORSO_SKIN, radius_px=0.1 * torso_px
+    )
+
+
+def paint_bottom(canvas: Canvas, view: BodyView, doll: Doll) -> None:
+    """Paint trousers, or a skirt and the legs below it."""
+    colour, torso_px = np.asarray(doll.bottom_colour, np.float32), view.torso_px
+    a = np.linspace(WAISTBAND, 1.1, 6)
+    waist = np.stack([a, body_half_width(doll, a) + 0.012], axis=1)
+    if doll.bottom == "skirt":
+        for side in SIDES:
+            leg = canvas.cover(view.to_image(leg_outline(doll, side)))
+            canvas.paint(leg, doll.skin, LEG_LABELS[side], radius_px=0.1 * torso_px)
+        hem = np.array([(1.55, 1.2 * waist[-1, 1]), (1.6, 0.0)])
+        skirt = np.concatenate([[(WAISTBAND, 0.0)], waist, hem])
+        skirt = np.concatenate([skirt, skirt[::-1] * (1, -1)])
+        canvas.paint(canvas.cover(view.to_image(skirt)), colour, Lip.SKIRT, radius_px=0.14 * torso_px)
+        return
+    for side in SIDES:
+        leg = canvas.cover(view.to_image(leg_outline(doll, side, ease=0.015)))
+        canvas.paint(leg, colour, Lip.PANTS, radius_px=0.1 * torso_px)
+    seat = np.concatenate([[(WAISTBAND, 0.0)], waist, [(1.26, 0.02)]])
+    seat = np.concatenate([seat, seat[::-1] * (1, -1)])
+    canvas.paint(canvas.cover(view.to_image(seat)), colour, Lip.PANTS, radius_px=0.12 * torso_px)
+    band = np.array(
+        [
+            (WAISTBAND + 0.05, -waist[1, 1]),
+            (WAISTBAND + 0.05, waist[1, 1]),
+            (WAISTBAND + 0.062, waist[1, 1]),
+            (WAISTBAND + 0.062, -waist[1, 1]),
+        ]
+    )
+    fly = np.array([(WAISTBAND + 0.06, -0.004), (WAISTBAND + 0.06, 0.006), (1.2, 0.006), (1.2, -0.004)])
+    for line in (band, fly):
+        canvas.paint(canvas.cover(view.to_image(line)), colour * np.float32(0.72))
+
+
+def paint_garment(canvas: Canvas, view: BodyView, doll: Doll, worn: WornGarment) -> None:
+    """Paint the sleeves on the arms, then the panel, which hangs in front of them."""
+    design = worn.design
+    if design.sleeves != "none":
+        for side in SIDES:
+            bones = arm_bones(doll, side)
+            sleeve = canvas.cover(view.to_image(sleeve_outline(worn, bones, doll.arm_radius, side)))
+            down = (bones[1] - bones[0]) / doll.upper_arm
+            paint_sleeve(
+                canvas, sleeve, view, worn, (float(down[0]), float(down[1])), side, Lip.UPPER_CLOTHES
+            )
+    paint_panel(canvas, canvas.cover(view.to_image(panel_outline(worn))), view, worn, Lip.UPPER_CLOTHES)
+    if design.neckline not in ("turtle", "shirt"):
+        paint_trim(canvas, view, worn, Lip.UPPER_CLOTHES)
+
+
+def densepose(doll: Doll, view: BodyView, image_height: int, image_width: int) -> Image:
+    """Return (H, W, 3) RGB: the parts of the body as if it wore nothing."""
+    parts = np.zeros((image_height, image_width), np.uint8)
+
+    def fill(outline: NDArray[np.float64], part: int) -> None:
+        corners = view.to_image(outline) * 16 - 8
+        cv2.fillPoly(parts, [np.round(corners).astype(np.int32)], part, shift=4)
+
+    torso = cover(view.to_image(torso_outline(doll)), image_height, image_width)
+    for side in SIDES:
+        fill(leg_outline(doll, side), LEG_PARTS[side])
+    if torso is not None:
+        parts[torso.where][torso.coverage >= 160] = TORSO_PART
+    for side in SIDES:
+        upper, lower, hand = arm_outlines(doll, side)
+        for outline, (outer_part, inner_part) in (
+            (upper, UPPER_ARM_PARTS[side]),
+            (lower, LOWER_ARM_PARTS[side]),
+        ):
+            fill(outline, outer_part)
+            middle = len(outline) // 2
+            fill(outline[middle:] if side == 1 else outline[:middle], inner_part)
+        fill(hand, HAND_PARTS[side])
+    head = head_outline(doll)
+    fill(head, HEAD_PARTS[1])
+    fill(head[len(head) // 2 :], HEAD_PARTS[-1])
+    return DENSEPOSE_COLOURS[parts]
+
+
+MISSED = {
+    Joint.RIGHT_SHOULDER: 0.005,
+    Joint.LEFT_SHOULDER: 0.005,
+    Joint.RIGHT_HIP: 0.005,
+    Joint.LEFT_HIP: 0.005,
+    Joint.RIGHT_ELBOW: 0.02,
+    Joint.LEFT_ELBOW: 0.02,
+    Joint.RIGHT_WRIST: 0.05,
+    Joint.LEFT_WRIST: 0.05,
+    Joint.RIGHT_EAR: 0.2,
+    Joint.LEFT_EAR: 0.2,
+    Joint.RIGHT_KNEE: 0.3,
+    Joint.LEFT_KNEE: 0.3,
+}
+"""How often the detector misses a joint that is in the picture."""
+
+
+def detected(doll: Doll, xy: NDArray[np.float64], image_height: int, image_width: int) -> NDArray[np.float64]:
+    """Return (25, 3) what a detector says of joints `xy`: confidences, and zeros for those it misses."""
+    rng = np.random.default_rng(doll.detail_seed)
+    confidence = rng.uniform(0.6, 0.95, len(xy))
+    confidence[[Joint.MID_HIP, Joint.RIGHT_HIP, Joint.LEFT_HIP]] *= 0.65
+    missed = rng.random(len(xy)) < [MISSED.get(joint, 0.0) for joint in Joint]
+    inside = np.all((xy >= 0) & (xy < (image_width, image_height)), axis=1)
+    found = np.concatenate([xy, confidence[:, None]], axis=1).round(3)
+    return np.where((inside & ~missed)[:, None], found, 0.0)
+
+
+def truth(doll: Doll, worn: WornGarment, view: BodyView) -> dict[str, float]:
+    """Ratios and lengths of the drawing, from its geometry."""
+    ratios = worn.truth()
+    body_shoulder_px = worn.shoulder_width * view.torso_px
+    rows = np.linspace(WIDTH_ROWS[0], min(WIDTH_ROWS[1], worn.hem), 201)
+    body_width_px = 2 * float(body_half_width(doll, rows).mean()) * view.torso_px
+    units = (body_shoulder_px, body_shoulder_px, view.torso_px)
+    lengths = {
+        f"garment_{name}_px": float(r) * unit
+        for name, r, unit in zip(SIZE_RATIOS, ratios, units, strict=True)
+    }
+    return {
+        **{f"{name}_ratio": float(ratio) for name, ratio in zip(SIZE_RATIOS, ratios, strict=True)},
+        **lengths,
+        "body_shoulder_px": body_shoulder_px,
+        "body_torso_px": view.torso_px,
+        "ease_ratio": lengths["garment_width_px"] / body_width_px,
+        "sleeve_ratio": worn.design.sleeve_end,
+        "tilt_deg": view.tilt_deg,
+        "sleeve_touches_panel": float(sleeve_touches_panel(doll, worn)),
+        "hand_raised": float(any(arm.lower_angle > 90 for arm in doll.arms)),
+    }
+
+
+def sleeve_touches_panel(doll: Doll, worn: WornGarment) -> bool:
+    """Whether a sleeve reaches the panel in the rows where its width is measured."""
+    if worn.design.sleeves == "none":
+        return False
+    for side in SIDES:
+        outline = sleeve_outline(worn, arm_bones(doll, side), doll.arm_radius, side)
+        a, b = outline[:, 0], outline[:, 1] * side
+        measured = (a > WIDTH_ROWS[0]) & (a < min(WIDTH_ROWS[1], worn.hem))
+        if np.any(measured & (b < worn.half_width(a))):
+            return True
+    return False
+
+
+FLAT_RATIOS = np.array([1.12, 1.2, 1.12])
+FLAT_SHOULDER_WIDTH = 0.6
+FLAT_ARM_RADIUS = 0.075
+PAPER: tuple[float, float, float] = (245, 245, 244)
+
+
+def flat_cloth(design: GarmentDesign, image_height: int, image_width: int) -> tuple[Image, Image]:
+    """Draw the garment lying alone, always at the same proportions: its photo tells nothing of a worn size.
+
+    Returns:
+        (H, W, 3) RGB photo and (H, W) mask, 0 or 255.
+    """
+    worn = WornGarment(design, FLAT_RATIOS, FLAT_SHOULDER_WIDTH)
+    sides = () if design.sleeves == "none" else SIDES
+    sleeves = {side: sleeve_outline(worn, flat_arm(side), FLAT_ARM_RADIUS, side) for side in sides}
+    outlines = [panel_outline(worn), *sleeves.values()]
+    if design.neckline == "turtle":
+        outlines.append(np.array([(-0.21, 0.0)]))
+    low, high = (reduce(np.concatenate(outlines), axis=0) for reduce in (np.min, np.max))
+    scale = 0.86 * min(image_height / (high - low)[0], image_width / (high - low)[1])
+    middle = np.array([image_width, image_height]) / 2
+    view = BodyView(middle - scale * ((low + high) / 2)[::-1], scale, 0.0)
+    canvas = Canvas(np.broadcast_to(np.asarray(PAPER, np.float32), (image_height, image_width, 3)).copy())
+    back = np.array([(-0.13, 0.0), (-0.125, 0.06), (-0.115, 0.2), (0.0, 0.1), (0.02, 0.0)])
+    shade = np.asarray(COLOURS[design.colour], np.float32) * np.float32(0.62)
+    canvas.paint(
+        canvas.cover(view.to_image(np.concatenate([back, back[::-1] * (1, -1)]))), shade, Lip.UPPER_CLOTHES
+    )
+    for side, outline in sleeves.items():
+        down = flat_arm(side)[1] - flat_arm(side)[0]
+        down /= np.linalg.norm(down)
+        paint_sleeve(
+            canvas,
+            canvas.cover(view.to_image(outline)),
+            view,
+            worn,
+            (down[0], down[1]),
+            side,
+            Lip.UPPER_CLOTHES,
+        )
+    paint_panel(canvas, canvas.cover(view.to_image(panel_outline(worn))), view, worn, Lip.UPPER_CLOTHES)
+    paint_trim(canvas, view, worn, Lip.UPPER_CLOTHES)
+    return np.clip(canvas.image + 0.5, 0, 255).astype(np.uint8), np.where(canvas.labels > 0, 255, 0).astype(
+        np.uint8
+    )
+
+
+def flat_arm(side: int) -> NDArray[np.float64]:
+    """(3, 2) bones that spread a flat garment's sleeve."""
+    steps = np.array([0.0, 0.57, 1.03])[:, None] * direction(side, 24.0)
+    return np.array([0.0, side * FLAT_SHOULDER_WIDTH / 2]) + steps

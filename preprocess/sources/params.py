@@ -1,0 +1,50 @@
+"""Section `prepare_dataset` of params.yaml."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from annotated_types import Ge
+
+LARGEST_SPLIT = 90_000
+"""Dolls a split can have: keys are VITON-HD's five digits, and test keys start here."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PaperDollParams:
+    """How many paper dolls are drawn, and how large."""
+
+    train: Annotated[int, Ge(1)] = 1200
+    """People to train on."""
+
+    test: Annotated[int, Ge(2)] = 96
+    """Other people to test on; each tries on another's garment, so there are at least two."""
+
+    image_height: Annotated[int, Ge(64)] = 512
+    """Pixels."""
+
+    image_width: Annotated[int, Ge(48)] = 384
+    """Pixels."""
+
+    seed: Annotated[int, Ge(0)] = 0
+    """Another seed draws other people in other garments."""
+
+    def __post_init__(self) -> None:
+        if self.train > LARGEST_SPLIT or self.test > 100_000 - LARGEST_SPLIT:
+            raise ValueError(
+                f"train must be at most {LARGEST_SPLIT} and test at most {100_000 - LARGEST_SPLIT}, "
+                f"got {self.train} and {self.test}: keys have five digits"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PrepareDatasetParams:
+    """Section `prepare_dataset` of params.yaml."""
+
+    source: Literal["paper_dolls", "viton_hd"] = "paper_dolls"
+    """`paper_dolls` draws its own people; the others read a data set below `root`."""
+
+    root: str = "data"
+    """Folder of a real data set. Not read when the source is `paper_dolls`."""
+
+    paper_dolls: PaperDollParams = field(default_factory=PaperDollParams)
+    """Read when the source is `paper_dolls`."""
