@@ -1,0 +1,104 @@
+"""DVC stage `write_shards`: manifest, keypoints and measures -> shards/{split}/*.tar and index.json."""
+
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import xxhash
+
+from pipeline.stage import run_stage
+from preprocess.sources.source import ManifestRow, read_manifest
+from preprocess.vocabulary import RowStatus
+from shards.build import BUILD_VERSION, Parts, build_packed
+from shards.params import WriteShardsParams
+from shards.plan import Ingredients
+from shards.writer import build_shards
+
+log = logging.getLogger(__name__)
+
+Row = Mapping[str, Any]
+
+
+def run(
+    params: WriteShardsParams, *, manifest: Path, keypoints: Path, size_annotations: Path, out: Path
+) -> None:
+    """Write every usable sample of the manifest into the shards of its split."""
+    joints, measures = by_name(keypoints), by_name(size_annotations)
+    usable, left_out = defaultdict(list), defaultdict(Counter)
+    for row in read_manifest(manifest):
+        name = (row.split, row.key)
+        parts = gather(row, joints.get(name), measures.get(name))
+        if isinstance(parts, str):
+            left_out[row.split][parts] += 1
+        else:
+            usable[row.split].append(Ingredients(row.key, fingerprint(parts, params), parts))
+    if not usable:
+        raise ValueError(f"{manifest} has no usable sample: {dict(left_out)}")
+    for split, rows in sorted(usable.items()):
+        build_shards(
+            rows,
+            partial(build_packed, params=params),
+            out / split,
+            split,
+            params.samples_per_shard,
+            num_workers=params.num_workers,
+            header={"split": split, "left_out": dict(sorted(left_out[split].items()))},
+        )
+        if left_out[split]:
+            log.warning("%s: left out %s", split, dict(left_out[split]))
+
+
+def by_name(table: Path) -> dict[tuple[str, str], Row]:
+    """Read the rows of a Parquet file by split and key."""
+    if not table.is_file():
+        raise FileNotFoundError(f"{table} not found: run the stage before `write_shards` first")
+    return {(row["split"], row["key"]): row for row in pq.read_table(table).to_pylist()}
+
+
+def gather(row: ManifestRow, joints: Row | None, measures: Row | None) -> Parts | str:
+    """Return what a sample is made from, or why it can't be made."""
+    for what, status, reason in (
+        ("manifest", row.status, row.reason),
+        ("keypoints", *status_of(joints)),
+        ("size_annotations", *status_of(measures)),
+    ):
+        if status == RowStatus.FAILED:
+            return f"{what}: {reason or 'failed'}"
+    if row.cloth is None:
+        return "manifest: no photo of the garment"
+    assert joints is not None
+    assert measures is not None
+    return Parts(files=row, keypoints=tuple(joints["keypoints"]), measures=dict(measures))
+
+
+def status_of(row: Row | None) -> tuple[str, str | None]:
+    """Return status and reason of a row; a row that isn't there failed."""
+    return (RowStatus.FAILED, "no row") if row is None else (row["status"], row["reason"])
+
+
+def fingerprint(parts: Parts, params: WriteShardsParams) -> str:
+    """Return the hash (hex) of all that a sample's bytes depend on."""
+    settings = {name: value for name, value in asdict(params).items() if name in SETTINGS}
+    names = (parts.files.key, parts.files.split, parts.files.caption, parts.files.unpaired_key)
+    values = (
+        BUILD_VERSION,
+        parts.files.input_hash,
+        names,
+        parts.keypoints,
+        sorted(parts.measures.items()),
+        settings,
+    )
+    return xxhash.xxh3_128_hexdigest(repr(values).encode())
+
+
+SETTINGS = ("image_height", "image_width", "jpeg_quality", "mask")
+"""Parameters that change a sample's bytes; the others only deal samples to shards and processes."""
+
+
+if __name__ == "__main__":
+    run_stage("write_shards", run)

@@ -1,0 +1,116 @@
+"""A batch: samples decoded straight into arrays of the training size."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess.vocabulary import NUM_JOINTS, SIZE_RATIOS
+from shards.codec import decode_mask, decode_photo
+from shards.record import decode_record
+from shards.sample import MASKS, RECORD_SUFFIX, REQUIRED, SUFFIXES, blaming, require_member
+
+PHOTOS = tuple(name for name in SUFFIXES if name not in MASKS)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """Samples of one training step. Pictures a sample doesn't have are zeros."""
+
+    keys: list[str]
+    """Their ids."""
+
+    position: NDArray[np.int64]
+    """(B,) global position of each: samples since the start of training, over all ranks."""
+
+    image: NDArray[np.uint8]
+    """(B, H, W, 3) RGB, the person."""
+
+    cloth: NDArray[np.uint8]
+    """(B, H, W, 3) RGB, the garment alone."""
+
+    densepose: NDArray[np.uint8]
+    """(B, H, W, 3) RGB, DensePose parts in their colours."""
+
+    cloth_mask: NDArray[np.uint8]
+    """(B, H, W) 0 or 1, the garment in `cloth`."""
+
+    inpaint_mask: NDArray[np.uint8]
+    """(B, H, W) 0 or 1, what may be painted anew."""
+
+    garment_mask: NDArray[np.uint8]
+    """(B, H, W) 0 or 1, the worn garment in `image`."""
+
+    ratios: NDArray[np.float32]
+    """(B, 3) in the order of `SIZE_RATIOS`, NaN where not measurable."""
+
+    keypoints: NDArray[np.float32]
+    """(B, 25, 3) x, y in px of `image`, confidence; x and y NaN where missing."""
+
+    fit_label: list[str | None]
+    """One of `FIT_LABELS` each."""
+
+    captions: list[str]
+    """Describe the garments."""
+
+    statuses: list[str]
+    """`ok` or `suspect`: whether the measures can be trusted."""
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+def empty_batch(positions: Sequence[int], image_height: int, image_width: int) -> Batch:
+    """Return a batch whose arrays wait to be filled by `fill_row`; its lists are as long as `positions`."""
+    count = len(positions)
+    photos = {name: np.empty((count, image_height, image_width, 3), np.uint8) for name in PHOTOS}
+    masks = {name: np.empty((count, image_height, image_width), np.uint8) for name in MASKS}
+    return Batch(
+        keys=[""] * count,
+        position=np.array(positions, dtype=np.int64),
+        ratios=np.empty((count, len(SIZE_RATIOS)), np.float32),
+        keypoints=np.empty((count, NUM_JOINTS, 3), np.float32),
+        fit_label=[None] * count,
+        captions=[""] * count,
+        statuses=[""] * count,
+        **photos,
+        **masks,
+    )
+
+
+def fill_row(batch: Batch, row: int, key: str, members: Mapping[str, memoryview]) -> None:
+    """Decode the members of a sample into row `row`.
+
+    Raises:
+        SampleError: A required member is missing, or one can't be decoded.
+    """
+    record = decode_record(key, require_member(key, members, RECORD_SUFFIX))
+    height, width = batch.image.shape[1:3]
+    for name, suffix in SUFFIXES.items():
+        array: NDArray[np.uint8] = getattr(batch, name)
+        if suffix in members:
+            with blaming(key, suffix):
+                decode_picture = decode_mask if name in MASKS else decode_photo
+                array[row] = decode_picture(members[suffix], height, width)
+        elif name in REQUIRED:
+            require_member(key, members, suffix)
+        else:
+            array[row] = 0
+    batch.keys[row] = key
+    batch.ratios[row] = record.ratio_array()
+    scale = np.array([width / record.image_width, height / record.image_height, 1], np.float32)
+    batch.keypoints[row] = record.keypoint_array() * scale
+    batch.fit_label[row] = record.fit_label
+    batch.captions[row] = record.caption
+    batch.statuses[row] = str(record.status)
+
+
+def select(batch: Batch, rows: Sequence[int]) -> Batch:
+    """Return some rows of a batch."""
+    values = {field.name: getattr(batch, field.name) for field in fields(Batch)}
+    chosen = {
+        name: value[list(rows)] if isinstance(value, np.ndarray) else [value[row] for row in rows]
+        for name, value in values.items()
+    }
+    return Batch(**chosen)

@@ -1,0 +1,132 @@
+"""Pictures as bytes: JPEG photos, 1-bit PNG masks, decoded straight to the size that is wanted."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from shards.ustar import SampleError
+
+MAX_PIXELS = 64_000_000
+"""Pictures that claim more are refused before they are decoded."""
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_JPEG_SIGNATURE = b"\xff\xd8"
+_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_RGB, _GRAY = cv2.IMREAD_COLOR_RGB, cv2.IMREAD_GRAYSCALE
+
+Bytes = bytes | memoryview
+
+
+def picture_size(content: Bytes) -> tuple[int, int]:
+    """Return (height, width) as the header of a JPEG or PNG claims, without decoding.
+
+    Raises:
+        SampleError: It is neither, or its header is cut short or claims more than `MAX_PIXELS`.
+    """
+    head = bytes(content[:8])
+    if head == _PNG_SIGNATURE and len(content) >= 24:
+        width, height = int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")
+    elif head[:2] == _JPEG_SIGNATURE:
+        height, width = _jpeg_size(content)
+    else:
+        raise SampleError("not a JPEG or PNG picture")
+    if not 0 < height * width <= MAX_PIXELS:
+        raise SampleError(f"a picture must have 1 to {MAX_PIXELS} pixels, its header claims {width}x{height}")
+    return height, width
+
+
+def is_jpeg(content: Bytes) -> bool:
+    """Tell whether the bytes begin as a JPEG does."""
+    return bytes(content[:2]) == _JPEG_SIGNATURE
+
+
+def _jpeg_size(content: Bytes) -> tuple[int, int]:
+    """Walk a JPEG's segments to the start of frame: (height, width)."""
+    position = 2
+    while position + 9 <= len(content) and content[position] == 0xFF:
+        marker = content[position + 1]
+        if marker in _START_OF_FRAME:
+            return (
+                int.from_bytes(content[position + 5 : position + 7], "big"),
+                int.from_bytes(content[position + 7 : position + 9], "big"),
+            )
+        padding = marker == 0xFF
+        position += 1 if padding else 2 + int.from_bytes(content[position + 2 : position + 4], "big")
+    raise SampleError("a JPEG without a start of frame")
+
+
+def decode_photo(
+    content: Bytes, image_height: int | None = None, image_width: int | None = None
+) -> NDArray[np.uint8]:
+    """Decode a JPEG or PNG photo, shrinking it inside the JPEG's own DCT as far as the wanted size allows.
+
+    Args:
+        content: The file.
+        image_height: Wanted rows; None: the photo's own.
+        image_width: Wanted columns; None: the photo's own.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        SampleError: It can't be decoded.
+    """
+    height, width = picture_size(content)
+    wanted_height, wanted_width = image_height or height, image_width or width
+    flags = _RGB
+    for factor in (8, 4, 2):
+        if height >= factor * wanted_height and width >= factor * wanted_width:
+            flags |= 8 * factor  # cv2.IMREAD_REDUCED_* without the bit for BGR
+            break
+    return resized(_decode(content, flags), wanted_height, wanted_width)
+
+
+def decode_mask(
+    content: Bytes, image_height: int | None = None, image_width: int | None = None
+) -> NDArray[np.uint8]:
+    """Decode a mask; when it is resized, a pixel is set where half of it or more was.
+
+    Returns:
+        (H, W) uint8, 0 or 1.
+
+    Raises:
+        SampleError: It can't be decoded.
+    """
+    height, width = picture_size(content)
+    mask = resized(_decode(content, _GRAY), image_height or height, image_width or width)
+    return (mask >= 128).view(np.uint8)
+
+
+def resized(picture: NDArray[np.uint8], image_height: int, image_width: int) -> NDArray[np.uint8]:
+    """Resize by averaging areas (INTER_AREA), or return the picture itself when it has the size."""
+    if picture.shape[:2] == (image_height, image_width):
+        return picture
+    return np.asarray(cv2.resize(picture, (image_width, image_height), interpolation=cv2.INTER_AREA))
+
+
+def encode_photo(picture: NDArray[np.uint8], quality: int) -> bytes:
+    """Encode (H, W, 3) uint8 RGB as a JPEG with full colour resolution (4:4:4)."""
+    options = [
+        cv2.IMWRITE_JPEG_QUALITY,
+        quality,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+    ]
+    return cv2.imencode(".jpg", picture[..., ::-1], options)[1].tobytes()
+
+
+def encode_mask(mask: NDArray[np.bool_]) -> bytes:
+    """Encode (H, W) bool as a PNG of one bit a pixel."""
+    options = [cv2.IMWRITE_PNG_BILEVEL, 1, cv2.IMWRITE_PNG_COMPRESSION, 9]
+    return cv2.imencode(".png", mask.astype(np.uint8) * 255, options)[1].tobytes()
+
+
+def _decode(content: Bytes, flags: int) -> NDArray[np.uint8]:
+    """Decode with OpenCV; its failures, by exception or by None, become a SampleError."""
+    try:
+        picture = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), flags)
+    except cv2.error as error:
+        raise SampleError(f"a picture that can't be decoded: {error.err}") from error
+    if picture is None:
+        raise SampleError("a picture that can't be decoded")
+    return np.asarray(picture)

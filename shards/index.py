@@ -1,0 +1,192 @@
+"""`index.json`: what a folder of shards holds and where each sample lies. It is written last.
+
+One line a shard, so that a reader need not hold the rows of every shard: it remembers where each line stands.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+INDEX_NAME = "index.json"
+SCHEMA_VERSION = 1
+_SHARD_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*\.tar")
+_START, _END = '"shards":[', "]}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShardEntry:
+    """One shard and, column by column, its samples in their order in the tar."""
+
+    name: str
+    """File name, beside the index."""
+
+    num_bytes: int
+    """Of the tar."""
+
+    num_samples: int
+    """In the tar."""
+
+    sha256: str
+    """Of the tar (hex)."""
+
+    keys: list[str]
+    """Ids of the samples."""
+
+    offsets: list[int]
+    """Where each sample's first header begins (bytes)."""
+
+    sizes: list[int]
+    """Bytes of each sample, headers and padding included."""
+
+    xxh3: list[str]
+    """xxh3_64 (hex) of those bytes."""
+
+    input_hashes: list[str]
+    """Of what each sample was made from: equal hashes, equal bytes."""
+
+    plan_hash: str
+    """Of the keys and input hashes of all samples that belong here, skipped ones too (hex)."""
+
+    skipped: dict[str, str]
+    """Why samples that belong here couldn't be built, by key."""
+
+    def __post_init__(self) -> None:
+        columns = (self.keys, self.offsets, self.sizes, self.xxh3, self.input_hashes)
+        if not _SHARD_NAME.fullmatch(self.name):
+            raise ValueError(f"a shard must be named like 'train-000000.tar', got {self.name!r}")
+        if any(len(column) != self.num_samples for column in columns):
+            raise ValueError(f"{self.name}: every column must have {self.num_samples} rows")
+        ends = [0, *(offset + size for offset, size in zip(self.offsets, self.sizes, strict=True))]
+        if any(size <= 0 for size in self.sizes) or any(
+            o != e for o, e in zip(self.offsets, ends, strict=False)
+        ):
+            raise ValueError(f"{self.name}: its samples must follow one another without gaps")
+        if ends[-1] > self.num_bytes:
+            raise ValueError(f"{self.name}: its samples must end inside its {self.num_bytes} bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class ShardLine:
+    """A shard of an index, without its rows."""
+
+    name: str
+    num_bytes: int
+    num_samples: int
+    sha256: str
+    start: int
+    """Where its line begins in the index (bytes)."""
+
+    length: int
+    """Of its line (bytes)."""
+
+
+class ShardIndex:
+    """An index, read line by line; the rows of the shards used last are kept.
+
+    Args:
+        path: `index.json`, or the folder that has one.
+
+    Raises:
+        FileNotFoundError: There is none: the shards aren't finished, or aren't here.
+        ValueError: It is damaged, or of another schema version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path / INDEX_NAME if path.is_dir() else path
+        if not self.path.is_file():
+            raise FileNotFoundError(
+                f"{self.path} not found: run `dvc repro write_shards` (it is written last)"
+            )
+        digest = xxhash.xxh3_64()
+        try:
+            self.header, self.shards = _scan(self.path, digest)
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise ValueError(
+                f"{self.path} isn't a valid index of shards: {error}: write the shards again"
+            ) from error
+        self.digest = digest.hexdigest()
+        """xxh3_64 (hex) of the index: names this version of the data."""
+        self.entry = lru_cache(maxsize=256)(self._entry)
+
+    @property
+    def folder(self) -> Path:
+        """Where the tars are."""
+        return self.path.parent
+
+    @property
+    def num_samples(self) -> int:
+        """In all shards."""
+        return sum(shard.num_samples for shard in self.shards)
+
+    def entries(self) -> Iterator[ShardEntry]:
+        """Yield the shards with their rows."""
+        for number in range(len(self.shards)):
+            yield self._entry(number)
+
+    def _entry(self, number: int) -> ShardEntry:
+        """Read the rows of a shard."""
+        line = self.shards[number]
+        with self.path.open("rb") as file:
+            file.seek(line.start)
+            return parse_entry(json.loads(file.read(line.length)))
+
+
+def parse_entry(values: Mapping[str, Any]) -> ShardEntry:
+    """Build an entry from JSON; ValueError, TypeError or KeyError when it isn't one."""
+    entry = ShardEntry(**{field.name: values[field.name] for field in fields(ShardEntry)})
+    if not all(
+        isinstance(text, str) for text in (*entry.keys, *entry.xxh3, *entry.input_hashes, entry.sha256)
+    ):
+        raise ValueError(f"{entry.name}: keys and hashes must be strings")
+    return entry
+
+
+def _scan(path: Path, digest: "xxhash.xxh3_64") -> tuple[dict[str, Any], list[ShardLine]]:
+    """Check every line of an index once, keeping none of its rows: (header, shards)."""
+    shards: list[ShardLine] = []
+    with path.open("rb") as file:
+        text = file.readline()
+        digest.update(text)
+        header = json.loads(text + _END.encode())
+        if header.get("schema_version") != SCHEMA_VERSION:
+            raise ValueError(f"schema_version must be {SCHEMA_VERSION}, got {header.get('schema_version')!r}")
+        start = file.tell()
+        for line in file:
+            digest.update(line)
+            text = line.rstrip(b",\n")
+            if text != _END.encode():
+                entry = parse_entry(json.loads(text))
+                shards.append(
+                    ShardLine(entry.name, entry.num_bytes, entry.num_samples, entry.sha256, start, len(text))
+                )
+            start += len(line)
+    if text != _END.encode() or header["num_samples"] != sum(shard.num_samples for shard in shards):
+        raise ValueError(f"it is cut short: {header['num_samples']} samples promised")
+    return header, shards
+
+
+def write_index(path: Path, header: Mapping[str, Any], entries: list[ShardEntry]) -> None:
+    """Write an index atomically.
+
+    Args:
+        path: Of the index.
+        header: More about the shards: split, what was skipped, ...
+        entries: The shards, in order.
+    """
+    start = {"schema_version": SCHEMA_VERSION, "num_samples": sum(e.num_samples for e in entries), **header}
+    lines = ",\n".join(dump(entry) for entry in entries)
+    text = json.dumps(start, sort_keys=True)[:-1] + ", " + _START + "\n" + lines + "\n" + _END + "\n"
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text)
+    partial.replace(path)
+
+
+def dump(entry: ShardEntry) -> str:
+    """Return an entry as one line of JSON."""
+    return json.dumps(asdict(entry), separators=(",", ":"))

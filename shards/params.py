@@ -1,0 +1,38 @@
+"""Parameters of the shards. Imports nothing heavy."""
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from annotated_types import Ge, Gt, Le
+
+from preprocess.masks import MaskParams
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WriteShardsParams:
+    """Section `write_shards` of params.yaml."""
+
+    samples_per_shard: Annotated[int, Gt(0)] = 256
+    """Samples of a shard on average. Fewer make more, smaller tars."""
+
+    image_height: Annotated[int, Gt(0)] | None = None
+    """Store photos and masks at this height (px); null keeps the photos' own bytes."""
+
+    image_width: Annotated[int, Gt(0)] | None = None
+    """Store photos and masks at this width (px); null keeps the photos' own bytes."""
+
+    jpeg_quality: Annotated[int, Gt(0), Le(100)] = 95
+    """Of photos that had to be encoded again (4:4:4, so that colours keep their resolution)."""
+
+    num_workers: Annotated[int, Ge(0)] = 2
+    """Processes that build shards; 0 builds in this one. The tars don't depend on it."""
+
+    mask: MaskParams = field(default_factory=MaskParams)
+    """What the inpainting mask must be able to cover."""
+
+    def __post_init__(self) -> None:
+        if (self.image_height is None) != (self.image_width is None):
+            raise ValueError(
+                "image_height and image_width must be given together or both be null, "
+                f"got {self.image_height} and {self.image_width}"
+            )

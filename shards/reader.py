@@ -1,0 +1,114 @@
+"""Read samples by shard and row, and notice damage."""
+
+import logging
+import os
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from enum import StrEnum
+from io import FileIO
+from pathlib import Path
+from threading import Lock
+
+import xxhash
+
+from shards.batch import Batch, empty_batch, fill_row, select
+from shards.index import ShardIndex
+from shards.ustar import SampleError, unpack
+
+log = logging.getLogger(__name__)
+
+MAX_OPEN_FILES = 128
+
+
+class OnDamage(StrEnum):
+    """What to do about a sample that can't be read."""
+
+    RAISE = "raise"
+    SKIP = "skip"
+
+
+class DamageError(OSError):
+    """A shard or sample is missing or damaged; the message names it."""
+
+
+class ShardReader:
+    """Reads and decodes samples of an index; safe to use from several threads.
+
+    Args:
+        path: `index.json` or its folder.
+        image_height: Rows of decoded pictures.
+        image_width: Columns of decoded pictures.
+        on_damage: Whether a damaged sample raises, or is left out of its batch and counted in `damaged`.
+    """
+
+    def __init__(self, path: Path, image_height: int, image_width: int, on_damage: OnDamage) -> None:
+        self.index = ShardIndex(path)
+        self.image_height, self.image_width = image_height, image_width
+        self.on_damage = on_damage
+        self.damaged: Counter[str] = Counter()
+        """How often each damaged sample or shard was met."""
+        self._files: OrderedDict[int, FileIO] = OrderedDict()
+        self._lock = Lock()
+
+    def packed(self, shard: int, row: int) -> tuple[str, bytes]:
+        """Return the key and the tar bytes of a sample, checked against the index.
+
+        Raises:
+            DamageError: They aren't what was written.
+        """
+        entry = self.index.entry(shard)
+        key, size = entry.keys[row], entry.sizes[row]
+        file = self._file(shard)
+        packed = os.pread(file.fileno(), size, entry.offsets[row])
+        if xxhash.xxh3_64_hexdigest(packed) != entry.xxh3[row]:
+            what = "is damaged (its checksum differs)" if len(packed) == size else "is cut off"
+            raise DamageError(f"{entry.name}: the sample {key} {what}: write or fetch the shard again")
+        return key, packed
+
+    def batch(self, positions: Sequence[int], places: Sequence[Sequence[int]]) -> Batch:
+        """Decode samples.
+
+        Args:
+            positions: (B,) global positions, kept in the batch.
+            places: (B, 2) shard and row of each.
+
+        Raises:
+            DamageError: A sample is missing or damaged, and `on_damage` is `raise`; or all of them are.
+        """
+        batch = empty_batch(positions, self.image_height, self.image_width)
+        good = [row for row, (shard, number) in enumerate(places) if self._fill(batch, row, shard, number)]
+        if not good:
+            raise DamageError(f"every sample of a batch is damaged, e.g. {next(iter(self.damaged))}")
+        return batch if len(good) == len(batch) else select(batch, good)
+
+    def _fill(self, batch: Batch, row: int, shard: int, number: int) -> bool:
+        """Decode one sample into a batch: whether that was possible."""
+        try:
+            key, packed = self.packed(shard, number)
+            fill_row(batch, row, key, unpack(key, packed))
+        except (DamageError, SampleError) as error:
+            if self.on_damage == OnDamage.RAISE:
+                raise DamageError(str(error)) from error
+            name = f"{self.index.shards[shard].name}/{self.index.entry(shard).keys[number]}"
+            with self._lock:
+                self.damaged[name] += 1
+                if self.damaged[name] == 1:
+                    log.warning("skipped %s: %s", name, error)
+            return False
+        return True
+
+    def _file(self, shard: int) -> FileIO:
+        """Return an open tar. Fallen out of the cache, it closes itself when no thread uses it any more."""
+        with self._lock:
+            file = self._files.get(shard)
+            if file is None:
+                path = self.index.folder / self.index.shards[shard].name
+                try:
+                    file = FileIO(path)
+                except FileNotFoundError as error:
+                    raise DamageError(f"the shard {path} is missing: write or fetch it again") from error
+                self._files[shard] = file
+            self._files.move_to_end(shard)
+            if len(self._files) > MAX_OPEN_FILES:
+                self._files.popitem(last=False)
+            return file

@@ -1,0 +1,178 @@
+"""An endless stream of batches whose whole state is a cursor.
+
+The global order of samples (`shards.order`) doesn't know of ranks or workers. Rank r of W takes the positions
+`cursor + r`, `cursor + r + W`, ..., so one step of all ranks is one slice of the global order, and a run can
+go on with another number of ranks or threads at the very next sample.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from shards.batch import Batch
+from shards.order import DEFAULT_BLOCK, SampleOrder
+from shards.reader import OnDamage, ShardReader
+
+STATE_VERSION = 1
+PREFETCH = 2
+"""Batches each thread may be ahead."""
+
+
+class SampleStream:
+    """Batches of the samples of an index, decoded by threads.
+
+    Args:
+        index: `index.json`, or the folder that has it.
+        batch_size: Samples of a batch, on this rank.
+        image_height: Rows of decoded pictures.
+        image_width: Columns of decoded pictures.
+        seed: Of the order.
+        shuffle: False: by shard and row, in every epoch.
+        rank: Which of `world_size` processes this is.
+        world_size: Processes that share the order.
+        num_threads: That read and decode; 0: the caller's own.
+        on_damage: `raise`: stop at a damaged sample, naming it. `skip`: leave it out of its batch and
+            count it in `damaged`.
+        num_streams: See `SampleOrder`.
+        block: See `SampleOrder`.
+
+    Raises:
+        FileNotFoundError: There is no index.
+        ValueError: The index is damaged or empty, or an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        index: Path,
+        *,
+        batch_size: int,
+        image_height: int,
+        image_width: int,
+        seed: int,
+        shuffle: bool = True,
+        rank: int = 0,
+        world_size: int = 1,
+        num_threads: int = 2,
+        on_damage: OnDamage = OnDamage.RAISE,
+        num_streams: int | None = None,
+        block: int = DEFAULT_BLOCK,
+    ) -> None:
+        if batch_size < 1 or num_threads < 0 or not 0 <= rank < world_size:
+            raise ValueError(
+                "a stream needs batch_size >= 1, num_threads >= 0 and 0 <= rank < world_size, "
+                f"got {batch_size}, {num_threads}, {rank} and {world_size}"
+            )
+        self.reader = ShardReader(Path(index), image_height, image_width, OnDamage(on_damage))
+        self.order = SampleOrder(
+            [shard.num_samples for shard in self.reader.index.shards],
+            seed=seed,
+            shuffle=shuffle,
+            num_streams=num_streams,
+            block=block,
+        )
+        self.batch_size, self.rank, self.world_size = batch_size, rank, world_size
+        self.num_threads = num_threads
+        self.cursor = 0
+        """Global position of the next sample that no rank has been given."""
+
+    def __len__(self) -> int:
+        return self.order.num_samples
+
+    @property
+    def epoch(self) -> int:
+        """How often every sample has been given."""
+        return self.cursor // len(self)
+
+    @property
+    def damaged(self) -> dict[str, int]:
+        """How often each damaged sample was met and left out, by shard and key."""
+        return dict(self.reader.damaged)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield batches from the cursor on, without end. What is read ahead doesn't move the cursor."""
+        for batch in self._read_ahead(self._endless()):
+            self.cursor += self.batch_size * self.world_size
+            yield batch
+
+    def epoch_batches(self, *, drop_last: bool = False) -> Iterator[Batch]:
+        """Yield every sample of this rank's share once, by shard and row; the cursor stays where it is.
+
+        Args:
+            drop_last: Leave out a last batch that isn't full.
+        """
+        mine = np.arange(self.rank, len(self), self.world_size)
+        plain = SampleOrder(self.order.counts, seed=0, shuffle=False)
+        stop = len(mine) - len(mine) % self.batch_size if drop_last else len(mine)
+        slices = (mine[start : start + self.batch_size] for start in range(0, stop, self.batch_size))
+        yield from self._read_ahead((positions, plain.at(positions)) for positions in slices)
+
+    def keys(self, count: int) -> list[str]:
+        """Return the keys of the next `count` samples of this rank without reading them."""
+        places = self.order.at(self.cursor + self.rank + self.world_size * np.arange(count))
+        return [self.reader.index.entry(shard).keys[row] for shard, row in places.tolist()]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the cursor and what the order depends on; the same on every rank."""
+        return {
+            "version": STATE_VERSION,
+            "epoch": self.epoch,
+            "position": self.cursor % len(self),
+            "seed": self.order.seed,
+            "shuffle": self.order.shuffle,
+            "num_streams": self.order.num_streams,
+            "block": self.order.block,
+            "index": self.reader.index.digest,
+        }
+
+    def load_state_dict(self, state: dict[str, Any], *, restart_epoch: bool = False) -> None:
+        """Go on at the sample after the last that was given when `state` was taken.
+
+        Args:
+            state: From `state_dict`, whatever rank, world size or number of threads it is from.
+            restart_epoch: When the data or the order's arguments have changed since, begin the state's epoch
+                anew with them instead of raising.
+
+        Raises:
+            ValueError: The data or the order have changed, so there is no such place; the message says what.
+        """
+        mine = self.state_dict()
+        changed = [
+            name for name in mine if name not in ("epoch", "position") and mine[name] != state.get(name)
+        ]
+        if changed and not restart_epoch:
+            differences = ", ".join(f"{name} {state.get(name)} -> {mine[name]}" for name in changed)
+            raise ValueError(
+                f"the state is of another order of samples ({differences}): use the same shards and "
+                "arguments, or restart_epoch=True to begin its epoch anew with these"
+            )
+        self.cursor = int(state["epoch"]) * len(self) + (0 if changed else int(state["position"]))
+
+    def _endless(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield this rank's positions and places, batch by batch, from the cursor on."""
+        offsets = self.rank + self.world_size * np.arange(self.batch_size)
+        start = self.cursor
+        while True:
+            yield start + offsets, self.order.at(start + offsets)
+            start += self.batch_size * self.world_size
+
+    def _read_ahead(self, work: Iterator[tuple[np.ndarray, np.ndarray]]) -> Iterator[Batch]:
+        """Decode batches in order, `num_threads * PREFETCH` ahead."""
+        if self.num_threads == 0:
+            for positions, places in work:
+                yield self.reader.batch(positions.tolist(), places.tolist())
+            return
+        pool = ThreadPoolExecutor(self.num_threads, thread_name_prefix="sample-stream")
+        waiting: deque[Future[Batch]] = deque()
+        try:
+            for positions, places in work:
+                waiting.append(pool.submit(self.reader.batch, positions.tolist(), places.tolist()))
+                if len(waiting) > self.num_threads * PREFETCH:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,47 @@
+"""Small samples for the tests of shards."""
+
+import numpy as np
+
+from preprocess.vocabulary import Category, RowStatus
+from shards.codec import encode_photo
+from shards.record import SizeRecord
+from shards.sample import Sample
+
+HEIGHT, WIDTH = 32, 24
+
+
+def record(key: str, **changes: object) -> SizeRecord:
+    values = {
+        "key": key,
+        "split": "train",
+        "status": RowStatus.OK,
+        "category": Category.UPPER,
+        "garment_key": key,
+        "image_height": HEIGHT,
+        "image_width": WIDTH,
+        "ratios": (1.25, None, 0.9),
+        "keypoints": ((12.0, 8.5, 0.9), (None, None, 0.0)) + 23 * ((1.0, 2.0, 0.5),),
+        "fit_label": "loose",
+        "caption": "a red top — “soft”",
+    }
+    return SizeRecord(**values | changes)
+
+
+def sample(key: str, *, seed: int = 0, **changes: object) -> Sample:
+    rng = np.random.default_rng([seed, *key.encode()])
+    photos = [encode_photo(rng.integers(0, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8), 90) for _ in range(3)]
+    masks = rng.random((3, HEIGHT, WIDTH)) < 0.5
+    values = {
+        "record": record(key),
+        "image": photos[0],
+        "cloth": photos[1],
+        "densepose": photos[2],
+        "inpaint_mask": masks[0],
+        "garment_mask": masks[1],
+        "cloth_mask": masks[2],
+    }
+    return Sample(**values | changes)
+
+
+def samples(count: int) -> list[Sample]:
+    return [sample(f"{number:05d}_00") for number in range(count)]

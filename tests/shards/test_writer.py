@@ -1,0 +1,216 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import webdataset
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shards.index import ShardIndex
+from shards.plan import Ingredients, sha256_of, shard_number
+from shards.sample import encode
+from shards.ustar import SampleError, pack
+from shards.writer import build_shards, write_shards
+from tests.shards.making import sample, samples
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {path.name: sha256_of(path) for path in folder.iterdir()}
+
+
+def rows_of(count: int, *, changed: tuple[int, ...] = ()) -> list[Ingredients[tuple[int, int]]]:
+    versions = [(number, int(number in changed)) for number in range(count)]
+    return [
+        Ingredients(f"{number:05d}_00", f"{number}.{version}", (number, version))
+        for number, version in versions
+    ]
+
+
+def build(what: tuple[int, int]) -> bytes:
+    """A small sample-shaped blob; version 9 can't be built."""
+    number, version = what
+    content = np.random.default_rng(what).bytes(100 + number % 7 * 300)
+    return pack(f"{number:05d}_00", {"image.jpg": content, "size.json": b"%d" % version})
+
+
+def fail_on_multiples_of_7(what: tuple[int, int]) -> bytes:
+    if what[0] % 7 == 0:
+        raise SampleError("no inpainting mask")
+    return build(what)
+
+
+def test_the_index_says_what_the_tars_hold(tmp_path: Path) -> None:
+    index = write_shards(samples(10), tmp_path, "train", 4)
+    assert index["schema_version"] == 1
+    assert index["num_samples"] == 10
+    assert [shard["name"] for shard in index["shards"]] == [f"train-00000{n}.tar" for n in range(3)]
+    for shard in index["shards"]:
+        tar = tmp_path / shard["name"]
+        assert (tar.stat().st_size, sha256_of(tar)) == (shard["num_bytes"], shard["sha256"])
+    assert sorted(key for shard in index["shards"] for key in shard["keys"]) == [
+        f"{n:05d}_00" for n in range(10)
+    ]
+
+
+def test_webdataset_reads_the_samples_back(tmp_path: Path) -> None:
+    written = samples(10)
+    write_shards(written, tmp_path, "train", 4)
+    tars = [str(path) for path in sorted(tmp_path.glob("*.tar"))]
+    found = {one["__key__"]: one for one in webdataset.WebDataset(tars, shardshuffle=False)}
+    assert found.keys() == {one.key for one in written}
+    for one in written:
+        assert {suffix: found[one.key][suffix] for suffix in encode(one)} == encode(one)
+
+
+def test_nothing_but_tars_and_the_index_is_left(tmp_path: Path) -> None:
+    write_shards(samples(10), tmp_path, "train", 4)
+    assert sorted(hashes(tmp_path)) == ["index.json", *(f"train-00000{n}.tar" for n in range(3))]
+
+
+@pytest.mark.slow  # starts processes
+def test_workers_do_not_change_a_byte(tmp_path: Path) -> None:
+    for workers in (0, 1, 3):
+        build_shards(rows_of(200), build, tmp_path / str(workers), "train", 16, num_workers=workers)
+    assert hashes(tmp_path / "0") == hashes(tmp_path / "1") == hashes(tmp_path / "3")
+
+
+def test_the_order_of_the_rows_does_not_change_a_byte(tmp_path: Path) -> None:
+    build_shards(rows_of(50), build, tmp_path / "a", "train", 16)
+    build_shards(rows_of(50)[::-1], build, tmp_path / "b", "train", 16)
+    assert hashes(tmp_path / "a") == hashes(tmp_path / "b")
+
+
+def test_writing_again_writes_no_tar(tmp_path: Path) -> None:
+    build_shards(rows_of(50), build, tmp_path, "train", 16)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.tar")}
+    counts = build_shards(rows_of(50), build, tmp_path, "train", 16)
+    assert counts == {"built": 0, "copied": 0, "kept": 50, "skipped": 0, "shards_written": 0}
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.tar")}
+
+
+def test_one_changed_sample_of_2000_rewrites_one_shard_and_builds_one_sample(tmp_path: Path) -> None:
+    build_shards(rows_of(2000), build, tmp_path / "a", "train", 100)
+    before = hashes(tmp_path / "a")
+    counts = build_shards(rows_of(2000, changed=(77,)), build, tmp_path / "a", "train", 100)
+    after = hashes(tmp_path / "a")
+    assert (counts["built"], counts["shards_written"]) == (1, 1)
+    assert len([name for name in after if name.endswith(".tar") and after[name] != before[name]]) == 1
+    build_shards(rows_of(2000, changed=(77,)), build, tmp_path / "b", "train", 100)
+    assert after == hashes(tmp_path / "b")
+
+
+def test_an_added_sample_rewrites_at_most_two_shards(tmp_path: Path) -> None:
+    for count in range(60, 70):
+        build_shards(rows_of(count), build, tmp_path / "a", "train", 8)
+        counts = build_shards(rows_of(count + 1), build, tmp_path / "a", "train", 8)
+        assert counts["shards_written"] <= 3  # its own, and one that is split in two
+    build_shards(rows_of(70), build, tmp_path / "b", "train", 8)
+    assert hashes(tmp_path / "a") == hashes(tmp_path / "b")
+
+
+def test_fewer_samples_leave_no_stale_tar(tmp_path: Path) -> None:
+    build_shards(rows_of(50), build, tmp_path / "a", "train", 8)
+    build_shards(rows_of(20), build, tmp_path / "a", "train", 8)
+    build_shards(rows_of(20), build, tmp_path / "b", "train", 8)
+    assert hashes(tmp_path / "a") == hashes(tmp_path / "b")
+
+
+def test_a_sample_that_cannot_be_built_is_named_in_the_index(tmp_path: Path) -> None:
+    for _ in range(2):  # the second run keeps the shards
+        counts = build_shards(rows_of(20), fail_on_multiples_of_7, tmp_path, "train", 8)
+        assert counts["skipped"] == 3
+        skipped = {k: v for e in ShardIndex(tmp_path).entries() for k, v in e.skipped.items()}
+        assert skipped == {f"{n:05d}_00": "no inpainting mask" for n in (0, 7, 14)}
+
+
+def test_a_damaged_old_sample_is_built_again_not_copied(tmp_path: Path) -> None:
+    build_shards(rows_of(20), build, tmp_path / "a", "train", 100)
+    tar = tmp_path / "a" / "train-000000.tar"
+    tar.write_bytes(tar.read_bytes().replace(b"00003_00", b"00x03_00"))
+    counts = build_shards(rows_of(20, changed=(5,)), build, tmp_path / "a", "train", 100)
+    assert (counts["built"], counts["copied"]) == (2, 18)
+    build_shards(rows_of(20, changed=(5,)), build, tmp_path / "b", "train", 100)
+    assert hashes(tmp_path / "a") == hashes(tmp_path / "b")
+
+
+def test_foreign_tars_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "train-000000.tar").write_bytes(b"mine")
+    with pytest.raises(ValueError, match=r"got train-000000.tar without an index"):
+        build_shards(rows_of(5), build, tmp_path, "train", 8)
+    assert (tmp_path / "train-000000.tar").read_bytes() == b"mine"
+
+
+def test_keys_must_be_unique(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="unique keys, got 2 rows"):
+        build_shards(rows_of(1) * 2, build, tmp_path, "train", 8)
+
+
+@given(st.text(), st.integers(1, 1000))
+def test_one_more_shard_moves_keys_only_into_it(key: str, num_shards: int) -> None:
+    before, after = shard_number(key, num_shards), shard_number(key, num_shards + 1)
+    assert before in range(num_shards)
+    assert after in (before, num_shards)
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from tests.shards.test_writer import build, rows_of
+from shards.writer import build_shards
+build_shards(rows_of(400, changed=(1, 2, 3)), build, Path(sys.argv[1]), "train", 10)
+"""
+
+
+@pytest.mark.slow  # starts 20 processes
+def test_a_build_killed_at_20_moments_continues_to_the_same_bytes(tmp_path: Path) -> None:
+    build_shards(rows_of(400, changed=(1, 2, 3)), build, tmp_path / "whole", "train", 10)
+    build_shards(rows_of(300), build, tmp_path / "killed", "train", 10)
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "killed")]
+    started = time.monotonic()
+    subprocess.run(command, check=True)
+    whole = time.monotonic() - started
+    build_shards(rows_of(300), build, tmp_path / "killed", "train", 10)
+    for moment in np.random.default_rng(0).uniform(0.3 * whole, whole, 20):
+        process = subprocess.Popen(command)
+        time.sleep(moment)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    subprocess.run(command, check=True)
+    assert hashes(tmp_path / "whole") == hashes(tmp_path / "killed")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"schema_version": 1', '"schema_version": 2', "schema_version must be 1, got 2"),
+        ('"name":"train-000000.tar"', '"name":"../../x.tar"', "must be named like"),
+        ('"num_samples":10', '"num_samples":11', "must have 11 rows"),
+        ('"offsets":[0,', '"offsets":[512,', "without gaps"),
+        ('"keys":["', '"keys":[1,"', "must have 10 rows"),
+        ('"num_samples": 10', '"num_samples": 12', "cut short: 12 samples promised"),
+        ("]}\n", "", "cut short"),
+    ],
+)
+def test_a_wrong_index_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    write_shards(samples(10), tmp_path, "train", 100)
+    path = tmp_path / "index.json"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(ValueError, match=f"index.json isn't a valid index.*{message}"):
+        ShardIndex(path)
+
+
+def test_the_index_is_plain_json(tmp_path: Path) -> None:
+    write_shards(samples(10), tmp_path, "train", 4)
+    index = json.loads((tmp_path / "index.json").read_text())
+    assert [entry.keys for entry in ShardIndex(tmp_path).entries()] == [s["keys"] for s in index["shards"]]
+
+
+def test_one_sample_makes_one_shard(tmp_path: Path) -> None:
+    assert len(write_shards([sample("a")], tmp_path, "t", 4)["shards"]) == 1
