@@ -237,6 +237,11 @@ def turned_head(doll: Doll, ab: Points) -> Points:
     )
 
 
+def shaded(colour: Colour, light: float) -> Colour:
+    """A colour in other light."""
+    return colour[0] * light, colour[1] * light, colour[2] * light
+
+
 def rounded(corners: Points, rounds: int = 3) -> Points:
     """Smooth a closed polygon by cutting its corners (Chaikin's algorithm)."""
     for _ in range(rounds):

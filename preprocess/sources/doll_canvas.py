@@ -7,14 +7,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.sources.doll_body import Points
+from preprocess.sources.doll_body import Colour, Points
 
 SUBSAMPLING = 4
 COVERED = 160
 """Coverage (of 255) from which a pixel belongs to a shape. OpenCV's fill includes its outline, an eighth of a
 pixel each side at four-fold subsampling, so half covered reads as 160."""
 
+FULL_LIGHT = 200
+"""Light level that shows a colour as it is; more is brighter."""
+
 Floats = NDArray[np.float32]
+Image = NDArray[np.uint8]
 
 
 class Patch(NamedTuple):
@@ -22,7 +26,7 @@ class Patch(NamedTuple):
 
     rows: slice
     columns: slice
-    coverage: NDArray[np.uint8]
+    coverage: Image
 
     @property
     def where(self) -> tuple[slice, slice]:
@@ -85,62 +89,107 @@ def roundness(patch: Patch, radius_px: float) -> Floats:
     height, width = patch.coverage.shape
     step = max(1, round(radius_px / 4))
     pad = 3
-    small = cv2.resize(
-        patch.coverage, (max(width // step, 1), max(height // step, 1)), interpolation=cv2.INTER_AREA
-    )
-    small = cv2.copyMakeBorder(small, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=0)
+    shape = (max(width // step, 1), max(height // step, 1))
+    small = cv2.resize(patch.coverage, shape, interpolation=cv2.INTER_AREA)
+    small = cv2.copyMakeBorder(small, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=(0,))
     soft = cv2.GaussianBlur(small.astype(np.float32) / 255, (0, 0), radius_px / step / 1.6)
-    middle, right, left = (
-        soft[pad:-pad, pad + shift :][:, : small.shape[1] - 2 * pad] for shift in (0, 2, -2)
-    )
+    middle, right, left = (soft[pad:-pad, pad + shift :][:, : shape[0]] for shift in (0, 2, -2))
     shade = 1 - 0.34 * (1 - middle) + 0.16 * (right - left)
-    return cv2.resize(shade, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(cv2.resize(shade, (width, height), interpolation=cv2.INTER_LINEAR))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paint:
+    """What a shape is filled with."""
+
+    colour: Colour
+    """RGB 0 to 255."""
+
+    radius_px: float = 0.0
+    """How far from its edge the shape is shaded round; below 1 it is flat."""
+
+    opacity: float = 1.0
+    """Below 1 what is behind shines through."""
+
+    folds: Floats | None = None
+    """(h, w) factor of each pixel of the shape's box."""
+
+    print_colour: Colour = (0, 0, 0)
+    """RGB of the print."""
+
+    print_cover: Floats | None = None
+    """(h, w) share of the print in each pixel; None: no print."""
+
+    def fill(self, patch: Patch) -> Image:
+        """Return the (h, w, 3) RGB of the shape's box."""
+        levels = np.full(patch.coverage.shape, FULL_LIGHT, np.uint8)
+        shades = [self.folds] if self.folds is not None else []
+        if self.radius_px >= 1:
+            shades.append(roundness(patch, self.radius_px))
+        if shades:
+            shade = shades[0] * shades[1] if len(shades) == 2 else shades[0]
+            levels = cv2.convertScaleAbs(shade, alpha=FULL_LIGHT)
+        plain = tinted(levels, self.colour)
+        if self.print_cover is None:
+            return plain
+        cover = self.print_cover.astype(np.float32)
+        return np.asarray(cv2.blendLinear(plain, tinted(levels, self.print_colour), 1 - cover, cover))
+
+
+def tinted(levels: Image, colour: Colour) -> Image:
+    """Light a colour: (h, w) levels, of which `FULL_LIGHT` shows it as it is, to (h, w, 3) RGB."""
+    table = np.minimum(np.arange(256)[:, None] / FULL_LIGHT * np.asarray(colour), 255).astype(np.uint8)
+    return np.asarray(cv2.applyColorMap(levels, table[:, None]))
 
 
 class Canvas:
-    """A picture and its parse map, painted from the back to the front."""
+    """A picture of a body and its parse map, painted from the back to the front."""
 
-    def __init__(self, backdrop: Floats) -> None:
+    def __init__(self, backdrop: Image, view: BodyView) -> None:
         self.image = backdrop
         self.labels = np.zeros(backdrop.shape[:2], np.uint8)
+        self.view = view
 
-    def cover(self, xy: Points) -> Patch | None:
-        """Rasterise a polygon on this canvas."""
-        return cover(xy, *self.labels.shape)
+    def cover(self, outline: Points) -> Patch | None:
+        """Rasterise a closed (N, 2) polygon of body coordinates."""
+        return cover(self.view.to_image(outline), *self.labels.shape)
 
-    def paint(
+    def draw(
         self,
-        patch: Patch | None,
-        colour: tuple[float, float, float] | Floats,
+        outline: Points,
+        colour: Colour,
         label: int | None = None,
         *,
-        radius_px: float = 0.0,
+        bulge: float = 0.0,
         opacity: float = 1.0,
     ) -> None:
-        """Lay a shape over what is there.
+        """Lay a shape of one colour over what is there.
 
         Args:
-            patch: The shape; None paints nothing.
-            colour: RGB 0 to 255 of the whole shape, or (h, w, 3) of each of its pixels.
+            outline: (N, 2) closed polygon in body coordinates.
+            colour: RGB 0 to 255.
             label: Parse label to write; None leaves the parse map as it is.
-            radius_px: How far from its edge the shape is shaded round; 0 is flat.
+            bulge: How far from its edge the shape is shaded round, in torso lengths; 0 is flat.
             opacity: Below 1 what is behind shines through.
         """
-        if patch is None:
-            return
-        paint = np.broadcast_to(np.asarray(colour, np.float32), (*patch.coverage.shape, 3))
-        if radius_px >= 1:
-            paint = paint * roundness(patch, radius_px)[..., None]
+        patch = self.cover(outline)
+        if patch is not None:
+            self.paint(
+                patch, Paint(colour=colour, radius_px=bulge * self.view.torso_px, opacity=opacity), label
+            )
+
+    def paint(self, patch: Patch, paint: Paint, label: int | None = None) -> None:
+        """Fill a patch; `label` is written where it covers the parse map."""
+        alpha = patch.coverage * np.float32(paint.opacity / 255)
         behind = self.image[patch.where]
-        alpha = patch.coverage[..., None] * np.float32(opacity / 255)
-        self.image[patch.where] = behind + (paint - behind) * alpha
+        self.image[patch.where] = cv2.blendLinear(paint.fill(patch), behind, alpha, 1 - alpha)
         if label is not None:
-            self.labels[patch.where][patch.coverage >= COVERED] = label
+            np.copyto(self.labels[patch.where], np.uint8(label), where=patch.coverage >= COVERED)
 
 
-def studio(colour: tuple[float, float, float], image_height: int, image_width: int) -> Floats:
+def studio(colour: Colour, image_height: int, image_width: int) -> Image:
     """A lit wall: brightest behind the person's head, darker towards the corners."""
-    y, x = np.linspace(-0.6, 1.2, 16)[:, None], np.linspace(-1, 1, 12)
-    light = (1.03 - 0.10 * np.sqrt(x**2 + y**2)).astype(np.float32)
-    light = cv2.resize(light, (image_width, image_height), interpolation=cv2.INTER_CUBIC)
-    return np.minimum(light[..., None] * np.asarray(colour, np.float32), 255)
+    y, x = np.linspace(-0.6, 1.2, 32)[:, None], np.linspace(-1, 1, 24)
+    light = 1.03 - 0.10 * np.sqrt(x**2 + y**2)
+    wall = np.minimum(light[..., None] * np.asarray(colour), 255).astype(np.uint8)
+    return np.asarray(cv2.resize(wall, (image_width, image_height), interpolation=cv2.INTER_LINEAR))

@@ -1,11 +1,23 @@
 """The cloth of a paper doll's garment: colour, print and folds, worn or lying flat."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import cv2
 import numpy as np
 
-from preprocess.sources.doll_body import ellipse
-from preprocess.sources.doll_canvas import BodyView, Canvas, Floats, Patch
-from preprocess.sources.doll_garment import COLOURS, GarmentDesign, WornGarment, neck_opening, neck_tube
+from preprocess.sources.doll_body import SIDES, Colour, Points, direction, ellipse, mirrored, shaded
+from preprocess.sources.doll_canvas import BodyView, Canvas, Floats, Image, Paint
+from preprocess.sources.doll_garment import (
+    COLOURS,
+    GarmentDesign,
+    WornGarment,
+    neck_opening,
+    neck_tube,
+    panel_outline,
+    sleeve_outline,
+)
+from preprocess.vocabulary import Lip
 
 LOGO_ROW = 0.24
 LOGO_HALF = 0.085
@@ -64,80 +76,116 @@ def fold_shade(worn: WornGarment, a: Floats, b: Floats) -> Floats:
     return cv2.resize(shade.astype(np.float32), shape[::-1], interpolation=cv2.INTER_LINEAR)
 
 
-def cloth_colour(design: GarmentDesign, a: Floats, b: Floats, pixel: float) -> Floats:
-    """(h, w, 3) RGB of flat cloth at body coordinates `a`, `b`; `pixel` is a pixel's size there."""
-    base = np.asarray(COLOURS[design.colour], np.float32)
-    cover = print_cover(design, a, b, pixel)
-    if cover is None:
-        return np.broadcast_to(base, (*a.shape, 3))
-    return base + cover[..., None] * (np.asarray(COLOURS[design.print_colour], np.float32) - base)
+def paint_garment(canvas: Canvas, worn: WornGarment, arms: Mapping[int, Points], arm_radius: float) -> None:
+    """Paint the sleeves on the arms, then the panel, which hangs in front of them.
+
+    Args:
+        canvas: What is behind.
+        worn: Garment and size.
+        arms: (3, 2) shoulder, elbow and wrist of each side.
+        arm_radius: Half the thickness of the upper arm.
+    """
+    if worn.design.sleeves != "none":
+        for side, bones in arms.items():
+            paint_sleeve(canvas, sleeve_outline(worn, bones, arm_radius, side), worn, bones, side)
+    patch = canvas.cover(panel_outline(worn))
+    if patch is not None:
+        a, b = canvas.view.to_body(patch)
+        bulge = 0.12 * canvas.view.torso_px
+        paint = cloth(worn.design, bulge, a, b, 1 / canvas.view.torso_px)
+        canvas.paint(patch, replace(paint, folds=fold_shade(worn, a, b)), Lip.UPPER_CLOTHES)
 
 
-def paint_panel(canvas: Canvas, patch: Patch | None, view: BodyView, worn: WornGarment, label: int) -> None:
-    """Paint the garment without its sleeves."""
-    if patch is None:
-        return
-    a, b = view.to_body(patch)
-    colour = cloth_colour(worn.design, a, b, 1 / view.torso_px) * fold_shade(worn, a, b)[..., None]
-    canvas.paint(patch, colour, label, radius_px=0.12 * view.torso_px)
-
-
-def paint_sleeve(
-    canvas: Canvas,
-    patch: Patch | None,
-    view: BodyView,
-    worn: WornGarment,
-    down: tuple[float, float],
-    side: int,
-    label: int,
-) -> None:
-    """Paint a sleeve whose cloth runs along the unit vector `down` (a, b)."""
-    if patch is None:
-        return
-    a, b = view.to_body(patch)
-    b = b - np.float32(side * worn.cap)
-    along, across = a * down[0] + b * down[1], b * down[0] - a * down[1]
-    design = worn.design
-    base = np.asarray(COLOURS[design.colour], np.float32)
-    plain = design.pattern == "logo"
-    colour = (
-        np.broadcast_to(base, (*a.shape, 3))
-        if plain
-        else cloth_colour(design, along, across, 1 / view.torso_px)
+def cloth(design: GarmentDesign, radius_px: float, a: Floats, b: Floats, pixel: float) -> Paint:
+    """Flat cloth with its print at body coordinates `a`, `b`; `pixel` is a pixel's size there."""
+    return Paint(
+        colour=COLOURS[design.colour],
+        radius_px=radius_px,
+        print_colour=COLOURS[design.print_colour],
+        print_cover=print_cover(design, a, b, pixel),
     )
-    canvas.paint(patch, colour, label, radius_px=0.06 * view.torso_px)
 
 
-def paint_trim(canvas: Canvas, view: BodyView, worn: WornGarment, label: int) -> None:
+def paint_sleeve(canvas: Canvas, outline: Points, worn: WornGarment, bones: Points, side: int) -> None:
+    """Paint a sleeve whose cloth runs along the upper arm."""
+    patch = canvas.cover(outline)
+    if patch is None:
+        return
+    a, b = canvas.view.to_body(patch)
+    down_a, down_b = ((bones[1] - bones[0]) / np.linalg.norm(bones[1] - bones[0])).astype(np.float32)
+    b = b - np.float32(side * worn.cap)
+    along, across = a * down_a + b * down_b, b * down_a - a * down_b
+    paint = cloth(worn.design, 0.06 * canvas.view.torso_px, along, across, 1 / canvas.view.torso_px)
+    if worn.design.pattern == "logo":
+        paint = replace(paint, print_cover=None)
+    canvas.paint(patch, paint, Lip.UPPER_CLOTHES)
+
+
+def paint_trim(canvas: Canvas, worn: WornGarment) -> None:
     """Paint what makes a neckline: a shirt's collar and buttons, a turtleneck's roll, or a ribbed edge."""
-    base = np.asarray(COLOURS[worn.design.colour], np.float32)
+    base = COLOURS[worn.design.colour]
     match worn.design.neckline:
         case "shirt":
-            paint_shirt_front(canvas, view, worn, label)
+            paint_shirt_front(canvas, worn)
         case "turtle":
-            roll = canvas.cover(view.to_image(neck_tube(worn)))
-            canvas.paint(roll, base * np.float32(0.96), label, radius_px=0.05 * view.torso_px)
+            canvas.draw(neck_tube(worn), shaded(base, 0.96), Lip.UPPER_CLOTHES, bulge=0.05)
         case _:
             edge = neck_opening(worn)
             band = np.concatenate([edge, np.add(edge[::-1], (0.026, 0.004))])
-            for side in (-1, 1):
-                canvas.paint(canvas.cover(view.to_image(band * (1, side))), base * np.float32(0.8))
+            for side in SIDES:
+                canvas.draw(band * (1, side), shaded(base, 0.8))
 
 
-def paint_shirt_front(canvas: Canvas, view: BodyView, worn: WornGarment, label: int) -> None:
+def paint_shirt_front(canvas: Canvas, worn: WornGarment) -> None:
     """Paint the two wings of a collar, the placket's edge and its buttons."""
-    base = np.asarray(COLOURS[worn.design.colour], np.float32)
+    base = COLOURS[worn.design.colour]
     opening = neck_opening(worn)
     low, half = opening[0, 0], opening[-1, 1]
-    for side in (-1, 1):
-        wing = np.array([(-0.135, half - 0.02), (-0.10, half + 0.045), (0.085, 0.115), (low, 0.004)]) * (
-            1,
-            side,
-        )
-        canvas.paint(
-            canvas.cover(view.to_image(wing)), base * np.float32(0.93), label, radius_px=0.02 * view.torso_px
-        )
+    wing = np.array([(-0.135, half - 0.02), (-0.10, half + 0.045), (0.085, 0.115), (low, 0.004)])
+    for side in SIDES:
+        canvas.draw(wing * (1, side), shaded(base, 0.93), Lip.UPPER_CLOTHES, bulge=0.02)
     placket = np.array([(low, -0.03), (low, -0.022), (worn.hem - 0.01, -0.022), (worn.hem - 0.01, -0.03)])
-    canvas.paint(canvas.cover(view.to_image(placket)), base * np.float32(0.7), opacity=0.6)
+    canvas.draw(placket, shaded(base, 0.7), opacity=0.6)
     for a in np.arange(low + 0.06, worn.hem - 0.03, 0.13):
-        canvas.paint(canvas.cover(view.to_image(ellipse((a, 0.0), 0.013, 0.013, 8))), base * np.float32(0.6))
+        canvas.draw(ellipse((a, 0.0), 0.013, 0.013, 8), shaded(base, 0.6))
+
+
+FLAT_RATIOS = {"none": (0.98, 1.2, 1.12), "short": (1.3, 1.2, 1.12), "long": (1.3, 1.2, 1.12)}
+"""Size ratios of a flat garment by its sleeves: how one photographs it, whoever wears it."""
+FLAT_SHOULDER_WIDTH = 0.6
+FLAT_ARM_RADIUS = 0.075
+PAPER: Colour = (245, 245, 244)
+
+
+def flat_cloth(design: GarmentDesign, image_height: int, image_width: int) -> tuple[Image, Image]:
+    """Draw the garment lying alone, always at the same proportions: its photo tells nothing of a worn size.
+
+    Returns:
+        (H, W, 3) RGB photo and (H, W) mask, 0 or 255.
+    """
+    worn = WornGarment(design, np.array(FLAT_RATIOS[design.sleeves]), FLAT_SHOULDER_WIDTH)
+    arms = {side: flat_arm(side) for side in SIDES}
+    sides = () if design.sleeves == "none" else SIDES
+    outlines = [sleeve_outline(worn, arms[side], FLAT_ARM_RADIUS, side) for side in sides]
+    if design.neckline == "turtle":
+        outlines.append(neck_tube(worn))
+    extent = np.concatenate([panel_outline(worn), *outlines])
+    low, high = extent.min(axis=0), extent.max(axis=0)
+    scale = 0.88 * min(image_height / (high - low)[0], image_width / (high - low)[1])
+    middle = np.array([image_width, image_height]) / 2
+    view = BodyView(middle - scale * ((low + high) / 2)[::-1], float(scale), 0.0)
+    canvas = Canvas(np.full((image_height, image_width, 3), PAPER, np.uint8), view)
+    opening = neck_opening(worn)
+    back = mirrored(
+        np.concatenate([np.add(opening, (0.01, 0.0)), [(-0.13, 0.6 * opening[-1, 1]), (-0.125, 0.0)]])
+    )
+    canvas.draw(back, shaded(COLOURS[design.colour], 0.62), Lip.UPPER_CLOTHES)
+    paint_garment(canvas, worn, arms, FLAT_ARM_RADIUS)
+    paint_trim(canvas, worn)
+    return canvas.image, np.where(canvas.labels > 0, np.uint8(255), np.uint8(0))
+
+
+def flat_arm(side: int) -> Points:
+    """(3, 2) bones that spread a flat garment's sleeve."""
+    steps = np.array([0.0, 0.57, 1.03])[:, None] * direction(side, 15.0)
+    return np.array([0.0, side * FLAT_SHOULDER_WIDTH / 2]) + steps

@@ -48,7 +48,7 @@ WIDTH_ROWS = (0.35, 0.55)
 AXIS_BAND = 0.25
 """Share of B each side of the axis in which the hem is looked for."""
 CAP_ROWS = (-0.03, 0.085)
-"""Rows in which the shoulder's edge is upright: the measured rows and a margin for a sloping shoulder line."""
+"""Rows in which the shoulder's edge is upright: the measured rows, and a margin for a sloping body."""
 ARMPIT = 0.22
 LONG_SLEEVE_END = 0.96
 
@@ -215,9 +215,9 @@ def panel_outline(worn: WornGarment) -> Points:
     slope = np.array(
         [
             (-0.115, neck_half + 0.025),
-            (-0.085, 0.6 * worn.cap + 0.4 * neck_half),
-            (-0.07, worn.cap - 0.035),
-            (-0.052, worn.cap - 0.01),
+            (-0.087, 0.6 * worn.cap + 0.4 * neck_half),
+            (-0.064, worn.cap - 0.035),
+            (-0.048, worn.cap - 0.01),
         ]
     )
     sides_a = np.concatenate(
@@ -270,7 +270,8 @@ def sleeve_outline(worn: WornGarment, bones: Points, arm_radius: float, side: in
     outer, inner = axis + outwards * radius, axis - outwards * radius
     start = CAP_ROWS[1] - 0.012
     tip = np.array([start, side * worn.cap])
-    below_cap = outer[:, 0] > start + 0.008
+    bare = max(0.0, float(np.abs(outer[:6, 1]).max()) - worn.cap)
+    below_cap = outer[:, 0] > start + 0.008 + 0.3 * bare
     excess = worn.cap - np.abs(outer[0, 1])
     first = max(int(np.argmax(below_cap)), round(10 * np.clip(excess / 0.1, 0, 1)))
     armpit = np.array([ARMPIT + 0.03, side * (worn.half_width(np.array([ARMPIT]))[0] - 0.012)])

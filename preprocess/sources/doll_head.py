@@ -1,12 +1,23 @@
 """The head of a paper doll: hair behind, face, hair in front."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
-from preprocess.sources.doll_body import Doll, Points, ellipse, head_outline, mirrored, rounded, turned_head
-from preprocess.sources.doll_canvas import BodyView, Canvas
+from preprocess.sources.doll_body import (
+    SIDES,
+    Colour,
+    Doll,
+    Points,
+    ellipse,
+    head_outline,
+    mirrored,
+    rounded,
+    shaded,
+    turned_head,
+)
+from preprocess.sources.doll_canvas import Canvas
 from preprocess.vocabulary import Lip
-
-Shapes = list[Points]
 
 BEHIND = {
     "bob": [
@@ -51,6 +62,18 @@ CAP = [
 ]
 """Left half of the hair on the skull, down the temple and back to the hairline."""
 
+LOCK = [
+    (-0.6, 0.2),
+    (-0.35, 0.24),
+    (-0.1, 0.225),
+    (0.1, 0.2),
+    (0.24, 0.165),
+    (0.12, 0.125),
+    (-0.1, 0.14),
+    (-0.35, 0.19),
+]
+"""Hair that falls over the left shoulder."""
+
 FRINGES = {
     "short": -0.615,
     "bob": -0.55,
@@ -63,100 +86,59 @@ FRINGES = {
 """`a` of the hairline over the forehead."""
 
 
-def paint_hair_behind(canvas: Canvas, view: BodyView, doll: Doll) -> None:
+def paint_hair_behind(canvas: Canvas, doll: Doll) -> None:
     """Paint what of the hair the body hides."""
-    shapes: Shapes = []
+    shapes: list[Points] = []
     if doll.hair_style in BEHIND:
         shapes = [rounded(mirrored(np.array(BEHIND[doll.hair_style])), 2)]
     if doll.hair_style == "bun":
         shapes = [ellipse((-0.84, 0.0), 0.095, 0.105)]
     if doll.hair_style == "curly":
-        shapes = [
-            ellipse((-0.57 - 0.2 * np.cos(t), 0.21 * np.sin(t)), 0.1, 0.1, 14)
-            for t in np.linspace(-1.9, 1.9, 9)
-        ]
-    paint_hair(canvas, view, doll, shapes, 0.86)
+        turns = np.linspace(-1.9, 1.9, 9)
+        shapes = [ellipse((-0.57 - 0.2 * np.cos(t), 0.21 * np.sin(t)), 0.1, 0.1, 14) for t in turns]
+    paint_hair(canvas, doll, shapes, 0.86)
 
 
-def paint_hair(canvas: Canvas, view: BodyView, doll: Doll, shapes: Shapes, light: float) -> None:
+def paint_hair(canvas: Canvas, doll: Doll, shapes: list[Points], light: float) -> None:
     """Paint locks, all leaning with the head."""
-    colour = np.asarray(doll.hair, np.float32) * np.float32(light)
     for shape in shapes:
-        patch = canvas.cover(view.to_image(turned_head(doll, shape)))
-        canvas.paint(patch, colour, Lip.HAIR, radius_px=0.09 * view.torso_px)
+        canvas.draw(turned_head(doll, shape), shaded(doll.hair, light), Lip.HAIR, bulge=0.09)
 
 
-def paint_head(canvas: Canvas, view: BodyView, doll: Doll) -> None:
+def paint_head(canvas: Canvas, doll: Doll) -> None:
     """Paint ears, face and the hair over them."""
-    skin = np.asarray(doll.skin, np.float32)
-    for side in (-1, 1):
-        ear = canvas.cover(view.to_image(turned_head(doll, ellipse((-0.44, side * 0.195), 0.055, 0.026))))
-        canvas.paint(ear, skin * np.float32(0.88), Lip.FACE)
-    face = canvas.cover(view.to_image(head_outline(doll)))
-    canvas.paint(face, skin, Lip.FACE, radius_px=0.13 * view.torso_px)
-    paint_features(canvas, view, doll)
+    for side in SIDES:
+        ear = turned_head(doll, ellipse((-0.44, side * 0.195), 0.055, 0.026))
+        canvas.draw(ear, shaded(doll.skin, 0.88), Lip.FACE)
+    canvas.draw(head_outline(doll), doll.skin, Lip.FACE, bulge=0.13)
+    for shape, colour in face(doll):
+        canvas.draw(turned_head(doll, shape), colour)
     hairline = FRINGES[doll.hair_style]
     cap = np.array([*CAP, (hairline, 0.09), (hairline - 0.012, 0.0)])
     if doll.hair_style == "buzz":
         cap = cap * (0.96, 0.93)
-    paint_hair(canvas, view, doll, [rounded(mirrored(cap), 2)], 1.0)
+    paint_hair(canvas, doll, [rounded(mirrored(cap), 2)], 1.0)
 
 
-def paint_features(canvas: Canvas, view: BodyView, doll: Doll) -> None:
-    """Paint eyes, brows, nose and mouth."""
-    skin = np.asarray(doll.skin, np.float32)
-    lips = skin * (0.86, 0.58, 0.58)
-    brow = np.minimum(np.asarray(doll.hair, np.float32), skin) * np.float32(0.8)
-    shapes: list[tuple[Points, tuple[float, float, float] | Points]] = []
-    for side in (-1, 1):
+def face(doll: Doll) -> Iterator[tuple[Points, Colour]]:
+    """Yield eyes, brows, nose and mouth of an upright head with their colours."""
+    brow = shaded(min(doll.hair, doll.skin), 0.8)
+    for side in SIDES:
         at = side * 0.077
-        shapes += [
-            (ellipse((-0.463, at), 0.02, 0.037, 14), (244, 242, 238)),
-            (ellipse((-0.463, at), 0.019, 0.018, 12), (58, 44, 38)),
-            (np.array([(-0.487, at - 0.038), (-0.494, at), (-0.476, at + 0.04), (-0.484, at)]), brow * 0.6),
-            (np.array([(-0.52, at - 0.045), (-0.536, at), (-0.52, at + 0.045), (-0.524, at)]), brow),
-        ]
-    shapes += [
-        (
-            np.array([(-0.45, 0.012), (-0.365, 0.034), (-0.35, 0.0), (-0.355, -0.022), (-0.362, 0.0)]),
-            skin * 0.84,
-        ),
-        (
-            rounded(
-                np.array(
-                    [
-                        (-0.288, -0.062),
-                        (-0.303, -0.02),
-                        (-0.298, 0.0),
-                        (-0.303, 0.02),
-                        (-0.288, 0.062),
-                        (-0.268, 0.0),
-                    ]
-                ),
-                1,
-            ),
-            lips,
-        ),
-    ]
-    for shape, colour in shapes:
-        canvas.paint(canvas.cover(view.to_image(turned_head(doll, shape))), np.asarray(colour, np.float32))
+        yield ellipse((-0.463, at), 0.02, 0.037, 14), (244, 242, 238)
+        yield ellipse((-0.463, at), 0.019, 0.018, 12), (58, 44, 38)
+        lid = np.array([(-0.487, at - 0.038), (-0.494, at), (-0.476, at + 0.04), (-0.484, at)])
+        yield lid, shaded(brow, 0.6)
+        yield np.array([(-0.52, at - 0.045), (-0.536, at), (-0.52, at + 0.045), (-0.524, at)]), brow
+    nose = np.array([(-0.45, 0.012), (-0.365, 0.034), (-0.35, 0.0), (-0.355, -0.022), (-0.362, 0.0)])
+    yield nose, shaded(doll.skin, 0.84)
+    half_mouth = np.array([(-0.298, 0.0), (-0.303, 0.02), (-0.288, 0.062), (-0.268, 0.0)])
+    red, green, blue = doll.skin
+    yield rounded(mirrored(half_mouth), 1), (0.86 * red, 0.58 * green, 0.58 * blue)
 
 
-def paint_hair_in_front(canvas: Canvas, view: BodyView, doll: Doll) -> None:
+def paint_hair_in_front(canvas: Canvas, doll: Doll) -> None:
     """Paint locks that fall over the shoulders and hide a little of the garment."""
-    if doll.hair_style != "draped":
-        return
-    lock = np.array(
-        [
-            (-0.6, 0.2),
-            (-0.35, 0.24),
-            (-0.1, 0.225),
-            (0.1, 0.2),
-            (0.24, 0.165),
-            (0.12, 0.125),
-            (-0.1, 0.14),
-            (-0.35, 0.19),
-        ]
-    )
-    shapes = [rounded(lock * (1, side), 2) for side in (-1, 1)]
-    paint_hair(canvas, view, doll, shapes, 0.94)
+    if doll.hair_style == "draped":
+        locks = [rounded(np.array(LOCK) * (1, side), 2) for side in SIDES]
+        paint_hair(canvas, doll, locks, 0.94)

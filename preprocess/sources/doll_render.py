@@ -12,27 +12,23 @@ from preprocess.sources.doll_body import (
     arm_bones,
     arm_outlines,
     body_half_width,
-    direction,
     head_outline,
     joints,
     leg_outline,
     torso_outline,
 )
-from preprocess.sources.doll_canvas import BodyView, Canvas, cover, studio
-from preprocess.sources.doll_fabric import paint_panel, paint_sleeve, paint_trim
+from preprocess.sources.doll_canvas import COVERED, BodyView, Canvas, Image, cover, studio
+from preprocess.sources.doll_fabric import paint_garment, paint_trim
+from preprocess.sources.doll_figure import paint_body
 from preprocess.sources.doll_garment import (
-    COLOURS,
     WIDTH_ROWS,
     GarmentDesign,
     Ratios,
     WornGarment,
-    panel_outline,
     sleeve_outline,
 )
 from preprocess.sources.doll_head import paint_hair_behind, paint_hair_in_front, paint_head
-from preprocess.vocabulary import SIZE_RATIOS, Joint, Lip
-
-Image = NDArray[np.uint8]
+from preprocess.vocabulary import SIZE_RATIOS, Joint
 
 DENSEPOSE_COLOURS = cv2.applyColorMap(
     (np.arange(25) * 255 // 24).astype(np.uint8)[None], cv2.COLORMAP_PARULA
@@ -40,12 +36,12 @@ DENSEPOSE_COLOURS = cv2.applyColorMap(
 DENSEPOSE_COLOURS[0] = 0
 """(25, 3) RGB of the DensePose parts as VITON-HD has them; checked against its files."""
 
+DENSEPOSE_TABLE = np.zeros((256, 1, 3), np.uint8)
+DENSEPOSE_TABLE[:25, 0] = DENSEPOSE_COLOURS
+
 TORSO_PART, HAND_PARTS, LEG_PARTS, HEAD_PARTS = 2, {-1: 3, 1: 4}, {-1: 9, 1: 10}, {-1: 23, 1: 24}
 UPPER_ARM_PARTS, LOWER_ARM_PARTS = {-1: (18, 16), 1: (17, 15)}, {-1: (22, 20), 1: (21, 19)}
 """Of the outer and the inner half."""
-
-ARM_LABELS, LEG_LABELS = {-1: Lip.RIGHT_ARM, 1: Lip.LEFT_ARM}, {-1: Lip.RIGHT_LEG, 1: Lip.LEFT_LEG}
-WAISTBAND = 0.84
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -95,96 +91,20 @@ def render(
     joint_xy = view.to_image(joints(doll))
     scale = np.linalg.norm(joint_xy[Joint.LEFT_SHOULDER] - joint_xy[Joint.RIGHT_SHOULDER]) / view.torso_px
     worn = WornGarment(design, np.asarray(ratios, np.float64), float(scale))
-    canvas = Canvas(studio(doll.backdrop, image_height, image_width))
-    paint_hair_behind(canvas, view, doll)
-    paint_body(canvas, view, doll)
-    paint_garment(canvas, view, doll, worn)
-    paint_head(canvas, view, doll)
-    if design.neckline in ("turtle", "shirt"):
-        paint_trim(canvas, view, worn, Lip.UPPER_CLOTHES)
-    paint_hair_in_front(canvas, view, doll)
+    canvas = Canvas(studio(doll.backdrop, image_height, image_width), view)
+    paint_hair_behind(canvas, doll)
+    paint_body(canvas, doll)
+    paint_garment(canvas, worn, {side: arm_bones(doll, side) for side in SIDES}, doll.arm_radius)
+    paint_head(canvas, doll)
+    paint_trim(canvas, worn)
+    paint_hair_in_front(canvas, doll)
     return DollPicture(
-        image=np.clip(canvas.image + 0.5, 0, 255).astype(np.uint8),
+        image=canvas.image,
         parse=canvas.labels,
         densepose=densepose(doll, view, image_height, image_width),
         keypoints=detected(doll, joint_xy, image_height, image_width),
         truth=truth(doll, worn, view),
     )
-
-
-def paint_body(canvas: Canvas, view: BodyView, doll: Doll) -> None:
-    """Paint arms, torso, what is worn below and the vest under the garment."""
-    skin, torso_px = np.asarray(doll.skin, np.float32), view.torso_px
-    for side in SIDES:
-        for outline in reversed(arm_outlines(doll, side)):
-            canvas.paint(
-                canvas.cover(view.to_image(outline)), skin, ARM_LABELS[side], radius_px=0.055 * torso_px
-            )
-    torso = torso_outline(doll)
-    canvas.paint(canvas.cover(view.to_image(torso)), skin, Lip.TORSO_SKIN, radius_px=0.12 * torso_px)
-    paint_bottom(canvas, view, doll)
-    a = np.linspace(0.24, WAISTBAND + 0.03, 9)
-    side_points = np.stack([a, body_half_width(doll, a) + 0.004], axis=1)
-    strap = 0.3 * doll.shoulder_width
-    vest = np.concatenate(
-        [
-            [(0.2, 0.0), (0.15, strap - 0.06), (-0.09, strap - 0.05), (-0.087, strap), (0.12, strap + 0.015)],
-            side_points,
-        ]
-    )
-    vest = np.concatenate([vest, vest[::-1] * (1, -1)])
-    canvas.paint(
-        canvas.cover(view.to_image(vest)), doll.inner_colour, Lip.TORSO_SKIN, radius_px=0.1 * torso_px
-    )
-
-
-def paint_bottom(canvas: Canvas, view: BodyView, doll: Doll) -> None:
-    """Paint trousers, or a skirt and the legs below it."""
-    colour, torso_px = np.asarray(doll.bottom_colour, np.float32), view.torso_px
-    a = np.linspace(WAISTBAND, 1.1, 6)
-    waist = np.stack([a, body_half_width(doll, a) + 0.012], axis=1)
-    if doll.bottom == "skirt":
-        for side in SIDES:
-            leg = canvas.cover(view.to_image(leg_outline(doll, side)))
-            canvas.paint(leg, doll.skin, LEG_LABELS[side], radius_px=0.1 * torso_px)
-        hem = np.array([(1.55, 1.2 * waist[-1, 1]), (1.6, 0.0)])
-        skirt = np.concatenate([[(WAISTBAND, 0.0)], waist, hem])
-        skirt = np.concatenate([skirt, skirt[::-1] * (1, -1)])
-        canvas.paint(canvas.cover(view.to_image(skirt)), colour, Lip.SKIRT, radius_px=0.14 * torso_px)
-        return
-    for side in SIDES:
-        leg = canvas.cover(view.to_image(leg_outline(doll, side, ease=0.015)))
-        canvas.paint(leg, colour, Lip.PANTS, radius_px=0.1 * torso_px)
-    seat = np.concatenate([[(WAISTBAND, 0.0)], waist, [(1.26, 0.02)]])
-    seat = np.concatenate([seat, seat[::-1] * (1, -1)])
-    canvas.paint(canvas.cover(view.to_image(seat)), colour, Lip.PANTS, radius_px=0.12 * torso_px)
-    band = np.array(
-        [
-            (WAISTBAND + 0.05, -waist[1, 1]),
-            (WAISTBAND + 0.05, waist[1, 1]),
-            (WAISTBAND + 0.062, waist[1, 1]),
-            (WAISTBAND + 0.062, -waist[1, 1]),
-        ]
-    )
-    fly = np.array([(WAISTBAND + 0.06, -0.004), (WAISTBAND + 0.06, 0.006), (1.2, 0.006), (1.2, -0.004)])
-    for line in (band, fly):
-        canvas.paint(canvas.cover(view.to_image(line)), colour * np.float32(0.72))
-
-
-def paint_garment(canvas: Canvas, view: BodyView, doll: Doll, worn: WornGarment) -> None:
-    """Paint the sleeves on the arms, then the panel, which hangs in front of them."""
-    design = worn.design
-    if design.sleeves != "none":
-        for side in SIDES:
-            bones = arm_bones(doll, side)
-            sleeve = canvas.cover(view.to_image(sleeve_outline(worn, bones, doll.arm_radius, side)))
-            down = (bones[1] - bones[0]) / doll.upper_arm
-            paint_sleeve(
-                canvas, sleeve, view, worn, (float(down[0]), float(down[1])), side, Lip.UPPER_CLOTHES
-            )
-    paint_panel(canvas, canvas.cover(view.to_image(panel_outline(worn))), view, worn, Lip.UPPER_CLOTHES)
-    if design.neckline not in ("turtle", "shirt"):
-        paint_trim(canvas, view, worn, Lip.UPPER_CLOTHES)
 
 
 def densepose(doll: Doll, view: BodyView, image_height: int, image_width: int) -> Image:
@@ -199,7 +119,7 @@ def densepose(doll: Doll, view: BodyView, image_height: int, image_width: int) -
     for side in SIDES:
         fill(leg_outline(doll, side), LEG_PARTS[side])
     if torso is not None:
-        parts[torso.where][torso.coverage >= 160] = TORSO_PART
+        parts[torso.where][torso.coverage >= COVERED] = TORSO_PART
     for side in SIDES:
         upper, lower, hand = arm_outlines(doll, side)
         for outline, (outer_part, inner_part) in (
@@ -213,7 +133,7 @@ def densepose(doll: Doll, view: BodyView, image_height: int, image_width: int) -
     head = head_outline(doll)
     fill(head, HEAD_PARTS[1])
     fill(head[len(head) // 2 :], HEAD_PARTS[-1])
-    return DENSEPOSE_COLOURS[parts]
+    return np.asarray(cv2.applyColorMap(parts, DENSEPOSE_TABLE))
 
 
 MISSED = {
@@ -279,56 +199,3 @@ def sleeve_touches_panel(doll: Doll, worn: WornGarment) -> bool:
         if np.any(measured & (b < worn.half_width(a))):
             return True
     return False
-
-
-FLAT_RATIOS = np.array([1.12, 1.2, 1.12])
-FLAT_SHOULDER_WIDTH = 0.6
-FLAT_ARM_RADIUS = 0.075
-PAPER: tuple[float, float, float] = (245, 245, 244)
-
-
-def flat_cloth(design: GarmentDesign, image_height: int, image_width: int) -> tuple[Image, Image]:
-    """Draw the garment lying alone, always at the same proportions: its photo tells nothing of a worn size.
-
-    Returns:
-        (H, W, 3) RGB photo and (H, W) mask, 0 or 255.
-    """
-    worn = WornGarment(design, FLAT_RATIOS, FLAT_SHOULDER_WIDTH)
-    sides = () if design.sleeves == "none" else SIDES
-    sleeves = {side: sleeve_outline(worn, flat_arm(side), FLAT_ARM_RADIUS, side) for side in sides}
-    outlines = [panel_outline(worn), *sleeves.values()]
-    if design.neckline == "turtle":
-        outlines.append(np.array([(-0.21, 0.0)]))
-    low, high = (reduce(np.concatenate(outlines), axis=0) for reduce in (np.min, np.max))
-    scale = 0.86 * min(image_height / (high - low)[0], image_width / (high - low)[1])
-    middle = np.array([image_width, image_height]) / 2
-    view = BodyView(middle - scale * ((low + high) / 2)[::-1], scale, 0.0)
-    canvas = Canvas(np.broadcast_to(np.asarray(PAPER, np.float32), (image_height, image_width, 3)).copy())
-    back = np.array([(-0.13, 0.0), (-0.125, 0.06), (-0.115, 0.2), (0.0, 0.1), (0.02, 0.0)])
-    shade = np.asarray(COLOURS[design.colour], np.float32) * np.float32(0.62)
-    canvas.paint(
-        canvas.cover(view.to_image(np.concatenate([back, back[::-1] * (1, -1)]))), shade, Lip.UPPER_CLOTHES
-    )
-    for side, outline in sleeves.items():
-        down = flat_arm(side)[1] - flat_arm(side)[0]
-        down /= np.linalg.norm(down)
-        paint_sleeve(
-            canvas,
-            canvas.cover(view.to_image(outline)),
-            view,
-            worn,
-            (down[0], down[1]),
-            side,
-            Lip.UPPER_CLOTHES,
-        )
-    paint_panel(canvas, canvas.cover(view.to_image(panel_outline(worn))), view, worn, Lip.UPPER_CLOTHES)
-    paint_trim(canvas, view, worn, Lip.UPPER_CLOTHES)
-    return np.clip(canvas.image + 0.5, 0, 255).astype(np.uint8), np.where(canvas.labels > 0, 255, 0).astype(
-        np.uint8
-    )
-
-
-def flat_arm(side: int) -> NDArray[np.float64]:
-    """(3, 2) bones that spread a flat garment's sleeve."""
-    steps = np.array([0.0, 0.57, 1.03])[:, None] * direction(side, 24.0)
-    return np.array([0.0, side * FLAT_SHOULDER_WIDTH / 2]) + steps

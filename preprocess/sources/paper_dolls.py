@@ -22,7 +22,8 @@ from tqdm import tqdm
 
 from preprocess.sources.doll_body import Doll, sample_doll
 from preprocess.sources.doll_garment import GarmentDesign, Ratios, caption, sample_design
-from preprocess.sources.doll_render import DollPicture, flat_cloth, render
+from preprocess.sources.doll_fabric import flat_cloth
+from preprocess.sources.doll_render import DollPicture, render
 from preprocess.sources.params import LARGEST_SPLIT, PaperDollParams
 from preprocess.sources.source import SourceSample
 from preprocess.sources.viton_hd import SPLITS, VitonHd
@@ -34,9 +35,10 @@ LARGEST_RATIOS = np.array([1.6, 2.0, 1.6])
 """Bounds between which each ratio is drawn, each on its own, in the order of `SIZE_RATIOS`."""
 
 LIP_PALETTE = [
-    (0, 0, 0), (128, 0, 0), (254, 0, 0), (0, 85, 0), (169, 0, 51), (254, 85, 0), (0, 0, 85), (0, 119, 220),
-    (85, 85, 0), (0, 85, 85), (85, 51, 0), (52, 86, 128), (0, 128, 0), (0, 0, 254), (51, 169, 220), (0, 254, 254),
-    (85, 254, 169), (169, 254, 85), (254, 254, 0), (254, 169, 0),
+    (0, 0, 0), (128, 0, 0), (254, 0, 0), (0, 85, 0), (169, 0, 51),
+    (254, 85, 0), (0, 0, 85), (0, 119, 220), (85, 85, 0), (0, 85, 85),
+    (85, 51, 0), (52, 86, 128), (0, 128, 0), (0, 0, 254), (51, 169, 220),
+    (0, 254, 254), (85, 254, 169), (169, 254, 85), (254, 254, 0), (254, 169, 0),
 ]  # fmt: skip
 """RGB of the LIP labels in VITON-HD's parse maps."""
 
