@@ -1,0 +1,86 @@
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.path import Path as Polygon
+from numpy.typing import NDArray
+
+from eval.boundary import boundary, deviation, distances, resample
+
+SHOULDER_PX = 130.0
+TORSO = np.array([[102, 120], [282, 120], [264, 200], [277, 380], [192, 392], [107, 380], [120, 200]], float)
+
+
+def panel(
+    widening: float = 0.0, scale: float = 1.0, shift: tuple[float, float] = (0, 0)
+) -> NDArray[np.bool_]:
+    """A torso of 520 x 400 px whose sides are moved outwards by `widening` px."""
+    middle = TORSO[:, 0].mean()
+    polygon = TORSO + np.stack([np.sign(TORSO[:, 0] - middle) * widening, np.zeros(len(TORSO))], axis=1)
+    height, width = round(520 * scale), round(400 * scale)
+    centres = np.stack(np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5), axis=-1).reshape(-1, 2)
+    return Polygon((polygon + shift) * scale).contains_points(centres).reshape(height, width)
+
+
+def gfd(one: NDArray[np.bool_], other: NDArray[np.bool_], shoulder_px: float = SHOULDER_PX) -> float:
+    return deviation(boundary(one), boundary(other), shoulder_px).gfd
+
+
+def test_a_panel_does_not_deviate_from_itself() -> None:
+    result = deviation(boundary(panel()), boundary(panel()), SHOULDER_PX)
+    assert result.gfd == 0.0
+    assert result.hd95 == 0.0
+
+
+@pytest.mark.parametrize("pixels", [2, 3, 5, 10, 20])
+def test_a_dilation_deviates_by_its_pixels(pixels: int) -> None:
+    away = cv2.distanceTransform((~panel()).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    assert gfd(away <= pixels, panel()) == pytest.approx(pixels / SHOULDER_PX, rel=0.05)
+
+
+@settings(max_examples=12, deadline=None)
+@given(scale=st.floats(0.5, 2), dx=st.floats(-30, 30), dy=st.floats(-30, 30), widening=st.floats(10, 25))
+def test_scale_and_shift_change_it_by_one_percent_at_most(
+    scale: float, dx: float, dy: float, widening: float
+) -> None:
+    reference = gfd(panel(widening), panel())
+    moved = gfd(panel(widening, scale, (dx, dy)), panel(0, scale, (dx, dy)), SHOULDER_PX * scale)
+    assert moved == pytest.approx(reference, rel=0.01)
+
+
+def test_a_mirrored_pair_deviates_the_same() -> None:
+    assert gfd(panel(15)[:, ::-1], panel()[:, ::-1]) == pytest.approx(gfd(panel(15), panel()), rel=0.01)
+
+
+def test_hd95_sees_a_hem_that_the_mean_hardly_does() -> None:
+    longer = panel()
+    longer[380:440, 115:270] = True
+    result = deviation(boundary(longer), boundary(panel()), SHOULDER_PX)
+    assert result.hd95 > 3 * result.gfd
+
+
+def test_an_empty_panel_is_unknown_not_zero() -> None:
+    nothing = boundary(np.zeros((20, 20), bool))
+    assert nothing.shape == (0, 2)
+    assert np.isnan(deviation(nothing, boundary(panel()), SHOULDER_PX).gfd)
+
+
+def test_only_the_largest_piece_has_a_boundary() -> None:
+    stained = panel()
+    stained[5:9, 5:9] = True
+    np.testing.assert_allclose(boundary(stained), boundary(panel()))
+
+
+def test_the_boundary_of_a_square_lies_on_its_edges() -> None:
+    square = np.zeros((40, 40), bool)
+    square[10:30, 5:25] = True  # columns 5 to 24 cover 5.0 to 25.0
+    outline = boundary(square)
+    np.testing.assert_allclose(outline.min(axis=0), [5, 10], atol=0.05)
+    np.testing.assert_allclose(outline.max(axis=0), [25, 30], atol=0.05)
+
+
+def test_distances_go_to_the_line_not_to_its_points() -> None:
+    square = resample(np.array([[0, 0], [8, 0], [8, 8], [0, 8]], float), 16)
+    points = np.array([[4.5, -3.0], [4.0, 4.0], [11.0, 12.0]])
+    np.testing.assert_allclose(distances(points, square), [3, 4, 5])

@@ -1,0 +1,54 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from eval.card import compare, folder_hash, protocol_differences, read_card
+
+
+def card(order: float, gfd: float, **protocol: object) -> dict[str, object]:
+    return {
+        "protocol": {"people": 24, "seed": 0, "system": {"steps": int(order * 100)}} | protocol,
+        "ladder": {"width": {"order_accuracy": order}},
+        "gfd": {"mean": gfd},
+        "image": {"ssim": {"absent": "not drawn"}},
+    }
+
+
+def test_ranks_cards_of_one_protocol_whatever_the_system() -> None:
+    rows = {row["figure"]: row for row in compare({"ours": card(0.9, 0.02), "theirs": card(0.8, 0.01)})}
+    assert rows["ladder.width.order_accuracy"]["best"] == ["ours"]
+    assert rows["gfd.mean"]["best"] == ["theirs"]
+    assert rows["image.ssim"] == {"figure": "image.ssim", "ours": None, "theirs": None, "best": []}
+
+
+def test_refuses_to_rank_other_protocols_and_says_in_what_they_differ() -> None:
+    with pytest.raises(ValueError, match=r"a and b differ in people: 24 against 12\n.* seed: 0 against 3"):
+        compare({"a": card(0.9, 0.1), "b": card(0.8, 0.1, people=12, seed=3)})
+
+
+def test_a_key_that_only_one_protocol_has_is_a_difference() -> None:
+    assert protocol_differences({"seed": 0}, {"seed": 0, "resize": "area"}) == ["resize: None against 'area'"]
+
+
+def test_reads_a_card_from_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "metrics.json").write_text(json.dumps(card(0.9, 0.1)))
+    assert read_card(tmp_path) == read_card(tmp_path / "metrics.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("{", "is no JSON"), ("{}", "has no `protocol`")], ids=["broken", "foreign"]
+)
+def test_says_why_a_file_is_no_card(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "metrics.json").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_card(tmp_path)
+
+
+def test_a_folder_hash_follows_names_and_contents(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    before = folder_hash(tmp_path)
+    (tmp_path / "notes.txt").write_text("no weight")
+    assert folder_hash(tmp_path) == before
+    (tmp_path / "config.json").write_text("{ }")
+    assert folder_hash(tmp_path) != before
