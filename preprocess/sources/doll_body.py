@@ -176,9 +176,9 @@ def sample_arm(rng: np.random.Generator) -> Arm:
     """Draw a pose: mostly away from the torso, sometimes hanging, seldom with the hand raised."""
     pose = rng.choice(5, p=(0.62, 0.12, 0.14, 0.08, 0.04))
     if pose == 0:
-        return Arm(upper_angle=rng.uniform(40, 60), lower_angle=rng.uniform(-22, 26))
+        return Arm(upper_angle=rng.uniform(36, 53), lower_angle=rng.uniform(-22, 26))
     if pose == 1:
-        return Arm(upper_angle=rng.uniform(42, 58), lower_angle=rng.uniform(-42, -22))
+        return Arm(upper_angle=rng.uniform(40, 53), lower_angle=rng.uniform(-42, -22))
     if pose == 2:
         return Arm(upper_angle=rng.uniform(24, 40), lower_angle=rng.uniform(-8, 24))
     if pose == 3:

@@ -50,6 +50,8 @@ AXIS_BAND = 0.25
 CAP_ROWS = (-0.03, 0.085)
 """Rows in which the shoulder's edge is upright: the measured rows, and a margin for a sloping body."""
 ARMPIT = 0.22
+BARE_SLANT = 0.2
+"""How steeply a sleeve that starts below the shoulder slants off, in rows per column."""
 LONG_SLEEVE_END = 0.96
 
 
@@ -268,17 +270,32 @@ def sleeve_outline(worn: WornGarment, bones: Points, arm_radius: float, side: in
     taper = np.linspace(1.06, 1.02 if worn.design.sleeves == "short" else 0.72, len(axis))
     radius = (arm_radius * ease * taper)[:, None]
     outer, inner = axis + outwards * radius, axis - outwards * radius
-    start = CAP_ROWS[1] - 0.012
-    tip = np.array([start, side * worn.cap])
-    bare = max(0.0, float(np.abs(outer[:6, 1]).max()) - worn.cap)
-    below_cap = outer[:, 0] > start + 0.008 + 0.3 * bare
-    excess = worn.cap - np.abs(outer[0, 1])
-    first = max(int(np.argmax(below_cap)), round(10 * np.clip(excess / 0.1, 0, 1)))
+    tip = np.array([CAP_ROWS[1] - 0.012, side * worn.cap])
+    overhang = (worn.cap - np.abs(outer[0, 1])) / 0.1
+    first = round(10 * float(np.clip(overhang, 0, 1)))
     armpit = np.array([ARMPIT + 0.03, side * (worn.half_width(np.array([ARMPIT]))[0] - 0.012)])
-    below = inner[:, 0] > ARMPIT + 0.03
+    below = inner[:, 0] > armpit[0]
     under = inner[max(int(np.argmax(below)), 4) :] if below.any() else inner[-1:]
-    inside = np.array([(start, side * 0.5 * worn.cap)])
-    return np.concatenate([[tip], outer[first:], under[::-1], [armpit], inside])
+    inside = np.array([0.0, side * 0.5 * worn.cap])
+    outline = np.concatenate([[tip], outer[first:], under[::-1], [armpit, inside]])
+    below_shoulder = (outline[:, 0] - tip[0]) - BARE_SLANT * (np.abs(outline[:, 1]) - worn.cap)
+    return clipped(outline, below_shoulder)
+
+
+def clipped(outline: Points, inside: Points) -> Points:
+    """Cut a closed outline where `inside`, a linear function given at its (N,) points, is negative.
+
+    Source:
+        One edge of Sutherland and Hodgman 1974.
+    """
+    kept: list[Points] = []
+    following = np.roll(outline, -1, axis=0), np.roll(inside, -1)
+    for point, here, other, there in zip(outline, inside, *following, strict=True):
+        if here >= 0:
+            kept.append(point)
+        if (here >= 0) != (there >= 0):
+            kept.append(point + (other - point) * here / (here - there))
+    return np.array(kept)
 
 
 def neck_tube(worn: WornGarment) -> Points:
