@@ -65,7 +65,7 @@ def inpainting_mask(
         image_width: Columns of the photo.
         category: Of the garment.
         params: Sizes to leave room for.
-        parse: (H, W) LIP labels, for the outlines of head and hands; without it they are drawn from the joints.
+        parse: (H, W) LIP labels, outlines of head and hands; without it they are drawn from the joints.
 
     Returns:
         (H, W) bool. It doesn't depend on where the worn garment ends.
@@ -162,4 +162,5 @@ def fill(region: NDArray[np.uint8], outline: Array) -> None:
 
 def fixed_point(xy: Array) -> NDArray[np.int32]:
     """Turn continuous px, where a pixel's centre is at .5, into OpenCV's fixed-point pixel centres."""
-    return np.rint((xy - 0.5) * 2**_FRACTION_BITS).clip(-(2**24), 2**24).astype(np.int32)
+    points: NDArray[np.int32] = np.rint((xy - 0.5) * 2**_FRACTION_BITS).clip(-(2**24), 2**24).astype(np.int32)
+    return points

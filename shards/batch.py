@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.vocabulary import NUM_JOINTS, SIZE_RATIOS
+from preprocess.vocabulary import FIT_LABELS, NUM_JOINTS, SIZE_RATIOS
 from shards.codec import decode_mask, decode_photo
 from shards.record import decode_record
 from shards.sample import MASKS, RECORD_SUFFIX, REQUIRED, SUFFIXES, blaming, require_member
@@ -60,6 +61,10 @@ class Batch:
     def __len__(self) -> int:
         return len(self.keys)
 
+    def fit_label_numbers(self) -> NDArray[np.int64]:
+        """Return (B,) the labels' places in `FIT_LABELS`, -1 where there is none."""
+        return np.array([-1 if label is None else FIT_LABELS.index(label) for label in self.fit_label])
+
 
 def empty_batch(positions: Sequence[int], image_height: int, image_width: int) -> Batch:
     """Return a batch whose arrays wait to be filled by `fill_row`; its lists are as long as `positions`."""
@@ -109,7 +114,7 @@ def fill_row(batch: Batch, row: int, key: str, members: Mapping[str, memoryview]
 def select(batch: Batch, rows: Sequence[int]) -> Batch:
     """Return some rows of a batch."""
     values = {field.name: getattr(batch, field.name) for field in fields(Batch)}
-    chosen = {
+    chosen: dict[str, Any] = {
         name: value[list(rows)] if isinstance(value, np.ndarray) else [value[row] for row in rows]
         for name, value in values.items()
     }

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from preprocess.segmentation import load_garment_mask, load_parse
+from preprocess.segmentation import garment_mask, load_parse
 
 from preprocess.keypoints import KeypointError, Keypoints
 from preprocess.masks import inpainting_mask
@@ -62,7 +62,7 @@ def build_sample(parts: Parts, params: WriteShardsParams) -> Sample:
         inpaint = inpainting_mask(keypoints, height, width, files.category, params.mask, parse=parse)
     except KeypointError as error:
         raise SampleError(f"{files.key}: no inpainting mask: {error}") from error
-    garment = load_garment_mask(files.parse, files.category) if files.parse else None
+    garment = None if parse is None else garment_mask(parse, files.category)
     scaled = keypoints.scaled(stored_width / width, stored_height / height)
     return Sample(
         record=record_of(parts, scaled, stored_height, stored_width),

@@ -29,7 +29,7 @@ def permutation(
 ) -> NDArray[np.int64]:
     """Return a permutation of `range(length)` that depends on the arguments alone.
 
-    The low bits of each random number are replaced by its index, so that sorting the numbers shuffles the indices.
+    Each random number gets its index in its low bits, so that sorting the numbers shuffles the indices.
     """
     key = np.array([seed & _UINT64, epoch], dtype=np.uint64)
     counter = np.array([0, stream, block, purpose], dtype=np.uint64)

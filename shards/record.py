@@ -120,7 +120,7 @@ def _parse(key: str, content: bytes | memoryview) -> dict[str, Any]:
 
 def _is_number(value: object) -> bool:
     """Tell whether a value is a finite number that a float32 can hold."""
-    return type(value) in (int, float) and abs(value) < 1e30  # type: ignore[operator]
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e30
 
 
 def _is_joint(row: object) -> bool:

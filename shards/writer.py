@@ -1,9 +1,9 @@
 """Write shards: the same input gives the same bytes, and only what changed is written.
 
 A sample's shard follows from its key and the number of shards alone, so changing a sample touches one shard
-and adding one at most two. Inside a rewritten shard, samples that didn't change are copied as bytes. A shard's
-journal is written before its tar takes its name, and `index.json` last: whenever a run is killed, the next
-one keeps each tar whose SHA-256 the journal confirms.
+and adding one at most two more. Inside a rewritten shard, samples that didn't change are copied as bytes. A
+shard's journal is written before its tar takes its name, and `index.json` last: whenever a run is killed, the
+next one keeps each tar whose SHA-256 the journal confirms.
 """
 
 import hashlib

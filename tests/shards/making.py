@@ -4,8 +4,10 @@ import numpy as np
 
 from preprocess.vocabulary import Category, RowStatus
 from shards.codec import encode_photo
+from shards.plan import Ingredients
 from shards.record import SizeRecord
 from shards.sample import Sample
+from shards.ustar import pack
 
 HEIGHT, WIDTH = 32, 24
 
@@ -45,3 +47,18 @@ def sample(key: str, *, seed: int = 0, **changes: object) -> Sample:
 
 def samples(count: int) -> list[Sample]:
     return [sample(f"{number:05d}_00") for number in range(count)]
+
+
+def rows_of(count: int, *, changed: tuple[int, ...] = ()) -> list[Ingredients[tuple[int, int]]]:
+    versions = [(number, int(number in changed)) for number in range(count)]
+    return [
+        Ingredients(f"{number:05d}_00", f"{number}.{version}", (number, version))
+        for number, version in versions
+    ]
+
+
+def build(what: tuple[int, int]) -> bytes:
+    """A small sample-shaped blob; version 9 can't be built."""
+    number, version = what
+    content = np.random.default_rng(what).bytes(100 + number % 7 * 300)
+    return pack(f"{number:05d}_00", {"image.jpg": content, "size.json": b"%d" % version})

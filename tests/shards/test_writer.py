@@ -13,30 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shards.index import ShardIndex
-from shards.plan import Ingredients, sha256_of, shard_number
+from shards.plan import sha256_of, shard_number
 from shards.sample import encode
-from shards.ustar import SampleError, pack
+from shards.ustar import SampleError
 from shards.writer import build_shards, write_shards
-from tests.shards.making import sample, samples
+from tests.shards.making import build, rows_of, sample, samples
 
 
 def hashes(folder: Path) -> dict[str, str]:
     return {path.name: sha256_of(path) for path in folder.iterdir()}
-
-
-def rows_of(count: int, *, changed: tuple[int, ...] = ()) -> list[Ingredients[tuple[int, int]]]:
-    versions = [(number, int(number in changed)) for number in range(count)]
-    return [
-        Ingredients(f"{number:05d}_00", f"{number}.{version}", (number, version))
-        for number, version in versions
-    ]
-
-
-def build(what: tuple[int, int]) -> bytes:
-    """A small sample-shaped blob; version 9 can't be built."""
-    number, version = what
-    content = np.random.default_rng(what).bytes(100 + number % 7 * 300)
-    return pack(f"{number:05d}_00", {"image.jpg": content, "size.json": b"%d" % version})
 
 
 def fail_on_multiples_of_7(what: tuple[int, int]) -> bytes:
@@ -161,7 +146,7 @@ def test_one_more_shard_moves_keys_only_into_it(key: str, num_shards: int) -> No
 KILLED = """
 import sys
 from pathlib import Path
-from tests.shards.test_writer import build, rows_of
+from tests.shards.making import build, rows_of
 from shards.writer import build_shards
 build_shards(rows_of(400, changed=(1, 2, 3)), build, Path(sys.argv[1]), "train", 10)
 """

@@ -1,0 +1,139 @@
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import webdataset
+
+from pipeline.write_shards import run
+from preprocess.openpose import read_openpose
+from preprocess.sources.paper_dolls import PaperDolls, render_dataset
+from preprocess.sources.params import PaperDollParams
+from preprocess.sources.source import read_manifest, write_manifest
+from shards.params import WriteShardsParams
+from shards.plan import sha256_of
+from shards.sample import decode
+from shards.stream import SampleStream
+
+PARAMS = WriteShardsParams(samples_per_shard=4, num_workers=0)
+TRAIN, TEST = 9, 4
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Manifest, keypoints and measures of a few dolls; the first of each split failed to be measured."""
+    folder = tmp_path_factory.mktemp("inputs")
+    root = folder / "raw"
+    render_dataset(PaperDollParams(train=TRAIN, test=TEST, image_height=128, image_width=96), root)
+    write_manifest(PaperDolls(root), folder / "manifest.parquet")
+    truth = {row["key"]: row for row in pq.read_table(root / "truth.parquet").to_pylist()}
+    joints, measures = [], []
+    for row in read_manifest(folder / "manifest.parquet"):
+        failed = row.key in ("00000_00", "90000_00")
+        name = {
+            "key": row.key,
+            "split": row.split,
+            "status": "failed" if failed else "ok",
+            "reason": "side_view" if failed else None,
+        }
+        joints.append(name | {"keypoints": read_openpose(row.openpose_json, 96, 128).flat()})
+        ratios = {ratio: truth[row.key][ratio] for ratio in ("shoulder_ratio", "width_ratio")}
+        measures.append(name | ratios | {"length_ratio": None, "fit_label": "loose"})
+    pq.write_table(pa.Table.from_pylist(joints), folder / "keypoints.parquet")
+    pq.write_table(pa.Table.from_pylist(measures), folder / "size_annotations.parquet")
+    return {name: folder / f"{name}.parquet" for name in ("manifest", "keypoints", "size_annotations")}
+
+
+@pytest.fixture(scope="module")
+def shards(inputs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("out") / "shards"
+    run(PARAMS, **inputs, out=out)
+    return out
+
+
+def tars(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): sha256_of(path) for path in folder.rglob("*.*") if path.is_file()}
+
+
+def test_every_usable_sample_is_written_and_the_others_are_counted(shards: Path) -> None:
+    for split, count in (("train", TRAIN), ("test", TEST)):
+        index = json.loads((shards / split / "index.json").read_text())
+        assert index["num_samples"] == count - 1
+        assert (index["split"], index["left_out"]) == (split, {"keypoints: side_view": 1})
+
+
+def test_a_sample_holds_the_original_photos_and_its_measures(shards: Path, inputs: dict[str, Path]) -> None:
+    row = next(row for row in read_manifest(inputs["manifest"]) if row.key == "00003_00")
+    truth = {row["key"]: row for row in pq.read_table(row.image.parents[2] / "truth.parquet").to_pylist()}
+    paths = [str(path) for path in (shards / "train").glob("*.tar")]
+    found = {one["__key__"]: one for one in webdataset.WebDataset(paths, shardshuffle=False)}["00003_00"]
+    sample = decode("00003_00", {k: v for k, v in found.items() if not k.startswith("__")})
+    assert sample.image == row.image.read_bytes()
+    assert sample.densepose == row.densepose.read_bytes()
+    expected = [truth[row.key][f"{r}_ratio"] for r in ("shoulder", "width")]
+    np.testing.assert_allclose(sample.record.ratios[:2], expected, rtol=1e-6)
+    assert sample.record.ratios[2] is None
+    assert sample.record.caption == row.caption
+    assert (sample.record.image_height, sample.record.image_width) == sample.inpaint_mask.shape == (128, 96)
+    joints = read_openpose(row.openpose_json, 96, 128)
+    np.testing.assert_allclose(sample.record.keypoint_array()[:, :2], joints.xy, atol=0.006)
+
+
+def test_the_worn_garment_is_inside_the_inpainting_mask(shards: Path) -> None:
+    stream = SampleStream(shards / "train", batch_size=8, image_height=128, image_width=96, seed=0)
+    for batch in stream.epoch_batches():
+        hidden = (batch.garment_mask & batch.inpaint_mask).sum() / batch.garment_mask.sum()
+        assert hidden >= 0.999
+
+
+def test_smaller_shards_hold_smaller_pictures_masks_and_joints(
+    inputs: dict[str, Path], shards: Path, tmp_path: Path
+) -> None:
+    run(dataclasses.replace(PARAMS, image_height=64, image_width=48), **inputs, out=tmp_path)
+    options = {"batch_size": 3, "image_height": 64, "image_width": 48, "seed": 0}
+    small = next(SampleStream(tmp_path / "test", **options).epoch_batches())
+    whole = next(SampleStream(shards / "test", **options).epoch_batches())
+    assert small.keys == whole.keys
+    np.testing.assert_allclose(small.keypoints, whole.keypoints, atol=0.02)
+    assert np.abs(small.image.astype(int) - whole.image).mean() < 2
+    assert (small.inpaint_mask != whole.inpaint_mask).mean() < 0.01
+
+
+@pytest.mark.slow  # starts processes
+def test_a_second_run_with_workers_changes_nothing(
+    shards: Path, inputs: dict[str, Path], tmp_path: Path
+) -> None:
+    run(dataclasses.replace(PARAMS, num_workers=2), **inputs, out=tmp_path)
+    assert tars(tmp_path) == tars(shards)
+    before = tars(shards)
+    run(PARAMS, **inputs, out=shards)
+    assert tars(shards) == before
+
+
+def test_a_changed_measure_rewrites_one_shard(inputs: dict[str, Path], tmp_path: Path) -> None:
+    run(PARAMS, **inputs, out=tmp_path / "out")
+    before = tars(tmp_path / "out")
+    rows = pq.read_table(inputs["size_annotations"]).to_pylist()
+    next(row for row in rows if row["key"] == "00005_00")["fit_label"] = "tight"
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "size_annotations.parquet")
+    run(PARAMS, **inputs | {"size_annotations": tmp_path / "size_annotations.parquet"}, out=tmp_path / "out")
+    changed = [name for name, digest in tars(tmp_path / "out").items() if before[name] != digest]
+    assert len([name for name in changed if name.endswith(".tar")]) == 1
+
+
+def test_a_missing_table_is_named(inputs: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"nowhere.parquet not found: run the stage before"):
+        run(PARAMS, **inputs | {"keypoints": tmp_path / "nowhere.parquet"}, out=tmp_path)
+
+
+def test_a_manifest_without_a_usable_sample_says_why(inputs: dict[str, Path], tmp_path: Path) -> None:
+    rows = [
+        row | {"status": "failed", "reason": "blurred"}
+        for row in pq.read_table(inputs["keypoints"]).to_pylist()
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "keypoints.parquet")
+    with pytest.raises(ValueError, match=r"no usable sample: .*keypoints: blurred.*: 9"):
+        run(PARAMS, **inputs | {"keypoints": tmp_path / "keypoints.parquet"}, out=tmp_path)
