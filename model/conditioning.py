@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from torch import Tensor
+from transformers import CLIPTokenizer
 
 from model.body_maps import body_maps
 
@@ -131,17 +132,23 @@ def decode_latents(vae: AutoencoderKL, latents: Tensor) -> Tensor:
     return vae.decode(latents.to(vae.dtype) / vae.config.scaling_factor).sample.float().clamp(-1, 1)
 
 
+def tokenize(tokenizer: CLIPTokenizer, captions: Sequence[str]) -> Tensor:
+    """Return (B, L) token numbers, padded and cut to the tokenizer's length."""
+    encoded = tokenizer(
+        list(captions),
+        padding="max_length",
+        max_length=tokenizer.model_max_length,
+        truncation=True,
+        return_tensors="pt",
+    )
+    return encoded.input_ids
+
+
 def encode_text(base: TryOnBase, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
     """Return both text encoders' penultimate states (B, L, C) and the second's pooled text (B, P), as SDXL does."""
     states, pooled = [], None
     for tokenizer, encoder in base.text_stages():
-        ids = tokenizer(
-            list(captions),
-            padding="max_length",
-            max_length=tokenizer.model_max_length,
-            truncation=True,
-            return_tensors="pt",
-        ).input_ids
+        ids = tokenize(tokenizer, captions)
         encoded = encoder(ids.to(encoder.device), output_hidden_states=True)
         states.append(encoded.hidden_states[-2])
         pooled = encoded[0]
@@ -149,13 +156,17 @@ def encode_text(base: TryOnBase, captions: Sequence[str]) -> tuple[Tensor, Tenso
     return torch.cat(states, dim=-1), pooled
 
 
+def clip_pixels(images: Tensor, side: int) -> Tensor:
+    """Return (B, 3, H, W) images in -1 .. 1 as CLIP's vision encoder wants them: (B, 3, side, side), normalised."""
+    small = F.interpolate(images.float(), (side, side), mode="bicubic", antialias=True).clamp(-1, 1)
+    mean, std = (images.new_tensor(values).view(1, 3, 1, 1) for values in (CLIP_MEAN, CLIP_STD))
+    return ((small + 1) / 2 - mean) / std
+
+
 def encode_garment_image(base: TryOnBase, images: Tensor) -> Tensor:
     """Return the CLIP features (B, F, D) before the last layer of (B, 3, H, W) garment photos in -1 .. 1."""
     encoder = base.image_encoder
-    side = encoder.config.image_size
-    small = F.interpolate(images.float(), (side, side), mode="bicubic", antialias=True).clamp(-1, 1)
-    mean, std = (images.new_tensor(values).view(1, 3, 1, 1) for values in (CLIP_MEAN, CLIP_STD))
-    pixels = ((small + 1) / 2 - mean) / std
+    pixels = clip_pixels(images, encoder.config.image_size)
     return encoder(pixels.to(encoder.dtype), output_hidden_states=True).hidden_states[-2]
 
 

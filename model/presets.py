@@ -26,7 +26,7 @@ class TinyPreset:
     image_width: int = 96
     """Width of the pictures (px), a multiple of 16."""
 
-    vae_channels: tuple[int, ...] = (16, 32, 64)
+    vae_channels: tuple[int, ...] = (16, 32, 32)
     """Channels of the autoencoder's levels; three levels make latents of a quarter of the picture."""
 
     unet_channels: tuple[int, ...] = (32, 64, 64)

@@ -5,7 +5,7 @@ B batch, K body maps, h x w the latent grid, S size tokens, r their rank.
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -22,6 +22,9 @@ from model.size_encoder import SIZE_EMBEDDING_DIM, HybridSizeEncoder, SizeEncode
 
 PARTS = ("tokens", "time", "map")
 """The ways by which a size acts on the try-on UNet."""
+
+WIDEST_CONTROLLER = 64
+"""Features of the controller beside a full-size UNet; a narrower UNet gets as many as its first level has."""
 
 WEIGHTS_FILE = "size_adapter.safetensors"
 CONFIG_FILE = "size_adapter.json"
@@ -40,7 +43,7 @@ class AdapterConfig:
     parts: tuple[str, ...] = PARTS
     """Which of `PARTS` there are."""
 
-    width: int = 64
+    width: int
     """Features of the controller."""
 
     num_tokens: int = 4
@@ -69,7 +72,9 @@ class AdapterConfig:
     @classmethod
     def for_unet(cls, unet: UNet2DConditionModel, **choices: Any) -> Self:
         """Read the shapes from `unet`; `choices` are the other fields."""
+        narrowest = unet.config.block_out_channels[0]
         return cls(
+            width=choices.pop("width", min(WIDEST_CONTROLLER, narrowest)),
             layers=cross_attention_layers(unet),
             time_dim=unet.time_embedding.linear_2.out_features,
             residuals=tuple(tuple(spec) for spec in residual_specs(unet)),
@@ -157,12 +162,14 @@ class SizeAdapter(nn.Module):
             ValueError: Its layers, time embedding or residuals have other names or shapes.
         """
         found = AdapterConfig.for_unet(unet)
-        wanted = replace(found, layers=self.config.layers, time_dim=self.config.time_dim)
-        wanted = replace(wanted, residuals=self.config.residuals)
-        if found != wanted:
+        wrong = [
+            f"{name}: the adapter wants {getattr(self.config, name)}, the UNet has {getattr(found, name)}"
+            for name in ("layers", "time_dim", "residuals")
+            if getattr(self.config, name) != getattr(found, name)
+        ]
+        if wrong:
             raise ValueError(
-                f"this adapter was made for another UNet: it wants {wanted}, the UNet has {found}; "
-                "make one with SizeAdapter.for_unet"
+                "this adapter was made for another UNet (SizeAdapter.for_unet makes one): " + "; ".join(wrong)
             )
 
     def forward(

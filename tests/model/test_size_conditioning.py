@@ -1,0 +1,156 @@
+"""The size acts on the frozen base only through what the adapter has learned."""
+
+from itertools import product
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch.testing import assert_close
+
+from model.body_maps import body_maps
+from model.conditioning import Conditioning
+from model.size_condition import SizeCondition
+from model.size_conditioning import PARTS, SizeAdapter
+from model.tryon import TryOnBase, garment_pass, predict_noise
+from tests.model.conftest import BATCH, LATENT_HW, PRESET, jolt, keypoints
+
+NAN = float("nan")
+RATIOS = torch.tensor([[1.0, 1.2, NAN], [NAN, 0.9, 1.1]])
+TIMESTEPS = torch.tensor([400, 700])
+KINDS = list(product(("simple", "hybrid"), ("simple", "full")))
+
+
+def maps(batch: int = BATCH) -> Tensor:
+    return body_maps(keypoints(batch), (PRESET.image_height, PRESET.image_width), LATENT_HW)
+
+
+def fresh(base: TryOnBase, **choices: object) -> SizeAdapter:
+    torch.manual_seed(0)
+    adapter = SizeAdapter.for_unet(base.tryon_unet, **choices)
+    adapter.attach(base.tryon_unet)
+    return adapter
+
+
+def predict(base: TryOnBase, noise: Tensor, conditioning: Conditioning, size: SizeCondition | None) -> Tensor:
+    tokens = garment_pass(base, conditioning, TIMESTEPS)
+    return predict_noise(base, noise, TIMESTEPS, conditioning, tokens, size)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("encoder", "controller"), KINDS)
+def test_a_fresh_adapter_changes_no_bit(
+    shared_base: TryOnBase, noise: Tensor, conditioning: Conditioning, encoder: str, controller: str
+) -> None:
+    adapter = fresh(shared_base, encoder=encoder, controller=controller)
+    features = conditioning.image_tokens.mean(1)
+    size = adapter(RATIOS, maps(), garment_features=features)
+    alone = predict(shared_base, noise, conditioning, None)
+    assert torch.equal(predict(shared_base, noise, conditioning, size), alone)
+
+    size = jolt(adapter)(RATIOS, maps(), garment_features=features)
+    assert not torch.allclose(predict(shared_base, noise, conditioning, size), alone, atol=1e-2)
+    assert torch.equal(predict(shared_base, noise, conditioning, size.scaled(0.0)), alone)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("part", PARTS)
+def test_each_part_acts_on_its_own(
+    shared_base: TryOnBase, noise: Tensor, conditioning: Conditioning, part: str
+) -> None:
+    size = jolt(fresh(shared_base, parts=(part,)))(RATIOS, maps())
+    given = {name for name in ("tokens", "time", "residuals") if getattr(size, name) is not None}
+    assert given == {"residuals" if part == "map" else part}
+    alone = predict(shared_base, noise, conditioning, None)
+    assert not torch.allclose(predict(shared_base, noise, conditioning, size), alone, atol=1e-3)
+
+
+def test_an_unknown_part_is_named(shared_base: TryOnBase) -> None:
+    with pytest.raises(ValueError, match=r"parts must be among .* got \['colour'\]"):
+        fresh(shared_base, parts=("time", "colour"))
+
+
+@pytest.mark.parametrize(("encoder", "controller"), KINDS)
+def test_every_tensor_has_a_gradient_within_three_steps(
+    shared_base: TryOnBase, noise: Tensor, conditioning: Conditioning, encoder: str, controller: str
+) -> None:
+    adapter = fresh(shared_base, encoder=encoder, controller=controller)
+    optimizer = torch.optim.SGD(adapter.parameters(), lr=0.1)
+    seen: set[str] = set()
+    for step in range(3):
+        features = conditioning.image_tokens.mean(1) if step != 1 else None
+        size = adapter(RATIOS, maps(), garment_features=features, fit_labels=torch.tensor([step, -1]))
+        optimizer.zero_grad()
+        predict(shared_base, noise, conditioning, size).square().mean().backward()
+        seen |= {name for name, w in adapter.named_parameters() if w.grad is not None and w.grad.abs().any()}
+        optimizer.step()
+    assert seen == {name for name, _ in adapter.named_parameters()}
+
+
+def test_training_leaves_the_base_as_it_was(
+    base: TryOnBase, noise: Tensor, conditioning: Conditioning
+) -> None:
+    before = {name: tensor.clone() for name, tensor in base.state_dict().items()}
+    adapter = fresh(base.requires_grad_(False))
+    optimizer = torch.optim.AdamW(adapter.parameters(), lr=0.1)
+    predict(base, noise, conditioning, adapter(RATIOS, maps())).square().mean().backward()
+    optimizer.step()
+    assert base.state_dict().keys() == before.keys()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in base.state_dict().items())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("ratio", range(3))
+def test_a_ratio_changes_only_its_row(
+    shared_base: TryOnBase, noise: Tensor, conditioning: Conditioning, ratio: int
+) -> None:
+    adapter = jolt(fresh(shared_base))
+    other = RATIOS.clone()
+    other[1, ratio] = 1.5
+    first = predict(shared_base, noise, conditioning, adapter(RATIOS, maps()))
+    second = predict(shared_base, noise, conditioning, adapter(other, maps()))
+    assert_close(second[0], first[0], rtol=0, atol=1e-5)
+    assert not torch.allclose(second[1], first[1], atol=1e-3)
+
+
+@torch.no_grad()
+def test_a_row_does_not_depend_on_the_rest_of_the_batch(
+    shared_base: TryOnBase, noise: Tensor, conditioning: Conditioning
+) -> None:
+    adapter = jolt(fresh(shared_base))
+    together = predict(shared_base, noise, conditioning, adapter(RATIOS, maps()))
+    for row in range(BATCH):
+        only = slice(row, row + 1)
+        part = conditioning.select(only)
+        tokens = garment_pass(shared_base, part, TIMESTEPS[only])
+        size = adapter(RATIOS[only], maps(1))
+        alone = predict_noise(shared_base, noise[only], TIMESTEPS[only], part, tokens, size)
+        assert_close(alone, together[only], rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("controller", ["simple", "full"])
+@pytest.mark.parametrize("latent_hw", [(16, 12), (32, 24), (20, 28)])
+def test_any_latent_size(shared_base: TryOnBase, controller: str, latent_hw: tuple[int, int]) -> None:
+    adapter = fresh(shared_base, controller=controller)
+    size = adapter(RATIOS, body_maps(keypoints(), (64, 48), latent_hw))
+    assert size.layout_logits.shape == (BATCH, 1, *latent_hw)
+    assert size.residuals[0].shape[2:] == tuple(-(-side // 2) for side in latent_hw)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("encoder", "controller"), KINDS)
+def test_a_saved_adapter_comes_back(
+    shared_base: TryOnBase, tmp_path: Path, encoder: str, controller: str
+) -> None:
+    adapter = jolt(fresh(shared_base, encoder=encoder, controller=controller, parts=("tokens", "map")))
+    adapter.save_pretrained(tmp_path, provenance={"seed": 1})
+    loaded = SizeAdapter.from_pretrained(tmp_path)
+    assert loaded.config == adapter.config
+    assert_close(loaded(RATIOS, maps()).residuals, adapter(RATIOS, maps()).residuals)
+
+
+def test_another_unet_is_refused(shared_base: TryOnBase) -> None:
+    adapter = fresh(shared_base)
+    with pytest.raises(ValueError, match=r"made for another UNet.*layers"):
+        adapter.attach(shared_base.garment_unet.__class__(**PRESET.unet_config(13) | {"layers_per_block": 2}))
