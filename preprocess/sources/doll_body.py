@@ -143,8 +143,7 @@ class Doll:
 
 def sample_doll(rng: np.random.Generator) -> Doll:
     """Draw a person."""
-    colour = lambda table: table[rng.integers(len(table))]  # noqa: E731
-    shoulder_width = rng.uniform(0.54, 0.68)
+    shoulder_width = rng.uniform(0.50, 0.62)
     build = rng.normal(0, 0.035)
     return Doll(
         shoulder_width=shoulder_width,
@@ -158,13 +157,13 @@ def sample_doll(rng: np.random.Generator) -> Doll:
         arms=(sample_arm(rng), sample_arm(rng)),
         tilt_deg=float(np.clip(rng.normal(0, 3.2), -8, 8)),
         head_deg=float(rng.normal(0, 4)),
-        skin=colour(SKINS),
-        hair=colour(HAIRS),
+        skin=pick(rng, SKINS),
+        hair=pick(rng, HAIRS),
         hair_style=HAIR_STYLES[rng.integers(len(HAIR_STYLES))],
         bottom=BOTTOMS[rng.choice(3, p=(0.45, 0.3, 0.25))],
-        bottom_colour=colour(BOTTOM_COLOURS),
-        inner_colour=colour(INNER_COLOURS),
-        backdrop=colour(BACKDROPS),
+        bottom_colour=pick(rng, BOTTOM_COLOURS),
+        inner_colour=pick(rng, INNER_COLOURS),
+        backdrop=pick(rng, BACKDROPS),
         frame_top=-rng.uniform(0.60, 0.98),
         frame_bottom=rng.uniform(1.45, 1.6) if rng.random() < 0.03 else rng.uniform(1.72, 2.1),
         frame_shift=rng.uniform(-0.03, 0.03),
@@ -172,15 +171,20 @@ def sample_doll(rng: np.random.Generator) -> Doll:
     )
 
 
+def pick(rng: np.random.Generator, colours: tuple[Colour, ...]) -> Colour:
+    """Draw one of some colours."""
+    return colours[rng.integers(len(colours))]
+
+
 def sample_arm(rng: np.random.Generator) -> Arm:
     """Draw a pose: mostly away from the torso, sometimes hanging, seldom with the hand raised."""
-    pose = rng.choice(5, p=(0.62, 0.12, 0.14, 0.08, 0.04))
+    pose = rng.choice(5, p=(0.73, 0.16, 0.05, 0.04, 0.02))
     if pose == 0:
-        return Arm(upper_angle=rng.uniform(36, 53), lower_angle=rng.uniform(-22, 26))
+        return Arm(upper_angle=rng.uniform(43, 56), lower_angle=rng.uniform(-22, 26))
     if pose == 1:
-        return Arm(upper_angle=rng.uniform(40, 53), lower_angle=rng.uniform(-42, -22))
+        return Arm(upper_angle=rng.uniform(45, 56), lower_angle=rng.uniform(-42, -22))
     if pose == 2:
-        return Arm(upper_angle=rng.uniform(24, 40), lower_angle=rng.uniform(-8, 24))
+        return Arm(upper_angle=rng.uniform(26, 41), lower_angle=rng.uniform(-8, 24))
     if pose == 3:
         hanging = rng.uniform(9, 20)
         return Arm(upper_angle=hanging, lower_angle=hanging + rng.uniform(-8, 8))

@@ -64,7 +64,7 @@ class BodyView:
 
     def to_body(self, patch: Patch) -> tuple[Floats, Floats]:
         """Return `a` and `b` of each pixel of a patch (without the slope, which only prints would show)."""
-        down, left = self.axes / np.float64(self.torso_px)
+        down, left = (axis / self.torso_px for axis in self.axes)
         x = np.arange(patch.columns.start, patch.columns.stop) + 0.5 - self.mid_shoulder[0]
         y = np.arange(patch.rows.start, patch.rows.stop)[:, None] + 0.5 - self.mid_shoulder[1]
         return (x * down[0] + y * down[1]).astype(np.float32), (x * left[0] + y * left[1]).astype(np.float32)
@@ -152,7 +152,8 @@ class Canvas:
 
     def cover(self, outline: Points) -> Patch | None:
         """Rasterise a closed (N, 2) polygon of body coordinates."""
-        return cover(self.view.to_image(outline), *self.labels.shape)
+        image_height, image_width = self.labels.shape
+        return cover(self.view.to_image(outline), image_height, image_width)
 
     def draw(
         self,

@@ -20,13 +20,13 @@ from preprocess.sources.doll_garment import (
 from preprocess.vocabulary import Lip
 
 LOGO_ROW = 0.24
-LOGO_HALF = 0.085
+LOGO_HALF = 0.11
 FOLD_STEP = 4
 
 
 def smooth_step(distance: Floats, width: float) -> Floats:
     """0 to 1 as `distance` rises through 0, within `width`."""
-    return np.clip(distance / np.float32(width) + np.float32(0.5), 0, 1)
+    return np.asarray(np.clip(distance / np.float32(width) + np.float32(0.5), 0, 1))
 
 
 def print_cover(design: GarmentDesign, a: Floats, b: Floats, pixel: float) -> Floats | None:
@@ -51,13 +51,10 @@ def print_cover(design: GarmentDesign, a: Floats, b: Floats, pixel: float) -> Fl
 
 
 def logo_cover(a: Floats, b: Floats, pixel: float) -> Floats:
-    """A ring with a bar across, on the chest."""
-    away = np.sqrt((a - np.float32(LOGO_ROW)) ** 2 + b**2)
-    ring = smooth_step(LOGO_HALF - away, pixel) * smooth_step(away - 0.6 * LOGO_HALF, pixel)
-    bar = smooth_step(0.25 * LOGO_HALF - np.abs(a - np.float32(LOGO_ROW)), pixel) * smooth_step(
-        1.35 * LOGO_HALF - np.abs(b), pixel
-    )
-    return np.maximum(ring, bar)
+    """A diamond in a diamond's outline, on the chest."""
+    away = np.abs(a - np.float32(LOGO_ROW)) + np.abs(b)
+    outline = smooth_step(LOGO_HALF - away, pixel) * smooth_step(away - np.float32(0.72 * LOGO_HALF), pixel)
+    return np.asarray(np.maximum(outline, smooth_step(np.float32(0.45 * LOGO_HALF) - away, pixel)))
 
 
 def fold_shade(worn: WornGarment, a: Floats, b: Floats) -> Floats:
@@ -73,7 +70,7 @@ def fold_shade(worn: WornGarment, a: Floats, b: Floats) -> Floats:
         shade -= (
             np.float32(strength * depth) * rise * (np.exp(-(away**2)) - 0.7 * np.exp(-((away - 1.7) ** 2)))
         )
-    return cv2.resize(shade.astype(np.float32), shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.asarray(cv2.resize(shade.astype(np.float32), shape[::-1], interpolation=cv2.INTER_LINEAR))
 
 
 def paint_garment(canvas: Canvas, worn: WornGarment, arms: Mapping[int, Points], arm_radius: float) -> None:
@@ -131,7 +128,9 @@ def paint_trim(canvas: Canvas, worn: WornGarment) -> None:
             canvas.draw(neck_tube(worn), shaded(base, 0.96), Lip.UPPER_CLOTHES, bulge=0.05)
         case _:
             edge = neck_opening(worn)
-            band = np.concatenate([edge, np.add(edge[::-1], (0.026, 0.004))])
+            band = np.concatenate(
+                [edge, np.add(edge, (0.026, 0.004))[:0:-1], edge[:1] + np.array([0.026, 0.0])]
+            )
             for side in SIDES:
                 canvas.draw(band * (1, side), shaded(base, 0.8))
 
@@ -150,7 +149,7 @@ def paint_shirt_front(canvas: Canvas, worn: WornGarment) -> None:
         canvas.draw(ellipse((a, 0.0), 0.013, 0.013, 8), shaded(base, 0.6))
 
 
-FLAT_RATIOS = {"none": (0.98, 1.2, 1.12), "short": (1.3, 1.2, 1.12), "long": (1.3, 1.2, 1.12)}
+FLAT_RATIOS = {"none": (0.98, 1.2, 1.12), "short": (1.4, 1.2, 1.12), "long": (1.4, 1.2, 1.12)}
 """Size ratios of a flat garment by its sleeves: how one photographs it, whoever wears it."""
 FLAT_SHOULDER_WIDTH = 0.6
 FLAT_ARM_RADIUS = 0.075

@@ -135,7 +135,8 @@ def caption(design: GarmentDesign) -> str:
     joined = neck + (
         prints[design.pattern] if not neck else prints[design.pattern].replace(" with", " and", 1)
     )
-    return f"a {design.colour} {sleeves} {kind}{joined}"
+    article = "an" if design.colour[0] in "aeiou" else "a"
+    return f"{article} {design.colour} {sleeves} {kind}{joined}"
 
 
 @dataclass(frozen=True)
@@ -177,8 +178,8 @@ class WornGarment:
         scale = float(self.ratios[1]) * self.shoulder_width / 2 / self.profile(rows).mean()
         blend = np.clip((a - CAP_ROWS[1]) / (ARMPIT - CAP_ROWS[1]), 0, 1)
         smooth = blend * blend * (3 - 2 * blend)
-        notch = 0.03 * np.sin(np.pi * blend) * (self.design.sleeves == "none")
-        return self.cap + (scale * self.profile(a) - self.cap) * smooth - notch
+        notch = 0.03 * np.sin(np.pi * blend) ** 2 * (self.design.sleeves == "none")
+        return np.asarray(self.cap + (scale * self.profile(a) - self.cap) * smooth - notch)
 
     def truth(self) -> Ratios:
         """(3,) ratios of these outlines by the definitions of DESIGN section 3."""

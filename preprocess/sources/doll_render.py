@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from preprocess.sources.doll_body import (
     SIDES,
     Doll,
+    Points,
     arm_bones,
     arm_outlines,
     body_half_width,
@@ -184,18 +185,26 @@ def truth(doll: Doll, worn: WornGarment, view: BodyView) -> dict[str, float]:
         "sleeve_ratio": worn.design.sleeve_end,
         "tilt_deg": view.tilt_deg,
         "sleeve_touches_panel": float(sleeve_touches_panel(doll, worn)),
+        "arm_touches_panel": float(arm_touches_panel(doll, worn)),
         "hand_raised": float(any(arm.lower_angle > 90 for arm in doll.arms)),
     }
 
 
+def reaches_panel(worn: WornGarment, outline: Points, side: int) -> bool:
+    """Whether an arm or sleeve reaches the panel in the rows where its width is measured."""
+    a, b = outline[:, 0], outline[:, 1] * side
+    measured = (a > WIDTH_ROWS[0]) & (a < min(WIDTH_ROWS[1], worn.hem))
+    return bool(np.any(measured & (b < worn.half_width(a))))
+
+
 def sleeve_touches_panel(doll: Doll, worn: WornGarment) -> bool:
-    """Whether a sleeve reaches the panel in the rows where its width is measured."""
-    if worn.design.sleeves == "none":
-        return False
-    for side in SIDES:
-        outline = sleeve_outline(worn, arm_bones(doll, side), doll.arm_radius, side)
-        a, b = outline[:, 0], outline[:, 1] * side
-        measured = (a > WIDTH_ROWS[0]) & (a < min(WIDTH_ROWS[1], worn.hem))
-        if np.any(measured & (b < worn.half_width(a))):
-            return True
-    return False
+    """Whether cloth on an arm runs into the panel, so that the parse map doesn't tell them apart."""
+    return worn.design.sleeves != "none" and any(
+        reaches_panel(worn, sleeve_outline(worn, arm_bones(doll, side), doll.arm_radius, side), side)
+        for side in SIDES
+    )
+
+
+def arm_touches_panel(doll: Doll, worn: WornGarment) -> bool:
+    """Whether the panel hangs in front of an arm, bare or not."""
+    return any(reaches_panel(worn, outline, side) for side in SIDES for outline in arm_outlines(doll, side))
