@@ -1,6 +1,7 @@
 """How much a picture looks like the photo, by torchmetrics. A metric without its weights is absent."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
+from eval.lpips import Lpips
+
 Pictures = NDArray[np.uint8]
 
 NO_INCEPTION = (
@@ -16,9 +19,9 @@ NO_INCEPTION = (
 )
 
 ABSENT: Mapping[str, str] = {
-    "lpips_alex": "needs AlexNet's ImageNet weights: set evaluate_tryon.lpips_trunk to torchvision's file",
-    "lpips_vgg": "needs VGG-16's ImageNet weights, which no package brings",
-    "lpips_squeeze": "needs SqueezeNet's ImageNet weights, which no package brings",
+    "lpips_alex": "needs AlexNet's ImageNet weights: set evaluate_tryon.lpips_alex to torchvision's file",
+    "lpips_vgg": "needs VGG-16's ImageNet weights: set evaluate_tryon.lpips_vgg to torchvision's file",
+    "lpips_squeeze": "needs SqueezeNet's trunk, which is not built here: use lpips_alex or lpips_vgg",
     "fid": NO_INCEPTION,
     "kid": NO_INCEPTION,
 }
@@ -76,13 +79,23 @@ def psnr(pictures: Pictures, photos: Pictures, masks: NDArray[np.bool_] | None =
         return 10 * np.log10(255.0**2 / error)
 
 
-def image_section(pictures: Pictures, photos: Pictures, masks: NDArray[np.bool_]) -> dict[str, Any]:
+def lpips(name: str, weights: Path, pictures: Pictures, photos: Pictures) -> NDArray[np.float64]:
+    """LPIPS (N,) of (N, H, W, 3) pictures with their photos, on the trunk `name` from the file `weights`."""
+    distance = Lpips(name, weights)
+    pairs = zip(to_tensor(pictures).split(1), to_tensor(photos).split(1), strict=True)
+    return np.array([float(distance(one, other)) for one, other in pairs])
+
+
+def image_section(
+    pictures: Pictures, photos: Pictures, masks: NDArray[np.bool_], lpips_weights: Mapping[str, str | None]
+) -> dict[str, Any]:
     """Compare pictures drawn at the natural size with the photos they were drawn from.
 
     Args:
         pictures: (N, H, W, 3) uint8.
         photos: (N, H, W, 3) uint8.
         masks: (N, H, W) bool inpainting masks.
+        lpips_weights: Name of a trunk to the file with its weights, None where there is none.
 
     Returns:
         `image` of metrics.json: numbers, or `{"absent": reason}`.
@@ -93,7 +106,12 @@ def image_section(pictures: Pictures, photos: Pictures, masks: NDArray[np.bool_]
         "ssim_inside_mask": float(ssim_inside(pictures, photos, masks).mean()),
         "psnr_inside_mask": finite(float(psnr(pictures, photos, masks).mean())),
     }
-    return section | {name: {"absent": reason} for name, reason in ABSENT.items()}
+    measured = {
+        f"lpips_{name}": float(lpips(name, Path(file), pictures, photos).mean())
+        for name, file in lpips_weights.items()
+        if file is not None
+    }
+    return section | {name: {"absent": reason} for name, reason in ABSENT.items()} | measured
 
 
 def finite(value: float) -> float | dict[str, str]:

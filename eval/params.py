@@ -58,8 +58,11 @@ class EvaluateParams:
     seed: Annotated[int, Ge(0)] = 0
     """Seed of the noise, the bootstrap and the shuffled control."""
 
-    lpips_trunk: str | None = None
-    """File with torchvision's AlexNet weights for LPIPS; without it LPIPS is absent."""
+    lpips_alex: str | None = None
+    """File with torchvision's AlexNet weights; without it this LPIPS is absent."""
+
+    lpips_vgg: str | None = None
+    """File with torchvision's VGG-16 weights; without it this LPIPS is absent."""
 
     def __post_init__(self) -> None:
         if self.lowest_quantile >= self.highest_quantile:

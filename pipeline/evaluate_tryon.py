@@ -58,7 +58,8 @@ def run(
         trials[name] = scorer.score(name, draw, requests)
 
     worn = [scene.worn(person) for person in range(len(people))]
-    image = image_section(natural, scene.photos, scene.inpaint_masks)
+    lpips_weights = {"alex": params.lpips_alex, "vgg": params.lpips_vgg}
+    image = image_section(natural, scene.photos, scene.inpaint_masks, lpips_weights)
     metrics = without_nan(
         {
             **summarize(trials, data.thresholds, params),

@@ -44,8 +44,8 @@ def test_psnr_of_a_known_error() -> None:
 
 
 def test_what_is_absent_says_why() -> None:
-    section = image_section(NOISY, PHOTOS, MASKS)
+    section = image_section(NOISY, PHOTOS, MASKS, {"alex": None})
     assert section["fid"] == {"absent": ABSENT["fid"]}
     assert "AlexNet" in section["lpips_alex"]["absent"]
-    assert image_section(PHOTOS, PHOTOS, MASKS)["psnr"]["absent"].startswith("a picture equals its photo")
+    assert image_section(PHOTOS, PHOTOS, MASKS, {})["psnr"]["absent"].startswith("a picture equals its photo")
     assert torch.is_tensor(to_tensor(PHOTOS))
