@@ -15,8 +15,11 @@ NUM_POINTS = 128
 UNCOVERED_RUN = 0.06
 """A sleeve ends where the bone is bare for this share of the arm."""
 
-SLEEVE_START = 0.15
+SLEEVE_START = 0.25
 """A sleeve covers the bone at some point of this first share of the arm."""
+
+BONE_TOLERANCE = 0.06
+"""How far off the bone's line, in B, cloth still counts as covering it."""
 
 ELBOW_RAISED = 0.1
 """An elbow above this row (in T) pulls the shoulders of the garment up."""
@@ -48,10 +51,10 @@ class Arm:
     """(N, 2) points from the shoulder to the wrist, evenly spaced over the arm's length."""
 
     share: Array
-    """(N,) share of the arm's length up to each point; of the upper arm's and as much again without a wrist."""
+    """(N,) share of the arm's length up to each point; a missing forearm counts as long as the upper arm."""
 
     sleeve_end: float
-    """Share of the arm that the garment covers, counted from the shoulder without a break; NaN without elbow."""
+    """Share of the arm that the garment covers, from the shoulder without a break; NaN without elbow."""
 
     @property
     def whole(self) -> bool:
@@ -65,7 +68,7 @@ class Arm:
             a: (R,) px.
 
         Returns:
-            (R,) `b` px and (R,) share of the arm, of the crossing nearest the shoulder; NaN where there is none.
+            (R,) `b` px and (R,) share of the arm, of the crossing nearest the shoulder; NaN without one.
         """
         below = self.points[None, :, 0] >= a[:, None]
         crossing = below.argmax(axis=1)
@@ -99,7 +102,7 @@ def _sleeve_end(garment: BodyCanvas, points: Array, share: Array) -> float:
     """Share of the arm at which the cover that starts at the shoulder ends; 0 without a sleeve."""
     if np.isnan(points[1]).any():
         return float("nan")
-    covered = garment.covers(points)
+    covered = _covered(garment, points)
     start = share <= SLEEVE_START
     if not covered[start].any():
         return 0.0
@@ -109,6 +112,14 @@ def _sleeve_end(garment: BodyCanvas, points: Array, share: Array) -> float:
     end = first + int(bare.argmax()) if bare.any() else len(covered)
     known = np.isfinite(points[:end]).all(axis=1)
     return float(share[:end][known][-1]) if known.any() else 0.0
+
+
+def _covered(garment: BodyCanvas, points: Array) -> Mask:
+    """(N,) whether the garment covers the bone, or a line close to it on either side."""
+    along = np.gradient(points, axis=0)
+    across = along[:, ::-1] * (-1, 1) / np.maximum(np.hypot(*along.T), 1e-9)[:, None]
+    offset = BONE_TOLERANCE * garment.frame.shoulder_width * across
+    return np.logical_or.reduce([garment.covers(points + k * offset) for k in (-1, 0, 1)])
 
 
 def raised(arm: Arm, frame: BodyFrame) -> bool:

@@ -129,7 +129,7 @@ def _without_specks(cover: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def edge_between(inside: NDArray[np.generic], outside: NDArray[np.generic]) -> Array:
     """How far from the inside sample towards the outside one the outline runs, 0 to 1, from their covers."""
     inner, outer = inside.astype(np.float64), outside.astype(np.float64)
-    return (inner - INSIDE) / np.maximum(inner - outer, 1e-9)
+    return np.clip((inner - INSIDE) / np.maximum(inner - outer, 1.0), 0, 1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -5,9 +5,10 @@ picture by s multiplies every coordinate by s.
 """
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Annotated, Self
 
 import numpy as np
+from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
 from preprocess.vocabulary import NUM_JOINTS, Joint, require_shape
@@ -47,6 +48,25 @@ MEDIAPIPE_33_TO_BODY_25 = {
 
 SIDES = tuple((joint, Joint[joint.name.replace("LEFT", "RIGHT")]) for joint in Joint if "LEFT" in joint.name)
 """Pairs (left joint, right joint)."""
+
+
+MIN_CONFIDENCE = 0.1
+"""Joints below this are missing. OpenPose draws from 0.05; between the two, VITON-HD's hips are guesses."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExtractKeypointsParams:
+    """Section `extract_keypoints` of params.yaml."""
+
+    min_confidence: Annotated[float, Ge(0), Le(1)] = MIN_CONFIDENCE
+    """Joints that the detector is less sure of are missing."""
+
+    mediapipe_model: str | None = None
+    """MediaPipe's pose landmarker (.task), used where OpenPose's JSON is missing or unusable; null: never.
+    `cinderella fetch-models` builds one."""
+
+    workers: Annotated[int, Ge(0)] = 0
+    """Processes; 0 takes every core. The result doesn't depend on it."""
 
 
 class KeypointError(ValueError):
@@ -179,7 +199,7 @@ class BodyFrame:
 
     @property
     def tilt_deg(self) -> float:
-        """Angle of the torso against the image's vertical; positive leans to the viewer's right, feet first."""
+        """Angle of the torso against the vertical; positive when the hips are right of the shoulders."""
         return float(np.degrees(np.arctan2(self.u[0], self.u[1])))
 
     @classmethod

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from preprocess.arms import crossed, raised
-from preprocess.body_canvas import BodyCanvas, Mask, Rows, Runs, column_ends, extents, runs_from
+from preprocess.body_canvas import INSIDE, BodyCanvas, Mask, Rows, Runs, column_ends, extents, runs_from
 from preprocess.keypoints import Array, BodyFrame, Keypoints
 from preprocess.panel import Side, panel_cover, panel_sides, sides_of
 
@@ -23,6 +23,9 @@ CROPPED_FROM = 0.15
 
 AXIS_BAND = 0.25
 """Columns within this of the body axis, in B, in which the hem is looked for."""
+
+CHEST_ROWS = (0.15, 0.3)
+"""Rows, in T, that every upper garment covers at the axis band, but for a deep neckline."""
 
 HEM_PERCENTILE = 99
 MIN_B_OVER_T, MAX_B_OVER_T = 0.42, 1.1
@@ -100,6 +103,8 @@ def measure_worn(
     panel = panel_sides(canvas, rows, sides)
     shoulder = _shoulder_span(canvas)
     flags = [*_pose_flags(frame, sides), *panel.flags]
+    if _off_body(canvas):
+        flags.append("garment_off_body")
     if _cut_off(canvas, rows, panel.runs, garment_mask.shape):
         flags.append("garment_out_of_frame")
     if _hem_cut_off(frame, length, garment_mask.shape):
@@ -203,6 +208,16 @@ def _pose_flags(frame: BodyFrame, sides: tuple[Side, Side]) -> list[str]:
         "crossed_arm": any(crossed(arm, frame) for arm in arms),
     }
     return [name for name, doubtful in doubts.items() if doubtful]
+
+
+def _off_body(canvas: BodyCanvas) -> bool:
+    """Whether the garment isn't where the chest is: the joints are another person's or another picture's."""
+    torso, shoulders = canvas.frame.torso_length, canvas.frame.shoulder_width
+    rows = canvas.rows_between(CHEST_ROWS[0] * torso, CHEST_ROWS[1] * torso)
+    columns = canvas.columns_between(-AXIS_BAND * shoulders, AXIS_BAND * shoulders)
+    chest = canvas.cover[np.ix_(rows, columns)]
+    expected = (CHEST_ROWS[1] - CHEST_ROWS[0]) * torso * 2 * AXIS_BAND * shoulders / canvas.step**2
+    return bool((chest > INSIDE).sum() < expected / 2)
 
 
 def _cut_off(canvas: BodyCanvas, rows: Rows, runs: Runs, picture_shape: tuple[int, ...]) -> bool:

@@ -14,11 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.keypoints import Array, KeypointError, Keypoints, from_coco_18
+from preprocess.keypoints import MIN_CONFIDENCE, Array, KeypointError, Keypoints, from_coco_18
 from preprocess.vocabulary import NUM_JOINTS, Joint
-
-MIN_CONFIDENCE = 0.1
-"""Joints below this are missing. OpenPose draws from 0.05; between the two, VITON-HD's hips are guesses."""
 
 FAR_OUTSIDE = 0.1
 """A joint further outside the frame than this share of the picture's size is missing."""
@@ -151,7 +148,7 @@ def _pose_numbers(document: dict[str, Any]) -> list[Any]:
 
 
 def _table(numbers: object) -> Array:
-    """Turn a list of numbers, flat or nested, into (25 or 18, 3) x, y, confidence; NaN where it is no number."""
+    """Turn a list, flat or nested, into (25 or 18, 3) x, y, confidence; NaN where there is no number."""
     if not isinstance(numbers, list):
         raise KeypointError("unknown_layout")
     flat = [value for item in numbers for value in (item if isinstance(item, list) else [item])]
@@ -167,7 +164,7 @@ def _table(numbers: object) -> Array:
 
 
 def _dress_code_table(values: Array) -> Array:
-    """Read Dress Code's rows of x, y and two numbers that are no confidence; a missing joint is (1, 1) or less."""
+    """Read rows of x, y and two numbers that are no confidence; a missing joint is (1, 1) or less."""
     table = np.column_stack([values[:, :2], np.ones(len(values))])
     return _with_missing(table, (table[:, 0] <= 1) & (table[:, 1] <= 1))
 
@@ -250,7 +247,7 @@ def detect_layout(table: Array) -> str:
     """Tell whether (18 or 25, 3) joints are `body_25` or `coco_18`, from where they lie.
 
     The count decides unless the joints contradict it: rows 8, 9, 12 are mid-hip, right and left hip in
-    BODY_25, so row 8 lies between the others; rows 14 and 15 are the eyes in COCO-18, so they lie at the nose.
+    BODY_25, so row 8 lies between the others; rows 14, 15 are the eyes in COCO-18, so they lie at the nose.
     """
     xy = table[:, :2]
     reach = np.hypot(*(xy[2] - xy[5]))

@@ -103,8 +103,10 @@ def panel_sides(canvas: BodyCanvas, rows: Rows, sides: tuple[Side, Side]) -> Pan
     a = canvas.a_of(rows)
     runs = runs_from(canvas, rows, np.zeros(len(rows)))
     merged = np.column_stack([_sleeve_in_run(side, a, runs) for side in sides])
-    if merged.any():
-        runs = runs_from(canvas, rows, np.zeros(len(rows)), panel_cover(canvas, sides))
+    touched = merged.any(axis=1)
+    if touched.any():
+        cut = runs_from(canvas, rows[touched], np.zeros(touched.sum()), panel_cover(canvas, sides))
+        runs.low[touched], runs.high[touched] = cut.low, cut.high
     runs, bare = _behind_arms(canvas, rows, runs, sides)
     doubts = merged | bare
     missing = np.isnan(runs.low)

@@ -1,0 +1,263 @@
+"""DVC stage `compute_size_ratios`: manifest.parquet, keypoints.parquet -> size_annotations.parquet."""
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import xxhash
+
+from pipeline.incremental import (
+    DIGEST_KEY,
+    Finish,
+    Job,
+    Row,
+    code_digest,
+    iter_manifest,
+    journal_batches,
+    update_rows,
+)
+from pipeline.stage import run_stage
+from preprocess import arms, body_canvas, keypoints, measurements, panel, quality, segmentation, size_ratios
+from preprocess.keypoints import BodyFrame, KeypointError, Keypoints
+from preprocess.measurements import WornMeasures, measure_worn
+from preprocess.quality import parse_flags
+from preprocess.segmentation import garment_mask, load_densepose_torso, load_parse
+from preprocess.size_ratios import SizeRatioParams, fit_label, fit_label_thresholds
+from preprocess.sources.source import ManifestRow
+from preprocess.vocabulary import FIT_LABELS, SIZE_RATIOS, RowStatus
+
+log = logging.getLogger(__name__)
+
+SCHEMA_VERSION = "1"
+THRESHOLDS_KEY = b"fit_label_thresholds"
+READ_ROWS = 512
+
+
+def _field(name: str, kind: pa.DataType, unit: str = "", *, nullable: bool = False) -> pa.Field:
+    return pa.field(name, kind, nullable=nullable, metadata={"unit": unit} if unit else None)
+
+
+def _measures(names: tuple[str, ...], unit: str) -> list[pa.Field]:
+    return [_field(name, pa.float64(), unit, nullable=True) for name in names]
+
+
+SCHEMA = pa.schema(
+    [
+        _field("key", pa.string()),
+        _field("split", pa.string()),
+        _field("category", pa.string()),
+        _field("status", pa.string()),
+        _field("reason", pa.string(), nullable=True),
+        _field("keypoint_source", pa.string()),
+        _field("keypoint_format", pa.string()),
+        *_measures((*(f"{name}_ratio" for name in SIZE_RATIOS), "ease_ratio", "sleeve_ratio"), "1"),
+        _field("fit_label", pa.string(), nullable=True),
+        _field("confidence", pa.float64(), "1"),
+        *_measures(("body_shoulder_px", "body_torso_px"), "px"),
+        *_measures(tuple(f"garment_{name}_px" for name in SIZE_RATIOS), "px"),
+        *_measures(("tilt_deg",), "deg"),
+        _field("image_width", pa.int32(), "px"),
+        _field("image_height", pa.int32(), "px"),
+        _field("input_hash", pa.string()),
+    ],
+    metadata={"schema_version": SCHEMA_VERSION},
+)
+"""Ratios are garment over body; null where one can't be measured. The thresholds of `fit_label`, a JSON list
+of rising width ratios, stand in the schema's metadata under `fit_label_thresholds`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MeasureJob:
+    """One sample with its keypoints; travels to another process."""
+
+    sample: ManifestRow
+    """What the manifest says."""
+
+    found: dict[str, Any]
+    """The sample's row of keypoints.parquet."""
+
+    params: SizeRatioParams
+    """The stage's section."""
+
+
+def run(params: SizeRatioParams, *, manifest: Path, keypoints: Path, out: Path) -> None:
+    """Write one row of size ratios for every row of the manifest, then cut the fit labels."""
+    update_rows(
+        jobs(params, manifest, keypoints),
+        annotation_row,
+        out=out,
+        schema=SCHEMA,
+        digest=made_by(params, keypoints),
+        total=pq.read_metadata(manifest).num_rows,
+        workers=params.workers,
+        finish=lambda journal: cut_labels(journal, params),
+    )
+
+
+def made_by(params: SizeRatioParams, keypoint_file: Path) -> str:
+    """Name the parameters and code that every row depends on, those of the keypoints included."""
+    own = {**asdict(params), "workers": 0, "fit_quantiles": None}
+    digest = xxhash.xxh3_128(json.dumps(own, sort_keys=True).encode())
+    digest.update(pq.read_schema(keypoint_file).metadata.get(DIGEST_KEY, b""))
+    modules = (arms, body_canvas, keypoints, measurements, panel, quality, segmentation, size_ratios)
+    digest.update(code_digest(*modules))
+    digest.update(Path(__file__).read_bytes())
+    return digest.hexdigest()
+
+
+def jobs(params: SizeRatioParams, manifest: Path, keypoint_file: Path) -> Iterator[Job]:
+    """Yield the work of every sample.
+
+    Raises:
+        ValueError: The keypoints are of another manifest.
+    """
+    samples, found = iter_manifest(manifest), keypoint_rows(keypoint_file)
+    for sample in samples:
+        row = next(found, None)
+        if row is None or (row["split"], row["key"], row["input_hash"]) != (
+            sample.split,
+            sample.key,
+            sample.input_hash,
+        ):
+            raise ValueError(
+                f"{keypoint_file} must have a row for {sample.split}/{sample.key} of {manifest}: "
+                "run `dvc repro extract_keypoints` first"
+            )
+        yield Job(
+            split=sample.split,
+            key=sample.key,
+            input_hash=sample.input_hash,
+            payload=MeasureJob(sample=sample, found=row, params=params),
+        )
+
+
+def keypoint_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of keypoints.parquet, the keypoints as (75,) arrays."""
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(READ_ROWS):
+            flat = batch.column("keypoints").flatten().to_numpy(zero_copy_only=False)
+            rest = batch.drop_columns("keypoints").to_pylist()
+            yield from (
+                {**row, "keypoints": xyc} for row, xyc in zip(rest, flat.reshape(len(batch), -1), strict=True)
+            )
+
+
+def annotation_row(job: MeasureJob) -> Row:
+    """Turn a sample into one row of `SCHEMA`, without its fit label."""
+    sample, found = job.sample, job.found
+    row: Row = dict.fromkeys(SCHEMA.names)
+    for name in ("keypoint_source", "keypoint_format", "image_width", "image_height"):
+        row[name] = found[name]
+    row |= {"key": sample.key, "split": sample.split, "category": str(sample.category)}
+    row |= {"input_hash": sample.input_hash, "confidence": 0.0}
+    try:
+        if found["status"] == RowStatus.FAILED:
+            raise KeypointError(found["reason"] or "failed_in_extract_keypoints")
+        return row | measured(job)
+    except KeypointError as problem:
+        return row | {"status": str(RowStatus.FAILED), "reason": str(problem)}
+
+
+def measured(job: MeasureJob) -> Row:
+    """Measure one sample.
+
+    Raises:
+        KeypointError: It can't be measured; the message is the reason.
+    """
+    found = job.found
+    parse = parse_of(job.sample)
+    garment = garment_mask(parse, job.sample.category)
+    if not garment.any():
+        raise KeypointError("no_garment")
+    scale = parse.shape[1] / found["image_width"]
+    if abs(parse.shape[0] / found["image_height"] / scale - 1) > 0.01:
+        raise KeypointError("parse_of_other_shape")
+    person = Keypoints.from_flat(
+        found["keypoints"], source=found["keypoint_source"], layout=found["keypoint_format"]
+    ).scaled(scale, scale)
+    worn = measure_worn(garment, person, densepose_torso=torso_of(job.sample))
+    flags = parse_flags(parse, worn, BodyFrame.from_keypoints(person))
+    flags += found["reason"].split("; ") if found["reason"] else []
+    return columns(worn, size_ratios.size_ratios(worn, job.params, keypoints=person, flags=flags), scale)
+
+
+def parse_of(sample: ManifestRow) -> Any:
+    """Load the labels of a sample, or give the reason why not."""
+    if sample.parse is None:
+        raise KeypointError("no_parse")
+    try:
+        return load_parse(sample.parse)
+    except (OSError, ValueError) as error:
+        raise KeypointError("parse_unreadable") from error
+
+
+def torso_of(sample: ManifestRow) -> Any:
+    """Load DensePose's torso; None where there is none: the ease is null then, and nothing else changes."""
+    if sample.densepose is None:
+        return None
+    try:
+        return load_densepose_torso(sample.densepose, reduce=True)
+    except OSError:
+        return None
+
+
+def columns(worn: WornMeasures, result: size_ratios.SizeRatios, scale: float) -> Row:
+    """Columns of one measured sample; lengths in px of the photo, null where they can't be measured."""
+    lengths = {
+        name: getattr(worn, name) / scale
+        for name in (
+            "body_shoulder_px",
+            "body_torso_px",
+            *(f"garment_{name}_px" for name in SIZE_RATIOS),
+        )
+    }
+    ratios = {f"{name}_ratio": float(ratio) for name, ratio in zip(SIZE_RATIOS, result.ratios, strict=True)}
+    extra = {"ease_ratio": result.ease_ratio, "sleeve_ratio": result.sleeve_ratio, "tilt_deg": worn.tilt_deg}
+    values = {name: None if np.isnan(value) else value for name, value in (lengths | ratios | extra).items()}
+    return values | {
+        "status": str(result.status),
+        "reason": result.reason,
+        "confidence": result.confidence,
+    }
+
+
+def cut_labels(journal: Path, params: SizeRatioParams) -> tuple[dict[bytes, bytes], Finish]:
+    """Cut the width ratios of the train split's ok rows, of all ok rows where there is no such split.
+
+    Returns:
+        Metadata with the thresholds, and what fills in the label of a batch.
+    """
+    widths: dict[bool, list[Any]] = {True: [], False: []}
+    for batch in journal_batches(journal):
+        for row in batch.select(["split", "status", "width_ratio"]).to_pylist():
+            if row["status"] == RowStatus.OK:
+                widths[row["split"] == "train"].append(row["width_ratio"])
+    sample = np.array(widths[True] or widths[False], dtype=np.float64)
+    if sample.size == 0:
+        log.warning("no ok row: no fit labels")
+        return {}, lambda batch: batch
+    thresholds = fit_label_thresholds(sample, params.fit_quantiles)
+    log.info(
+        "fit labels %s cut at %s (n=%d)", "/".join(FIT_LABELS), thresholds.round(3).tolist(), sample.size
+    )
+    metadata = {THRESHOLDS_KEY: json.dumps(thresholds.tolist()).encode()}
+    return metadata, lambda batch: with_labels(batch, thresholds)
+
+
+def with_labels(batch: pa.RecordBatch, thresholds: size_ratios.Array) -> pa.RecordBatch:
+    """Fill in the fit label of every row whose width was measured."""
+    labels = [
+        None if width is None else fit_label(width, thresholds) for width in batch["width_ratio"].to_pylist()
+    ]
+    index = batch.schema.get_field_index("fit_label")
+    return batch.set_column(index, batch.schema.field(index), pa.array(labels, pa.string()))
+
+
+if __name__ == "__main__":
+    run_stage("compute_size_ratios", run)

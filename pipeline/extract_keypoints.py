@@ -1,0 +1,209 @@
+"""DVC stage `extract_keypoints`: manifest.parquet -> keypoints.parquet."""
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import xxhash
+from PIL import Image
+
+from pipeline.incremental import Job, Row, code_digest, iter_manifest, update_rows
+from pipeline.stage import run_stage
+from preprocess import detectors, keypoints, openpose
+from preprocess.detectors import PoseDetector, detect_person
+from preprocess.keypoints import BodyFrame, ExtractKeypointsParams, KeypointError, Keypoints
+from preprocess.openpose import choose_person, read_people
+from preprocess.segmentation import load_garment_mask
+from preprocess.sources.source import ManifestRow
+from preprocess.vocabulary import NUM_JOINTS, Joint, RowStatus
+
+log = logging.getLogger(__name__)
+
+SCHEMA_VERSION = "1"
+
+
+def _field(name: str, kind: pa.DataType, unit: str = "", *, nullable: bool = False) -> pa.Field:
+    return pa.field(name, kind, nullable=nullable, metadata={"unit": unit} if unit else None)
+
+
+SCHEMA = pa.schema(
+    [
+        _field("key", pa.string()),
+        _field("split", pa.string()),
+        _field("status", pa.string()),
+        _field("reason", pa.string(), nullable=True),
+        _field("keypoint_source", pa.string()),
+        _field("keypoint_format", pa.string()),
+        _field("num_people", pa.int32()),
+        _field("image_width", pa.int32(), "px"),
+        _field("image_height", pa.int32(), "px"),
+        _field("keypoints", pa.list_(pa.float32(), 3 * NUM_JOINTS), "px, px, 1"),
+        _field("input_hash", pa.string()),
+    ],
+    metadata={"schema_version": SCHEMA_VERSION},
+)
+"""`keypoints` is x, y, confidence of each BODY_25 joint; NaN, NaN, 0 where it is missing."""
+
+MEASURED_JOINTS = (
+    Joint.RIGHT_SHOULDER,
+    Joint.RIGHT_ELBOW,
+    Joint.RIGHT_WRIST,
+    Joint.LEFT_SHOULDER,
+    Joint.LEFT_ELBOW,
+    Joint.LEFT_WRIST,
+    Joint.RIGHT_HIP,
+    Joint.LEFT_HIP,
+)
+"""Joints that measuring looks at; one of them outside the picture makes the row suspect."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeypointJob:
+    """One sample and how to find its joints; travels to another process."""
+
+    sample: ManifestRow
+    """What the manifest says."""
+
+    params: ExtractKeypointsParams
+    """The stage's section."""
+
+
+def run(params: ExtractKeypointsParams, *, manifest: Path, out: Path) -> None:
+    """Write one row of keypoints for every row of the manifest."""
+    update_rows(
+        jobs(params, manifest),
+        keypoint_row,
+        out=out,
+        schema=SCHEMA,
+        digest=made_by(params),
+        total=pq.read_metadata(manifest).num_rows,
+        workers=params.workers,
+    )
+
+
+def made_by(params: ExtractKeypointsParams) -> str:
+    """Name the parameters, model and code that every row depends on."""
+    digest = xxhash.xxh3_128(json.dumps({**asdict(params), "workers": 0}, sort_keys=True).encode())
+    digest.update(code_digest(keypoints, openpose, detectors))
+    digest.update(Path(__file__).read_bytes())
+    if params.mediapipe_model is not None:
+        digest.update(Path(params.mediapipe_model).read_bytes())
+    return digest.hexdigest()
+
+
+def jobs(params: ExtractKeypointsParams, manifest: Path) -> Iterator[Job]:
+    """Yield the work of every sample."""
+    for sample in iter_manifest(manifest):
+        yield Job(
+            split=sample.split,
+            key=sample.key,
+            input_hash=sample.input_hash,
+            payload=KeypointJob(sample=sample, params=params),
+        )
+
+
+def keypoint_row(job: KeypointJob) -> Row:
+    """Turn a sample into one row of `SCHEMA`; whatever goes wrong with the sample becomes its reason."""
+    sample = job.sample
+    row: Row = {
+        "key": sample.key,
+        "split": sample.split,
+        "num_people": 0,
+        "image_width": 0,
+        "image_height": 0,
+        "input_hash": sample.input_hash,
+    }
+    reasons: list[str] = []
+    found = Keypoints.missing()
+    try:
+        if sample.status is RowStatus.FAILED:
+            raise KeypointError(sample.reason or "failed_in_manifest")
+        with Image.open(sample.image) as picture:
+            row["image_width"], row["image_height"] = picture.size
+        found, row["num_people"], reasons = find_person(job, *picture.size)
+        BodyFrame.from_keypoints(found)
+        status = RowStatus.SUSPECT if reasons else RowStatus.OK
+    except KeypointError as problem:
+        status, reasons = RowStatus.FAILED, [str(problem)]
+    except OSError:
+        status, reasons = RowStatus.FAILED, ["image_unreadable"]
+    return row | {
+        "status": str(status),
+        "reason": "; ".join(reasons) or None,
+        "keypoint_source": found.source,
+        "keypoint_format": found.format,
+        "keypoints": found.flat(),
+    }
+
+
+def find_person(job: KeypointJob, width: int, height: int) -> tuple[Keypoints, int, list[str]]:
+    """Find the wearer: OpenPose's JSON first, MediaPipe where that is missing or unusable.
+
+    Returns:
+        The keypoints, how many people there are, and what makes them doubtful.
+
+    Raises:
+        KeypointError: Neither finds a person; the reason of each.
+    """
+    try:
+        people = read_json(job, width, height)
+        person = choose_person(people, width, height, garment_of(job) if len(people) > 1 else None)
+        if job.params.mediapipe_model is not None:
+            BodyFrame.from_keypoints(person)  # unusable without a trunk: let MediaPipe try
+    except KeypointError as problem:
+        if job.params.mediapipe_model is None:
+            raise
+        person, people = from_photo(job, problem), []
+    doubts = ["several_people"] if len(people) > 1 else []
+    return person, max(1, len(people)), doubts + outside_frame(person, width, height)
+
+
+def read_json(job: KeypointJob, width: int, height: int) -> list[Keypoints]:
+    """Read everybody in the sample's JSON."""
+    if job.sample.openpose_json is None:
+        raise KeypointError("no_openpose_json")
+    return read_people(job.sample.openpose_json, width, height, min_confidence=job.params.min_confidence)
+
+
+def garment_of(job: KeypointJob) -> Any:
+    """Load the worn garment's mask, which tells several people apart; None where there is none."""
+    if job.sample.parse is None:
+        return None
+    try:
+        return load_garment_mask(job.sample.parse, job.sample.category)
+    except (OSError, ValueError):
+        return None
+
+
+def from_photo(job: KeypointJob, problem: KeypointError) -> Keypoints:
+    """Look for the person in the photo itself, since the JSON had a `problem`."""
+    detector = pose_detector(str(job.params.mediapipe_model))
+    try:
+        return detect_person(detector, job.sample.image, job.params.min_confidence)
+    except KeypointError as error:
+        raise KeypointError(f"{problem}; {error}") from error
+
+
+@cache
+def pose_detector(model: str) -> PoseDetector:
+    """One detector a process: loading it takes longer than using it."""
+    return PoseDetector(Path(model))
+
+
+def outside_frame(person: Keypoints, width: int, height: int) -> list[str]:
+    """Say whether a joint that measuring looks at lies outside the picture."""
+    xy = person.xy[list(MEASURED_JOINTS)]
+    with np.errstate(invalid="ignore"):
+        outside = ((xy < 0) | (xy > (width, height))).any()
+    return ["joint_out_of_frame"] if outside else []
+
+
+if __name__ == "__main__":
+    run_stage("extract_keypoints", run)
