@@ -7,8 +7,8 @@ from torch import Tensor
 
 def attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
     """Scaled dot-product attention of (B, N, C) over (B, M, C) in `heads` heads; returns (B, N, C)."""
-    heads_out = F.scaled_dot_product_attention(*(split_heads(x, heads) for x in (query, key, value)))
-    return heads_out.transpose(1, 2).flatten(2)
+    query, key, value = (split_heads(tokens, heads) for tokens in (query, key, value))
+    return F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
 
 
 def split_heads(tokens: Tensor, heads: int) -> Tensor:

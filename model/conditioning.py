@@ -1,6 +1,6 @@
 """What the networks are told: photos, texts and masks, encoded once and kept as tensors.
 
-Shapes: B batch, H x W the picture, h x w the latent grid, L text tokens, C text channels, P pooled text channels.
+Shapes: B batch, H x W the picture, h x w the latent grid, L text tokens, C text channels, P pooled channels.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Conditioning:
         return self.map(lambda x: x.to(*args))
 
     def without_text(self) -> Conditioning:
-        """Return the unconditional branch of text guidance: zero text and image tokens, as SDXL trains them."""
+        """Return the unconditional branch of text guidance: zero text and image tokens, as in SDXL."""
         names = ("text", "pooled_text", "image_tokens")
         return replace(self, **{name: torch.zeros_like(getattr(self, name)) for name in names})
 
@@ -123,7 +123,7 @@ def to_uint8(images: Tensor) -> Tensor:
 
 
 def encode_images(vae: AutoencoderKL, images: Tensor) -> Tensor:
-    """Return the scaled latents (B, 4, h, w) of (B, 3, H, W) images in -1 .. 1, at the mode of the posterior."""
+    """Return the scaled (B, 4, h, w) latents of (B, 3, H, W) images in -1 .. 1, the mode of the posterior."""
     return vae.encode(images.to(vae.dtype)).latent_dist.mode() * vae.config.scaling_factor
 
 
@@ -145,8 +145,9 @@ def tokenize(tokenizer: CLIPTokenizer, captions: Sequence[str]) -> Tensor:
 
 
 def encode_text(base: TryOnBase, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """Return both text encoders' penultimate states (B, L, C) and the second's pooled text (B, P), as SDXL does."""
-    states, pooled = [], None
+    """Return both text encoders' penultimate states (B, L, C) and the second's pooled text (B, P)."""
+    states: list[Tensor] = []
+    pooled: Tensor | None = None
     for tokenizer, encoder in base.text_stages():
         ids = tokenize(tokenizer, captions)
         encoded = encoder(ids.to(encoder.device), output_hidden_states=True)
@@ -157,7 +158,7 @@ def encode_text(base: TryOnBase, captions: Sequence[str]) -> tuple[Tensor, Tenso
 
 
 def clip_pixels(images: Tensor, side: int) -> Tensor:
-    """Return (B, 3, H, W) images in -1 .. 1 as CLIP's vision encoder wants them: (B, 3, side, side), normalised."""
+    """Return (B, 3, H, W) images in -1 .. 1 as CLIP wants them: (B, 3, side, side), normalised."""
     small = F.interpolate(images.float(), (side, side), mode="bicubic", antialias=True).clamp(-1, 1)
     mean, std = (images.new_tensor(values).view(1, 3, 1, 1) for values in (CLIP_MEAN, CLIP_STD))
     return ((small + 1) / 2 - mean) / std
@@ -170,7 +171,7 @@ def encode_garment_image(base: TryOnBase, images: Tensor) -> Tensor:
     return encoder(pixels.to(encoder.dtype), output_hidden_states=True).hidden_states[-2]
 
 
-def time_ids_of(original_hw: tuple[int, int], target_hw: tuple[int, int], batch: int) -> Tensor:
+def time_ids_of(original_hw: Sequence[int], target_hw: Sequence[int], batch: int) -> Tensor:
     """Return SDXL's (B, 6) size conditions of an uncropped picture (px)."""
     return torch.tensor([[*original_hw, 0, 0, *target_hw]], dtype=torch.float32).repeat(batch, 1)
 

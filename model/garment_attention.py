@@ -2,8 +2,7 @@
 
 A frozen garment UNet runs on the clean garment latents; `garment_tokens_of` keeps what its self-attention
 layers see. In the try-on UNet, `TryOnSelfAttention` offers those tokens as extra keys and values to the
-self-attention layer of the same name, and `model.image_tokens.TryOnCrossAttention` looks at text, image tokens
-and size tokens.
+self-attention layer of the same name; `TryOnCrossAttention` looks at text, image tokens and size tokens.
 
 Shapes: B batch, P person tokens, G garment tokens, C channels of the layer.
 """
@@ -57,6 +56,13 @@ class TryOnSelfAttention:
             key = torch.cat([key, expand_batch(attn.to_k(garment), batch)], dim=1)
             value = torch.cat([value, expand_batch(attn.to_v(garment), batch)], dim=1)
         return project_out(attn, attend(attn.to_q(hidden_states), key, value, attn.heads))
+
+
+def without_garment(tokens: GarmentTokens, dropped: Tensor | None = None) -> GarmentTokens:
+    """Return zero tokens, IDM-VTON's "no garment", for the rows that are `dropped`, (B,) bool, or for all."""
+    if dropped is None:
+        return {layer: torch.zeros_like(seen) for layer, seen in tokens.items()}
+    return {layer: seen.masked_fill(dropped[:, None, None], 0.0) for layer, seen in tokens.items()}
 
 
 class _AllTokensSeen(Exception):  # noqa: N818 - it ends a forward pass and is no error

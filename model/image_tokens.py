@@ -1,6 +1,6 @@
-"""The garment photo as tokens: CLIP features -> `Resampler` -> decoupled cross-attention, as in IP-Adapter Plus.
+"""The garment photo as tokens: CLIP features -> `Resampler` -> decoupled cross-attention (IP-Adapter Plus).
 
-Parameter names are those of IDM-VTON's released state dicts (`encoder_hid_proj.*`, `*.attn2.processor.to_k_ip.weight`).
+Parameters have the names of IDM-VTON's weights: `encoder_hid_proj.*`, `*.attn2.processor.to_k_ip.weight`.
 Shapes: B batch, F features, Q image tokens, L text tokens, S size tokens, C channels of the layer.
 """
 
@@ -69,7 +69,9 @@ class Resampler(nn.Module):
         """Turn (B, F, embedding_dim) features into (B, Q, output_dim) tokens."""
         tokens = self.latents.expand(features.shape[0], -1, -1)
         features = self.proj_in(features)
-        for attention, feed in self.layers:
+        for layer in self.layers:
+            assert isinstance(layer, nn.ModuleList)
+            attention, feed = layer
             tokens = attention(features, tokens) + tokens
             tokens = feed(tokens) + tokens
         return self.norm_out(self.proj_out(tokens))
@@ -109,7 +111,7 @@ class TryOnCrossAttention(nn.Module):
         image_tokens: Tensor | None = None,
         size_tokens: SizeTokens | None = None,
     ) -> Tensor:
-        """Attend from (B, P, C) `hidden_states`; without image and size tokens this is stock cross-attention."""
+        """Attend from (B, P, C) `hidden_states`; without image and size tokens as a stock layer does."""
         batch, query = hidden_states.shape[0], attn.to_q(hidden_states)
         text = encoder_hidden_states
         attended = attend(query, attn.to_k(text), attn.to_v(text), attn.heads)

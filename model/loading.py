@@ -1,7 +1,7 @@
 """Read and write the base's folder: IDM-VTON's released layout.
 
-The stock UNet class refuses the released `encoder_hid_dim_type: ip_image_proj` and does not know the resampler and
-the image projections, so the UNet is built from its config on the meta device and given its weights by name.
+The stock UNet class refuses the released `encoder_hid_dim_type: ip_image_proj`, and has no resampler and no
+image projections, so the UNet is built from its config on the meta device and given its weights by name.
 """
 
 from __future__ import annotations

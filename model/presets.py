@@ -1,6 +1,6 @@
-"""The sizes of the networks: `tiny`, made here and trained from scratch, and `sdxl`, IDM-VTON's. Imports no torch."""
+"""The sizes of the networks: `tiny`, trained from scratch, and `sdxl`, IDM-VTON's. Imports no torch."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 NUM_IMAGE_TOKENS = 16
@@ -14,6 +14,19 @@ TRYON_CHANNELS = 13
 
 LATENT_CHANNELS = 4
 """Channels of the autoencoder's latents."""
+
+
+SDXL_RESAMPLER: dict[str, int] = {
+    "dim": 1280,
+    "depth": 4,
+    "dim_head": 64,
+    "heads": 20,
+    "num_queries": NUM_IMAGE_TOKENS,
+    "embedding_dim": 1280,
+    "output_dim": 2048,
+    "ff_mult": 4,
+}
+"""IP-Adapter Plus for SDXL with CLIP ViT-H."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +51,7 @@ class TinyPreset:
     layers_per_block: int = 1
     """Residual blocks in each level of the UNets."""
 
-    head_dim: int = 16
+    head_dim: int = 32
     """Channels of one attention head of the UNets."""
 
     text_width: int = 32
@@ -98,33 +111,20 @@ class SdxlPreset:
     image_width: int = 768
     """Width of the pictures (px), a multiple of 64."""
 
-    resampler: dict[str, int] = field(default_factory=lambda: dict(SDXL_RESAMPLER))
-    """Constructor arguments of the image-token resampler."""
-
     def unet_config(self, in_channels: int) -> dict[str, Any]:
         """Return the constructor arguments of a UNet of this preset."""
         return sdxl_unet_config(in_channels)
 
     def resampler_config(self) -> dict[str, int]:
         """Return the constructor arguments of the image-token resampler."""
-        return dict(self.resampler)
-
-
-SDXL_RESAMPLER = {
-    "dim": 1280,
-    "depth": 4,
-    "dim_head": 64,
-    "heads": 20,
-    "num_queries": NUM_IMAGE_TOKENS,
-    "embedding_dim": 1280,
-    "output_dim": 2048,
-    "ff_mult": 4,
-}
-"""IP-Adapter Plus for SDXL with CLIP ViT-H."""
+        return dict(SDXL_RESAMPLER)
 
 
 def sdxl_unet_config(in_channels: int) -> dict[str, Any]:
-    """Return the constructor arguments of SDXL's UNet (stabilityai/stable-diffusion-xl-base-1.0, unet/config.json)."""
+    """Return the constructor arguments of SDXL's UNet.
+
+    Source: `unet/config.json` of stabilityai/stable-diffusion-xl-base-1.0.
+    """
     return {
         "sample_size": 128,
         "in_channels": in_channels,

@@ -1,4 +1,4 @@
-"""From noise to latents, and from latents back into the photo. B batch, h x w the latent grid, H x W the picture."""
+"""From noise to latents, and back into the photo. B batch, h x w the latent grid, H x W the picture."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.conditioning import Conditioning
-from model.garment_attention import GarmentTokens
+from model.garment_attention import GarmentTokens, without_garment
 from model.size_condition import SizeCondition
 from model.tryon import TryOnBase, garment_pass, predict_noise
 
@@ -94,14 +94,14 @@ def guided(
     size_unknown: SizeCondition | None,
     guidance: Guidance,
 ) -> Tensor:
-    """Predict p + (t - 1) (p - p without text) + (s - 1) (p - p of an unknown size); a weight of 1 costs nothing.
+    """Predict p + (t - 1) (p - p without text) + (s - 1) (p - p of unknown size); weights of 1 cost nothing.
 
     Source: classifier-free guidance (Ho & Salimans 2022) with one weight a condition, as in InstructPix2Pix.
     """
     full = predict_noise(base, latents, timestep, conditioning, garment_tokens, size)
     prediction = full
     if guidance.text != 1:
-        nothing = {layer: torch.zeros_like(tokens) for layer, tokens in garment_tokens.items()}
+        nothing = without_garment(garment_tokens)
         without = predict_noise(base, latents, timestep, conditioning.without_text(), nothing, size)
         prediction = prediction + (guidance.text - 1) * (full - without)
     if guidance.size != 1:

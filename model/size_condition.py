@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True)
 class SizeCondition:
-    """The adapter's answer for a batch of sizes; None for a part that is switched off. B batch, S size tokens."""
+    """The adapter's answer for a batch of sizes; None for a part that is off. B batch, S size tokens."""
 
     embedding: Tensor
     """(B, 768) from the size encoder."""
@@ -26,7 +26,7 @@ class SizeCondition:
     """(B, T), added to the time embedding."""
 
     residuals: tuple[Tensor, ...] | None = None
-    """Added within the UNet's down blocks and behind its middle block, in the order in which it asks for them."""
+    """Added within the UNet's down blocks and behind its middle block, in the order it takes them."""
 
     def scaled(self, size_scale: float | Tensor) -> SizeCondition:
         """Return the condition with its effect on the UNet times `size_scale`; at 0 the base is left alone.

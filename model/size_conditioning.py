@@ -77,7 +77,7 @@ class AdapterConfig:
             width=choices.pop("width", min(WIDEST_CONTROLLER, narrowest)),
             layers=cross_attention_layers(unet),
             time_dim=unet.time_embedding.linear_2.out_features,
-            residuals=tuple(tuple(spec) for spec in residual_specs(unet)),
+            residuals=tuple((spec.level, spec.channels) for spec in residual_specs(unet)),
             garment_dim=unet.config.cross_attention_dim,
             **choices,
         )
@@ -86,7 +86,7 @@ class AdapterConfig:
 def residual_specs(unet: UNet2DConditionModel) -> list[ResidualSpec]:
     """Return where `unet` adds its `down_intrablock_additional_residuals`.
 
-    A block with cross-attention adds before its downsampling, one without adds behind it, and the middle block
+    A block with cross-attention adds before its downsampling, one without adds behind it; the middle block
     takes one more of its own shape (diffusers, UNet2DConditionModel.forward).
     """
     specs, level = [], 0
@@ -99,7 +99,7 @@ def residual_specs(unet: UNet2DConditionModel) -> list[ResidualSpec]:
 
 
 class SizeTokenProjection(nn.Module):
-    """The embedding -> size tokens of low rank -> keys and values for every cross-attention layer, values zero."""
+    """The embedding -> size tokens of low rank -> keys and values for each cross-attention, values zero."""
 
     def __init__(self, embedding_dim: int, layers: Mapping[str, int], num_tokens: int, rank: int) -> None:
         super().__init__()
@@ -122,7 +122,7 @@ class SizeTokenProjection(nn.Module):
 class SizeAdapter(nn.Module):
     """Size encoder, size controller and the injection into a frozen try-on UNet.
 
-    Fresh, it changes no bit of the UNet's output: value projections, time projection and residual heads are zero.
+    Fresh, it changes no bit of the UNet's output: value and time projections and residual heads are zero.
     """
 
     def __init__(self, config: AdapterConfig) -> None:
@@ -151,7 +151,7 @@ class SizeAdapter(nn.Module):
         parts: Iterable[str] = PARTS,
         **sizes: int,
     ) -> Self:
-        """Return a fresh adapter for `unet`; `sizes` are `width`, `num_tokens` and `rank` of `AdapterConfig`."""
+        """Return a fresh adapter for `unet`; `sizes` are `width`, `num_tokens`, `rank` of `AdapterConfig`."""
         choices = {"encoder": encoder, "controller": controller, "parts": tuple(parts)}
         return cls(AdapterConfig.for_unet(unet, **choices, **sizes))
 
@@ -205,7 +205,7 @@ class SizeAdapter(nn.Module):
         return SizeCondition(embedding=embedding, **parts)
 
     def save_pretrained(self, folder: str | Path, provenance: Mapping[str, Any] | None = None) -> None:
-        """Write weights and config; `provenance` (parameters, data hash, versions) is kept in the config's file."""
+        """Write weights and config; `provenance` (parameters, data hash, versions) goes into the config."""
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
         weights = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}

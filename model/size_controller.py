@@ -1,4 +1,4 @@
-"""The size embedding -> the layout of the garment at the latent grid. B batch, E embedding, W features, h x w grid."""
+"""The size embedding -> the layout of the garment. B batch, E embedding, W features, h x w latent grid."""
 
 from math import ceil, log2, pi
 from typing import NamedTuple
@@ -128,7 +128,7 @@ class FilmBlock(nn.Module):
 
 
 class ChannelNorm(nn.Module):
-    """Layer norm over the channels of each cell: unlike group norm it does not mix places, so edges stay put."""
+    """Layer norm over the channels of each cell: unlike group norm it does not mix places."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -149,7 +149,7 @@ class ResidualSpec(NamedTuple):
 
 
 class MapResiduals(nn.Module):
-    """The size map and its features -> one residual a place in the UNet, zero at the start (T2I-Adapter's way)."""
+    """The size map and its features -> one residual a place in the UNet, zero at first (as T2I-Adapter)."""
 
     def __init__(self, width: int, specs: list[ResidualSpec]) -> None:
         super().__init__()
@@ -167,10 +167,7 @@ class MapResiduals(nn.Module):
             )
             for level in range(num_levels)
         )
-        self.heads = nn.ModuleList(nn.Conv2d(trunk, spec.channels, 1) for spec in specs)
-        for head in self.heads:
-            nn.init.zeros_(head.weight)
-            nn.init.zeros_(head.bias)
+        self.heads = nn.ModuleList(zero_conv(trunk, spec.channels) for spec in specs)
 
     def forward(self, size_map: SizeMap) -> tuple[Tensor, ...]:
         """Return the residuals, in the order in which the UNet asks for them."""
@@ -180,3 +177,11 @@ class MapResiduals(nn.Module):
             hidden = layer(hidden)
             levels.append(hidden)
         return tuple(head(levels[spec.level]) for head, spec in zip(self.heads, self.specs, strict=True))
+
+
+def zero_conv(in_channels: int, out_channels: int) -> nn.Conv2d:
+    """Return a convolution of one cell that gives zeros until it is trained."""
+    conv = nn.Conv2d(in_channels, out_channels, 1)
+    for weight in conv.parameters():
+        nn.init.zeros_(weight)
+    return conv

@@ -26,7 +26,7 @@ class SizeEncoder(nn.Module):
         self.output = nn.Sequential(nn.SiLU(), nn.Linear(hidden_dim, output_dim))
 
     def hidden(self, ratios: Tensor) -> Tensor:
-        """Return the (B, hidden) sum of what each ratio contributes: its value, or its "unknown" where it is NaN."""
+        """Return the (B, hidden) sum of what each ratio adds: its value, or its "unknown" where it is NaN."""
         unknown = ratios.isnan()
         values = ((ratios - RATIO_MIDDLE) / RATIO_SPREAD).masked_fill(unknown, 0.0)
         return self.input(values.to(self.unknown)) + unknown.to(self.unknown) @ self.unknown

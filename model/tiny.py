@@ -1,4 +1,4 @@
-"""Make a `tiny` base from scratch: real networks of every kind, small enough for a CPU, with random weights."""
+"""Make a `tiny` base from scratch: real networks of every kind, small enough for a CPU, random weights."""
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
@@ -19,7 +19,7 @@ START, END = "<|startoftext|>", "<|endoftext|>"
 
 
 def build_tiny_base(preset: TinyPreset, seed: int) -> TryOnBase:
-    """Return a base with random weights, the same for the same seed; the global random state is left alone."""
+    """Return a base with random weights, the same for a seed; the global random state is left alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         tryon_unet = UNet2DConditionModel(**preset.unet_config(TRYON_CHANNELS))

@@ -27,8 +27,8 @@ from model.unet import open_time_embedding
 class TryOnBase(nn.Module):
     """The networks of IDM-VTON on stock classes.
 
-    `tryon_unet` and `garment_unet` are stock UNets with our attention processors (`install_tryon_attention`) and,
-    in the try-on UNet, the resampler as `encoder_hid_proj`, so that state dicts have the released keys.
+    Both UNets are stock ones. The try-on UNet has our attention processors (`install_tryon_attention`) and
+    the resampler as `encoder_hid_proj`, so that state dicts have the released keys.
     """
 
     def __init__(
@@ -62,8 +62,8 @@ class TryOnBase(nn.Module):
         """Load a base from a folder in IDM-VTON's layout, or from the hub by its repository's name.
 
         Args:
-            folder: Has `unet/`, `unet_encoder/`, `image_encoder/`, `vae/`, `text_encoder/`, `text_encoder_2/`,
-                `tokenizer/`, `tokenizer_2/` and `scheduler/`.
+            folder: Has `unet/`, `unet_encoder/`, `image_encoder/`, `vae/`, `text_encoder/`, `tokenizer/`,
+                `text_encoder_2/`, `tokenizer_2/` and `scheduler/`.
             torch_dtype: Type of the weights in memory; as stored when None.
 
         Raises:
@@ -85,7 +85,7 @@ class TryOnBase(nn.Module):
         """Where the weights are."""
         return self.vae.device
 
-    def text_stages(self) -> list[tuple[CLIPTokenizer, nn.Module]]:
+    def text_stages(self) -> list[tuple[CLIPTokenizer, Any]]:
         """Return each tokenizer with its text encoder; the second one's pooled text is used."""
         return [(self.tokenizer, self.text_encoder), (self.tokenizer_2, self.text_encoder_2)]
 
@@ -128,7 +128,7 @@ def predict_noise(
         [noisy_latents, conditioning.mask, conditioning.masked_latents, conditioning.densepose_latents], dim=1
     )
     inputs: dict[str, Any] = {"class_labels": sample.new_zeros(len(sample), 1)}
-    attention = {"garment_tokens": garment_tokens, "image_tokens": conditioning.image_tokens}
+    attention: dict[str, Any] = {"garment_tokens": garment_tokens, "image_tokens": conditioning.image_tokens}
     if size is not None:
         attention["size_tokens"] = size.tokens
         if size.time is not None:

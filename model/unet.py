@@ -21,7 +21,7 @@ def pad_inputs(weight: Tensor, width: int) -> Tensor:
 
 
 def open_time_embedding(unet: UNet2DConditionModel) -> None:
-    """Let the stock `class_labels` argument add a ready-made vector to the time embedding. Adds no weights."""
+    """Let the stock `class_labels` add a ready-made vector to the time embedding. Adds no weights."""
     if not isinstance(unet.class_embedding, (nn.Identity, type(None))):
         raise ValueError("the UNet has a class embedding of its own; the size needs that input for itself")
     unet.class_embedding = nn.Identity()
