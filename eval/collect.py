@@ -13,6 +13,7 @@ from eval.trials import Trials
 from preprocess.vocabulary import SIZE_RATIOS
 
 WIDTH = SIZE_RATIOS.index("width")
+BLANK = 235  # grey of a picture that isn't there
 
 
 class Collector:
@@ -58,7 +59,9 @@ class Collector:
                 natural=float(scene.natural[person, WIDTH]),
                 cells=[
                     StripCell(
-                        picture=self._strip[person, WIDTH, rung],
+                        picture=self._strip.get(
+                            (person, WIDTH, rung), np.full_like(scene.photos[person], BLANK)
+                        ),
                         requested=float(asked[person, rung]),
                         measured=float(found[person, rung]),
                     )
@@ -82,7 +85,7 @@ class Collector:
 
     def outside_difference(self) -> float:
         """Mean absolute difference to the photos outside the inpainting masks, in units of 1/255."""
-        return float(np.mean(self._outside))
+        return float(np.mean(self._outside)) if self._outside else np.nan
 
     def _outside_difference(self, person: int, picture: NDArray[np.uint8]) -> float:
         scene = self.scorer.scene

@@ -14,7 +14,7 @@ from eval.remeasure import Reading
 Picture = NDArray[np.uint8]
 EXPECTED_COLOUR, MEASURED_COLOUR = (16, 185, 129), (225, 29, 72)
 LONGEST_SIDE = 448
-CAPTION_PX = 34
+STRIP_HEIGHT, CAPTION_PX = 256, 34
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,20 +67,18 @@ class WorstCase:
 
 def data_uri(picture: Picture) -> str:
     """Inline (H, W, 3) uint8 RGB as PNG, shrunk to `LONGEST_SIDE`."""
-    small = resized(picture, min(1.0, LONGEST_SIDE / max(picture.shape[:2])))
+    factor = min(1.0, LONGEST_SIDE / max(picture.shape[:2]))
+    small = resized(picture, *(round(side * factor) for side in picture.shape[:2]))
     _, encoded = cv2.imencode(
         ".png", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 9]
     )
     return "data:image/png;base64," + base64.b64encode(encoded.tobytes()).decode()
 
 
-def resized(picture: Picture, factor: float) -> Picture:
-    """Scale (H, W, 3) by `factor`: area averages to shrink, cubic to enlarge."""
-    if factor == 1.0:
-        return picture
-    height, width = picture.shape[:2]
-    method = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-    return cv2.resize(picture, (round(width * factor), round(height * factor)), interpolation=method)
+def resized(picture: Picture, image_height: int, image_width: int) -> Picture:
+    """Resize (H, W, 3): area averages to shrink, cubic to enlarge."""
+    method = cv2.INTER_AREA if image_height < picture.shape[0] else cv2.INTER_CUBIC
+    return cv2.resize(picture, (image_width, image_height), interpolation=method)
 
 
 def overlay(picture: Picture, measured: Reading, expected: Reading, factor: int) -> Picture:
@@ -97,8 +95,7 @@ def overlay(picture: Picture, measured: Reading, expected: Reading, factor: int)
 def strip(rows: Sequence[StripRow]) -> Image.Image:
     """Lay out photo, garment and sizes of every person, with the width ratios below each cell."""
     height, width = rows[0].photo.shape[:2]
-    factor = max(1, round(240 / height))
-    height, width = height * factor, width * factor
+    height, width = STRIP_HEIGHT, round(width * STRIP_HEIGHT / height)
     columns = 2 + len(rows[0].cells)
     gap = 6
     page = Image.new("RGB", (columns * (width + gap) + gap, len(rows) * (height + CAPTION_PX) + gap), "white")
@@ -110,7 +107,7 @@ def strip(rows: Sequence[StripRow]) -> Image.Image:
         cells += [(c.picture, f"asked {c.requested:.2f} got {c.measured:.2f}") for c in row.cells]
         for column, (picture, caption) in enumerate(cells):
             left = gap + column * (width + gap)
-            enlarged = cv2.resize(picture, (width, height), interpolation=cv2.INTER_CUBIC)
+            enlarged = resized(picture, height, width)
             page.paste(Image.fromarray(enlarged), (left, top))
             pen.text((left + width / 2, top + height + 4), caption, fill="#334155", font=font, anchor="ma")
     return page

@@ -125,7 +125,11 @@ def tiles(metrics: Mapping[str, Any]) -> str:
     shown = [
         ("width order accuracy", with_interval(ladder["width"], "order_accuracy"), "a guess scores 0.5"),
         ("with shuffled requests", with_interval(controls["shuffled"]["width"], "order_accuracy"), "control"),
-        ("base without adapter", with_interval(controls["scale_zero"]["width"], "order_accuracy"), "control"),
+        (
+            "base without adapter",
+            with_interval(controls.get("scale_zero", {}).get("width"), "order_accuracy"),
+            "control",
+        ),
         ("width MAE", with_interval(ladder["width"], "mae"), "in units of the ratio"),
         ("GFD", with_interval(metrics["gfd"], "mean"), "body shoulder widths"),
         (

@@ -82,6 +82,22 @@ class Scorer:
                 progress.update(len(batch))
         return trials
 
+    def score_found(
+        self,
+        name: str,
+        find: Callable[[Cell], NDArray[np.uint8] | None],
+        requests: Floats,
+        keep: Keep | None = None,
+    ) -> Trials:
+        """Measure pictures that lie somewhere; a cell without one stays unknown."""
+        trials = Trials.unmeasured(requests)
+        for cell in tqdm(list(asked_cells(requests)), desc=name, unit="picture", disable=None):
+            picture = find(cell)
+            if picture is not None:
+                (probability,) = self.segment(picture[None])
+                self._record(trials, cell, picture, self.scene.read(cell[0], probability), keep)
+        return trials
+
     def score_fixed(self, pictures: Pictures, requests: Floats) -> Trials:
         """Measure one (P, H, W, 3) picture a person against all requests: it ignores them."""
         trials = Trials.unmeasured(requests)

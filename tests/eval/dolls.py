@@ -1,0 +1,65 @@
+"""Paper dolls as a scene: people whose garment can be drawn at any size, so that truth is known."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.remeasure import read_garment
+from eval.scene import Scene
+from preprocess.keypoints import Keypoints
+from preprocess.segmentation import garment_mask
+from preprocess.sources.paper_dolls import DollSample, doll_sample, render_sample
+from preprocess.sources.params import PaperDollParams
+from preprocess.vocabulary import Category
+
+PARAMS = PaperDollParams(image_height=384, image_width=288)
+Floats = NDArray[np.float64]
+
+
+class DollStudio:
+    """Draws people at any size, and remembers where the garment is in each picture it drew."""
+
+    def __init__(self, num_people: int) -> None:
+        self.samples: list[DollSample] = []
+        self.masks: dict[bytes, NDArray[np.bool_]] = {}
+        pictures, keypoints, natural = [], [], []
+        for index in range(4 * num_people):
+            sample = doll_sample(PARAMS, "test", index)
+            drawn = render_sample(PARAMS, sample)
+            joints = np.where(drawn.keypoints[:, 2:] > 0, drawn.keypoints, [np.nan, np.nan, 0]).astype(np.float32)
+            worn = self._remember(drawn.image, drawn.parse)
+            if np.isfinite(joints[[2, 5, 9, 12]]).all() and len(self.samples) < num_people:
+                ratios = read_garment(worn, Keypoints.from_flat(joints)).ratios
+                if np.isfinite(ratios).all():
+                    self.samples.append(sample)
+                    pictures.append(drawn.image)
+                    keypoints.append(joints)
+                    natural.append(ratios)
+        photos = np.stack(pictures)
+        self.scene = Scene(
+            keys=[sample.key for sample in self.samples],
+            photos=photos,
+            cloths=photos,
+            inpaint_masks=np.ones(photos.shape[:3], bool),
+            garment_masks=np.stack([self.masks[photo.tobytes()] for photo in photos]),
+            keypoints=np.stack(keypoints),
+            natural=np.array(natural),
+            factor=1,
+        )
+
+    def draw(self, person: int, requested: Floats) -> NDArray[np.uint8]:
+        """(N, H, W, 3) pictures at exactly (N, 3) requested ratios."""
+        drawn = [render_sample(PARAMS, self.samples[person], ratios) for ratios in requested]
+        for picture in drawn:
+            self._remember(picture.image, picture.parse)
+        return np.stack([picture.image for picture in drawn])
+
+    def segment(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(N, H, W) the true garment masks of pictures that were drawn here."""
+        return np.stack([self.masks[picture.tobytes()] for picture in pictures]).astype(np.float32)
+
+    def _remember(self, picture: NDArray[np.uint8], parse: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        mask = garment_mask(parse, Category.UPPER)
+        self.masks[picture.tobytes()] = mask
+        return mask
