@@ -1,5 +1,6 @@
 """Find joints in a photo with MediaPipe's pose landmarker, for pictures without usable OpenPose JSON."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,10 @@ from PIL import Image
 
 from preprocess.keypoints import KeypointError, Keypoints, from_mediapipe_33
 from preprocess.vocabulary import Joint
+
+SHOULDERS_OF_OPENPOSE, TORSO_OF_OPENPOSE = 1.0255, 0.9964
+"""Median of MediaPipe's shoulder width and torso length over OpenPose's, on every other photo of the 144
+VITON-HD ones with both. `python -m tests.benchmarks.measure_mediapipe` prints them."""
 
 
 class PoseDetector:
@@ -69,12 +74,20 @@ def detect_person(detector: PoseDetector, path: Path, min_confidence: float) -> 
     return keypoints.without(~(keypoints.confidence >= min_confidence))
 
 
-SHOULDERS_WIDER = 0.0
-TORSO_SHIFT = (0.0, 0.0)
-
-
 def calibrate(keypoints: Keypoints) -> Keypoints:
-    """Move MediaPipe's trunk joints to where OpenPose would put them, on average."""
-    if not keypoints.has(Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER, Joint.LEFT_HIP, Joint.RIGHT_HIP):
+    """Move MediaPipe's trunk joints to where OpenPose would put them, in the median.
+
+    Shoulders move along their own line, hips along the torso; what else differs between the detectors is
+    scatter (`tests/benchmarks/measure_mediapipe.py` measures both, on photos that the factors weren't cut on).
+    """
+    trunk = (Joint.RIGHT_SHOULDER, Joint.LEFT_SHOULDER, Joint.RIGHT_HIP, Joint.LEFT_HIP)
+    if not keypoints.has(*trunk):
         return keypoints
-    return keypoints
+    xy = keypoints.xy.copy()
+    shoulders, hips = xy[list(trunk[:2])], xy[list(trunk[2:])]
+    shoulder_mid, hip_mid = shoulders.mean(axis=0), hips.mean(axis=0)
+    moved = (hip_mid - shoulder_mid) * (1 / TORSO_OF_OPENPOSE - 1)
+    xy[list(trunk[:2])] = shoulder_mid + (shoulders - shoulder_mid) / SHOULDERS_OF_OPENPOSE
+    xy[list(trunk[2:])] = hips + moved
+    xy[Joint.MID_HIP] = hip_mid + moved
+    return replace(keypoints, xy=xy)

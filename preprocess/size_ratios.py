@@ -1,19 +1,19 @@
 """Divide a worn garment's lengths by the body's, judge the result and name the fit."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
-from annotated_types import Gt, MinLen
+from annotated_types import Ge, Gt
 from numpy.typing import NDArray
 
 from preprocess.keypoints import Array, Keypoints
 from preprocess.measurements import WornMeasures
 from preprocess.vocabulary import FIT_LABELS, SIZE_RATIOS, RowStatus
 
-NOTES = frozenset({"tucked_hem"})
-"""Flags that say something about a measure without making it doubtful."""
+MEDIAPIPE_TRUST = 0.9
+"""Factor of the confidence of MediaPipe's joints: its shoulders and torso scatter by 3 and 5 % of OpenPose's."""
 
 DOUBTFUL_CONFIDENCE = 0.5
 """A suspect row's confidence is multiplied by this for each flag."""
@@ -26,19 +26,23 @@ SURE_JOINT = 0.5
 class SizeRatioParams:
     """Section `compute_size_ratios` of params.yaml."""
 
-    shoulder_bounds: Annotated[tuple[float, float], MinLen(2)] = (0.5, 2.2)
+    shoulder_bounds: tuple[float, float] = (0.5, 2.2)
     """Shoulder ratios outside are taken for measuring errors (dimensionless, like the others)."""
 
-    width_bounds: Annotated[tuple[float, float], MinLen(2)] = (0.6, 2.6)
+    width_bounds: tuple[float, float] = (0.6, 2.6)
     """The same for the width ratio."""
 
-    length_bounds: Annotated[tuple[float, float], MinLen(2)] = (0.25, 2.2)
+    length_bounds: tuple[float, float] = (0.25, 2.2)
     """The same for the length ratio."""
 
     fit_quantiles: tuple[Annotated[float, Gt(0)], ...] = (0.2, 0.5, 0.8)
     """Where the width ratios of the train split's ok rows are cut into `FIT_LABELS`."""
 
-    workers: int = field(default=0)
+    tolerated_flags: tuple[str, ...] = ("tucked_hem",)
+    """Flags that leave a row ok, with the flag as its reason. Where arms hang at the sides of nearly everybody,
+    as in VITON-HD, add `arm_touches_panel` to accept widths that end at an arm."""
+
+    workers: Annotated[int, Ge(0)] = 0
     """Processes; 0 takes every core. The result doesn't depend on it."""
 
     def __post_init__(self) -> None:
@@ -75,7 +79,7 @@ class SizeRatios:
     """ok, suspect (measured, but not to be trusted) or failed (nothing measured)."""
 
     reason: str | None
-    """The flags behind the status, joined by "; ". An ok row may carry a note (`NOTES`)."""
+    """The flags behind the status, joined by "; ". An ok row has tolerated ones only."""
 
     confidence: float
     """0 to 1: joints' confidence, clean rows, flags."""
@@ -103,7 +107,7 @@ def size_ratios(
     body = np.array([worn.body_shoulder_px, worn.body_shoulder_px, worn.body_torso_px])
     ratios = garment / body
     reasons = [*worn.flags, *flags, *_ratio_flags(ratios, params)]
-    doubts = [reason for reason in reasons if reason not in NOTES]
+    doubts = [reason for reason in reasons if reason not in params.tolerated_flags]
     status = RowStatus.SUSPECT if doubts else RowStatus.OK
     if np.isnan(ratios).all():
         status = RowStatus.FAILED
@@ -122,7 +126,8 @@ def trunk_confidence(keypoints: Keypoints) -> float:
     """Confidence 0 to 1 in the joints that span the body frame: the least certain counts."""
     trunk = keypoints.confidence[[2, 5, 9, 12]]
     found = trunk[trunk > 0]
-    return float(np.clip(found.min() / SURE_JOINT, 0, 1)) if found.size else 0.0
+    trust = MEDIAPIPE_TRUST if keypoints.source == "mediapipe" else 1.0
+    return trust * float(np.clip(found.min() / SURE_JOINT, 0, 1)) if found.size else 0.0
 
 
 def _ratio_flags(ratios: Array, params: SizeRatioParams) -> list[str]:
