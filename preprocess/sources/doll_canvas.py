@@ -147,7 +147,7 @@ class Canvas:
 
     def __init__(self, backdrop: Image, view: BodyView) -> None:
         self.image = backdrop
-        self.labels = np.zeros(backdrop.shape[:2], np.uint8)
+        self.labels: Image = np.zeros(backdrop.shape[:2], np.uint8)
         self.view = view
 
     def cover(self, outline: Points) -> Patch | None:

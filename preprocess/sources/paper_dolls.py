@@ -6,10 +6,12 @@ and test people are never training people. `truth.parquet` has the true ratios o
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ from preprocess.sources.viton_hd import SPLITS, VitonHd
 
 TRUTH_FILE = "truth.parquet"
 JPEG_QUALITY = 92
+FEW_ENTRIES = 32
 SMALLEST_RATIOS = np.array([0.85, 0.8, 0.5])
 LARGEST_RATIOS = np.array([1.6, 2.0, 1.6])
 """Bounds between which each ratio is drawn, each on its own, in the order of `SIZE_RATIOS`."""
@@ -125,14 +128,25 @@ def write_openpose(path: Path, keypoints: np.ndarray) -> None:
     path.write_text(json.dumps({"version": 1.3, "people": [person]}))
 
 
+@contextmanager
+def worker_map(num_entries: int) -> Iterator[Callable[..., Iterable[dict[str, Any]]]]:
+    """Yield a `map` over processes, or over none for a set that is drawn before they would have started."""
+    if num_entries <= FEW_ENTRIES:
+        yield map
+        return
+    context = get_context("spawn")  # forking a process in which OpenCV has threads can hang
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
+        yield partial(pool.map, chunksize=8)
+
+
 def render_dataset(params: PaperDollParams, root: Path) -> None:
     """Draw a whole data set below `root`, which must be empty or new."""
     for split in SPLITS:
         for part in ("image", "cloth", "cloth-mask", "image-parse-v3", "image-densepose", "openpose_json"):
             (root / split / part).mkdir(parents=True, exist_ok=True)
     entries = [(split, index) for split in SPLITS for index in range(getattr(params, split))]
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        work = pool.map(partial(write_sample, root, params), entries, chunksize=16)
+    with worker_map(len(entries)) as run:
+        work = run(partial(write_sample, root, params), entries)
         rows = list(tqdm(work, total=len(entries), desc="paper dolls", unit="doll", disable=None))
     pq.write_table(pa.Table.from_pylist(rows), root / TRUTH_FILE, compression="zstd")
     write_pairs(root, params)

@@ -1,0 +1,60 @@
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.prepare_dataset import SOURCES, run
+from preprocess.sources.params import PaperDollParams, PrepareDatasetParams
+from preprocess.sources.source import MANIFEST_SCHEMA, read_manifest
+
+DOLLS = PaperDollParams(train=2, test=2, image_height=96, image_width=72)
+
+
+def test_draws_paper_dolls_and_lists_them(tmp_path: Path) -> None:
+    raw, out = tmp_path / "raw", tmp_path / "manifest.parquet"
+    run(PrepareDatasetParams(paper_dolls=DOLLS), raw=raw, out=out)
+    assert pq.read_schema(out).equals(MANIFEST_SCHEMA)
+    rows = read_manifest(out)
+    assert [(row.split, row.key) for row in rows] == [
+        ("test", "90000_00"),
+        ("test", "90001_00"),
+        ("train", "00000_00"),
+        ("train", "00001_00"),
+    ]
+    assert {row.status for row in rows} == {"ok"}
+    assert pq.read_table(raw / "truth.parquet").num_rows == 4
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_second_run_replaces_what_the_first_left(tmp_path: Path) -> None:
+    raw, out = tmp_path / "raw", tmp_path / "manifest.parquet"
+    raw.mkdir()
+    (raw / "stale.txt").write_text("from another run")
+    (tmp_path / ".raw.partial").mkdir()
+    (tmp_path / ".raw.partial" / "half.txt").write_text("from an interrupted run")
+    run(PrepareDatasetParams(paper_dolls=DOLLS), raw=raw, out=out)
+    first = out.read_bytes()
+    run(PrepareDatasetParams(paper_dolls=DOLLS), raw=raw, out=out)
+    assert out.read_bytes() == first
+    assert not (raw / "stale.txt").exists()
+    assert not (raw / "half.txt").exists()
+
+
+def test_a_real_data_set_stays_where_it_is(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    run(PrepareDatasetParams(paper_dolls=DOLLS), raw=data, out=tmp_path / "drawn.parquet")
+    params = PrepareDatasetParams(source="viton_hd", root=str(data))
+    run(params, raw=tmp_path / "raw", out=tmp_path / "manifest.parquet")
+    assert [path.name for path in (tmp_path / "raw").iterdir()] == ["README"]
+    drawn, read = (read_manifest(tmp_path / f"{name}.parquet") for name in ("drawn", "manifest"))
+    assert [row.input_hash for row in read] == [row.input_hash for row in drawn]
+
+
+def test_a_missing_root_is_named(tmp_path: Path) -> None:
+    params = PrepareDatasetParams(source="viton_hd", root=str(tmp_path / "absent"))
+    with pytest.raises(FileNotFoundError, match=r"absent is not a folder: set prepare_dataset\.root"):
+        run(params, raw=tmp_path / "raw", out=tmp_path / "manifest.parquet")
+
+
+def test_every_source_of_the_params_can_be_opened() -> None:
+    assert set(SOURCES) == set(PrepareDatasetParams.__annotations__["source"].__args__)

@@ -1,0 +1,181 @@
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from preprocess.sources.source import SourceSample, read_manifest, write_manifest
+from preprocess.sources.viton_hd import VitonHd, read_pairs
+from preprocess.vocabulary import Category, RowStatus
+
+SHARED = Path(os.environ.get("CINDERELLA_SHARED", Path(__file__).parents[2].parent / "shared"))
+REAL_ROOT = SHARED / "data" / "vitonhd"
+
+
+@dataclass(frozen=True)
+class ListedSource:
+    root: Path
+    listed: tuple[SourceSample, ...]
+    name: str = "listed"
+
+    def samples(self) -> Iterator[SourceSample]:
+        yield from self.listed
+
+
+def photo(path: Path, level: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (32, 40), (level, 100, 200)).save(path)
+    return path
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A VITON-HD root: one person to train on, two to test on, of whom one lacks all but the photo."""
+    for split, key in (("train", "1"), ("test", "2"), ("test", "3")):
+        photo(tmp_path / split / "image" / f"{key}.jpg", int(key))
+    for split, key in (("train", "1"), ("test", "2"), ("test", "9")):
+        photo(tmp_path / split / "cloth" / f"{key}.jpg")
+    photo(tmp_path / "test" / "cloth-mask" / "9.jpg")
+    photo(tmp_path / "train" / "image-parse-v3" / "1.png")
+    (tmp_path / "train_pairs.txt").write_text("1.jpg 1.jpg\n")
+    (tmp_path / "test_pairs.txt").write_text("2.jpg 9.jpg\n3.jpg 2.jpg\n\n2.jpg 2.jpg\n")
+    return tmp_path
+
+
+def test_a_manifest_gives_back_the_samples_with_absolute_paths(root: Path) -> None:
+    source = VitonHd(root, captions={"2": "a red top"})
+    counts = write_manifest(source, root / "out" / "manifest.parquet")
+    rows = read_manifest(root / "out" / "manifest.parquet")
+    assert counts == {"ok": 3}
+    assert [(row.split, row.key) for row in rows] == [("test", "2"), ("test", "3"), ("train", "1")]
+    by_key = {sample.key: sample for sample in source.samples()}
+    for row in rows:
+        assert dict(row.parts()) == dict(by_key[row.key].parts())
+        assert all(path.is_absolute() for _, path in row.parts())
+        assert (row.status, row.reason, row.category) == (RowStatus.OK, None, Category.UPPER)
+    assert rows[0].caption == "a red top"
+
+
+def test_a_garment_without_a_person_can_be_tried_on(root: Path) -> None:
+    rows = {sample.key: sample for sample in VitonHd(root).samples()}
+    assert rows["2"].unpaired_key == "9"
+    assert rows["2"].unpaired_cloth == root / "test" / "cloth" / "9.jpg"
+    assert rows["2"].unpaired_cloth_mask == root / "test" / "cloth-mask" / "9.jpg"
+    assert rows["1"].unpaired_key is None
+
+
+def test_missing_parts_are_null(root: Path) -> None:
+    row = next(sample for sample in VitonHd(root).samples() if sample.key == "3")
+    assert [name for name, _ in row.parts()] == ["image", "unpaired_cloth"]
+
+
+def test_people_of_the_paired_list_are_read_too(root: Path) -> None:
+    photo(root / "test" / "image" / "4.jpg")
+    photo(root / "test" / "cloth" / "4.jpg")
+    (root / "test_pairs_paired.txt").write_text("2.jpg 2.jpg\n4.jpg 4.jpg\n")
+    rows = {sample.key: sample.unpaired_key for sample in VitonHd(root, splits=("test",)).samples()}
+    assert rows == {"2": "9", "3": "2", "4": None}
+
+
+def test_the_same_files_give_the_same_bytes(root: Path) -> None:
+    write_manifest(VitonHd(root), root / "a.parquet")
+    write_manifest(VitonHd(root), root / "b.parquet")
+    assert (root / "a.parquet").read_bytes() == (root / "b.parquet").read_bytes()
+
+
+def test_a_changed_photo_changes_one_hash(root: Path) -> None:
+    write_manifest(VitonHd(root), root / "manifest.parquet")
+    before = {row.key: row.input_hash for row in read_manifest(root / "manifest.parquet")}
+    photo(root / "train" / "image" / "1.jpg", 250)
+    write_manifest(VitonHd(root), root / "manifest.parquet")
+    after = {row.key: row.input_hash for row in read_manifest(root / "manifest.parquet")}
+    assert {key for key in before if before[key] != after[key]} == {"1"}
+
+
+@pytest.mark.parametrize("damage", ["truncated", "text", "empty"])
+def test_an_unreadable_image_is_a_failed_row(root: Path, damage: str) -> None:
+    path = root / "test" / "image" / "2.jpg"
+    content = {"truncated": path.read_bytes()[:-200], "text": b"not a picture", "empty": b""}[damage]
+    path.write_bytes(content)
+    assert write_manifest(VitonHd(root), root / "manifest.parquet") == {"ok": 2, "failed": 1}
+    row = next(row for row in read_manifest(root / "manifest.parquet") if row.key == "2")
+    assert row.status == RowStatus.FAILED
+    assert row.reason is not None
+    assert row.reason.startswith("image unreadable: ")
+
+
+def test_a_missing_root_says_which_parameter_to_set(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"nowhere is not a folder: set prepare_dataset\.root"):
+        list(VitonHd(tmp_path / "nowhere").samples())
+
+
+def test_a_missing_list_of_pairs_is_named(root: Path) -> None:
+    (root / "test_pairs.txt").unlink()
+    with pytest.raises(FileNotFoundError, match=r"test_pairs\.txt not found: it must list"):
+        list(VitonHd(root).samples())
+
+
+@pytest.mark.parametrize(
+    ("line", "missing"),
+    [("7.jpg 2.jpg", r"image/7\.jpg not found"), ("2.jpg 7.jpg", r"cloth/7\.jpg not found")],
+)
+def test_a_pair_that_names_a_missing_photo_is_named(root: Path, line: str, missing: str) -> None:
+    (root / "test_pairs.txt").write_text(f"{line}\n")
+    with pytest.raises(FileNotFoundError, match=missing):
+        list(VitonHd(root).samples())
+
+
+@pytest.mark.parametrize("line", ["2.jpg", "2.jpg 3.jpg 4.jpg"])
+def test_a_line_without_two_names_is_refused(tmp_path: Path, line: str) -> None:
+    (tmp_path / "pairs.txt").write_text(f"1.jpg 1.jpg\n{line}\n")
+    with pytest.raises(ValueError, match=r"pairs\.txt:2 must be 'person\.jpg cloth\.jpg', got"):
+        read_pairs(tmp_path / "pairs.txt")
+
+
+def test_a_source_without_samples_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="has no sample"):
+        write_manifest(ListedSource(tmp_path, ()), tmp_path / "manifest.parquet")
+
+
+def test_a_key_twice_in_a_split_is_refused(root: Path) -> None:
+    one = next(VitonHd(root).samples())
+    other = replace(one, split="test")
+    assert write_manifest(ListedSource(root, (one, other)), root / "manifest.parquet") == {"ok": 2}
+    with pytest.raises(ValueError, match="unique in its split, got train/1"):
+        write_manifest(ListedSource(root, (one, one)), root / "manifest.parquet")
+
+
+def test_a_manifest_that_is_missing_or_older_is_refused(root: Path) -> None:
+    path = root / "manifest.parquet"
+    with pytest.raises(FileNotFoundError, match="run `dvc repro prepare_dataset` first"):
+        read_manifest(path)
+    write_manifest(VitonHd(root), path)
+    table = pq.read_table(path)
+    pq.write_table(table.replace_schema_metadata({"root": str(root), "schema_version": "0"}), path)
+    with pytest.raises(ValueError, match="must have manifest schema 1, got 0"):
+        read_manifest(path)
+
+
+def test_a_relative_root_is_read_from_the_working_folder(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root.parent)
+    write_manifest(VitonHd(Path(root.name)), Path("manifest.parquet"))
+    moved = root.parent / "elsewhere"
+    shutil.copytree(root, moved / root.name)
+    shutil.copy("manifest.parquet", moved)
+    monkeypatch.chdir(moved)
+    rows = read_manifest(Path("manifest.parquet"))
+    assert rows[0].image == moved / root.name / "test" / "image" / "2.jpg"
+
+
+@pytest.mark.skipif(not REAL_ROOT.is_dir(), reason=f"{REAL_ROOT} with VITON-HD's samples is absent")
+def test_reads_vitonhd_itself(tmp_path: Path) -> None:
+    assert write_manifest(VitonHd(REAL_ROOT), tmp_path / "manifest.parquet") == {"ok": 11}
+    rows = {row.key: row for row in read_manifest(tmp_path / "manifest.parquet")}
+    assert rows["00006_00"].unpaired_key == "06396_00"
+    assert rows["14274_00"].agnostic_mask is None
+    assert rows["14274_00"].openpose_json is not None
+    assert rows["00005_00"].openpose_json is None
