@@ -22,6 +22,9 @@ ROWS_PER_TORSO = 320
 INSIDE = 127.5
 """Half of full cover: where the outline runs between two samples."""
 
+COARSE = 4
+"""Every so many grid lines are looked at to find islands."""
+
 SMALLEST_PART = 0.02
 """Islands below this share of the mask are specks of the segmentation."""
 
@@ -115,15 +118,17 @@ def _clipped(low: Array, high: Array, frame: BodyFrame) -> tuple[Array, Array]:
 
 
 def _without_specks(cover: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Clear islands that are small against the whole."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(
-        (cover > INSIDE).view(np.uint8), connectivity=8
-    )
+    """Clear islands that are small against the whole; a coarser grid is enough to tell them."""
+    coarse = np.ascontiguousarray(cover[::COARSE, ::COARSE] > INSIDE).view(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(coarse, connectivity=8)
     areas = stats[1:, cv2.CC_STAT_AREA]
     specks = np.flatnonzero(areas < SMALLEST_PART * areas.sum()) + 1 if count > 2 else []
     if len(specks) == 0:
         return cover
-    return np.where(np.isin(labels, specks), np.uint8(0), cover)
+    near = cv2.dilate(np.isin(labels, specks).astype(np.uint8), np.ones((3, 3), np.uint8))
+    kept = cv2.dilate((~np.isin(labels, [0, *specks])).astype(np.uint8), np.ones((3, 3), np.uint8))
+    clear = np.repeat(np.repeat((near > kept), COARSE, axis=0), COARSE, axis=1)
+    return np.where(clear[: cover.shape[0], : cover.shape[1]], np.uint8(0), cover)
 
 
 def edge_between(inside: NDArray[np.generic], outside: NDArray[np.generic]) -> Array:
@@ -156,18 +161,15 @@ def runs_from(canvas: BodyCanvas, rows: Rows, start: Array, cover: NDArray[np.ui
         The runs that contain `start`.
     """
     lines = (canvas.cover if cover is None else cover)[rows]
-    column = np.clip(np.rint((np.nan_to_num(start) - canvas.b0) / canvas.step), 0, lines.shape[1] - 1).astype(
-        int
-    )
-    at = np.arange(lines.shape[1])
-    here = np.arange(len(rows))
+    num_columns = lines.shape[1]
+    column = np.rint((np.nan_to_num(start) - canvas.b0) / canvas.step).clip(0, num_columns - 1).astype(int)
+    at, here = np.arange(num_columns), np.arange(len(rows))
     empty = lines <= INSIDE
-    before = np.where(empty & (at <= column[:, None]), at, 0).max(axis=1, initial=0)
-    after = np.where(empty & (at >= column[:, None]), at, lines.shape[1] - 1).min(
-        axis=1, initial=lines.shape[1] - 1
-    )
+    left = at <= column[:, None]
+    before = num_columns - 1 - (empty & left)[:, ::-1].argmax(axis=1)
+    after = (empty & ~left).argmax(axis=1)
     hit = ~empty[here, column] & np.isfinite(start) & (before < column) & (after > column)
-    first, last = np.minimum(before + 1, lines.shape[1] - 1), np.maximum(after - 1, 0)
+    first, last = np.minimum(before + 1, num_columns - 1), np.maximum(after - 1, 0)
     low = canvas.b_of(first - edge_between(lines[here, first], lines[here, before]))
     high = canvas.b_of(last + edge_between(lines[here, last], lines[here, after]))
     return Runs(low=np.where(hit, low, np.nan), high=np.where(hit, high, np.nan))

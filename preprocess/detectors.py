@@ -78,7 +78,7 @@ def calibrate(keypoints: Keypoints) -> Keypoints:
     """Move MediaPipe's trunk joints to where OpenPose would put them, in the median.
 
     Shoulders move along their own line, hips along the torso; what else differs between the detectors is
-    scatter (`tests/benchmarks/measure_mediapipe.py` measures both, on photos that the factors weren't cut on).
+    scatter (`tests/benchmarks/measure_mediapipe.py` measures both, the scatter on unseen photos).
     """
     trunk = (Joint.RIGHT_SHOULDER, Joint.LEFT_SHOULDER, Joint.RIGHT_HIP, Joint.LEFT_HIP)
     if not keypoints.has(*trunk):

@@ -1,7 +1,7 @@
 """Build MediaPipe's pose landmarker from the networks that ship in its older wheel.
 
 MediaPipe 1.x has the Tasks API but no networks; the wheel 0.10.21 has the networks (Apache-2.0) but in the
-form of the older API: without the metadata that says how pixels are normalised. This adds it and bundles both.
+form of the older API, without metadata that says how pixels are normalised. This adds it and bundles both.
 """
 
 import subprocess
@@ -21,7 +21,7 @@ MEMBERS = {
 }
 """Name in the bundle: file in the wheel, mean and standard deviation of the pixels that it wants.
 
-Source: the tensor ranges [-1, 1] and [0, 1] in the graphs of mediapipe/modules/pose_detection and pose_landmark.
+Source: tensor ranges [-1, 1] and [0, 1] in the graphs of MediaPipe's pose_detection and pose_landmark modules.
 """
 
 MIN_PARSER_VERSION = "1.0.0"

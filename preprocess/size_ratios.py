@@ -13,7 +13,7 @@ from preprocess.measurements import WornMeasures
 from preprocess.vocabulary import FIT_LABELS, SIZE_RATIOS, RowStatus
 
 MEDIAPIPE_TRUST = 0.9
-"""Factor of the confidence of MediaPipe's joints: its shoulders and torso scatter by 3 and 5 % of OpenPose's."""
+"""Factor of MediaPipe's confidence: its shoulders and torsos scatter by 3 and 5 % about OpenPose's."""
 
 DOUBTFUL_CONFIDENCE = 0.5
 """A suspect row's confidence is multiplied by this for each flag."""
@@ -39,8 +39,8 @@ class SizeRatioParams:
     """Where the width ratios of the train split's ok rows are cut into `FIT_LABELS`."""
 
     tolerated_flags: tuple[str, ...] = ("tucked_hem",)
-    """Flags that leave a row ok, with the flag as its reason. Where arms hang at the sides of nearly everybody,
-    as in VITON-HD, add `arm_touches_panel` to accept widths that end at an arm."""
+    """Flags that leave a row ok, with the flag as its reason. Where nearly everybody's arms hang at the
+    sides, as in VITON-HD, add `arm_touches_panel` to accept widths that end at an arm."""
 
     workers: Annotated[int, Ge(0)] = 0
     """Processes; 0 takes every core. The result doesn't depend on it."""

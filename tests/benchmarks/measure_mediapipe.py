@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.measure_mediapipe [MODEL.task]
 
-Needs the shared VITON-HD photos (CINDERELLA_SHARED). Factors are cut on every other photo, the rest is scored.
+Needs the shared VITON-HD photos (CINDERELLA_SHARED). Factors are cut on every other photo, the rest scored.
 """
 
 import sys
