@@ -20,6 +20,9 @@ from model.attention import attend, expand_batch, project_out
 GarmentTokens = Mapping[str, Tensor]
 """(B, G, C) per self-attention layer, keyed by the layer's name, in the order in which they were computed."""
 
+GarmentKeys = Mapping[str, tuple[Tensor, Tensor]]
+"""The same tokens as the try-on UNet's keys and values: for many steps of a garment, at twice the memory."""
+
 SELF_ATTENTION = "attn1"
 """What diffusers calls the self-attention of a BasicTransformerBlock."""
 
@@ -41,7 +44,7 @@ class TryOnSelfAttention:
         encoder_hidden_states: Tensor | None = None,  # noqa: ARG002 - diffusers passes it
         attention_mask: Tensor | None = None,  # noqa: ARG002
         temb: Tensor | None = None,  # noqa: ARG002
-        garment_tokens: GarmentTokens | None = None,
+        garment_tokens: GarmentTokens | GarmentKeys | None = None,
         image_tokens: Tensor | None = None,  # noqa: ARG002 - unnamed arguments make diffusers warn
         size_tokens: Mapping[str, tuple[Tensor, Tensor]] | None = None,  # noqa: ARG002
     ) -> Tensor:
@@ -51,11 +54,21 @@ class TryOnSelfAttention:
         """
         key, value = attn.to_k(hidden_states), attn.to_v(hidden_states)
         if garment_tokens is not None:
-            garment = garment_tokens[self.layer].to(hidden_states.dtype)
+            garment = keys_and_values(attn, garment_tokens[self.layer])
             batch = hidden_states.shape[0]
-            key = torch.cat([key, expand_batch(attn.to_k(garment), batch)], dim=1)
-            value = torch.cat([value, expand_batch(attn.to_v(garment), batch)], dim=1)
+            key = torch.cat([key, expand_batch(garment[0], batch)], dim=1)
+            value = torch.cat([value, expand_batch(garment[1], batch)], dim=1)
         return project_out(attn, attend(attn.to_q(hidden_states), key, value, attn.heads))
+
+
+def keys_and_values(attn: Attention, garment: Tensor | tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Project (B, G, C) garment tokens by a try-on layer, unless that has been done."""
+    return garment if isinstance(garment, tuple) else (attn.to_k(garment), attn.to_v(garment))
+
+
+def garment_keys(tryon_unet: UNet2DConditionModel, tokens: GarmentTokens) -> GarmentKeys:
+    """Project the garment tokens once for all steps; they take the place of `garment_tokens`."""
+    return {layer: keys_and_values(tryon_unet.get_submodule(layer), seen) for layer, seen in tokens.items()}
 
 
 def without_garment(tokens: GarmentTokens, dropped: Tensor | None = None) -> GarmentTokens:

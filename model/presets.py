@@ -57,7 +57,7 @@ class TinyPreset:
     text_width: int = 32
     """Channels of each of the two text encoders; the UNets see both, one behind the other."""
 
-    text_tokens: int = 32
+    text_tokens: int = 77
     """Length of a tokenised caption."""
 
     vision_width: int = 48

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.conditioning import Conditioning
-from model.garment_attention import GarmentTokens, without_garment
+from model.garment_attention import GarmentKeys, garment_keys
 from model.size_condition import SizeCondition
 from model.tryon import TryOnBase, garment_pass, predict_noise
 
@@ -70,18 +70,22 @@ def sample_tryon(
     if guidance.size != 1 and (size is None or size_unknown is None):
         raise ValueError("size_guidance other than 1 needs size and size_unknown, both from the adapter")
     scheduler = make_scheduler(base, sampler, num_steps)
-    garment_tokens = garment_pass(base, conditioning, torch.zeros((), dtype=torch.long, device=base.device))
     batch = len(conditioning.mask) if size is None else max(len(conditioning.mask), len(size.embedding))
-    shared, rows = conditioning, widen(conditioning, batch)
-    unknown = None if size_unknown is None else widen(size_unknown, batch)
+    rows, size, unknown = (given and widen(given, batch) for given in (conditioning, size, size_unknown))
+    keys = garment_keys_at(base, conditioning, torch.zeros((), dtype=torch.long, device=base.device))
     latents = initial_latents(rows, noise, generator) * scheduler.init_noise_sigma
     for step, timestep in enumerate(scheduler.timesteps):
         if garment_refresh and step % garment_refresh == 0:
-            garment_tokens = garment_pass(base, shared, timestep)
+            keys = garment_keys_at(base, conditioning, timestep)
         scaled = scheduler.scale_model_input(latents, timestep)
-        prediction = guided(base, scaled, timestep, rows, garment_tokens, size, unknown, guidance)
+        prediction = guided(base, scaled, timestep, rows, keys, size, unknown, guidance)
         latents = scheduler.step(prediction, timestep, latents).prev_sample
     return latents
+
+
+def garment_keys_at(base: TryOnBase, conditioning: Conditioning, timestep: Tensor) -> GarmentKeys:
+    """Run the garment UNet at `timestep` and keep its tokens as the try-on UNet's keys and values."""
+    return garment_keys(base.tryon_unet, garment_pass(base, conditioning, timestep))
 
 
 def guided(
@@ -89,7 +93,7 @@ def guided(
     latents: Tensor,
     timestep: Tensor,
     conditioning: Conditioning,
-    garment_tokens: GarmentTokens,
+    keys: GarmentKeys,
     size: SizeCondition | None,
     size_unknown: SizeCondition | None,
     guidance: Guidance,
@@ -98,14 +102,14 @@ def guided(
 
     Source: classifier-free guidance (Ho & Salimans 2022) with one weight a condition, as in InstructPix2Pix.
     """
-    full = predict_noise(base, latents, timestep, conditioning, garment_tokens, size)
+    full = predict_noise(base, latents, timestep, conditioning, keys, size)
     prediction = full
     if guidance.text != 1:
-        nothing = without_garment(garment_tokens)
+        nothing = {layer: (key[:1] * 0, value[:1] * 0) for layer, (key, value) in keys.items()}
         without = predict_noise(base, latents, timestep, conditioning.without_text(), nothing, size)
         prediction = prediction + (guidance.text - 1) * (full - without)
     if guidance.size != 1:
-        without = predict_noise(base, latents, timestep, conditioning, garment_tokens, size_unknown)
+        without = predict_noise(base, latents, timestep, conditioning, keys, size_unknown)
         prediction = prediction + (guidance.size - 1) * (full - without)
     return prediction
 

@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from model.conditioning import Conditioning
-from model.garment_attention import GarmentTokens, garment_tokens_of
+from model.garment_attention import GarmentKeys, GarmentTokens, garment_tokens_of
 from model.image_tokens import Resampler
 from model.loading import load_parts, save_parts
 from model.size_condition import SizeCondition
@@ -108,7 +108,7 @@ def predict_noise(
     noisy_latents: Tensor,
     timesteps: Tensor,
     conditioning: Conditioning,
-    garment_tokens: GarmentTokens,
+    garment_tokens: GarmentTokens | GarmentKeys,
     size: SizeCondition | None = None,
 ) -> Tensor:
     """Predict what the scheduler's `prediction_type` says (noise or velocity).
@@ -118,7 +118,7 @@ def predict_noise(
         noisy_latents: (B, 4, h, w).
         timesteps: (B,) or ().
         conditioning: Of the same batch.
-        garment_tokens: From `garment_pass`; tokens of batch 1 are shared by the whole batch.
+        garment_tokens: From `garment_pass` or `garment_keys`; those of batch 1 are shared by the whole batch.
         size: From the adapter; without it this is the base alone.
 
     Returns:
