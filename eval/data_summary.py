@@ -1,5 +1,6 @@
 """What the data stages know of all samples."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -8,9 +9,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from preprocess.size_ratios import fit_label_thresholds
 
+from preprocess.size_ratios import fit_label_thresholds
 from preprocess.vocabulary import SIZE_RATIOS, RowStatus
+
+THRESHOLDS_KEY = b"fit_label_thresholds"
+"""Of the metadata of size_annotations.parquet: a JSON list."""
 
 RATIO_COLUMNS = tuple(f"{name}_ratio" for name in SIZE_RATIOS)
 
@@ -48,15 +52,21 @@ def summarize_data(size_annotations: Path) -> DataSummary:
     trusted = ratio_array(row for row in rows if row["split"] == "train" and row["status"] == RowStatus.OK)
     statuses = {split: Counter(row["status"] for row in rows if row["split"] == split) for split in splits}
     reasons = Counter(row["reason"] for row in rows if row["reason"])
-    widths = trusted[:, SIZE_RATIOS.index("width")]
+    metadata = table.schema.metadata or {}
     return DataSummary(
         ratios=ratios,
         trusted=trusted,
         statuses=statuses,
         reasons=dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
-        thresholds=np.asarray(fit_label_thresholds(widths[np.isfinite(widths)]), dtype=np.float64),
-        source=(table.schema.metadata or {}).get(b"source", b"").decode(),
+        thresholds=frozen_thresholds(metadata, trusted[:, SIZE_RATIOS.index("width")]),
+        source=metadata.get(b"source", b"").decode(),
     )
+
+
+def frozen_thresholds(metadata: Mapping[bytes, bytes], widths: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(3,) width ratios between the fit labels: frozen with the data, or cut from (N,) trusted widths."""
+    frozen = json.loads(metadata.get(THRESHOLDS_KEY, b"null"))
+    return np.asarray(frozen if frozen else fit_label_thresholds(widths), dtype=np.float64)
 
 
 def ratio_array(rows: Iterable[dict[str, float | None]]) -> NDArray[np.float64]:

@@ -8,13 +8,19 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from preprocess.measurements import garment_panel, measure_worn
 
 from eval.boundary import Deviation, boundary, deviation
 from preprocess.keypoints import Keypoints
+from preprocess.measurements import garment_panel, measure_worn
 from preprocess.vocabulary import SIZE_RATIOS
 
 Floats = NDArray[np.float64]
+
+NOT_ON_BODY = frozenset({"garment_off_body", "garment_out_of_frame"})
+"""Flags of `measure_worn` that leave nothing to measure."""
+
+PANEL_DOUBTFUL = frozenset({"axis_hidden", "sleeve_touches_panel", "arm_touches_panel"})
+"""Flags of `measure_worn` where width and outline of the panel are guesses."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,7 +31,7 @@ class Reading:
     """(3,) measured ratios, NaN where they couldn't be measured."""
 
     outline: Floats
-    """(N, 2) px of the enlarged picture: boundary of the garment without sleeves; (0, 2) where unknown."""
+    """(N, 2) px of the enlarged picture: boundary of the garment without sleeves; (0, 2) where doubtful."""
 
     shoulder_px: float
     """The body's shoulder width in px of the enlarged picture."""
@@ -53,9 +59,10 @@ def read_garment(garment: NDArray[np.bool_], keypoints: Keypoints) -> Reading:
         keypoints: The person's joints in px of that mask.
 
     Returns:
-        The reading; ratios of an empty mask are NaN.
+        The reading. A ratio that the annotator doubts is NaN, and so are those of an empty mask.
     """
     worn = measure_worn(garment, keypoints)
+    lost, doubtful = (not flags.isdisjoint(worn.flags) for flags in (NOT_ON_BODY, PANEL_DOUBTFUL))
     ratios = np.array(
         [
             worn.garment_shoulder_px / worn.body_shoulder_px,
@@ -63,7 +70,8 @@ def read_garment(garment: NDArray[np.bool_], keypoints: Keypoints) -> Reading:
             worn.garment_length_px / worn.body_torso_px,
         ]
     )
-    outline = boundary(garment_panel(garment, keypoints))
+    ratios[[lost, lost or doubtful, lost]] = np.nan
+    outline = np.empty((0, 2)) if lost or doubtful else boundary(garment_panel(garment, keypoints))
     return Reading(ratios=ratios, outline=outline, shoulder_px=worn.body_shoulder_px)
 
 
@@ -75,14 +83,14 @@ class FitError:
     """Distances between the outlines."""
 
     width_bias: float
-    """Measured minus expected width ratio; above 0 is too loose."""
+    """Measured minus requested width ratio; above 0 is too loose."""
 
     hem_error: float
-    """Measured minus expected length ratio; above 0 is too long (in torso lengths)."""
+    """Measured minus requested length ratio; above 0 is too long (in torso lengths)."""
 
 
-def fit_error(measured: Reading, expected: Reading, num_points: int) -> FitError:
-    """Compare a generated picture's reading with that of the expected layout."""
-    bias = dict(zip(SIZE_RATIOS, measured.ratios - expected.ratios, strict=True))
+def fit_error(measured: Reading, expected: Reading, requested: Floats, num_points: int) -> FitError:
+    """Compare a generated picture's reading with the expected layout's and with (3,) requested ratios."""
+    bias = dict(zip(SIZE_RATIOS, measured.ratios - requested, strict=True))
     outline = deviation(measured.outline, expected.outline, expected.shoulder_px, num_points)
     return FitError(outline=outline, width_bias=float(bias["width"]), hem_error=float(bias["length"]))

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.remeasure import Reading, enlarge, enlarge_keypoints, read_garment
-from preprocess.masks import layout_at
+from preprocess.layout import layout_at
 
 Floats = NDArray[np.float64]
 
@@ -45,11 +45,10 @@ class Scene:
         garment = enlarge(self.garment_masks[person], self.factor)
         return read_garment(garment, enlarge_keypoints(self.keypoints[person], self.factor))
 
-    def expected(self, person: int, requested: Floats) -> Reading:
-        """Read the layout at (3,) requested ratios."""
+    def expected(self, person: int, natural: Floats, requested: Floats) -> Reading:
+        """Read the layout at (3,) requested ratios, where `worn` found (3,) natural ones."""
         garment = enlarge(self.garment_masks[person], self.factor)
         keypoints = enlarge_keypoints(self.keypoints[person], self.factor)
-        natural = read_garment(garment, keypoints).ratios
         return read_garment(layout_at(garment, keypoints, natural, requested), keypoints)
 
     def read(self, person: int, probability: NDArray[np.floating]) -> Reading:

@@ -61,13 +61,14 @@ class Scorer:
         self.segment = segment
         self.batch_size = batch_size
         self.num_points = num_points
+        self.worn = [scene.worn(person) for person in range(len(scene.keys))]
         self._expected: dict[tuple[int, bytes], Reading] = {}
 
     def expected(self, person: int, requested: Floats) -> Reading:
         """Reading of the layout at (3,) requested ratios, remembered."""
         key = (person, requested.tobytes())
         if key not in self._expected:
-            self._expected[key] = self.scene.expected(person, requested)
+            self._expected[key] = self.scene.expected(person, self.worn[person].ratios, requested)
         return self._expected[key]
 
     def score(self, name: str, draw: Draw, requests: Floats, keep: Keep | None = None) -> Trials:
@@ -117,7 +118,8 @@ class Scorer:
     def _record(
         self, trials: Trials, cell: Cell, picture: NDArray[np.uint8], reading: Reading, keep: Keep | None
     ) -> None:
-        error = fit_error(reading, self.expected(cell[0], trials.requested[cell]), self.num_points)
+        requested = trials.requested[cell]
+        error = fit_error(reading, self.expected(cell[0], requested), requested, self.num_points)
         trials.record(cell, reading, error)
         if keep is not None:
             keep(cell, picture, reading, error)

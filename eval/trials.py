@@ -29,10 +29,10 @@ class Trials:
     """(P, 3, R) 95th percentile of the distances, in body shoulder widths."""
 
     width_bias: Floats
-    """(P, 3, R) measured minus expected width ratio."""
+    """(P, 3, R) measured minus requested width ratio."""
 
     hem_error: Floats
-    """(P, 3, R) measured minus expected length ratio."""
+    """(P, 3, R) measured minus requested length ratio."""
 
     @staticmethod
     def unmeasured(requested: Floats) -> "Trials":

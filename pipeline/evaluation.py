@@ -97,12 +97,11 @@ class Evaluation:
             metrics.json.
         """
         scene, params = self.scene, self.params
-        worn = [scene.worn(person) for person in range(len(scene.keys))]
         metrics: dict[str, Any] = without_nan(
             {
                 **summarize(trials, self.data.thresholds, params),
                 "image": self.image(natural),
-                "annotator": annotator_section(self.scorer.read(scene.photos), worn),
+                "annotator": annotator_section(self.scorer.read(scene.photos), self.scorer.worn),
                 "protocol": self.protocol | {SYSTEM: system},
             }
         )

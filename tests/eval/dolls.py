@@ -1,7 +1,5 @@
 """Paper dolls as a scene: people whose garment can be drawn at any size, so that truth is known."""
 
-from collections.abc import Callable, Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,7 +25,9 @@ class DollStudio:
         for index in range(4 * num_people):
             sample = doll_sample(PARAMS, "test", index)
             drawn = render_sample(PARAMS, sample)
-            joints = np.where(drawn.keypoints[:, 2:] > 0, drawn.keypoints, [np.nan, np.nan, 0]).astype(np.float32)
+            joints = np.where(drawn.keypoints[:, 2:] > 0, drawn.keypoints, [np.nan, np.nan, 0]).astype(
+                np.float32
+            )
             worn = self._remember(drawn.image, drawn.parse)
             if np.isfinite(joints[[2, 5, 9, 12]]).all() and len(self.samples) < num_people:
                 ratios = read_garment(worn, Keypoints.from_flat(joints)).ratios

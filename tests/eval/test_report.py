@@ -1,0 +1,122 @@
+import json
+import re
+from collections.abc import Callable
+from html import unescape
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from eval.data_summary import DataSummary
+from eval.image_metrics import ABSENT, image_section
+from eval.params import EvaluateParams
+from eval.pictures import StripCell, StripRow, WorstCase
+from eval.report import Report, render
+from eval.scoring import ladder_cells
+from eval.summary import ADAPTER, SCALE_ZERO, summarize, without_nan
+from eval.trials import Trials
+from eval.write import write_report
+
+RNG = np.random.default_rng(0)
+PARAMS = EvaluateParams(num_bootstrap=50)
+NATURAL = RNG.uniform([1.0, 1.0, 0.7], [1.3, 1.6, 1.1], (5, 3))
+VALUES = np.array([[0.9, 1.1, 1.3], [0.9, 1.3, 1.7], [0.6, 0.9, 1.2]])
+KEYS = [f"0000{person}_00" for person in range(5)]
+THRESHOLDS = np.array([1.0, 1.25, 1.5])
+
+
+def measured_as(answer: Callable[[np.ndarray], np.ndarray], gfd: float) -> Trials:
+    requests = ladder_cells(NATURAL, VALUES)
+    trials = Trials.unmeasured(requests)
+    trials.measured[:] = answer(requests)
+    trials.gfd[:] = gfd + RNG.normal(0, 0.001, trials.gfd.shape)
+    for part in (trials.hd95, trials.width_bias, trials.hem_error):
+        part[:] = gfd
+    return trials
+
+
+def report(adapter: Trials) -> Report:
+    natural = measured_as(lambda _: np.broadcast_to(NATURAL[:, None, None], (5, 3, 3, 3)), 0.06)
+    scale = measured_as(lambda asked: 1.2 + 0.4 * (asked - 1.2), 0.05)
+    trials = {ADAPTER: adapter, SCALE_ZERO: natural, "natural": natural, "dilate": scale, "scale": scale}
+    pictures = RNG.integers(0, 256, (5, 32, 24, 3), dtype=np.uint8)
+    masks = np.ones((5, 32, 24), bool)
+    metrics = summarize(trials, THRESHOLDS, PARAMS) | {
+        "image": image_section(pictures, pictures[::-1], masks, {})
+        | {"outside_mask_mean_abs_difference": 0.0},
+        "annotator": {"width_mae": 0.01},
+        "protocol": {"seed": 0, "people": 5},
+    }
+    cells = [StripCell(picture=pictures[0], requested=1.0, measured=float(m)) for m in (0.9, 1.2, np.nan)]
+    row = StripRow(key="<b>", photo=pictures[0], cloth=pictures[1], natural=1.2, cells=cells)
+    return Report(
+        metrics=without_nan(metrics),
+        trials=trials,
+        strip=[row],
+        worst=[WorstCase(overlay=pictures[2], caption="width asked 1.20", gfd=0.2)],
+        data=DataSummary(
+            ratios={"train": NATURAL, "test": NATURAL},
+            trusted=NATURAL,
+            statuses={"train": {"ok": 4, "suspect": 1}, "test": {"ok": 5}},
+            reasons={"back view": 1},
+            thresholds=THRESHOLDS,
+            source="paper_dolls",
+        ),
+    )
+
+
+OBEDIENT = measured_as(lambda asked: asked + RNG.normal(0, 0.005, asked.shape), 0.01)
+DISOBEDIENT = measured_as(lambda asked: RNG.normal(1.2, 0.2, asked.shape), 0.09)
+
+
+def test_the_page_needs_no_network() -> None:
+    page = render(report(OBEDIENT))
+    references = set(re.findall(r'(?:src|href|url)\s*[=(]\s*"?(?!data:|#)([^">)]+)', page))
+    assert not references
+    assert "<script" not in page
+
+
+def test_the_page_names_every_reason_a_number_is_absent() -> None:
+    page = unescape(render(report(OBEDIENT)))
+    for name, reason in ABSENT.items():
+        assert f"image.{name}</code> {reason}" in page
+
+
+def test_the_page_says_that_dolls_are_no_photographs() -> None:
+    assert "not evidence about photographs" in render(report(OBEDIENT))
+
+
+def test_the_page_says_whether_the_baselines_are_beaten() -> None:
+    assert "In the others it does not" in render(report(DISOBEDIENT))
+    won = render(report(OBEDIENT))
+    assert "beats" in won
+    assert "&lt;b&gt;" in won  # a key is text, not markup
+
+
+def test_the_metrics_have_every_section() -> None:
+    metrics = report(OBEDIENT).metrics
+    assert metrics["ladder"]["width"]["order_accuracy"] == 1.0
+    assert metrics["ladder"]["people"] == 5
+    assert metrics["controls"]["shuffled"]["width"]["order_accuracy"] == pytest.approx(0.5, abs=0.15)
+    assert metrics["controls"]["scale_zero"]["length"]["order_accuracy"] == 0.5
+    assert metrics["baselines"]["natural"]["width"]["slope"] == pytest.approx(0.0, abs=1e-9)
+    assert metrics["baselines"]["scale"]["gfd"]["mean"] == pytest.approx(0.05, abs=0.001)
+    assert metrics["size_accuracy"]["balanced"] == 1.0
+    np.testing.assert_allclose(metrics["ladder"]["cross_talk"], np.eye(3), atol=0.05)
+
+
+def test_writes_the_same_bytes_twice(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        write_report(report_once, KEYS, tmp_path / name)
+    files = [path.relative_to(tmp_path / "one") for path in sorted((tmp_path / "one").rglob("*.*"))]
+    assert {path.name for path in files} >= {"metrics.json", "report.html", "strip.png", "ladder.csv"}
+    for path in files:
+        assert (tmp_path / "one" / path).read_bytes() == (tmp_path / "other" / path).read_bytes(), path
+    assert json.loads((tmp_path / "one" / "metrics.json").read_text()) == report_once.metrics
+    rows = pq.read_table(tmp_path / "one" / "readings.parquet").to_pylist()
+    assert len(rows) == 5 * 5 * 3 * 3
+    assert rows[0]["key"] == KEYS[0]
+
+
+report_once = report(OBEDIENT)

@@ -1,0 +1,155 @@
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from eval.baselines import baseline_draws, growth_px, scale_factor
+from eval.card import COMPARED, compare
+from eval.collect import Collector
+from eval.params import EvaluateParams
+from eval.scoring import Cell, Scorer, annotator_section, batches, ladder_cells
+from eval.summary import ADAPTER, summarize
+from eval.trials import Trials, beyond, ladder_values
+from preprocess.vocabulary import SIZE_RATIOS
+from tests.eval.dolls import DollStudio
+
+VALUES = np.array([[0.95, 1.15, 1.35], [0.95, 1.25, 1.55], [0.6, 0.85, 1.1]])
+STEP = VALUES[:, 1] - VALUES[:, 0]
+PARAMS = EvaluateParams(num_bootstrap=200)
+STUDIO = DollStudio(5)
+SCORER = Scorer(STUDIO.scene, STUDIO.segment, batch_size=4, num_points=256)
+REQUESTS = ladder_cells(STUDIO.scene.natural, VALUES)
+THRESHOLDS = np.array([1.1, 1.4, 1.5])
+
+
+@pytest.fixture(scope="module")
+def truth() -> Trials:
+    return SCORER.score("truth", STUDIO.draw, REQUESTS)
+
+
+@pytest.fixture(scope="module")
+def natural() -> Trials:
+    return SCORER.score_fixed(STUDIO.scene.photos, REQUESTS)
+
+
+@pytest.fixture(scope="module")
+def one_size_off() -> Trials:
+    def draw(person: int, requested: NDArray[np.float64]) -> NDArray[np.uint8]:
+        changed = requested != STUDIO.scene.natural[person]
+        return STUDIO.draw(person, requested + changed * STEP)
+
+    return SCORER.score("one size off", draw, REQUESTS)
+
+
+def test_what_was_drawn_is_what_is_measured(truth: Trials) -> None:
+    known = np.isfinite(truth.measured)
+    assert known.mean() > 0.9
+    np.testing.assert_allclose(truth.measured[known], truth.requested[known], atol=0.03)
+
+
+def test_every_fit_figure_ranks_truth_first(truth: Trials, natural: Trials, one_size_off: Trials) -> None:
+    systems = {"truth": truth, "natural": natural, "one size off": one_size_off}
+    cards = {
+        name: summarize({ADAPTER: trials}, THRESHOLDS, PARAMS) | {"protocol": {}}
+        for name, trials in systems.items()
+    }
+    rows = [row for row in compare(cards) if not str(row["figure"]).startswith("image.")]
+    assert len(rows) == len(COMPARED) - 2
+    for row in rows:
+        assert "truth" in row["best"], row
+        assert "natural" not in row["best"], row
+    figures = {row["figure"]: row for row in rows}
+    assert figures["gfd.mean"]["best"] == ["truth"]
+    assert figures["size_accuracy.balanced"]["best"] == ["truth"]
+    for name in SIZE_RATIOS:  # one size off keeps the order, and is wrong by its step
+        assert figures[f"ladder.{name}.order_accuracy"]["one size off"] == 1.0
+        assert figures[f"ladder.{name}.mae"]["best"] == ["truth"]
+
+
+def test_a_size_too_large_is_measured_with_its_sign(one_size_off: Trials) -> None:
+    width, length = (SIZE_RATIOS.index(name) for name in ("width", "length"))
+    wide, long = one_size_off.width_bias[:, width], one_size_off.hem_error[:, length]
+    np.testing.assert_allclose(wide[np.isfinite(wide)], STEP[width], atol=0.03)
+    np.testing.assert_allclose(long[np.isfinite(long)], STEP[length], atol=0.03)
+
+
+@pytest.mark.parametrize("method", ["dilate", "scale"])
+def test_baselines_go_the_right_way_but_not_all_the_way(method: str, truth: Trials) -> None:
+    draw = baseline_draws(STUDIO.scene)[method]
+
+    def cover(pictures: NDArray[np.uint8], person: int) -> NDArray[np.float32]:
+        colour = np.median(STUDIO.scene.photos[person][STUDIO.scene.garment_masks[person]], axis=0)
+        return (np.abs(pictures - colour).sum(axis=-1) < 60).astype(np.float32)
+
+    widths = []
+    for person in range(3):
+        pictures = draw(person, REQUESTS[person, SIZE_RATIOS.index("width")])
+        widths.append([cover(pictures, person)[rung].sum() for rung in range(3)])
+    assert (np.diff(widths, axis=1) > 0).all()
+    assert truth.gfd.shape == (5, 3, 3)
+
+
+def test_a_baseline_at_the_natural_size_is_the_photo() -> None:
+    for draw in baseline_draws(STUDIO.scene).values():
+        picture = draw(0, STUDIO.scene.natural[:1])[0]
+        assert np.abs(picture.astype(int) - STUDIO.scene.photos[0]).mean() < 1.5
+
+
+def test_the_one_knob_of_a_baseline_is_its_best() -> None:
+    natural, requested = np.array([1.0, 1.0, 1.0]), np.array([1.0, 1.3, 1.0])
+    assert scale_factor(natural, requested) == pytest.approx(1.1)
+    # widths gain 2 px / 100 px, the length 1 px / 150 px for each px of growth
+    gains = np.array([0.02, 0.02, 1 / 150])
+    growth = growth_px(natural, requested, 100, 150)
+    errors = [np.sum((gains * g - (requested - natural)) ** 2) for g in (growth - 0.1, growth, growth + 0.1)]
+    assert np.argmin(errors) == 1
+
+
+def test_a_picture_that_is_missing_stays_unknown() -> None:
+    def find(cell: Cell) -> NDArray[np.uint8] | None:
+        return STUDIO.scene.photos[cell[0]] if cell[2] == 0 else None
+
+    trials = SCORER.score_found("half", find, REQUESTS)
+    assert np.isnan(trials.measured[:, :, 1:]).all()
+    assert np.isfinite(trials.measured[:, :, 0]).any()
+
+
+def test_the_collector_keeps_the_strip_and_the_worst() -> None:
+    collector = Collector(SCORER, REQUESTS, num_people=2, num_worst=3)
+    trials = SCORER.score("truth", STUDIO.draw, REQUESTS, collector)
+    rows = collector.strip(STUDIO.scene, trials)
+    assert [row.key for row in rows] == STUDIO.scene.keys[:2]
+    assert [cell.requested for cell in rows[0].cells] == VALUES[SIZE_RATIOS.index("width")].tolist()
+    worst = collector.worst(STUDIO.scene)
+    assert len(worst) == 3
+    assert worst[0].gfd == pytest.approx(np.nanmax(trials.gfd))
+
+
+def test_the_annotator_agrees_with_itself() -> None:
+    section = annotator_section(SCORER.read(STUDIO.scene.photos), SCORER.worn)
+    assert section["width_mae"] == 0.0
+    assert section["coverage"] == pytest.approx(np.mean([np.isfinite(w.ratios).mean() for w in SCORER.worn]))
+
+
+def test_a_batch_never_mixes_people() -> None:
+    cells = [(0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0)]
+    assert list(batches(cells, 2)) == [(0, cells[:2]), (0, cells[2:3]), (1, cells[3:])]
+
+
+def test_ladders_span_the_middle_of_the_data() -> None:
+    ratios = np.linspace(0, 1, 101)[:, None] + np.array([1.0, 2.0, 3.0])
+    values = ladder_values(ratios, 0.05, 0.95, 3)
+    np.testing.assert_allclose(values[1], [2.05, 2.5, 2.95])
+    np.testing.assert_allclose(beyond(values, 0.1)[1], [1.96, 3.04])
+
+
+@pytest.mark.parametrize(
+    ("ratios", "message"),
+    [
+        (np.full((4, 3), np.nan), "no known shoulder_ratio"),
+        (np.ones((4, 3)), "must vary to build a ladder"),
+    ],
+    ids=["unknown", "constant"],
+)
+def test_says_why_there_is_no_ladder(ratios: NDArray[np.float64], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ladder_values(ratios, 0.05, 0.95, 7)
