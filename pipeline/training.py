@@ -18,7 +18,7 @@ from pipeline.checkpoints import RECORD
 from shards.stream import SampleStream
 from train.fingerprint import run_fingerprint
 from train.loop import LogRow, fit
-from train.params import OptimisationParams, RuntimeParams
+from train.params import OptimisationParams
 from train.sample_encoder import SampleEncoder
 
 if TYPE_CHECKING:
@@ -79,9 +79,8 @@ class TrainingRun:
 
     def encoder(self, base: TryOnBase) -> SampleEncoder:
         """Return the encoder of samples; it has encoded them all if the runtime parameters say so."""
-        runtime: RuntimeParams = self.params.runtime
-        encoder = SampleEncoder(base, keep=runtime.cache_encodings)
-        if runtime.cache_encodings:
+        encoder = SampleEncoder(base)
+        if self.params.runtime.cache_encodings:
             stream = self.stream(ENCODING_BATCH, seed=0)
             name = encodings_name(base, stream, self.image_height, self.image_width)
             encoder.fill(stream.epoch_batches(), len(stream), self.work / "encodings" / f"{name}.safetensors")
@@ -135,8 +134,8 @@ class TrainingRun:
 
 def encodings_name(base: TryOnBase, stream: SampleStream, image_height: int, image_width: int) -> str:
     """xxh3_128 (hex) of all that encodings depend on: data, picture size and the encoders' weights."""
-    digest = xxhash.xxh3_128(f"{stream.reader.index.digest} {image_height} {image_width}")
-    digest.update(repr(base.vae.config.scaling_factor))
+    digest = xxhash.xxh3_128(f"{stream.reader.index.digest} {image_height} {image_width}".encode())
+    digest.update(repr(base.vae.config.scaling_factor).encode())
     for module in (base.vae, base.text_encoder, base.text_encoder_2, base.image_encoder):
         for weight in module.state_dict().values():
             digest.update(weight.cpu().contiguous().view(-1).view(torch.uint8).numpy())

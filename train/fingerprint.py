@@ -18,10 +18,10 @@ def run_fingerprint(params: "DataclassInstance", *inputs: Path) -> str:
 
     A checkpoint is only continued by a run with the same fingerprint.
     """
-    digest = xxhash.xxh3_128(repr(asdict(params)))
+    digest = xxhash.xxh3_128(repr(asdict(params)).encode())
     sources = sorted(file for folder in CODE_FOLDERS for file in (CODE / folder).rglob("*.py"))
     for file in [*sources, *(file for path in inputs for file in files_below(path))]:
-        digest.update(file.name)
+        digest.update(file.name.encode())
         with file.open("rb") as stream:
             while block := stream.read(1 << 24):
                 digest.update(block)

@@ -21,7 +21,7 @@ from model.conditioning import (
     from_uint8,
 )
 from model.tryon import TryOnBase
-from shards.batch import Batch, select
+from shards.batch import Batch
 
 log = logging.getLogger(__name__)
 
@@ -31,57 +31,51 @@ field of `Conditioning` but the image tokens, which a resampler in training make
 
 
 class SampleEncoder:
-    """Encodings of the samples of a batch.
-
-    With `keep`, each sample is encoded once, alone, and remembered under its key: what a sample's encoding
-    is then depends neither on its neighbours nor on when it was first needed, so a resumed run sees the same.
+    """Encodings of the samples of a batch: made when asked for, or all of them once, beforehand.
 
     Args:
         base: Its autoencoder and its text and image encoders are used; they must not change meanwhile.
-        keep: Remember encodings in memory.
     """
 
-    def __init__(self, base: TryOnBase, *, keep: bool) -> None:
+    def __init__(self, base: TryOnBase) -> None:
         self.base = base
-        self.keep = keep
         self.known: dict[str, Encodings] = {}
 
     def __call__(self, batch: Batch) -> Encodings:
         """Return the encodings of the batch's samples."""
-        if not self.keep:
+        if not self.known:
             return encode(self.base, batch)
-        for row, key in enumerate(batch.keys):
-            if key not in self.known:
-                self.known[key] = encode(self.base, select(batch, [row]))
         return stack([self.known[key] for key in batch.keys])
 
     def fill(self, batches: Iterable[Batch], num_samples: int, store: Path) -> None:
         """Encode every sample of `batches`, or read them all from `store`, where they are left for the next.
 
         Args:
-            batches: One pass over the split.
+            batches: One pass over the split, always in the same order: a sample's encoding may differ in its
+                last bits with its neighbours, and a resumed run must see the same.
             num_samples: For the progress bar.
             store: A safetensors file; its name must identify base and data.
         """
-        if store.exists():
-            self._read(store)
-            return
-        with tqdm(total=num_samples, desc="encoding samples", unit="sample", disable=None) as progress:
-            for batch in batches:
-                self(batch)
-                progress.update(len(batch.keys))
-        names = torch.tensor(list("\n".join(self.known).encode()), dtype=torch.uint8)
-        store.parent.mkdir(parents=True, exist_ok=True)
-        partial = store.with_suffix(".partial")
-        save_file(stack(list(self.known.values())) | {"keys": names}, partial)
-        partial.replace(store)
-        log.info("left the encodings of %d samples in %s", len(self.known), store)
-
-    def _read(self, store: Path) -> None:
+        if not store.exists():
+            self._write(batches, num_samples, store)
         stacked = load_file(store)
         keys = bytes(stacked.pop("keys").tolist()).decode().split("\n")
         self.known = {key: {n: v[i : i + 1] for n, v in stacked.items()} for i, key in enumerate(keys)}
-        log.info("read the encodings of %d samples from %s", len(keys), store)
+        log.info("the encodings of %d samples are in %s", len(keys), store)
+
+    def _write(self, batches: Iterable[Batch], num_samples: int, store: Path) -> None:
+        keys: list[str] = []
+        rows = []
+        with tqdm(total=num_samples, desc="encoding samples", unit="sample", disable=None) as progress:
+            for batch in batches:
+                rows.append(encode(self.base, batch))
+                keys += batch.keys
+                progress.update(len(batch))
+        names = torch.tensor(list("\n".join(keys).encode()), dtype=torch.uint8)
+        store.parent.mkdir(parents=True, exist_ok=True)
+        partial = store.with_suffix(".partial")
+        save_file(stack(rows) | {"keys": names}, partial)
+        partial.replace(store)
 
 
 @torch.no_grad()
