@@ -6,6 +6,7 @@ DESIGN section 3 come out exactly. Units and coordinates are those of `doll_body
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -172,14 +173,18 @@ class WornGarment:
             return 1 + 0.22 * (np.maximum(a, 0.2) - 0.45)
         return np.ones_like(a)
 
+    @cached_property
+    def scale(self) -> float:
+        """What the profile is multiplied by, so that the measured rows have the width that was asked for."""
+        rows = np.linspace(WIDTH_ROWS[0], min(WIDTH_ROWS[1], self.hem), 21)
+        return float(self.ratios[1] * self.shoulder_width / 2 / self.profile(rows).mean())
+
     def half_width(self, a: Points) -> Points:
         """Half width of the panel at rows `a` from the top of the cap down, without the hem's curve."""
-        rows = np.linspace(WIDTH_ROWS[0], min(WIDTH_ROWS[1], self.hem), 21)
-        scale = float(self.ratios[1]) * self.shoulder_width / 2 / self.profile(rows).mean()
         blend = np.clip((a - CAP_ROWS[1]) / (ARMPIT - CAP_ROWS[1]), 0, 1)
         smooth = blend * blend * (3 - 2 * blend)
         notch = 0.03 * np.sin(np.pi * blend) ** 2 * (self.design.sleeves == "none")
-        return np.asarray(self.cap + (scale * self.profile(a) - self.cap) * smooth - notch)
+        return np.asarray(self.cap + (self.scale * self.profile(a) - self.cap) * smooth - notch)
 
     def truth(self) -> Ratios:
         """(3,) ratios of these outlines by the definitions of DESIGN section 3."""
