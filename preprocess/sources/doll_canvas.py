@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.sources.doll_body import Colour, Points
+from preprocess.sources.doll_person import Colour, Points
 
 SUBSAMPLING = 4
 COVERED = 160

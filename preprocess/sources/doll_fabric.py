@@ -6,17 +6,17 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from preprocess.sources.doll_body import SIDES, Colour, Points, direction, ellipse, mirrored, shaded
+from preprocess.sources.doll_body import direction, ellipse, mirrored, shaded
 from preprocess.sources.doll_canvas import BodyView, Canvas, Floats, Image, Paint
+from preprocess.sources.doll_design import COLOURS, GarmentDesign
 from preprocess.sources.doll_garment import (
-    COLOURS,
-    GarmentDesign,
     WornGarment,
     neck_opening,
     neck_tube,
     panel_outline,
     sleeve_outline,
 )
+from preprocess.sources.doll_person import SIDES, Colour, Points
 from preprocess.vocabulary import Lip
 
 LOGO_ROW = 0.24

@@ -3,9 +3,6 @@
 import numpy as np
 
 from preprocess.sources.doll_body import (
-    SIDES,
-    Doll,
-    Points,
     arm_outlines,
     body_half_width,
     leg_outline,
@@ -14,6 +11,7 @@ from preprocess.sources.doll_body import (
     torso_outline,
 )
 from preprocess.sources.doll_canvas import Canvas
+from preprocess.sources.doll_person import SIDES, Doll, Points
 from preprocess.vocabulary import Lip
 
 ARM_LABELS = {-1: Lip.RIGHT_ARM, 1: Lip.LEFT_ARM}

@@ -4,19 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from preprocess.sources.doll_body import (
-    SIDES,
-    Colour,
-    Doll,
-    Points,
-    ellipse,
-    head_outline,
-    mirrored,
-    rounded,
-    shaded,
-    turned_head,
-)
+from preprocess.sources.doll_body import ellipse, head_outline, mirrored, rounded, shaded, turned_head
 from preprocess.sources.doll_canvas import Canvas
+from preprocess.sources.doll_person import SIDES, Colour, Doll, Points
 from preprocess.vocabulary import Lip
 
 BEHIND = {

@@ -7,9 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.sources.doll_body import (
-    SIDES,
-    Doll,
-    Points,
     arm_bones,
     arm_outlines,
     body_half_width,
@@ -19,16 +16,12 @@ from preprocess.sources.doll_body import (
     torso_outline,
 )
 from preprocess.sources.doll_canvas import COVERED, BodyView, Canvas, Image, cover, studio
+from preprocess.sources.doll_design import GarmentDesign
 from preprocess.sources.doll_fabric import paint_garment, paint_trim
 from preprocess.sources.doll_figure import paint_body
-from preprocess.sources.doll_garment import (
-    WIDTH_ROWS,
-    GarmentDesign,
-    Ratios,
-    WornGarment,
-    sleeve_outline,
-)
+from preprocess.sources.doll_garment import WIDTH_ROWS, Ratios, WornGarment, sleeve_outline
 from preprocess.sources.doll_head import paint_hair_behind, paint_hair_in_front, paint_head
+from preprocess.sources.doll_person import SIDES, Doll, Points
 from preprocess.vocabulary import SIZE_RATIOS, Joint
 
 DENSEPOSE_COLOURS = cv2.applyColorMap(

@@ -22,9 +22,10 @@ import pyarrow.parquet as pq
 from PIL import Image
 from tqdm import tqdm
 
-from preprocess.sources.doll_body import Doll, sample_doll
+from preprocess.sources.doll_design import GarmentDesign, caption, sample_design
 from preprocess.sources.doll_fabric import flat_cloth
-from preprocess.sources.doll_garment import GarmentDesign, Ratios, caption, sample_design
+from preprocess.sources.doll_garment import Ratios
+from preprocess.sources.doll_person import Doll, sample_doll
 from preprocess.sources.doll_render import DollPicture, render
 from preprocess.sources.params import LARGEST_SPLIT, PaperDollParams
 from preprocess.sources.source import SourceSample

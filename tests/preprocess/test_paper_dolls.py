@@ -8,8 +8,9 @@ import pytest
 from numpy.typing import NDArray
 
 from preprocess.sources.doll_canvas import BodyView, cover
+from preprocess.sources.doll_design import COLOURS, caption
 from preprocess.sources.doll_fabric import flat_cloth
-from preprocess.sources.doll_garment import COLOURS, caption, clipped
+from preprocess.sources.doll_garment import clipped
 from preprocess.sources.doll_render import DENSEPOSE_COLOURS, DollPicture
 from preprocess.sources.paper_dolls import (
     FEW_ENTRIES,
