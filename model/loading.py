@@ -34,6 +34,13 @@ if TYPE_CHECKING:
 IMAGE_PROJECTION = "ip_image_proj"
 """The released UNet's `encoder_hid_dim_type`."""
 
+WEIGHT_PATTERNS = tuple(
+    f"diffusion_pytorch_model{part}.{kind}"
+    for kind in ("safetensors", "bin")
+    for part in ("", "-*", ".fp16", ".fp16-*")
+)
+"""Names of weight files, the first that exists being read: whole, in parts, in half precision."""
+
 RESAMPLER_PREFIX = "encoder_hid_proj."
 
 DIM_HEAD = 64
@@ -42,17 +49,29 @@ DIM_HEAD = 64
 
 def load_parts(folder: str | Path, torch_dtype: torch.dtype | None = None) -> dict[str, Any]:
     """Return the constructor arguments of a `TryOnBase` from a local folder or a repository of the hub."""
-    root = Path(folder) if Path(folder).is_dir() else Path(snapshot_download(str(folder)))
-    return {
-        "vae": AutoencoderKL.from_pretrained(root / "vae", torch_dtype=torch_dtype),
+    root = local_folder(folder)
+    return load_shared_parts(root, torch_dtype) | {
         "tryon_unet": load_tryon_unet(root / "unet", torch_dtype),
         "garment_unet": load_garment_unet(root / "unet_encoder", torch_dtype),
+        "image_encoder": load_encoder(CLIPVisionModelWithProjection, root / "image_encoder", torch_dtype),
+    }
+
+
+def local_folder(folder: str | Path) -> Path:
+    """Return a folder of this machine; the name of a repository of the hub is fetched."""
+    return Path(folder) if Path(folder).is_dir() else Path(snapshot_download(str(folder)))
+
+
+def load_shared_parts(root: Path, torch_dtype: torch.dtype | None) -> dict[str, Any]:
+    """Load what every SDXL pipeline's folder has beside its UNet."""
+    return {
+        "vae": AutoencoderKL.from_pretrained(root / "vae", torch_dtype=torch_dtype),
         "text_encoder": load_encoder(CLIPTextModel, root / "text_encoder", torch_dtype),
         "text_encoder_2": load_encoder(CLIPTextModelWithProjection, root / "text_encoder_2", torch_dtype),
-        "image_encoder": load_encoder(CLIPVisionModelWithProjection, root / "image_encoder", torch_dtype),
         "tokenizer": CLIPTokenizer.from_pretrained(root / "tokenizer"),
         "tokenizer_2": CLIPTokenizer.from_pretrained(root / "tokenizer_2"),
-        "scheduler": DDIMScheduler.from_pretrained(root / "scheduler"),
+        # latents have no range to be clipped to, but clipping is the class's default
+        "scheduler": DDIMScheduler.from_pretrained(root / "scheduler", clip_sample=False),
     }
 
 
@@ -87,16 +106,27 @@ def stock_config(folder: Path) -> dict[str, Any]:
 
 
 def load_weights(folder: Path) -> dict[str, Tensor]:
-    """Read the weights of a model's folder: safetensors or PyTorch's own, in one file or several."""
-    files = sorted(folder.glob("diffusion_pytorch_model*.safetensors"))
-    if files:
-        parts = [load_file(file) for file in files]
-    else:
-        files = sorted(folder.glob("diffusion_pytorch_model*.bin"))
-        parts = [torch.load(file, map_location="cpu", weights_only=True, mmap=True) for file in files]
-    if not files:
-        raise FileNotFoundError(f"no diffusion_pytorch_model*.safetensors or *.bin in {folder}")
-    return {name: tensor for part in parts for name, tensor in part.items()}
+    """Read the weights of a model's folder."""
+    weights: dict[str, Tensor] = {}
+    for file in weight_files(folder):
+        weights |= load_weight_file(file)
+    return weights
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the files of a model's weights: safetensors before PyTorch's own, full precision before half."""
+    for pattern in WEIGHT_PATTERNS:
+        files = sorted(folder.glob(pattern))
+        if files:
+            return files
+    raise FileNotFoundError(f"no weights in {folder}: it has none of {', '.join(WEIGHT_PATTERNS)}")
+
+
+def load_weight_file(file: Path) -> dict[str, Any]:
+    """Read one file of weights, in either format."""
+    if file.suffix == ".safetensors":
+        return load_file(file)
+    return torch.load(file, map_location="cpu", weights_only=True, mmap=True)
 
 
 def resampler_config(weights: Mapping[str, Tensor], prefix: str = RESAMPLER_PREFIX) -> dict[str, int]:

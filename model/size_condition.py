@@ -51,6 +51,10 @@ class SizeCondition:
             residuals=self.residuals and tuple(change(residual) for residual in self.residuals),
         )
 
+    def to(self, *args: Any) -> SizeCondition:
+        """Return a copy on another device or in another floating-point type."""
+        return self.map(lambda x: x.to(*args))
+
     def select(self, index: Any) -> SizeCondition:
         """Return the rows at `index`: a slice, a list or an index tensor."""
         return self.map(lambda x: x[index])

@@ -130,6 +130,7 @@ def predict_noise(
     inputs: dict[str, Any] = {"class_labels": sample.new_zeros(len(sample), 1)}
     attention: dict[str, Any] = {"garment_tokens": garment_tokens, "image_tokens": conditioning.image_tokens}
     if size is not None:
+        size = size.to(sample.dtype)
         attention["size_tokens"] = size.tokens
         if size.time is not None:
             inputs["class_labels"] = size.time

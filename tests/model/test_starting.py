@@ -1,0 +1,113 @@
+"""A base from SDXL inpainting and IP-Adapter computes at first what those compute."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import UNet2DConditionModel
+from diffusers.models.attention_processor import IPAdapterAttnProcessor2_0
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from model.starting import start_from_inpainting
+from model.tryon import TryOnBase
+from tests.model.conftest import PRESET
+
+IN_CHANNELS = 9
+
+
+def stock_unet(in_channels: int) -> UNet2DConditionModel:
+    torch.manual_seed(in_channels)
+    return UNet2DConditionModel(**PRESET.unet_config(in_channels)).eval()
+
+
+def ip_adapter_weights(base: TryOnBase) -> dict[str, dict[str, Tensor]]:
+    """Random weights in the form of the released file, nested and numbered."""
+    unet = base.tryon_unet
+    generator = torch.Generator().manual_seed(4)
+    layers = enumerate(unet.attn_processors)
+    shapes = {
+        f"{number}.to_{kind}_ip.weight": (unet.get_submodule(name.removesuffix(".processor")).inner_dim, 64)
+        for number, name in layers
+        if "attn2" in name
+        for kind in "kv"
+    }
+    projections = {name: 0.1 * torch.randn(shape, generator=generator) for name, shape in shapes.items()}
+    return {"image_proj": base.resampler.state_dict(), "ip_adapter": projections}
+
+
+@pytest.fixture
+def folders(base: TryOnBase, tmp_path: Path) -> dict[str, Path]:
+    inpainting, garment, encoder = (tmp_path / name for name in ("inpainting", "sdxl", "clip"))
+    base.save_pretrained(inpainting)
+    stock_unet(IN_CHANNELS).save_pretrained(inpainting / "unet")
+    stock_unet(4).save_pretrained(garment / "unet")
+    base.image_encoder.save_pretrained(encoder)
+    torch.save(ip_adapter_weights(base), tmp_path / "ip_adapter.bin")
+    return {
+        "inpainting": inpainting,
+        "garment": garment,
+        "ip_adapter": tmp_path / "ip_adapter.bin",
+        "image_encoder": encoder,
+    }
+
+
+def stock_ip_adapter(weights: dict[str, dict[str, Tensor]]) -> UNet2DConditionModel:
+    """The inpainting UNet with diffusers' own IP-Adapter processors."""
+    unet = stock_unet(IN_CHANNELS)
+    processors = dict(unet.attn_processors)
+    for number, name in enumerate(list(processors)):
+        if "attn2" in name:
+            attn = unet.get_submodule(name.removesuffix(".processor"))
+            processor = IPAdapterAttnProcessor2_0(attn.inner_dim, attn.cross_attention_dim, num_tokens=(16,))
+            for kind in ("to_k_ip", "to_v_ip"):
+                projection: nn.ModuleList = getattr(processor, kind)
+                projection[0].weight.data = weights["ip_adapter"][f"{number}.{kind}.weight"]
+            processors[name] = processor
+    unet.set_attn_processor(processors)
+    return unet
+
+
+@torch.no_grad()
+def test_starts_at_the_numbers_of_inpainting_with_ip_adapter(
+    base: TryOnBase, folders: dict[str, Path]
+) -> None:
+    weights = ip_adapter_weights(base)
+    started = start_from_inpainting(**folders)
+    sample, text, tokens = torch.randn(1, 9, 16, 12), torch.randn(1, 8, 64), torch.randn(1, 16, 64)
+    added = {"text_embeds": torch.randn(1, 32), "time_ids": torch.ones(1, 6)}
+    reference = stock_ip_adapter(weights)
+    expected = reference(sample, 500, (text, [tokens[:, None]]), added_cond_kwargs=added).sample
+    actual = started.tryon_unet(
+        torch.cat([sample, torch.randn(1, 4, 16, 12)], dim=1),
+        500,
+        text,
+        class_labels=torch.zeros(1, 1),
+        added_cond_kwargs=added,
+        cross_attention_kwargs={"image_tokens": tokens},
+    ).sample
+    assert_close(actual, expected, rtol=0, atol=1e-5)
+    assert_close(started.resampler.state_dict(), weights["image_proj"])
+    assert started.tryon_unet.config.in_channels == 13
+
+
+def test_safetensors_and_bin_are_the_same(base: TryOnBase, folders: dict[str, Path]) -> None:
+    weights = ip_adapter_weights(base)
+    flat = {
+        f"{part}.{name}": x.contiguous() for part, tensors in weights.items() for name, x in tensors.items()
+    }
+    file = folders["ip_adapter"].with_suffix(".safetensors")
+    save_file(flat, file)
+    first, second = (
+        start_from_inpainting(**folders | {"ip_adapter": f}) for f in (file, folders["ip_adapter"])
+    )
+    assert_close(first.tryon_unet.state_dict(), second.tryon_unet.state_dict())
+
+
+def test_an_ip_adapter_of_another_network_is_refused(base: TryOnBase, folders: dict[str, Path]) -> None:
+    weights = ip_adapter_weights(base)
+    weights["ip_adapter"]["99.to_k_ip.weight"] = weights["ip_adapter"].pop("1.to_k_ip.weight")
+    torch.save(weights, folders["ip_adapter"])
+    with pytest.raises(ValueError, match=r"1 missing:\n  1\.to_k_ip\.weight\n1 not expected:\n  99\.to_k_ip"):
+        start_from_inpainting(**folders)
