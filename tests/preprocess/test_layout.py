@@ -1,0 +1,90 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from preprocess.keypoints import Keypoints
+from preprocess.layout import layout_at, split, torso_measures
+from preprocess.measurements import measure_worn
+from preprocess.segmentation import garment_mask
+from preprocess.sources.paper_dolls import doll_sample, render_sample
+from preprocess.sources.params import PaperDollParams
+from preprocess.vocabulary import Category
+from tests.preprocess.test_masks import keypoints_of
+
+DOLLS = PaperDollParams(train=100, test=100)
+SMALLEST, LARGEST = np.array([0.7, 0.7, 0.3]), np.array([1.8, 2.2, 1.8])
+
+
+def ratios_of(garment: np.ndarray, keypoints: Keypoints) -> tuple[np.ndarray, bool]:
+    """Ratios as the annotation stage measures them, and whether nothing makes them doubtful."""
+    worn = measure_worn(garment, keypoints)
+    lengths = np.array([worn.garment_shoulder_px, worn.garment_width_px, worn.garment_length_px])
+    return lengths / [worn.body_shoulder_px, worn.body_shoulder_px, worn.body_torso_px], not worn.flags
+
+
+def worn_by(index: int) -> tuple[np.ndarray, Keypoints, np.ndarray]:
+    picture = render_sample(DOLLS, doll_sample(DOLLS, "test", index))
+    garment, keypoints = garment_mask(picture.parse, Category.UPPER), keypoints_of(picture)
+    return garment, keypoints, ratios_of(garment, keypoints)[0]
+
+
+@pytest.mark.slow  # 48 layouts
+def test_layouts_measure_what_was_asked_for() -> None:
+    errors = []
+    for index in range(8):
+        garment, keypoints, natural = worn_by(index)
+        for requested in np.random.default_rng(index).uniform(SMALLEST, LARGEST, (6, 3)):
+            measured, clean = ratios_of(layout_at(garment, keypoints, natural, requested), keypoints)
+            if clean:
+                errors.append(np.abs(measured / requested - 1))
+    assert len(errors) >= 16
+    assert np.mean(errors) <= 0.01
+    assert (np.max(errors, axis=1) <= 0.02).mean() >= 0.95  # arms akimbo under a wide sleeve are the rest
+
+
+@pytest.mark.slow  # 32 layouts
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_larger_request_covers_almost_all_of_a_smaller(axis: int) -> None:
+    shares = []
+    for index in range(4):
+        garment, keypoints, natural = worn_by(index)
+        ladder = []
+        for value in np.linspace(SMALLEST[axis], LARGEST[axis], 5):
+            requested = natural.copy()
+            requested[axis] = value
+            ladder.append(layout_at(garment, keypoints, natural, requested))
+        shares += [(one & two).sum() / one.sum() for one, two in itertools.pairwise(ladder)]
+    assert np.median(shares) >= 0.995
+    assert np.min(shares) >= 0.9
+
+
+def test_the_size_it_is_worn_at_changes_nothing() -> None:
+    garment, keypoints, natural = worn_by(1)
+    np.testing.assert_array_equal(layout_at(garment, keypoints, natural, natural), garment)
+
+
+def test_an_unknown_ratio_is_left_as_it_is() -> None:
+    garment, keypoints, natural = worn_by(1)
+    unknown = natural * [1, np.nan, 1]
+    np.testing.assert_array_equal(layout_at(garment, keypoints, unknown, natural * [1, 2, 1]), garment)
+
+
+def test_nothing_worn_stays_nothing() -> None:
+    garment, keypoints, natural = worn_by(1)
+    assert not layout_at(np.zeros_like(garment), keypoints, natural, natural * 1.5).any()
+
+
+def test_undersize_exposes_and_oversize_covers() -> None:
+    garment, keypoints, natural = worn_by(1)
+    small = layout_at(garment, keypoints, natural, natural * 0.7)
+    large = layout_at(garment, keypoints, natural, natural * 1.4)
+    assert small.sum() < 0.75 * garment.sum()
+    assert large.sum() > 1.3 * garment.sum()
+
+
+def test_sleeves_are_no_part_of_the_torso() -> None:
+    garment, keypoints, natural = worn_by(1)
+    parts = split(garment, keypoints)
+    assert not (parts.torso & parts.sleeves).any()
+    np.testing.assert_allclose(torso_measures(parts.canvas)[1:], natural[1:], rtol=0.03)
