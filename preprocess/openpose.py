@@ -20,7 +20,7 @@ from preprocess.vocabulary import NUM_JOINTS, Joint
 FAR_OUTSIDE = 0.1
 """A joint further outside the frame than this share of the picture's size is missing."""
 
-COARSEST_GRID = 4
+COARSEST_GRID = 8
 """px. Coordinates that are all multiples of this, or of more, come from a template or a coarse heat map."""
 
 NECK_OFFSET = 0.5

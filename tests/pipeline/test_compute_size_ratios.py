@@ -1,0 +1,188 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline import compute_size_ratios, extract_keypoints
+from preprocess.keypoints import ExtractKeypointsParams
+from preprocess.size_ratios import SizeRatioParams
+from preprocess.sources.paper_dolls import render_dataset
+from preprocess.sources.params import PaperDollParams
+from preprocess.sources.source import write_manifest
+from preprocess.sources.viton_hd import VitonHd
+from preprocess.vocabulary import SIZE_RATIOS, Lip
+from tests.pipeline.folders import add_sample, new_root
+from tests.preprocess.people import body_25_numbers, openpose, person, tunic
+
+PARAMS = SizeRatioParams(workers=1)
+DESIGN_COLUMNS = [
+    *("key", "split", "category", "status", "reason", "keypoint_source", "keypoint_format"),
+    *(
+        "shoulder_ratio",
+        "width_ratio",
+        "length_ratio",
+        "ease_ratio",
+        "sleeve_ratio",
+        "fit_label",
+        "confidence",
+    ),
+    *("body_shoulder_px", "body_torso_px", "garment_shoulder_px", "garment_width_px", "garment_length_px"),
+    *("tilt_deg", "image_width", "image_height", "input_hash"),
+]
+
+
+def annotate(root: Path, params: SizeRatioParams = PARAMS, workers: int = 1) -> Path:
+    folder = root.parent
+    manifest, keypoints, out = (folder / f"{name}.parquet" for name in ("manifest", "keypoints", "sizes"))
+    write_manifest(VitonHd(root), manifest)
+    extract_keypoints.run(ExtractKeypointsParams(workers=workers), manifest=manifest, out=keypoints)
+    compute_size_ratios.run(params, manifest=manifest, keypoints=keypoints, out=out)
+    return out
+
+
+def rows(out: Path) -> dict[str, dict[str, object]]:
+    return {row["key"]: row for row in pq.read_table(out).to_pylist()}
+
+
+def labels(mask: np.ndarray) -> np.ndarray:
+    return np.where(mask, Lip.UPPER_CLOTHES, Lip.BACKGROUND).astype(np.uint8)
+
+
+def add_people(root: Path, widths: dict[str, int]) -> None:
+    for key, width in widths.items():
+        add_sample(root, key, openpose(body_25_numbers(person())), labels(tunic(width=width)))
+
+
+def test_the_file_is_what_the_design_says(tmp_path: Path) -> None:
+    root = new_root(tmp_path)
+    add_people(root, {"00001_00": 240, "00000_00": 200})
+    schema = pq.read_schema(annotate(root))
+    assert schema.names == DESIGN_COLUMNS
+    assert schema.field("width_ratio").metadata == {b"unit": b"1"}
+    assert schema.field("garment_length_px").metadata == {b"unit": b"px"}
+    assert schema.field("tilt_deg").metadata == {b"unit": b"deg"}
+    metadata = pq.read_metadata(tmp_path / "sizes.parquet")
+    assert metadata.row_group(0).column(0).compression == "ZSTD"
+    assert list(rows(tmp_path / "sizes.parquet")) == ["00000_00", "00001_00"]
+
+
+def test_measures_what_was_drawn(tmp_path: Path) -> None:
+    root = new_root(tmp_path)
+    add_people(root, {"00000_00": 240})
+    row = rows(annotate(root))["00000_00"]
+    assert (row["status"], row["reason"], row["category"]) == ("ok", None, "upper")
+    found = [row[f"{name}_ratio"] for name in SIZE_RATIOS]
+    assert found == pytest.approx([1.3, 1.2, 1.25], rel=0.003)
+    assert row["body_shoulder_px"] == pytest.approx(200)
+    assert row["ease_ratio"] is None
+
+
+def test_bad_samples_are_rows_with_nulls(tmp_path: Path) -> None:
+    root = new_root(tmp_path)
+    good = openpose(body_25_numbers(person()))
+    add_sample(root, "00000_00", good)
+    add_sample(root, "00001_00", good, labels(np.zeros_like(tunic())))
+    add_sample(root, "00002_00", "{", labels(tunic()))
+    add_sample(root, "00003_00", good, labels(tunic())[:512])
+    add_sample(root, "00004_00", good, labels(tunic(hem=1024)))
+    found = rows(annotate(root))
+    assert [(row["status"], row["reason"]) for row in found.values()] == [
+        ("failed", "no_parse"),
+        ("failed", "no_garment"),
+        ("failed", "not_json"),
+        ("failed", "parse_of_other_shape"),
+        ("suspect", "hem_out_of_frame; length_not_measurable"),
+    ]
+    assert all(row["width_ratio"] is None and row["fit_label"] is None for row in list(found.values())[:4])
+    assert found["00004_00"]["length_ratio"] is None
+
+
+def test_a_parse_at_half_the_size_gives_the_same_ratios(tmp_path: Path) -> None:
+    root = new_root(tmp_path)
+    add_sample(root, "00000_00", openpose(body_25_numbers(person())), labels(tunic(width=240))[::2, ::2])
+    row = rows(annotate(root))["00000_00"]
+    assert row["width_ratio"] == pytest.approx(1.2, rel=0.005)
+    assert row["garment_width_px"] == pytest.approx(240, rel=0.005)
+
+
+def test_fit_labels_are_cut_from_ok_rows_and_frozen_with_the_data(tmp_path: Path) -> None:
+    root = new_root(tmp_path)
+    add_people(root, {f"{index:05d}_00": 180 + 4 * index for index in range(20)})
+    out = annotate(root)
+    thresholds = json.loads(pq.read_schema(out).metadata[b"fit_label_thresholds"])
+    assert thresholds == sorted(thresholds)
+    found = [row["fit_label"] for row in rows(out).values()]
+    assert [found.count(label) for label in ("tight", "fitted", "loose", "oversized")] == [4, 6, 6, 4]
+
+
+def test_bytes_depend_on_neither_workers_nor_reuse(tmp_path: Path) -> None:
+    small, root = PaperDollParams(train=60, test=12, image_height=128, image_width=96), tmp_path / "dolls"
+    render_dataset(small, root)
+    first = annotate(root).read_bytes()
+    assert annotate(root).read_bytes() == first
+    (tmp_path / "sizes.parquet").unlink()
+    (tmp_path / "keypoints.parquet").unlink()
+    assert annotate(root, SizeRatioParams(workers=2), workers=2).read_bytes() == first
+
+
+def test_only_what_changed_is_measured_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = new_root(tmp_path)
+    add_people(root, {f"{index:05d}_00": 200 for index in range(8)})
+    before = rows(annotate(root))
+    add_people(root, {"00100_00": 200})
+    parse = root / "test/image-parse-v3/00003_00.png"
+    parse.write_bytes((root / "test/image-parse-v3/00004_00.png").read_bytes() + b"\0")
+    pairs = root / "test_pairs.txt"
+    pairs.write_text(pairs.read_text().replace("00005_00.jpg 00005_00.jpg\n", ""))
+    caplog.set_level("INFO")
+    after = rows(annotate(root))
+    assert "sizes.parquet: 8 ok, 6 reused" in caplog.text
+    assert set(after) == set(before) - {"00005_00"} | {"00100_00"}
+
+
+def test_other_parameters_measure_everything_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = new_root(tmp_path)
+    add_people(root, {"00000_00": 200, "00001_00": 240})
+    annotate(root)
+    caplog.set_level("INFO")
+    annotate(root, SizeRatioParams(workers=1, width_bounds=(1.1, 2.0)))
+    assert "sizes.parquet: 1 ok, 0 reused, 1 suspect" in caplog.text
+    annotate(root, SizeRatioParams(workers=1, width_bounds=(1.1, 2.0), fit_quantiles=(0.1, 0.5, 0.9)))
+    assert "sizes.parquet: 1 ok, 2 reused, 1 suspect" in caplog.text
+
+
+def test_an_interrupted_run_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    root = new_root(tmp_path)
+    add_people(root, {f"{index:05d}_00": 200 for index in range(6)})
+    out = annotate(root)
+    whole = out.read_bytes()
+    table = pq.read_table(out)
+    out.unlink()
+    with (tmp_path / ".sizes.parquet.journal").open("wb") as file:
+        import pyarrow as pa
+
+        with pa.ipc.new_stream(file, table.schema) as writer:
+            writer.write_table(table.slice(0, 4))
+    torn = tmp_path / ".sizes.parquet.journal"
+    torn.write_bytes(torn.read_bytes()[:-8])  # killed before the end was written
+    caplog.set_level("INFO")
+    assert annotate(root).read_bytes() == whole
+    assert "6 ok, 4 reused" in caplog.text
+
+
+def test_keypoints_of_another_manifest_are_refused(tmp_path: Path) -> None:
+    root = new_root(tmp_path)
+    add_people(root, {"00000_00": 200})
+    annotate(root)
+    add_people(root, {"00001_00": 200})
+    manifest = tmp_path / "manifest.parquet"
+    write_manifest(VitonHd(root), manifest)
+    with pytest.raises(ValueError, match="run `dvc repro extract_keypoints` first"):
+        compute_size_ratios.run(
+            PARAMS,
+            manifest=manifest,
+            keypoints=tmp_path / "keypoints.parquet",
+            out=tmp_path / "sizes.parquet",
+        )

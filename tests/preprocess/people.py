@@ -1,0 +1,79 @@
+"""Hand-made people whose measures can be worked out on paper."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess.keypoints import COCO_18_TO_BODY_25, Keypoints
+from preprocess.vocabulary import NUM_JOINTS, Joint
+
+WIDTH, HEIGHT = 768, 1024
+
+JOINTS = {
+    Joint.NOSE: (384, 170),
+    Joint.NECK: (384, 300),
+    Joint.RIGHT_SHOULDER: (284, 300),
+    Joint.LEFT_SHOULDER: (484, 300),
+    Joint.RIGHT_ELBOW: (130, 430),
+    Joint.LEFT_ELBOW: (638, 430),
+    Joint.RIGHT_WRIST: (60, 580),
+    Joint.LEFT_WRIST: (708, 580),
+    Joint.MID_HIP: (384, 620),
+    Joint.RIGHT_HIP: (320, 620),
+    Joint.LEFT_HIP: (448, 620),
+    Joint.RIGHT_EYE: (364, 155),
+    Joint.LEFT_EYE: (404, 155),
+    Joint.RIGHT_EAR: (340, 170),
+    Joint.LEFT_EAR: (428, 170),
+}
+"""B = 200 px, T = 320 px, arms well away from the body."""
+
+
+def person() -> Keypoints:
+    """The person of `JOINTS`, seen from the front."""
+    keypoints = Keypoints.missing()
+    for joint, xy in JOINTS.items():
+        keypoints.xy[joint], keypoints.confidence[joint] = xy, 0.9
+    return keypoints
+
+
+def tunic(shoulder: int = 260, width: int = 240, hem: int = 700) -> NDArray[np.bool_]:
+    """A garment of upright rectangles: `shoulder` px wide down to row 350, `width` px from there to `hem`."""
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[270:350, 384 - shoulder // 2 : 384 + shoulder // 2] = True
+    mask[350:hem, 384 - width // 2 : 384 + width // 2] = True
+    return mask
+
+
+def with_sleeves(mask: NDArray[np.bool_], keypoints: Keypoints, thickness: int = 70) -> NDArray[np.bool_]:
+    """Add long sleeves along the arms."""
+    painted = mask.astype(np.uint8)
+    for arm in ((2, 3, 4), (5, 6, 7)):
+        cv2.polylines(painted, [keypoints.xy[list(arm)].astype(np.int32)], False, 1, thickness)
+    return painted > 0
+
+
+def body_25_numbers(keypoints: Keypoints) -> list[float]:
+    """75 numbers as OpenPose writes them: zeros where a joint is missing."""
+    return np.nan_to_num(np.column_stack([keypoints.xy, keypoints.confidence])).ravel().tolist()
+
+
+def coco_18_numbers(keypoints: Keypoints) -> list[float]:
+    """54 numbers of the same person."""
+    return (
+        np.array(body_25_numbers(keypoints)).reshape(NUM_JOINTS, 3)[list(COCO_18_TO_BODY_25)].ravel().tolist()
+    )
+
+
+def write_json(path: Path, document: object) -> Path:
+    """Write a JSON file and return its path."""
+    path.write_text(document if isinstance(document, str) else json.dumps(document))
+    return path
+
+
+def openpose(*people: list[float], name: str = "pose_keypoints_2d", **fields: object) -> dict[str, object]:
+    """OpenPose's document for people."""
+    return {"version": 1.3, "people": [{"person_id": [-1], name: numbers} for numbers in people], **fields}

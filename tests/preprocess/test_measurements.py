@@ -1,0 +1,257 @@
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from preprocess.keypoints import BodyFrame, KeypointError, Keypoints
+from preprocess.measurements import WornMeasures, garment_panel, measure_worn
+from preprocess.openpose import read_openpose
+from preprocess.quality import parse_flags
+from preprocess.segmentation import densepose_torso, garment_mask, load_garment_mask
+from preprocess.sources.paper_dolls import doll_sample, render_sample
+from preprocess.sources.params import PaperDollParams
+from preprocess.vocabulary import SIZE_RATIOS, Category, Joint, Lip
+from tests.preprocess.people import HEIGHT, WIDTH, person, tunic, with_sleeves
+from tests.shared_data import shared_data
+
+
+def ratios(worn: WornMeasures) -> np.ndarray:
+    return np.array(
+        [
+            worn.garment_shoulder_px / worn.body_shoulder_px,
+            worn.garment_width_px / worn.body_shoulder_px,
+            worn.garment_length_px / worn.body_torso_px,
+        ]
+    )
+
+
+def test_rectangles_measure_as_they_were_drawn() -> None:
+    worn = measure_worn(tunic(shoulder=260, width=240, hem=700), person())
+    np.testing.assert_allclose(ratios(worn), [260 / 200, 240 / 200, 400 / 320], rtol=0.002)
+    assert worn.flags == ()
+    assert worn.clean_share == 1
+    assert worn.sleeve_ratio < 0.15
+
+
+@pytest.mark.parametrize("width", [160, 200, 300, 400])
+def test_width_follows_the_panel_alone(width: int) -> None:
+    worn = measure_worn(tunic(width=width), person())
+    np.testing.assert_allclose(ratios(worn), [1.3, width / 200, 1.25], rtol=0.003)
+
+
+def test_free_long_sleeves_change_neither_width_nor_length() -> None:
+    bare, sleeved = tunic(), with_sleeves(tunic(), person())
+    worn = measure_worn(sleeved, person())
+    np.testing.assert_allclose(ratios(worn)[1:], ratios(measure_worn(bare, person()))[1:], rtol=0.003)
+    assert worn.sleeve_ratio == pytest.approx(1, abs=0.02)
+    assert "sleeve_touches_panel" not in worn.flags
+
+
+def test_a_long_sleeve_that_touches_the_panel_is_named() -> None:
+    hanging = person()
+    hanging.xy[[Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST]] = (255, 460), (250, 600)
+    worn = measure_worn(with_sleeves(tunic(), hanging), hanging)
+    assert "sleeve_touches_panel" in worn.flags
+
+
+def test_a_bare_arm_at_the_side_is_named_and_cloth_behind_it_is_measured() -> None:
+    hanging = person()
+    hanging.xy[[Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST]] = (260, 460), (255, 600)
+    arm = np.zeros((HEIGHT, WIDTH), np.uint8)
+    cv2.polylines(arm, [hanging.xy[[2, 3, 4]].astype(np.int32)], False, 1, 44)
+    narrow = tunic(width=240) & ~((arm > 0) & (np.arange(HEIGHT)[:, None] > 355))
+    wide = tunic(width=340) & ~((arm > 0) & (np.arange(HEIGHT)[:, None] > 355))
+    assert "arm_touches_panel" in measure_worn(narrow, hanging).flags
+    behind = measure_worn(wide, hanging)
+    assert "arm_touches_panel" not in behind.flags
+    assert behind.garment_width_px == pytest.approx(340, rel=0.003)
+
+
+def test_a_cropped_garment_is_measured_in_its_own_rows() -> None:
+    worn = measure_worn(tunic(width=240, hem=420), person())
+    np.testing.assert_allclose(ratios(worn)[[0, 2]], [1.3, 120 / 320], rtol=0.003)
+    assert worn.width_rows[0] == pytest.approx(0.15 * 320, abs=2)
+    assert np.isfinite(worn.garment_width_px)
+
+
+@pytest.mark.parametrize(
+    ("change", "flag"),
+    [
+        pytest.param({Joint.RIGHT_ELBOW: (150, 250)}, "raised_arm", id="elbow above the shoulders"),
+        pytest.param({Joint.LEFT_WRIST: (380, 500)}, "crossed_arm", id="hand before the belly"),
+        pytest.param({Joint.LEFT_ELBOW: (np.nan, np.nan)}, "missing_elbow", id="no elbow"),
+        pytest.param(
+            {Joint.LEFT_SHOULDER: (284, 300), Joint.RIGHT_SHOULDER: (484, 300)}, "back_view", id="from behind"
+        ),
+        pytest.param(
+            {Joint.LEFT_SHOULDER: (430, 300), Joint.RIGHT_SHOULDER: (338, 300)},
+            "side_view",
+            id="from the side",
+        ),
+    ],
+)
+def test_poses_that_spoil_a_measure_are_named(change: dict[Joint, tuple[float, float]], flag: str) -> None:
+    posed = person()
+    for joint, xy in change.items():
+        posed.xy[joint] = xy
+    assert flag in measure_worn(tunic(), posed).flags
+
+
+def test_a_garment_cut_by_the_picture_has_no_length() -> None:
+    worn = measure_worn(tunic(hem=HEIGHT), person())
+    assert np.isnan(worn.garment_length_px)
+    assert "hem_out_of_frame" in worn.flags
+
+
+def test_a_garment_on_somebody_else_is_named() -> None:
+    assert "garment_off_body" in measure_worn(np.roll(tunic(), 420, axis=0), person()).flags
+
+
+def test_nothing_is_made_up_for_an_empty_row_of_shoulders() -> None:
+    strapless = tunic()
+    strapless[:340] = False
+    worn = measure_worn(strapless, person())
+    assert np.isnan(worn.garment_shoulder_px)
+    assert worn.garment_width_px == pytest.approx(240, rel=0.003)
+
+
+def test_specks_of_the_segmentation_do_not_count() -> None:
+    speckled = tunic()
+    speckled[302:306, 40:44] = speckled[900:905, 380:385] = True
+    np.testing.assert_array_equal(
+        ratios(measure_worn(speckled, person())), ratios(measure_worn(tunic(), person()))
+    )
+
+
+def test_no_measure_without_a_trunk() -> None:
+    with pytest.raises(KeypointError, match="missing_shoulders"):
+        measure_worn(tunic(), Keypoints.missing())
+
+
+def test_an_empty_mask_measures_nothing() -> None:
+    assert np.isnan(ratios(measure_worn(np.zeros((HEIGHT, WIDTH), bool), person()))).all()
+
+
+def test_ease_is_over_the_body_at_any_scale_of_the_body() -> None:
+    body = np.zeros((HEIGHT, WIDTH), bool)
+    body[280:700, 284:484] = True
+    for torso in (body, body[::2, ::2]):
+        assert measure_worn(tunic(width=240), person(), densepose_torso=torso).ease_ratio == pytest.approx(
+            1.2, rel=0.01
+        )
+
+
+def test_the_panel_is_the_garment_without_sleeves() -> None:
+    sleeved = with_sleeves(tunic(), person())
+    panel = garment_panel(sleeved, person())
+    assert not (panel & ~sleeved).any()
+    assert panel[460:690, 270:498].all()
+    assert not panel[:, :200].any()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    angle=st.floats(-15, 15),
+    scale=st.floats(0.35, 1.1),
+    dx=st.floats(-20, 20),
+    mirror=st.booleans(),
+)
+def test_tilt_scale_shift_and_mirror_change_no_ratio(
+    angle: float, scale: float, dx: float, mirror: bool
+) -> None:
+    matrix = cv2.getRotationMatrix2D((384, 460), angle, scale)
+    matrix[0, 2] += dx
+    samples = matrix.copy()  # OpenCV puts samples at whole numbers, we put them half a pixel in
+    samples[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
+    sleeved = with_sleeves(tunic(), person())
+    grey = cv2.warpAffine(sleeved.astype(np.uint8) * 255, samples, (WIDTH, HEIGHT))
+    moved = person()
+    moved.xy[:] = moved.xy @ matrix[:, :2].T + matrix[:, 2]
+    mask = grey > 127
+    if mirror:
+        mask, moved = mask[:, ::-1].copy(), moved.mirrored(WIDTH)
+    worn = measure_worn(mask, moved)
+    tolerance = 0.005 if scale > 0.7 else 0.01
+    np.testing.assert_allclose(ratios(worn), ratios(measure_worn(sleeved, person())), rtol=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("image_height", "image_width", "tolerance"),
+    [
+        pytest.param(512, 384, 0.02, id="512 x 384"),
+        pytest.param(128, 96, 0.06, id="as small as the tiny model's pictures"),
+    ],
+)
+def test_fresh_paper_dolls_measure_as_drawn(image_height: int, image_width: int, tolerance: float) -> None:
+    params = PaperDollParams(train=40, test=2, image_height=image_height, image_width=image_width, seed=90210)
+    errors = []
+    for index in range(params.train):
+        picture = render_sample(params, doll_sample(params, "train", index))
+        missing = picture.keypoints[:, 2] <= 0
+        keypoints = Keypoints.from_flat(np.where(missing[:, None], (np.nan, np.nan, 0), picture.keypoints))
+        try:
+            worn = measure_worn(garment_mask(picture.parse, Category.UPPER), keypoints)
+        except KeypointError:
+            continue
+        if not worn.flags:
+            errors.append(ratios(worn) / [picture.truth[f"{name}_ratio"] for name in SIZE_RATIOS] - 1)
+    assert len(errors) > 0.7 * params.train
+    assert np.median(np.abs(errors), axis=0).max() < tolerance / 4
+    assert np.quantile(np.abs(errors), 0.95, axis=0).max() < tolerance
+
+
+def labels(mask: np.ndarray) -> np.ndarray:
+    parse = np.zeros(mask.shape, np.uint8)
+    parse[mask] = Lip.UPPER_CLOTHES
+    return parse
+
+
+def flags_of(parse: np.ndarray) -> list[str]:
+    worn = measure_worn(garment_mask(parse, Category.UPPER), person())
+    return parse_flags(parse, worn, BodyFrame.from_keypoints(person()))
+
+
+def test_a_plain_garment_has_no_flags() -> None:
+    assert flags_of(labels(tunic())) == []
+
+
+def test_hair_over_a_shoulder_is_named() -> None:
+    parse = labels(tunic())
+    parse[200:380, 480:560] = Lip.HAIR
+    assert flags_of(parse) == ["hair_over_shoulder"]
+
+
+def test_an_open_jacket_is_named() -> None:
+    parse = labels(tunic())
+    parse[:, :340][parse[:, :340] > 0] = Lip.COAT
+    assert flags_of(parse) == ["open_jacket"]
+
+
+def test_a_tucked_hem_is_named_and_an_untucked_one_is_not() -> None:
+    tucked, loose = labels(tunic(width=220, hem=560)), labels(tunic(width=280, hem=640))
+    tucked[560:900, 274:494] = Lip.PANTS
+    loose[640:900, 274:494] = Lip.PANTS
+    assert flags_of(tucked) == ["tucked_hem"]
+    assert flags_of(loose) == []
+
+
+def test_densepose_colours_survive_noise() -> None:
+    picture = np.zeros((64, 64, 3), np.uint8)
+    picture[16:48, 16:48] = (20, 80, 194)  # front of the torso
+    picture[16:48, 48:56] = (4, 97, 223)  # a hand's blue, close to it
+    noisy = np.clip(picture.astype(int) + np.random.default_rng(0).integers(-6, 7, picture.shape), 0, 255)
+    torso = densepose_torso(noisy.astype(np.uint8))
+    assert torso[16:48, 16:48].all()
+    assert torso.sum() == 32 * 32
+
+
+def test_a_second_run_of_openpose_measures_the_same_shirt() -> None:
+    folder = shared_data() / "data"
+    mask = load_garment_mask(folder / "vitonhd/test/image-parse-v3/00006_00.png", Category.UPPER)
+    runs = [
+        folder / "vitonhd/test/openpose_json/00006_00_keypoints.json",
+        folder / "openpose_variants/aalaa_openpose_openpose_json_00006_00_keypoints.json",
+    ]
+    first, second = (ratios(measure_worn(mask, read_openpose(path, WIDTH, HEIGHT))) for path in runs)
+    np.testing.assert_allclose(second, first, rtol=0.03)
