@@ -104,8 +104,10 @@ def interval(values: NDArray[np.float64], seed: int) -> tuple[NDArray[np.float64
     """95 % bootstrap interval over people of the mean of (P, R) values at each rung, two (R,)."""
     picks = np.random.default_rng(seed).integers(0, len(values), (1000, len(values)))
     means = masked_mean(values[picks].transpose(0, 2, 1))
-    low, high = np.nanquantile(means, [0.025, 0.975], axis=0)
-    return low, high
+    known = np.isfinite(means).any(axis=0)
+    ends = np.full((2, values.shape[1]), np.nan)
+    ends[:, known] = np.nanquantile(means[:, known], [0.025, 0.975], axis=0)
+    return ends[0], ends[1]
 
 
 def order_bars(sections: Mapping[str, Mapping[str, Any]]) -> str:

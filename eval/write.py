@@ -31,6 +31,10 @@ READINGS = pa.schema(
 """readings.parquet: a row for every picture, null where it couldn't be measured. Ratios are dimensionless."""
 
 
+LADDER_COLUMNS = ("method", "ratio", "requested", "measured", "gfd")
+CONFUSION_COLUMNS = ("requested", "measured")
+
+
 def write_report(report: Report, keys: Sequence[str], out: Path) -> None:
     """Write metrics.json, report.html, strip.png, readings.parquet and the DVC plots below `out`."""
     partial = out.with_name(f".{out.name}.partial")
@@ -41,10 +45,9 @@ def write_report(report: Report, keys: Sequence[str], out: Path) -> None:
     (partial / "report.html").write_text(render(report), encoding="utf-8")
     strip(report.strip).save(partial / "strip.png", optimize=True)
     pq.write_table(readings(report.trials, keys), partial / "readings.parquet", compression="zstd")
-    write_csv(partial / "plots" / "ladder.csv", ladder_points(report.trials))
-    write_csv(
-        partial / "plots" / "confusion.csv", confusion_points(report.metrics["size_accuracy"]["confusion"])
-    )
+    write_csv(partial / "plots" / "ladder.csv", LADDER_COLUMNS, ladder_points(report.trials))
+    counts = report.metrics["size_accuracy"]["confusion"]
+    write_csv(partial / "plots" / "confusion.csv", CONFUSION_COLUMNS, confusion_points(counts))
     shutil.rmtree(out, ignore_errors=True)
     partial.replace(out)
 
@@ -103,10 +106,9 @@ def confusion_points(counts: Sequence[Sequence[int]]) -> Iterator[dict[str, obje
             yield from [{"requested": asked, "measured": found}] * count
 
 
-def write_csv(path: Path, rows: Iterator[dict[str, object]]) -> None:
-    """Write dicts with equal keys as CSV."""
-    listed = list(rows)
+def write_csv(path: Path, columns: Sequence[str], rows: Iterator[dict[str, object]]) -> None:
+    """Write dicts with the keys `columns` as CSV."""
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(listed[0]), lineterminator="\n")
+        writer = csv.DictWriter(file, fieldnames=columns, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(listed)
+        writer.writerows(rows)

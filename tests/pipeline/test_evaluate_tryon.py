@@ -1,0 +1,152 @@
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+from peft import LoraConfig
+
+from eval.params import EvaluateParams
+from model.presets import TinyPreset
+from model.segmenter import Segmenter
+from model.size_conditioning import SizeAdapter
+from model.tiny import build_tiny_base
+from pipeline import (
+    compute_size_ratios,
+    evaluate_tryon,
+    extract_keypoints,
+    prepare_dataset,
+    write_shards,
+)
+from pipeline.checkpoints import RECORD
+from pipeline.evaluate_generated import evaluate_generated, request_pictures
+from preprocess.keypoints import ExtractKeypointsParams
+from preprocess.size_ratios import SizeRatioParams
+from preprocess.sources.params import PaperDollParams, PrepareDatasetParams
+from shards.params import WriteShardsParams
+
+PARAMS = EvaluateParams(
+    num_people=2, num_rungs=2, num_steps=1, num_bootstrap=20, num_worst=2, num_strip_people=1
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shards and size annotations of a few paper dolls."""
+    folder = tmp_path_factory.mktemp("data")
+    dolls = PaperDollParams(train=12, test=6, image_height=256, image_width=192)
+    manifest, keypoints = folder / "manifest.parquet", folder / "keypoints.parquet"
+    annotations = folder / "size_annotations.parquet"
+    prepare_dataset.run(PrepareDatasetParams(paper_dolls=dolls), raw=folder / "raw", out=manifest)
+    extract_keypoints.run(ExtractKeypointsParams(), manifest=manifest, out=keypoints)
+    compute_size_ratios.run(SizeRatioParams(), manifest=manifest, keypoints=keypoints, out=annotations)
+    write_shards.run(
+        WriteShardsParams(image_height=128, image_width=96, num_workers=0),
+        manifest=manifest,
+        keypoints=keypoints,
+        size_annotations=annotations,
+        out=folder / "shards",
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tiny networks that were never trained, in the folders that the training stages write."""
+    folder = tmp_path_factory.mktemp("networks")
+    preset = TinyPreset()
+    base = build_tiny_base(preset, 0)
+    base.save_pretrained(folder / "base")
+    Segmenter().save_pretrained(folder / "base" / "segmenter")
+    adapter = SizeAdapter.for_unet(base.tryon_unet)
+    base.tryon_unet.add_adapter(LoraConfig(r=2, target_modules=["to_q"]))
+    base.tryon_unet.save_lora_adapter(folder / "joint" / "lora")
+    record = {
+        "image_height": preset.image_height,
+        "image_width": preset.image_width,
+        "params": {"preset": "tiny", "pretrained": None},
+    }
+    for name in ("base", "size", "joint"):
+        (folder / name).mkdir(exist_ok=True)
+        adapter.save_pretrained(folder / name / "adapter")
+        (folder / name / RECORD).write_text(json.dumps(record))
+    return folder
+
+
+def evaluate(data: Path, networks: Path, out: Path) -> dict[str, dict[str, object]]:
+    evaluate_tryon.run(
+        PARAMS,
+        shards=data / "shards",
+        size_annotations=data / "size_annotations.parquet",
+        base=networks / "base",
+        size=networks / "size",
+        joint=networks / "joint",
+        out=out,
+    )
+    metrics: dict[str, dict[str, object]] = json.loads((out / "metrics.json").read_text())
+    return metrics
+
+
+@pytest.fixture(scope="module")
+def reports(data: Path, networks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("evaluation") / "reports"
+    evaluate(data, networks, out)
+    return out
+
+
+def test_writes_numbers_report_and_plots(reports: Path) -> None:
+    names = {path.relative_to(reports).as_posix() for path in reports.rglob("*.*")}
+    assert names >= {"metrics.json", "report.html", "strip.png", "readings.parquet", "plots/ladder.csv"}
+    metrics = json.loads((reports / "metrics.json").read_text())
+    assert metrics["ladder"]["people"] == 2
+    assert set(metrics["baselines"]) == {"natural", "dilate", "scale"}
+    assert set(metrics["controls"]) == {"shuffled", "scale_zero", "train_size_only"}
+    assert metrics["protocol"]["system"]["steps"] == 1
+
+
+def test_outside_the_mask_the_photo_is_untouched(reports: Path) -> None:
+    image = json.loads((reports / "metrics.json").read_text())["image"]
+    assert image["outside_mask_mean_abs_difference"] == 0.0
+
+
+def test_two_runs_write_the_same_bytes(reports: Path, data: Path, networks: Path, tmp_path: Path) -> None:
+    evaluate(data, networks, tmp_path / "again")
+    for path in reports.rglob("*.*"):
+        if path.is_file():
+            assert path.read_bytes() == (tmp_path / "again" / path.relative_to(reports)).read_bytes(), path
+
+
+def test_scores_pictures_of_another_system(data: Path, networks: Path, tmp_path: Path, reports: Path) -> None:
+    inputs = {
+        "shards": data / "shards",
+        "size_annotations": data / "size_annotations.parquet",
+        "base": networks / "base",
+    }
+    request_pictures(PARAMS, **inputs, out=tmp_path / "requests.csv")
+    files = [line.split(",")[0] for line in (tmp_path / "requests.csv").read_text().splitlines()[1:]]
+    assert len(files) == 2 + 2 * 3 * 2
+    strip = (reports / "strip.png").read_bytes()  # any picture will do
+    for file in files[:-1]:
+        (tmp_path / "theirs" / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "theirs" / file).write_bytes(strip)
+    theirs = evaluate_generated(PARAMS, **inputs, generated=tmp_path / "theirs", out=tmp_path / "reports")
+    ours = json.loads((reports / "metrics.json").read_text())
+    assert {k: v for k, v in theirs["protocol"].items() if k != "system"} == {
+        k: v for k, v in ours["protocol"].items() if k != "system"
+    }
+
+
+def test_names_the_folder_that_has_no_pictures(data: Path, networks: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="must have a folder for each person"):
+        evaluate_generated(
+            PARAMS,
+            shards=data / "shards",
+            size_annotations=data / "size_annotations.parquet",
+            base=networks / "base",
+            generated=tmp_path,
+            out=tmp_path / "reports",
+        )
+
+
+def test_a_ladder_that_is_upside_down_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"lowest_quantile \(0.9\) must be below highest_quantile \(0.1\)"):
+        dataclasses.replace(PARAMS, lowest_quantile=0.9, highest_quantile=0.1)
