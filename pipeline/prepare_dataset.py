@@ -26,28 +26,24 @@ def draw_dolls(params: PrepareDatasetParams, raw: Path) -> Source:
     return PaperDolls(raw)
 
 
-def in_place(source: Callable[[Path], Source]) -> Callable[[PrepareDatasetParams, Path], Source]:
-    """Make an opener of a data set that stays where it is and leaves only a note in `raw`."""
-
-    def open_source(params: PrepareDatasetParams, raw: Path) -> Source:
-        shutil.rmtree(raw, ignore_errors=True)
-        raw.mkdir(parents=True)
-        (raw / "README").write_text(NOTE.format(root=params.root))
-        return source(Path(params.root))
-
-    return open_source
+READERS: dict[str, Callable[[Path], Source]] = {"viton_hd": VitonHd}
+"""How each `prepare_dataset.source` that is read where it lies becomes a `Source`. A new data set is a line
+here and in its params."""
 
 
-SOURCES: dict[str, Callable[[PrepareDatasetParams, Path], Source]] = {
-    "paper_dolls": draw_dolls,
-    "viton_hd": in_place(VitonHd),
-}
-"""How each `prepare_dataset.source` becomes a `Source`. A new data set is a line here and in its params."""
+def read_in_place(params: PrepareDatasetParams, raw: Path) -> Source:
+    """Open a data set that stays where it is, and leave only a note in `raw`."""
+    source = READERS[params.source](Path(params.root))
+    shutil.rmtree(raw, ignore_errors=True)
+    raw.mkdir(parents=True)
+    (raw / "README").write_text(NOTE.format(root=params.root))
+    return source
 
 
 def run(params: PrepareDatasetParams, *, raw: Path, out: Path) -> None:
     """Write one manifest row for every sample of the data set."""
-    source = SOURCES[params.source](params, raw)
+    open_source = draw_dolls if params.source == "paper_dolls" else read_in_place
+    source = open_source(params, raw)
     counts = write_manifest(source, out)
     log.info("%s: %d rows: %s", source.name, counts.total(), dict(counts))
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.prepare_dataset import SOURCES, run
+from pipeline.prepare_dataset import READERS, run
 from preprocess.sources.params import PaperDollParams, PrepareDatasetParams
 from preprocess.sources.source import MANIFEST_SCHEMA, read_manifest
 
@@ -57,4 +57,4 @@ def test_a_missing_root_is_named(tmp_path: Path) -> None:
 
 
 def test_every_source_of_the_params_can_be_opened() -> None:
-    assert set(SOURCES) == set(PrepareDatasetParams.__annotations__["source"].__args__)
+    assert {"paper_dolls", *READERS} == set(PrepareDatasetParams.__annotations__["source"].__args__)

@@ -1,0 +1,108 @@
+"""Every stage on real VITON-HD photos, with a handful of training steps: from files to a report."""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from eval.params import EvaluateParams
+from model.size_conditioning import SizeAdapter
+from pipeline import (
+    compute_size_ratios,
+    evaluate_tryon,
+    extract_keypoints,
+    prepare_dataset,
+    train_base,
+    train_joint,
+    train_size,
+    write_shards,
+)
+from pipeline.checkpoints import load_size_aware, read_record
+from preprocess.keypoints import ExtractKeypointsParams
+from preprocess.size_ratios import SizeRatioParams
+from preprocess.sources.params import PrepareDatasetParams
+from shards.params import WriteShardsParams
+from tests.shared_data import shared_data
+from train.fingerprint import files_below
+from train.params import OptimisationParams, TrainBaseParams, TrainJointParams, TrainSizeParams
+
+FEW = OptimisationParams(steps=2, batch_size=4, learning_rate=1e-3, warmup_steps=0)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data stages' files for the real photos at hand; photos without JSON go through MediaPipe."""
+    folder = tmp_path_factory.mktemp("viton_hd")
+    source = PrepareDatasetParams(source="viton_hd", root=str(shared_data() / "data" / "vitonhd"))
+    detector = ExtractKeypointsParams(
+        mediapipe_model=str(shared_data() / "models" / "pose_landmarker_full.task")
+    )
+    manifest, keypoints = folder / "manifest.parquet", folder / "keypoints.parquet"
+    annotations = folder / "size_annotations.parquet"
+    prepare_dataset.run(source, raw=folder / "raw", out=manifest)
+    extract_keypoints.run(detector, manifest=manifest, out=keypoints)
+    compute_size_ratios.run(SizeRatioParams(), manifest=manifest, keypoints=keypoints, out=annotations)
+    write_shards.run(
+        WriteShardsParams(num_workers=0),
+        manifest=manifest,
+        keypoints=keypoints,
+        size_annotations=annotations,
+        out=folder / "shards",
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(data: Path) -> Path:
+    """The three training stages after a handful of steps."""
+    train_base.run(
+        TrainBaseParams(autoencoder=FEW, encoders=FEW, unets=FEW, segmenter=FEW, critic=FEW),
+        shards=data / "shards",
+        out=data / "base",
+    )
+    before = {file: file.read_bytes() for file in files_below(data / "base")}
+    shards, base, size, joint = (data / name for name in ("shards", "base", "size", "joint"))
+    train_size.run(TrainSizeParams(optimisation=FEW), shards=shards, base=base, out=size)
+    assert all(file.read_bytes() == content for file, content in before.items())
+    train_joint.run(TrainJointParams(optimisation=FEW), shards=shards, base=base, size=size, out=joint)
+    return data
+
+
+def test_every_photo_has_a_row_and_ratios_are_plausible(data: Path) -> None:
+    rows = pq.read_table(data / "size_annotations.parquet").to_pylist()
+    assert [row["split"] for row in rows] == 6 * ["test"] + 5 * ["train"]
+    assert {row["status"] for row in rows} <= {"ok", "suspect"}
+    assert {row["keypoint_source"] for row in rows} == {"openpose", "mediapipe"}
+    widths = [row["width_ratio"] for row in rows if row["status"] == "ok"]
+    assert widths
+    assert all(0.7 < width < 2.2 for width in widths)
+
+
+def test_training_leaves_whole_outputs_and_no_checkpoints(trained: Path) -> None:
+    assert read_record(trained / "base")["image_height"] == 128
+    assert not list((trained / "work" / "checkpoints").rglob("*.pt"))
+    _, size_only = load_size_aware(trained / "base", trained / "size")
+    networks, joint = load_size_aware(trained / "base", trained / "joint")
+    assert isinstance(size_only, SizeAdapter)
+    assert isinstance(joint, SizeAdapter)
+    changed = zip(size_only.parameters(), joint.parameters(), strict=True)
+    assert any(not torch.equal(a, b) for a, b in changed)
+    assert any("lora" in name for name, _ in networks.tryon_unet.named_parameters())
+
+
+def test_the_report_is_written(trained: Path) -> None:
+    evaluate_tryon.run(
+        EvaluateParams(num_people=4, num_rungs=2, num_steps=1, num_bootstrap=20, num_strip_people=2),
+        shards=trained / "shards",
+        size_annotations=trained / "size_annotations.parquet",
+        base=trained / "base",
+        size=trained / "size",
+        joint=trained / "joint",
+        out=trained / "reports",
+    )
+    metrics = json.loads((trained / "reports" / "metrics.json").read_text())
+    assert metrics["image"]["outside_mask_mean_abs_difference"] <= 1
+    assert set(metrics["ladder"]) >= {"shoulder", "width", "length"}
+    assert "http" not in (trained / "reports" / "report.html").read_text().replace("http://www.w3.org", "")
