@@ -24,7 +24,7 @@ from pipeline.incremental import (
 )
 from pipeline.stage import run_stage
 from preprocess import arms, body_canvas, keypoints, measurements, panel, quality, segmentation, size_ratios
-from preprocess.keypoints import BodyFrame, KeypointError, Keypoints
+from preprocess.keypoints import Array, BodyFrame, KeypointError, Keypoints
 from preprocess.measurements import WornMeasures, measure_worn
 from preprocess.quality import parse_flags
 from preprocess.segmentation import garment_mask, load_densepose_torso, load_parse
@@ -250,7 +250,7 @@ def cut_labels(journal: Path, params: SizeRatioParams) -> tuple[dict[bytes, byte
     return metadata, lambda batch: with_labels(batch, thresholds)
 
 
-def with_labels(batch: pa.RecordBatch, thresholds: size_ratios.Array) -> pa.RecordBatch:
+def with_labels(batch: pa.RecordBatch, thresholds: Array) -> pa.RecordBatch:
     """Fill in the fit label of every row whose width was measured."""
     labels = [
         None if width is None else fit_label(width, thresholds) for width in batch["width_ratio"].to_pylist()

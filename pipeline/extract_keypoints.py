@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
 
@@ -82,15 +83,18 @@ class KeypointJob:
 
 def run(params: ExtractKeypointsParams, *, manifest: Path, out: Path) -> None:
     """Write one row of keypoints for every row of the manifest."""
-    update_rows(
-        jobs(params, manifest),
-        keypoint_row,
-        out=out,
-        schema=SCHEMA,
-        digest=made_by(params),
-        total=pq.read_metadata(manifest).num_rows,
-        workers=params.workers,
-    )
+    try:
+        update_rows(
+            jobs(params, manifest),
+            keypoint_row,
+            out=out,
+            schema=SCHEMA,
+            digest=made_by(params),
+            total=pq.read_metadata(manifest).num_rows,
+            workers=params.workers,
+        )
+    finally:
+        close_detector(str(params.mediapipe_model))
 
 
 def made_by(params: ExtractKeypointsParams) -> str:
@@ -201,7 +205,16 @@ def from_photo(job: KeypointJob, problem: KeypointError) -> Keypoints:
 @cache
 def pose_detector(model: str) -> PoseDetector:
     """One detector a process: loading it takes longer than using it."""
-    return PoseDetector(Path(model))
+    detector = PoseDetector(Path(model))
+    Finalize(None, close_detector, args=(model,), exitpriority=1)
+    return detector
+
+
+def close_detector(model: str) -> None:
+    """Close this process's detector, if it has one."""
+    if pose_detector.cache_info().currsize:
+        pose_detector(model).close()
+        pose_detector.cache_clear()
 
 
 def outside_frame(person: Keypoints, width: int, height: int) -> list[str]:

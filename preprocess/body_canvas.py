@@ -107,7 +107,8 @@ class BodyCanvas:
         painted = cv2.warpAffine(
             inside.astype(np.uint8) * np.uint8(255), forward, (width, height), flags=cv2.INTER_LINEAR
         )
-        return painted > INSIDE
+        inside_picture: Mask = painted > INSIDE
+        return inside_picture
 
 
 def _clipped(low: Array, high: Array, frame: BodyFrame) -> tuple[Array, Array]:
@@ -122,7 +123,9 @@ def _without_specks(cover: NDArray[np.uint8]) -> NDArray[np.uint8]:
     coarse = np.ascontiguousarray(cover[::COARSE, ::COARSE] > INSIDE).view(np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(coarse, connectivity=8)
     areas = stats[1:, cv2.CC_STAT_AREA]
-    specks = np.flatnonzero(areas < SMALLEST_PART * areas.sum()) + 1 if count > 2 else []
+    specks: NDArray[np.int64] | list[int] = (
+        np.flatnonzero(areas < SMALLEST_PART * areas.sum()) + 1 if count > 2 else []
+    )
     if len(specks) == 0:
         return cover
     near = cv2.dilate(np.isin(labels, specks).astype(np.uint8), np.ones((3, 3), np.uint8))

@@ -1,9 +1,8 @@
 """Find joints in a photo with MediaPipe's pose landmarker, for pictures without usable OpenPose JSON."""
 
-import atexit
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +17,7 @@ VITON-HD ones with both. `python -m tests.benchmarks.measure_mediapipe` prints t
 
 
 class PoseDetector:
-    """MediaPipe's pose landmarker. It holds native resources until the process ends."""
+    """MediaPipe's pose landmarker. Close it before the process ends: MediaPipe can't, later."""
 
     def __init__(self, model: Path) -> None:
         """Load the `.task` file `model`.
@@ -39,7 +38,6 @@ class PoseDetector:
         self._image = mp.Image
         self._rgb = mp.ImageFormat.SRGB
         self._landmarker: Any = mp.tasks.vision.PoseLandmarker.create_from_options(options)
-        atexit.register(self._landmarker.close)  # after its dispatcher is gone it can't close any more
 
     def detect(self, picture: NDArray[np.uint8]) -> Keypoints:
         """Find the person in an (H, W, 3) RGB picture, as MediaPipe places the joints.
@@ -57,6 +55,16 @@ class PoseDetector:
         xy = np.array([[mark.x, mark.y] for mark in landmarks]) * size
         confidence = np.array([min(mark.visibility or 0.0, mark.presence or 0.0) for mark in landmarks])
         return from_mediapipe_33(xy, confidence)
+
+    def close(self) -> None:
+        """Free what MediaPipe holds."""
+        self._landmarker.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def detect_person(detector: PoseDetector, path: Path, min_confidence: float) -> Keypoints:

@@ -148,8 +148,8 @@ def from_coco_18(xy: Array, confidence: Array, *, source: str = "openpose") -> K
 def from_mediapipe_33(xy: Array, confidence: Array) -> Keypoints:
     """Map (33, 2) MediaPipe pose landmarks in px to BODY_25; neck and mid-hip become means of two."""
     require_shape("xy", xy, (33, 2))
-    rows = {joint: landmark for landmark, joint in MEDIAPIPE_33_TO_BODY_25.items()}
-    return _fill_midpoints(dict(rows), xy, confidence, "mediapipe", "mediapipe_33")
+    rows = {int(joint): landmark for landmark, joint in MEDIAPIPE_33_TO_BODY_25.items()}
+    return _fill_midpoints(rows, xy, confidence, "mediapipe", "mediapipe_33")
 
 
 def _fill_midpoints(

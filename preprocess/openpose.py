@@ -273,7 +273,7 @@ def _in_frame(person: Keypoints, size: Array) -> Keypoints:
     """Drop joints far outside the picture; refuse the person when that is half of them."""
     xy = person.xy
     with np.errstate(invalid="ignore"):
-        outside = ((xy < -FAR_OUTSIDE * size) | (xy > (1 + FAR_OUTSIDE) * size)).any(axis=1)
+        outside: NDArray[np.bool_] = np.any(np.abs(xy / size - 0.5) > 0.5 + FAR_OUTSIDE, axis=1)
     if 2 * outside.sum() >= np.isfinite(xy).all(axis=1).sum():
         raise KeypointError("other_image_size")
     return person.without(outside)

@@ -21,7 +21,7 @@ MEMBERS = {
 }
 """Name in the bundle: file in the wheel, mean and standard deviation of the pixels that it wants.
 
-Source: tensor ranges [-1, 1] and [0, 1] in the graphs of MediaPipe's pose_detection and pose_landmark modules.
+Source: tensor ranges [-1, 1] and [0, 1] in the graphs of MediaPipe's modules pose_detection, pose_landmark.
 """
 
 MIN_PARSER_VERSION = "1.0.0"
@@ -67,7 +67,7 @@ def build_pose_landmarker(wheel: Path, out: Path) -> None:
 
 def with_normalisation(network: bytes, mean: float, deviation: float) -> bytes:
     """Return the TFLite `network` with metadata: pixels enter as (value - mean) / deviation."""
-    import flatbuffers
+    import flatbuffers  # type: ignore[import-untyped]
     from mediapipe.tasks.metadata import schema_py_generated as schema
 
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(network, 0))

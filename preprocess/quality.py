@@ -52,7 +52,8 @@ def labels_at(parse: Labels, frame: BodyFrame, ab: Array) -> NDArray[np.int64]:
     xy = frame.to_image(ab)
     found = np.isfinite(xy).all(axis=1)
     index = np.floor(np.where(found[:, None], xy, -1.0)).astype(np.int64)
-    on = (index >= 0).all(axis=1) & (index[:, 0] < parse.shape[1]) & (index[:, 1] < parse.shape[0])
+    inside = (index >= 0) & (index < (parse.shape[1], parse.shape[0]))
+    on = inside[:, 0] & inside[:, 1]
     index[~on] = 0
     return np.where(on, parse[index[:, 1], index[:, 0]], -1)
 

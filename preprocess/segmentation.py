@@ -75,7 +75,8 @@ def load_densepose_torso(path: Path, *, reduce: bool = False) -> Mask:
 def densepose_torso(picture: NDArray[np.uint8]) -> Mask:
     """Return where an (H, W, 3) RGB picture in DensePose's colours shows the torso."""
     red, green, blue = (picture[:, :, channel].astype(np.uint16) >> (8 - _BITS) for channel in range(3))
-    return _torso_table()[(red << 2 * _BITS) | (green << _BITS) | blue]
+    found: Mask = _torso_table()[(red << 2 * _BITS) | (green << _BITS) | blue]
+    return found
 
 
 @cache

@@ -22,7 +22,12 @@ SURE_HIPS = 0.7
 def trunks(model: Path) -> np.ndarray:
     """(N, 2 calibrated or not, 2) MediaPipe's B and T over OpenPose's; NaN where either finds no trunk."""
     folder = shared_data() / "data/vitonhd_pose/test"
-    detector = PoseDetector(model)
+    with PoseDetector(model) as detector:
+        return compare(folder, detector)
+
+
+def compare(folder: Path, detector: PoseDetector) -> np.ndarray:
+    """Compare on each photo of `folder`; see `trunks`."""
     rows = []
     for photo in sorted((folder / "image").glob("*.jpg")):
         try:

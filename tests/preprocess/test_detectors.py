@@ -1,5 +1,6 @@
 import re
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,23 +22,29 @@ def model() -> Path:
     return shared_data() / "models/pose_landmarker_full.task"
 
 
+@pytest.fixture(scope="module")
+def detector() -> Iterator[PoseDetector]:
+    with PoseDetector(model()) as opened:
+        yield opened
+
+
 def picture() -> np.ndarray:
     return np.asarray(Image.open(shared_data() / "data/mediapipe_pose/pose.jpg").convert("RGB"))
 
 
-def test_measured_joints_match_mediapipes_reference() -> None:
+def test_measured_joints_match_mediapipes_reference(detector: PoseDetector) -> None:
     text = (shared_data() / "data/mediapipe_pose/expected_pose_landmarks.prototxt").read_text()
     values = np.array(re.findall(r"x: ([\d.-]+)\s+y: ([\d.-]+)", text), dtype=float)[:33]
     reference = from_mediapipe_33(values * (picture().shape[1], picture().shape[0]), np.ones(33))
-    found = PoseDetector(model()).detect(picture())
+    found = detector.detect(picture())
     joints = list(range(Joint.LEFT_EAR + 1))  # all but the feet, which no measure looks at
     assert np.abs(found.xy - reference.xy)[joints].max() < REFERENCE_TOLERANCE
     assert (found.source, found.format) == ("mediapipe", "mediapipe_33")
 
 
-def test_nobody_is_found_on_a_blank_wall() -> None:
+def test_nobody_is_found_on_a_blank_wall(detector: PoseDetector) -> None:
     with pytest.raises(KeypointError, match="no_person_detected"):
-        PoseDetector(model()).detect(np.full((256, 192, 3), 200, np.uint8))
+        detector.detect(np.full((256, 192, 3), 200, np.uint8))
 
 
 def test_a_missing_model_says_where_to_get_one(tmp_path: Path) -> None:
@@ -64,7 +71,7 @@ def test_a_bundle_needs_the_networks(tmp_path: Path) -> None:
         build_pose_landmarker(tmp_path / "empty.whl", tmp_path / "pose.task")
 
 
-def test_a_built_bundle_finds_the_same_person(tmp_path: Path) -> None:
+def test_a_built_bundle_finds_the_same_person(tmp_path: Path, detector: PoseDetector) -> None:
     with zipfile.ZipFile(model()) as bundle, zipfile.ZipFile(tmp_path / "networks.whl", "w") as wheel:
         for name, member in (
             ("pose_detector.tflite", "mediapipe/modules/pose_detection/pose_detection.tflite"),
@@ -72,5 +79,5 @@ def test_a_built_bundle_finds_the_same_person(tmp_path: Path) -> None:
         ):
             wheel.writestr(member, bundle.read(name))
     build_pose_landmarker(tmp_path / "networks.whl", tmp_path / "pose.task")
-    built, ours = (PoseDetector(path).detect(picture()) for path in (tmp_path / "pose.task", model()))
-    np.testing.assert_array_equal(built.xy, ours.xy)
+    with PoseDetector(tmp_path / "pose.task") as built:
+        np.testing.assert_array_equal(built.detect(picture()).xy, detector.detect(picture()).xy)
