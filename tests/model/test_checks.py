@@ -1,0 +1,89 @@
+"""What a folder lacks is said without loading it, and memory is counted without holding it."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from model.checks import missing_parts, wrong_shapes
+from model.memory import MemoryEstimate, memory_estimates, meta, peak_elements, saved_elements
+from model.presets import SdxlPreset, TinyPreset
+from model.tryon import TryOnBase
+from tests.model.conftest import PRESET
+
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+
+
+@pytest.fixture
+def folder(base: TryOnBase, tmp_path: Path) -> Path:
+    base.save_pretrained(tmp_path)
+    return tmp_path
+
+
+def test_a_whole_folder_has_no_problem(folder: Path) -> None:
+    assert missing_parts(folder) == []
+    assert wrong_shapes(folder, PRESET) == []
+
+
+def test_missing_parts_are_named(folder: Path) -> None:
+    shutil.rmtree(folder / "image_encoder")
+    (folder / "unet" / WEIGHTS).unlink()
+    lines = missing_parts(folder)
+    assert lines[0] == f"{folder / 'image_encoder'}: missing"
+    assert lines[1].startswith(f"no weights in {folder / 'unet'}")
+    assert len(lines) == 2
+    assert missing_parts(folder / "nowhere") == [
+        f"{folder / 'nowhere'}: no such folder; download the base there, or give its path"
+    ]
+
+
+def test_weights_of_another_shape_are_named_from_their_headers(folder: Path) -> None:
+    assert len(wrong_shapes(folder, TinyPreset())) == 2
+    weights = load_file(folder / "unet" / WEIGHTS)
+    weights["conv_in.weight"] = weights["conv_in.weight"][:, :4].contiguous()
+    save_file(weights, folder / "unet" / WEIGHTS)
+    (problem,) = wrong_shapes(folder, PRESET)
+    assert problem.endswith("1 of another shape:\n  conv_in.weight: (16, 4, 3, 3) for (16, 13, 3, 3)")
+
+
+def test_weights_in_pickles_are_checked_too(folder: Path) -> None:
+    weights = load_file(folder / "unet" / WEIGHTS)
+    (folder / "unet" / WEIGHTS).unlink()
+    torch.save(weights, folder / "unet" / "diffusion_pytorch_model.bin")
+    assert missing_parts(folder) == []
+    assert wrong_shapes(folder, PRESET) == []
+
+
+def test_peak_counts_what_lives_at_once() -> None:
+    def work() -> None:
+        first = meta(10) + 1
+        second = first.view(2, 5) * 2  # 20 live, the view shares
+        del first
+        second + 1  # the view's base is gone: 20 again
+
+    assert peak_elements(work) == 20
+
+
+def test_saved_counts_activations_but_no_weights() -> None:
+    with torch.device("meta"):
+        layers = nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 2))
+    # the input (2 x 3) and the hidden layer (2 x 5), once
+    assert saved_elements(lambda: layers(meta(2, 3)), layers) == 6 + 10
+
+
+def test_an_estimate_reads_as_a_line() -> None:
+    estimate = MemoryEstimate(stage="inference", weights=2**31, training=0, activations=2**30)
+    assert str(estimate) == "inference: 3.0 GiB (weights 2.0, training 0.0, activations 1.0)"
+
+
+@pytest.mark.slow
+def test_full_size_estimates_are_in_the_known_range() -> None:
+    """2 x 2.57 B weights in half precision are 10.3 GB; trained attention layers dominate the joint stage."""
+    inference, size, joint = memory_estimates(SdxlPreset(), bytes_per_weight=2)
+    assert 12e9 < inference.weights < 16e9
+    assert inference.total < 24 * 2**30
+    assert size.training < 0.2e9
+    assert size.total < 24 * 2**30 < joint.total
