@@ -1,6 +1,7 @@
 """Draw people at requested sizes with the try-on networks."""
 
 import hashlib
+from typing import cast
 
 import numpy as np
 import torch
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from eval.params import EvaluateParams
 from model.body_maps import body_maps
-from model.conditioning import Conditioning, decode_latents, encode_conditioning, from_uint8, to_uint8
+from model.conditioning import Conditioning, Photos, decode_latents, encode_conditioning, from_uint8, to_uint8
 from model.sampling import composite, sample_tryon
 from model.segmenter import Segmenter
 from model.size_condition import SizeCondition
@@ -67,7 +68,9 @@ class SizedDrawer:
 
     def _conditioning(self, person: int) -> Conditioning:
         if person not in self._known:
-            self._known[person] = encode_conditioning(self.base, select(self.people, [person]))
+            self._known[person] = encode_conditioning(
+                self.base, cast("Photos", select(self.people, [person]))
+            )
         return self._known[person]
 
     def _size(self, person: int, requested: Floats, conditioning: Conditioning) -> SizeCondition | None:

@@ -79,7 +79,8 @@ class Lpips(nn.Module):
 
     def __init__(self, name: str, weights: Path) -> None:
         super().__init__()
-        self.layers, self.taps = TRUNKS[name]()
+        trunk = TRUNKS[name]()
+        self.layers, self.taps = trunk.layers, trunk.taps
         self.layers.load_state_dict(read_trunk(weights, self.layers))
         heads = Path(torchmetrics_image.__file__).parent / "lpips_models" / f"{name}.pth"
         learned = torch.load(heads, map_location="cpu", weights_only=True)

@@ -37,7 +37,7 @@ class EvaluateParams:
     batch_size: Annotated[int, Gt(0)] = 32
     """Pictures of a person that are drawn and measured together."""
 
-    measured_height: Annotated[int, Gt(0)] = 384
+    measured_height: Annotated[int, Gt(0)] = 256
     """Soft masks are enlarged by a whole factor to at least so many rows, to measure below a pixel."""
 
     num_boundary_points: Annotated[int, Ge(8)] = 256

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from itertools import chain
+from typing import Any
 
 import numpy as np
 
@@ -63,9 +64,8 @@ def scene_of(people: Batch, measured_height: int) -> Scene:
 def joined(batches: Sequence[Batch]) -> Batch:
     """Put batches behind one another."""
     columns = {field.name: [getattr(batch, field.name) for batch in batches] for field in fields(Batch)}
-    return Batch(
-        **{
-            name: np.concatenate(parts) if isinstance(parts[0], np.ndarray) else list(chain(*parts))
-            for name, parts in columns.items()
-        }
-    )
+    values: dict[str, Any] = {
+        name: np.concatenate(parts) if isinstance(parts[0], np.ndarray) else list(chain(*parts))
+        for name, parts in columns.items()
+    }
+    return Batch(**values)

@@ -103,7 +103,8 @@ def confusion_points(counts: Sequence[Sequence[int]]) -> Iterator[dict[str, obje
     """Yield one row for each picture of the confusion matrix, as DVC's `confusion` template wants it."""
     for asked, row in zip(FIT_LABELS, counts, strict=True):
         for found, count in zip(FIT_LABELS, row, strict=True):
-            yield from [{"requested": asked, "measured": found}] * count
+            point: dict[str, object] = {"requested": asked, "measured": found}
+            yield from [point] * count
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterator[dict[str, object]]) -> None:
