@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from preprocess.segmentation import garment_mask, load_parse
 
 from preprocess.keypoints import KeypointError, Keypoints
 from preprocess.masks import inpainting_mask
+from preprocess.segmentation import garment_mask, load_parse
 from preprocess.sources.source import ManifestRow
 from preprocess.vocabulary import SIZE_RATIOS
-from shards.codec import decode_mask, decode_photo, encode_photo, is_jpeg, picture_size, resized
+from shards.codec import decode_mask, decode_photo, encode_photo, is_jpeg, picture_size, resized_mask
 from shards.params import WriteShardsParams
 from shards.record import SizeRecord
 from shards.sample import Sample, blaming, encode
@@ -128,4 +128,4 @@ def shrunk(mask: NDArray[np.bool_], params: WriteShardsParams) -> NDArray[np.boo
     """Resize a mask to the stored size; a pixel is set where half of it or more was."""
     if params.image_height is None or params.image_width is None:
         return mask
-    return resized(mask.view(np.uint8) * np.uint8(255), params.image_height, params.image_width) >= 128
+    return resized_mask(mask.view(np.uint8), params.image_height, params.image_width).view(np.bool_)

@@ -4,12 +4,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from shards.png import SIGNATURE, decode_bits, encode_bits
 from shards.ustar import SampleError
 
 MAX_PIXELS = 64_000_000
 """Pictures that claim more are refused before they are decoded."""
 
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _JPEG_SIGNATURE = b"\xff\xd8"
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _RGB, _GRAY = cv2.IMREAD_COLOR_RGB, cv2.IMREAD_GRAYSCALE
@@ -24,7 +24,7 @@ def picture_size(content: Bytes) -> tuple[int, int]:
         SampleError: It is neither, or its header is cut short or claims more than `MAX_PIXELS`.
     """
     head = bytes(content[:8])
-    if head == _PNG_SIGNATURE and len(content) >= 24:
+    if head == SIGNATURE and len(content) >= 24:
         width, height = int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")
     elif head[:2] == _JPEG_SIGNATURE:
         height, width = _jpeg_size(content)
@@ -93,8 +93,17 @@ def decode_mask(
         SampleError: It can't be decoded.
     """
     height, width = picture_size(content)
-    mask = resized(_decode(content, _GRAY), image_height or height, image_width or width)
-    return (mask >= 128).view(np.uint8)
+    bits = decode_bits(bytes(content))
+    if bits is None:
+        bits = (_decode(content, _GRAY) >= 128).view(np.uint8)
+    return resized_mask(bits, image_height or height, image_width or width)
+
+
+def resized_mask(mask: NDArray[np.uint8], image_height: int, image_width: int) -> NDArray[np.uint8]:
+    """Resize (H, W) uint8 0 or 1: a pixel is set where half of it or more was."""
+    if mask.shape == (image_height, image_width):
+        return mask
+    return (resized(mask * np.uint8(254), image_height, image_width) >= 127).view(np.uint8)
 
 
 def resized(picture: NDArray[np.uint8], image_height: int, image_width: int) -> NDArray[np.uint8]:
@@ -117,8 +126,7 @@ def encode_photo(picture: NDArray[np.uint8], quality: int) -> bytes:
 
 def encode_mask(mask: NDArray[np.bool_]) -> bytes:
     """Encode (H, W) bool as a PNG of one bit a pixel."""
-    options = [cv2.IMWRITE_PNG_BILEVEL, 1, cv2.IMWRITE_PNG_COMPRESSION, 9]
-    return cv2.imencode(".png", mask.astype(np.uint8) * 255, options)[1].tobytes()
+    return encode_bits(mask)
 
 
 def _decode(content: Bytes, flags: int) -> NDArray[np.uint8]:

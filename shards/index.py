@@ -115,11 +115,6 @@ class ShardIndex:
         self.entry = lru_cache(maxsize=256)(self._entry)
 
     @property
-    def folder(self) -> Path:
-        """Where the tars are."""
-        return self.path.parent
-
-    @property
     def num_samples(self) -> int:
         """In all shards."""
         return sum(shard.num_samples for shard in self.shards)

@@ -6,13 +6,13 @@ from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from enum import StrEnum
 from io import FileIO
-from pathlib import Path
 from threading import Lock
 
 import xxhash
 
 from shards.batch import Batch, empty_batch, fill_row, select
 from shards.index import ShardIndex
+from shards.storage import Folder
 from shards.ustar import SampleError, unpack
 
 log = logging.getLogger(__name__)
@@ -35,14 +35,15 @@ class ShardReader:
     """Reads and decodes samples of an index; safe to use from several threads.
 
     Args:
-        path: `index.json` or its folder.
+        folder: Where the index and the shards are.
         image_height: Rows of decoded pictures.
         image_width: Columns of decoded pictures.
         on_damage: Whether a damaged sample raises, or is left out of its batch and counted in `damaged`.
     """
 
-    def __init__(self, path: Path, image_height: int, image_width: int, on_damage: OnDamage) -> None:
-        self.index = ShardIndex(path)
+    def __init__(self, folder: Folder, image_height: int, image_width: int, on_damage: OnDamage) -> None:
+        self.folder = folder
+        self.index = ShardIndex(folder.index())
         self.image_height, self.image_width = image_height, image_width
         self.on_damage = on_damage
         self.damaged: Counter[str] = Counter()
@@ -101,14 +102,18 @@ class ShardReader:
         """Return an open tar. Fallen out of the cache, it closes itself when no thread uses it any more."""
         with self._lock:
             file = self._files.get(shard)
-            if file is None:
-                path = self.index.folder / self.index.shards[shard].name
-                try:
-                    file = FileIO(path)
-                except FileNotFoundError as error:
-                    raise DamageError(f"the shard {path} is missing: write or fetch it again") from error
-                self._files[shard] = file
-            self._files.move_to_end(shard)
+            if file is not None:
+                self._files.move_to_end(shard)
+                return file
+        line = self.index.shards[shard]
+        try:
+            file = FileIO(self.folder.shard(line.name, line.num_bytes, line.sha256))
+        except OSError as error:
+            raise DamageError(
+                f"the shard {line.name} is missing: {error}: write or fetch it again"
+            ) from error
+        with self._lock:
+            self._files[shard] = file
             if len(self._files) > MAX_OPEN_FILES:
                 self._files.popitem(last=False)
-            return file
+        return file

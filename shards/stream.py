@@ -16,6 +16,7 @@ import numpy as np
 from shards.batch import Batch
 from shards.order import DEFAULT_BLOCK, SampleOrder
 from shards.reader import OnDamage, ShardReader
+from shards.storage import DEFAULT_CACHE_BYTES, open_folder
 
 STATE_VERSION = 1
 PREFETCH = 2
@@ -26,7 +27,7 @@ class SampleStream:
     """Batches of the samples of an index, decoded by threads.
 
     Args:
-        index: `index.json`, or the folder that has it.
+        index: Path or fsspec URL of `index.json`, or of the folder that has it.
         batch_size: Samples of a batch, on this rank.
         image_height: Rows of decoded pictures.
         image_width: Columns of decoded pictures.
@@ -39,6 +40,8 @@ class SampleStream:
             count it in `damaged`.
         num_streams: See `SampleOrder`.
         block: See `SampleOrder`.
+        cache: Where copies of remote shards are kept.
+        cache_bytes: Room there; it should hold the shards that `num_streams` streams read at a time.
 
     Raises:
         FileNotFoundError: There is no index.
@@ -47,7 +50,7 @@ class SampleStream:
 
     def __init__(
         self,
-        index: Path,
+        index: Path | str,
         *,
         batch_size: int,
         image_height: int,
@@ -60,13 +63,16 @@ class SampleStream:
         on_damage: OnDamage = OnDamage.RAISE,
         num_streams: int | None = None,
         block: int = DEFAULT_BLOCK,
+        cache: Path | None = None,
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
     ) -> None:
         if batch_size < 1 or num_threads < 0 or not 0 <= rank < world_size:
             raise ValueError(
                 "a stream needs batch_size >= 1, num_threads >= 0 and 0 <= rank < world_size, "
                 f"got {batch_size}, {num_threads}, {rank} and {world_size}"
             )
-        self.reader = ShardReader(Path(index), image_height, image_width, OnDamage(on_damage))
+        folder = open_folder(index, cache, cache_bytes)
+        self.reader = ShardReader(folder, image_height, image_width, OnDamage(on_damage))
         self.order = SampleOrder(
             [shard.num_samples for shard in self.reader.index.shards],
             seed=seed,

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shards.order import SampleOrder, permutation
@@ -12,6 +12,7 @@ def order_of(counts, **options) -> SampleOrder:
     return SampleOrder(counts, **{"seed": 0} | options)
 
 
+@settings(deadline=None)
 @given(
     counts_lists, st.integers(-5, 5), st.integers(0, 3), st.integers(1, 9), st.integers(1, 20), st.booleans()
 )
@@ -22,6 +23,7 @@ def test_every_epoch_has_every_sample_once(counts, seed, epoch, num_streams, blo
     assert found == [(shard, row) for shard, count in enumerate(counts) for row in range(count)]
 
 
+@settings(deadline=None)
 @given(counts_lists, st.lists(st.integers(0, 10**6), min_size=1, max_size=20))
 def test_a_sample_does_not_depend_on_what_was_asked_before(counts, positions) -> None:
     used = order_of(counts, num_streams=3, block=4)

@@ -5,7 +5,7 @@ import tarfile
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -48,6 +48,7 @@ numbers = st.floats(-1e6, 1e6)
 joints = st.one_of(st.tuples(numbers, numbers, st.floats(0, 1)), st.just((None, None, 0.0)))
 
 
+@settings(deadline=None)
 @given(
     ratios=st.tuples(*3 * [st.none() | numbers]),
     keypoints=st.lists(joints, min_size=25, max_size=25).map(tuple),

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import webdataset
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shards.index import ShardIndex
@@ -136,6 +136,7 @@ def test_keys_must_be_unique(tmp_path: Path) -> None:
         build_shards(rows_of(1) * 2, build, tmp_path, "train", 8)
 
 
+@settings(deadline=None)
 @given(st.text(), st.integers(1, 1000))
 def test_one_more_shard_moves_keys_only_into_it(key: str, num_shards: int) -> None:
     before, after = shard_number(key, num_shards), shard_number(key, num_shards + 1)

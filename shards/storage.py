@@ -1,0 +1,136 @@
+"""Where shards are: a local folder, or any fsspec URL behind a bounded local cache."""
+
+import hashlib
+import logging
+import os
+import time
+from collections import OrderedDict
+from pathlib import Path
+from threading import Lock
+from typing import Any, Protocol
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 4
+FIRST_WAIT_S = 0.2
+CHUNK_BYTES = 1 << 20
+DEFAULT_CACHE_BYTES = 20 << 30
+
+
+class Folder(Protocol):
+    """A folder of shards."""
+
+    def index(self) -> Path:
+        """Return a local `index.json`, fetched anew when the folder is remote."""
+
+    def shard(self, name: str, num_bytes: int, sha256: str) -> Path:
+        """Return a local copy of a shard.
+
+        Raises:
+            OSError: It is missing, or can't be fetched whole.
+        """
+
+
+class LocalFolder:
+    """A folder on this machine. Its samples are checked as they are read, not here."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path if path.is_dir() else path.parent
+        self.index_path = path / "index.json" if path.is_dir() else path
+
+    def index(self) -> Path:
+        """Return where the index is, whether or not it is there."""
+        return self.index_path
+
+    def shard(self, name: str, num_bytes: int, sha256: str) -> Path:  # noqa: ARG002
+        """Return where a shard is, whether or not it is there."""
+        return self.path / name
+
+
+class RemoteFolder:
+    """A folder at an fsspec URL. Whole shards are fetched, checked and kept while the cache has room.
+
+    Args:
+        url: Of `index.json` or its folder.
+        cache: Folder for the copies; may be shared with other processes.
+        cache_bytes: Room for shards. The shards used least recently go first.
+    """
+
+    def __init__(self, url: str, cache: Path, cache_bytes: int) -> None:
+        import fsspec  # type: ignore[import-untyped]
+
+        self.url = url.removesuffix("/index.json").rstrip("/")
+        self.cache, self.cache_bytes = cache, cache_bytes
+        filesystem, self.root = fsspec.core.url_to_fs(self.url)
+        self.filesystem: Any = filesystem
+        self._sizes: OrderedDict[Path, int] = OrderedDict()
+        self._lock = Lock()
+        cache.mkdir(parents=True, exist_ok=True)
+        for path in sorted(cache.glob("*.tar"), key=lambda path: path.stat().st_mtime):
+            self._sizes[path] = path.stat().st_size
+
+    def index(self) -> Path:
+        """Fetch the index, always anew."""
+        path = self.cache / f"index-{hashlib.sha256(self.url.encode()).hexdigest()[:16]}.json"
+        self._fetch("index.json", path, None)
+        return path
+
+    def shard(self, name: str, num_bytes: int, sha256: str) -> Path:
+        """Fetch a shard unless the cache has it, where it is named after its content."""
+        path = self.cache / f"{sha256}.tar"
+        with self._lock:
+            if path not in self._sizes or not path.is_file():
+                self._make_room(num_bytes)
+                self._fetch(name, path, sha256)
+                self._sizes[path] = num_bytes
+            self._sizes.move_to_end(path)
+        return path
+
+    def _make_room(self, num_bytes: int) -> None:
+        """Delete the shards used least recently until `num_bytes` fit; open files outlive that."""
+        while self._sizes and sum(self._sizes.values()) + num_bytes > self.cache_bytes:
+            path, _ = self._sizes.popitem(last=False)
+            path.unlink(missing_ok=True)
+
+    def _fetch(self, name: str, path: Path, sha256: str | None) -> None:
+        """Copy a remote file to `path` atomically, trying again with growing waits."""
+        for attempt in range(ATTEMPTS):
+            try:
+                self._copy(name, path, sha256)
+            except FileNotFoundError as error:
+                raise FileNotFoundError(f"{self.url}/{name} not found: {error}") from error
+            except Exception as error:  # each backend has exceptions of its own
+                if attempt == ATTEMPTS - 1:
+                    raise OSError(f"{self.url}/{name} can't be fetched: {error}") from error
+                log.warning("%s/%s: %s; trying again", self.url, name, error)
+                time.sleep(FIRST_WAIT_S * 2**attempt)
+            else:
+                return
+
+    def _copy(self, name: str, path: Path, sha256: str | None) -> None:
+        """Copy a remote file once; OSError when its content isn't what the index promises."""
+        digest = hashlib.sha256()
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        with self.filesystem.open(f"{self.root}/{name}", "rb") as source, partial.open("wb") as target:
+            while chunk := source.read(CHUNK_BYTES):
+                digest.update(chunk)
+                target.write(chunk)
+        if sha256 is not None and digest.hexdigest() != sha256:
+            partial.unlink()
+            raise OSError("its SHA-256 isn't the index's")
+        partial.replace(path)
+
+
+def open_folder(
+    location: str | Path, cache: Path | None = None, cache_bytes: int = DEFAULT_CACHE_BYTES
+) -> Folder:
+    """Open the folder of an index.
+
+    Args:
+        location: Path or fsspec URL of `index.json` or its folder.
+        cache: Where to keep copies of remote shards; default `~/.cache/cinderella/shards`.
+        cache_bytes: Room there.
+    """
+    if "://" not in str(location):
+        return LocalFolder(Path(location))
+    return RemoteFolder(str(location), cache or Path.home() / ".cache/cinderella/shards", cache_bytes)
