@@ -1,0 +1,134 @@
+"""What a folder of shards holds: numbers, pictures and orders, for people."""
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess.vocabulary import SIZE_RATIOS
+from shards.batch import Batch
+from shards.reader import OnDamage, ShardReader
+from shards.record import decode_record
+from shards.sample import RECORD_SUFFIX, require_member
+from shards.storage import open_folder
+from shards.stream import SampleStream
+from shards.ustar import unpack
+
+QUANTILES = (0.05, 0.5, 0.95)
+SMALLEST = 8
+"""Side (px) that photos are decoded at when nobody looks at them."""
+
+INPAINT_TINT, GARMENT_TINT = (0, 90, 160), (200, 60, 0)
+
+
+def stream_keys(
+    location: str | Path,
+    *,
+    seed: int,
+    epoch: int = 0,
+    world_size: int = 1,
+    rank: int = 0,
+    num_workers: int = 0,
+    skip: int = 0,
+) -> Iterator[str]:
+    """Yield the keys of one epoch in the order that a rank will see them.
+
+    Args:
+        location: Path or URL of the index or its folder.
+        seed: Of the order.
+        epoch: Which pass, from 0.
+        world_size: Number of ranks.
+        rank: Which of them.
+        num_workers: Threads that read and decode the samples on the way; 0 reads nothing but the index.
+        skip: Samples of this rank to leave out, as after an interruption.
+    """
+    stream = SampleStream(
+        location,
+        batch_size=1,
+        image_height=SMALLEST,
+        image_width=SMALLEST,
+        seed=seed,
+        rank=rank,
+        world_size=world_size,
+        num_threads=num_workers,
+    )
+    stream.cursor = epoch * len(stream) + skip * world_size
+    count = max(0, len(range(rank, len(stream), world_size)) - skip)
+    if num_workers == 0:
+        yield from stream.keys(count)
+    else:
+        yield from (key for batch in itertools.islice(stream, count) for key in batch.keys)
+
+
+def statistics(location: str | Path) -> dict[str, Any]:
+    """Count what the shards hold, and give quantiles of the ratios; every record is read and checked."""
+    reader = ShardReader(open_folder(location), SMALLEST, SMALLEST, OnDamage.RAISE)
+    records = list(_records(reader))
+    ratios = np.array([record.ratio_array() for record in records]).reshape(-1, len(SIZE_RATIOS))
+    index = reader.index
+    return {
+        "split": index.header.get("split"),
+        "samples": index.num_samples,
+        "shards": len(index.shards),
+        "bytes": sum(shard.num_bytes for shard in index.shards),
+        "left_out": index.header.get("left_out", {}),
+        "skipped": sum(len(entry.skipped) for entry in index.entries()),
+        "status": dict(Counter(str(record.status) for record in records)),
+        "fit_label": dict(Counter(record.fit_label or "none" for record in records)),
+        "picture_sizes": dict(Counter(f"{record.image_width}x{record.image_height}" for record in records)),
+        "ratios": {name: quantiles(ratios[:, place]) for place, name in enumerate(SIZE_RATIOS)},
+    }
+
+
+def _records(reader: ShardReader) -> Iterator[Any]:
+    """Yield the record of every sample."""
+    for shard, line in enumerate(reader.index.shards):
+        for row in range(line.num_samples):
+            key, packed = reader.packed(shard, row)
+            yield decode_record(key, require_member(key, unpack(key, packed), RECORD_SUFFIX))
+
+
+def quantiles(values: NDArray[np.float32]) -> dict[str, float | int]:
+    """Return the quantiles of the finite values, and how many those are."""
+    finite = values[np.isfinite(values)]
+    found = np.quantile(finite, QUANTILES) if finite.size else np.full(len(QUANTILES), np.nan)
+    named = {
+        f"q{100 * share:02.0f}": round(float(value), 4) for share, value in zip(QUANTILES, found, strict=True)
+    }
+    return {"measured": int(finite.size), **named}
+
+
+def contact_sheet(
+    location: str | Path,
+    *,
+    count: int = 12,
+    columns: int = 4,
+    image_height: int = 256,
+    image_width: int = 192,
+) -> NDArray[np.uint8]:
+    """Show samples from all over the shards: photo with masks tinted, garment, DensePose.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    stream = SampleStream(
+        location, batch_size=count, image_height=image_height, image_width=image_width, seed=0, num_threads=0
+    )
+    stream.batch_size = min(count, len(stream))
+    batch = next(iter(stream))
+    tiles = [tile(batch, row) for row in range(len(batch))]
+    tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % columns)
+    rows = [np.concatenate(tiles[start : start + columns], axis=1) for start in range(0, len(tiles), columns)]
+    return np.concatenate(rows)
+
+
+def tile(batch: Batch, row: int) -> NDArray[np.uint8]:
+    """Put the pictures of one sample side by side."""
+    photo = batch.image[row].astype(np.float32)
+    for mask, tint in ((batch.inpaint_mask[row], INPAINT_TINT), (batch.garment_mask[row], GARMENT_TINT)):
+        photo = np.where(mask[..., None] > 0, 0.65 * photo + 0.35 * np.array(tint, np.float32), photo)
+    return np.concatenate([photo.astype(np.uint8), batch.cloth[row], batch.densepose[row]], axis=1)

@@ -1,0 +1,146 @@
+"""1,000 mutated tars, records and indices: each ends in a clear error or a counted skip."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shards.foreign import foreign_samples
+from shards.reader import DamageError
+from shards.record import decode_record, encode_record
+from shards.storage import LocalFolder
+from shards.stream import SampleStream
+from shards.ustar import SampleError, header, unpack
+from shards.writer import write_shards
+from tests.shards.making import HEIGHT, WIDTH, record, samples
+
+JSON_VALUES = [
+    None,
+    True,
+    -1,
+    1e308,
+    10**400,
+    "x",
+    "../../etc/passwd",
+    [],
+    [[]],
+    {},
+    {"a": 1},
+    "\0",
+    [None] * 25,
+]
+
+
+def mutated(content: bytes, rng: np.random.Generator) -> bytes:
+    """Cut, repeat, overwrite or swap parts of a file."""
+    start, end = np.sort(rng.integers(0, len(content) + 1, 2))
+    kind = rng.integers(5)
+    if kind == 0:
+        return content[:start]
+    if kind == 1:
+        return content[:start] + content[start:end] * 2 + content[end:]
+    if kind == 2:
+        return content[:start] + bytes(end - start) + content[end:]
+    if kind == 3:
+        return content[:start] + rng.bytes(min(64, end - start)) + content[start + min(64, end - start) :]
+    return content[end:] + content[start:end] + content[:start]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("fuzz") / "shards"
+    write_shards(samples(6), out, "train", 100)
+    return out
+
+
+def read_all(folder: Path) -> tuple[int, Counter[str]]:
+    stream = SampleStream(
+        folder, batch_size=6, image_height=HEIGHT, image_width=WIDTH, seed=0, num_threads=0, on_damage="skip"
+    )
+    return sum(len(batch) for batch in stream.epoch_batches()), Counter(stream.damaged)
+
+
+def test_mutated_tars_behind_an_index_are_noticed(folder: Path, tmp_path: Path) -> None:
+    tar = next(folder.glob("*.tar"))
+    content = tar.read_bytes()
+    (tmp_path / "index.json").write_bytes((folder / "index.json").read_bytes())
+    for seed in range(300):
+        change = mutated(content, np.random.default_rng(seed))
+        (tmp_path / tar.name).write_bytes(change)
+        same = change[: len(content)] == content
+        try:
+            read, damaged = read_all(tmp_path)
+        except DamageError:  # all of them
+            continue
+        assert read + len(damaged) == 6
+        assert bool(damaged) != same or change[: len(content) - 1024] == content[:-1024]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["index.json", tar.name]
+
+
+def test_mutated_foreign_tars_end_in_an_error_or_a_count(folder: Path, tmp_path: Path) -> None:
+    content = next(folder.glob("*.tar")).read_bytes()
+    for seed in range(200):
+        path = tmp_path / "x.tar"
+        path.write_bytes(mutated(content, np.random.default_rng(seed)))
+        damaged: Counter[str] = Counter()
+        read = sum(1 for _ in foreign_samples([str(path)], on_damage="skip", damaged=damaged))
+        assert read <= 12
+    assert [path.name for path in tmp_path.iterdir()] == ["x.tar"]
+
+
+def test_mutated_samples_are_refused_by_name(folder: Path) -> None:
+    content = next(folder.glob("*.tar")).read_bytes()
+    entry = json.loads((folder / "index.json").read_text())["shards"][0]
+    packed = content[: entry["sizes"][0]]
+    messages = []
+    for seed in range(200):
+        try:
+            unpack(entry["keys"][0], mutated(packed, np.random.default_rng(seed)))
+        except SampleError as error:
+            messages.append(str(error))
+    assert len(messages) >= 100
+    assert all(message.startswith(entry["keys"][0]) for message in messages)
+
+
+def test_records_with_wrong_types_are_refused_by_name() -> None:
+    good = json.loads(encode_record(record("a")))
+    messages = []
+    for name in good:
+        for value in JSON_VALUES:
+            try:
+                decode_record("a", json.dumps(good | {name: value}).encode())
+            except SampleError as error:
+                messages.append(str(error))
+    assert len(messages) >= 10 * len(good)
+    assert all(message.startswith("a: size.json") for message in messages)
+
+
+def test_mutated_indices_are_refused_or_read(folder: Path, tmp_path: Path) -> None:
+    content = (folder / "index.json").read_bytes()
+    messages = []
+    for seed in range(150):
+        (tmp_path / "index.json").write_bytes(mutated(content, np.random.default_rng(seed)))
+        try:
+            read_all(tmp_path)
+        except (ValueError, DamageError) as error:
+            messages.append(str(error))
+    assert len(messages) >= 100
+    assert all("index" in message or "sample" in message for message in messages)
+
+
+@pytest.mark.parametrize("name", ["../evil.tar", "/etc/evil.tar", "a/b.tar", "..tar", "", 3, None])
+def test_an_index_cannot_name_a_file_outside_its_folder(folder: Path, tmp_path: Path, name: object) -> None:
+    index = json.loads((folder / "index.json").read_text())
+    line = json.dumps(index["shards"][0] | {"name": name})
+    lines = (folder / "index.json").read_text().splitlines()
+    (tmp_path / "index.json").write_text("\n".join([lines[0], line, lines[-1], ""]))
+    with pytest.raises(ValueError, match="isn't a valid index"):
+        SampleStream(tmp_path, batch_size=1, image_height=8, image_width=8, seed=0)
+    assert LocalFolder(tmp_path).index() == tmp_path / "index.json"
+
+
+def test_a_member_that_claims_gigabytes_is_refused() -> None:
+    with pytest.raises(SampleError, match=r"a: the member image.jpg is cut short"):
+        unpack("a", header("a.image.jpg", 8**11 - 1) + b"x" * 512)
