@@ -14,6 +14,7 @@ from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from model.card import model_card, versions
 from model.image_tokens import cross_attention_layers
 from model.loading import require_same_weights
 from model.size_condition import SizeCondition
@@ -103,12 +104,13 @@ class SizeTokenProjection(nn.Module):
 
     def __init__(self, embedding_dim: int, layers: Mapping[str, int], num_tokens: int, rank: int) -> None:
         super().__init__()
-        self.layers = dict(layers)
+        self.layers = dict(sorted(layers.items()))  # whatever the order in a saved config
         self.num_tokens = num_tokens
         self.tokens = nn.Linear(embedding_dim, num_tokens * rank)
         self.norm = nn.LayerNorm(rank)
-        self.keys = nn.Linear(rank, sum(layers.values()), bias=False)
-        self.values = nn.Linear(rank, sum(layers.values()), bias=False)
+        channels = sum(layers.values())
+        self.keys = nn.Linear(rank, channels, bias=False)
+        self.values = nn.Linear(rank, channels, bias=False)
         nn.init.zeros_(self.values.weight)
 
     def forward(self, embedding: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
@@ -205,13 +207,27 @@ class SizeAdapter(nn.Module):
         return SizeCondition(embedding=embedding, **parts)
 
     def save_pretrained(self, folder: str | Path, provenance: Mapping[str, Any] | None = None) -> None:
-        """Write weights and config; `provenance` (parameters, data hash, versions) goes into the config."""
+        """Write weights, config and a model card.
+
+        Args:
+            folder: Where to.
+            provenance: Parameters and hash of the data, kept in the config's file; versions are added.
+        """
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
         weights = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
         save_file(weights, target / WEIGHTS_FILE, metadata={"format": "pt"})
-        saved = asdict(self.config) | {"provenance": dict(provenance or {})}
+        facts = dict(provenance or {}) | {"versions": versions()}
+        saved = asdict(self.config) | {"provenance": facts}
         (target / CONFIG_FILE).write_text(json.dumps(saved, indent=2, sort_keys=True) + "\n")
+        card = model_card("Size adapter", self.parts(), facts, base="path/to/the/base", adapter=".")
+        (target / "README.md").write_text(card)
+
+    def parts(self) -> dict[str, object]:
+        """Return what the adapter is made of, for people to read."""
+        names = ("encoder", "controller", "parts", "width", "num_tokens", "rank")
+        weights = sum(weight.numel() for weight in self.parameters())
+        return {name: getattr(self.config, name) for name in names} | {"weights": weights}
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, torch_dtype: torch.dtype | None = None) -> Self:

@@ -1,0 +1,73 @@
+"""The model card, and the versions that belong to a saved adapter's provenance."""
+
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+LIBRARIES = ("diffusers", "safetensors", "torch", "transformers")
+
+CARD = """---
+library_name: diffusers
+license: apache-2.0
+pipeline_tag: image-to-image
+tags: [virtual-try-on, size-control]
+---
+# {title}
+
+Size conditioning for a virtual try-on network: shows a garment on a person at the size that is asked for.
+
+## Size
+Three ratios, garment over body, in the order shoulder, width, length; each may be unknown (NaN).
+
+- shoulder: extent of the garment at the shoulders over the distance of the shoulder joints
+- width: width of the garment without sleeves, at 35 to 55 % of the torso, over the same distance
+- length: how far the garment reaches down from the shoulders, over the length of the torso
+
+## Use
+```python
+from model.size_conditioning import SizeAdapter
+from model.tryon import TryOnBase
+
+base = TryOnBase.from_pretrained({base!r})
+adapter = SizeAdapter.from_pretrained({adapter!r})
+adapter.attach(base.tryon_unet)
+```
+At `size_scale` 0 the pictures are those of the base, bit for bit.
+
+## Limits
+- Made for upper-body garments and one person, seen from the front.
+- The ratios are measures of a flat picture: no cloth is simulated, and a tape measure will disagree.
+- Weights trained on drawn paper dolls show that the machinery works; they say nothing about photographs.
+- The base's own licence and limits hold as well.
+
+## Parts
+{parts}
+
+## Provenance
+```json
+{provenance}
+```
+"""
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the libraries that wrote the weights."""
+    return {name: version(name) for name in LIBRARIES}
+
+
+def model_card(
+    title: str, parts: Mapping[str, Any], provenance: Mapping[str, Any], *, base: str, adapter: str
+) -> str:
+    """Return the text of a model card.
+
+    Args:
+        title: Its heading.
+        parts: What the adapter is made of, a line each.
+        provenance: Parameters, hash of the data and versions.
+        base: Folder of the base, as a user of the card reaches it.
+        adapter: Folder of the adapter.
+    """
+    lines = "\n".join(f"- {name}: {value}" for name, value in parts.items())
+    facts = json.dumps(dict(provenance), indent=2, sort_keys=True)
+    return CARD.format(title=title, parts=lines, provenance=facts, base=base, adapter=adapter)

@@ -1,0 +1,100 @@
+"""Base and adapter as one folder that diffusers knows as a pipeline.
+
+`DiffusionPipeline.load_config` of a stock install lists the parts. All but the try-on UNet, which has image
+projections, load with their stock classes.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, DiffusionPipeline, UNet2DConditionModel
+from transformers import (
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    CLIPVisionModelWithProjection,
+)
+
+from model.card import model_card, versions
+from model.loading import local_folder, released_configs
+from model.size_conditioning import SizeAdapter
+from model.tryon import TryOnBase
+
+ADAPTER_FOLDER = "size_adapter"
+
+
+class SizeTryOnPipeline(DiffusionPipeline):
+    """The parts of a base under the names of IDM-VTON's folder."""
+
+    def __init__(
+        self,
+        vae: AutoencoderKL,
+        unet: UNet2DConditionModel,
+        unet_encoder: UNet2DConditionModel,
+        text_encoder: CLIPTextModel,
+        text_encoder_2: CLIPTextModelWithProjection,
+        image_encoder: CLIPVisionModelWithProjection,
+        tokenizer: CLIPTokenizer,
+        tokenizer_2: CLIPTokenizer,
+        scheduler: DDIMScheduler,
+    ) -> None:
+        super().__init__()
+        self.register_modules(
+            vae=vae,
+            unet=unet,
+            unet_encoder=unet_encoder,
+            text_encoder=text_encoder,
+            text_encoder_2=text_encoder_2,
+            image_encoder=image_encoder,
+            tokenizer=tokenizer,
+            tokenizer_2=tokenizer_2,
+            scheduler=scheduler,
+        )
+
+
+def pipeline_of(base: TryOnBase) -> SizeTryOnPipeline:
+    """Return the networks of `base` as a pipeline; they are shared, not copied."""
+    return SizeTryOnPipeline(
+        vae=base.vae,
+        unet=base.tryon_unet,
+        unet_encoder=base.garment_unet,
+        text_encoder=base.text_encoder,
+        text_encoder_2=base.text_encoder_2,
+        image_encoder=base.image_encoder,
+        tokenizer=base.tokenizer,
+        tokenizer_2=base.tokenizer_2,
+        scheduler=base.scheduler,
+    )
+
+
+def save_pipeline(
+    base: TryOnBase, adapter: SizeAdapter, folder: str | Path, provenance: Mapping[str, Any] | None = None
+) -> None:
+    """Write base, adapter, `model_index.json` and a model card.
+
+    Args:
+        base: The networks.
+        adapter: Its size conditioning; goes to a folder of its own.
+        folder: Where to; `load_pipeline` and `TryOnBase.from_pretrained` read it.
+        provenance: Parameters and hash of the data; versions are added.
+    """
+    target = Path(folder)
+    with released_configs(base):
+        pipeline_of(base).save_pretrained(target)
+    adapter.save_pretrained(target / ADAPTER_FOLDER, provenance)
+    facts = dict(provenance or {}) | {"versions": versions()}
+    card = model_card("Size-aware try-on", adapter.parts(), facts, base=".", adapter=ADAPTER_FOLDER)
+    (target / "README.md").write_text(card)
+
+
+def load_pipeline(
+    folder: str | Path, torch_dtype: torch.dtype | None = None
+) -> tuple[TryOnBase, SizeAdapter]:
+    """Load what `save_pipeline` wrote, from a folder or a repository of the hub."""
+    root = local_folder(folder)
+    base = TryOnBase.from_pretrained(root, torch_dtype)
+    adapter = SizeAdapter.from_pretrained(root / ADAPTER_FOLDER, torch_dtype)
+    adapter.attach(base.tryon_unet)
+    return base, adapter

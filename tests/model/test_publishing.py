@@ -1,0 +1,56 @@
+"""Base and adapter as a folder that a stock diffusers lists, and size maps as pictures."""
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, DiffusionPipeline, UNet2DConditionModel
+from torch.testing import assert_close
+
+from model.checks import PARTS
+from model.drawing import OUTLINE, draw_size_map
+from model.publishing import load_pipeline, save_pipeline
+from model.size_conditioning import SizeAdapter
+from model.tryon import TryOnBase
+from tests.model.conftest import jolt
+
+
+def test_a_published_folder_is_a_diffusers_pipeline(base: TryOnBase, tmp_path: Path) -> None:
+    adapter = jolt(SizeAdapter.for_unet(base.tryon_unet))
+    save_pipeline(base, adapter, tmp_path, provenance={"data_hash": "abc", "seed": 3})
+
+    listed = DiffusionPipeline.load_config(tmp_path)
+    assert listed["_class_name"] == "SizeTryOnPipeline"
+    assert {name for name, value in listed.items() if isinstance(value, list)} == set(PARTS)
+    AutoencoderKL.from_pretrained(tmp_path, subfolder="vae")
+    UNet2DConditionModel.from_pretrained(tmp_path, subfolder="unet_encoder")
+
+    loaded_base, loaded_adapter = load_pipeline(tmp_path)
+    assert_close(loaded_base.state_dict(), base.state_dict())
+    assert_close(loaded_adapter.state_dict(), adapter.state_dict())
+    assert base.tryon_unet.config.encoder_hid_dim_type is None
+
+
+def test_the_card_and_the_config_tell_where_the_weights_come_from(base: TryOnBase, tmp_path: Path) -> None:
+    adapter = SizeAdapter.for_unet(base.tryon_unet, parts=("time",))
+    adapter.save_pretrained(tmp_path, provenance={"data_hash": "abc"})
+    saved = json.loads((tmp_path / "size_adapter.json").read_text())
+    assert saved["provenance"]["data_hash"] == "abc"
+    assert saved["provenance"]["versions"]["torch"] == version("torch")
+    card = (tmp_path / "README.md").read_text()
+    assert card.startswith("---\nlibrary_name: diffusers")
+    assert "- parts: ('time',)" in card
+    assert '"data_hash": "abc"' in card
+
+
+def test_a_size_map_tints_the_garment_and_outlines_it() -> None:
+    logits = torch.full((1, 8, 6), -20.0)
+    logits[0, 2:6, 2:4] = 20.0
+    photo = np.zeros((64, 48, 3), np.uint8)
+    drawn = draw_size_map(photo, logits, strength=0.5)
+    np.testing.assert_array_equal(drawn[32, 24], [110, 20, 60])
+    np.testing.assert_array_equal(drawn[0, 0], [0, 0, 0])
+    assert (drawn == OUTLINE).all(axis=2).any()
+    assert not photo.any()
