@@ -11,7 +11,7 @@ from preprocess.sources.paper_dolls import DollSample, doll_sample, render_sampl
 from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import Category
 
-PARAMS = PaperDollParams(image_height=384, image_width=288)
+PARAMS = PaperDollParams(image_height=320, image_width=240)
 Floats = NDArray[np.float64]
 
 
