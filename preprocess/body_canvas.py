@@ -123,10 +123,8 @@ def _without_specks(cover: NDArray[np.uint8]) -> NDArray[np.uint8]:
     coarse = np.ascontiguousarray(cover[::COARSE, ::COARSE] > INSIDE).view(np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(coarse, connectivity=8)
     areas = stats[1:, cv2.CC_STAT_AREA]
-    specks: NDArray[np.int64] | list[int] = (
-        np.flatnonzero(areas < SMALLEST_PART * areas.sum()) + 1 if count > 2 else []
-    )
-    if len(specks) == 0:
+    specks = np.flatnonzero(areas < SMALLEST_PART * areas.sum()) + 1
+    if count < 3 or len(specks) == 0:
         return cover
     near = cv2.dilate(np.isin(labels, specks).astype(np.uint8), np.ones((3, 3), np.uint8))
     kept = cv2.dilate((~np.isin(labels, [0, *specks])).astype(np.uint8), np.ones((3, 3), np.uint8))

@@ -96,9 +96,9 @@ def panel_sides(canvas: BodyCanvas, rows: Rows, sides: tuple[Side, Side]) -> Pan
     """Follow the panel's sides and judge them.
 
     A sleeve that hangs free is another run and does no harm. Where it touches the panel the row's side is
-    doubtful, and so it is where a bare arm lies against the panel. A side with enough clean rows is the line
-    through them; without, it is the mean of what is seen (of what the capsule leaves of a touching sleeve)
-    and the measure is flagged.
+    doubtful, and so it is where a bare arm lies against the panel and may hide some of it. A side with enough
+    clean rows is the line through them; without, it is taken from what is seen (the capsule cuts a touching
+    sleeve off) and the measure is flagged.
     """
     a = canvas.a_of(rows)
     runs = runs_from(canvas, rows, np.zeros(len(rows)))
@@ -108,21 +108,20 @@ def panel_sides(canvas: BodyCanvas, rows: Rows, sides: tuple[Side, Side]) -> Pan
         cut = runs_from(canvas, rows[touched], np.zeros(touched.sum()), panel_cover(canvas, sides))
         runs.low[touched], runs.high[touched] = cut.low, cut.high
     runs, bare = _behind_arms(canvas, rows, runs, sides)
-    doubts = merged | bare
-    missing = np.isnan(runs.low)
-    clean = ~doubts & ~missing[:, None]
-    span = tuple(_mean_side(a, end, clean[:, index]) for index, end in enumerate((runs.low, runs.high)))
-    too_few = doubts.sum(axis=0) > (1 - FEWEST_CLEAN) * len(rows)
+    seen = ~np.isnan(runs.low)[:, None]
+    clean = seen & ~merged & ~bare
+    ends = np.column_stack([runs.low, runs.high])
+    right, left = (_mean_side(a, ends[:, k], clean[:, k], (seen & ~merged)[:, k]) for k in (0, 1))
     flags = []
-    if 2 * missing.sum() >= len(rows):
+    if 2 * seen.sum() <= len(rows):
         flags.append("axis_hidden")
-        span = (float("nan"), float("nan"))
-    if (too_few & (merged.sum(axis=0) >= bare.sum(axis=0))).any():
-        flags.append("sleeve_touches_panel")
-    if (too_few & (merged.sum(axis=0) < bare.sum(axis=0))).any():
-        flags.append("arm_touches_panel")
+        right = left = float("nan")
+    most = (1 - FEWEST_CLEAN) * len(rows)
+    in_sleeve = merged.sum(axis=0) > most
+    at_arm = ((merged | bare).sum(axis=0) > most) & ~in_sleeve
+    flags += ["sleeve_touches_panel"] * bool(in_sleeve.any()) + ["arm_touches_panel"] * bool(at_arm.any())
     share = float(clean.mean()) if len(rows) else 0.0
-    return PanelSides(runs=runs, span=(span[0], span[1]), clean_share=share, flags=tuple(flags))
+    return PanelSides(runs=runs, span=(right, left), clean_share=share, flags=tuple(flags))
 
 
 def _sleeve_in_run(side: Side, a: Array, runs: Runs) -> Mask:
@@ -158,12 +157,20 @@ def _behind_arms(canvas: BodyCanvas, rows: Rows, runs: Runs, sides: tuple[Side, 
     return runs, np.column_stack(touching)
 
 
-def _mean_side(a: Array, end: Array, clean: Mask) -> float:
-    """Mean `b` px of one side over all rows: of the line through its clean rows, if there are enough."""
+def _mean_side(a: Array, end: Array, clean: Mask, free: Mask) -> float:
+    """Mean `b` px of one side over all rows.
+
+    Args:
+        a: (R,) px.
+        end: (R,) `b` px of the side; NaN where the row has no panel.
+        clean: (R,) rows that nothing touches; with enough of them, the line through them counts.
+        free: (R,) rows that no sleeve touches; they come next.
+    """
     seen = np.isfinite(end)
-    if clean.all() or not seen.any():
-        return float(end.mean()) if seen.all() and len(end) else float("nan")
-    if clean.sum() < FEWEST_CLEAN * len(end):
+    if not seen.any():
+        return float("nan")
+    trusted = next((rows for rows in (clean, free) if rows.sum() >= FEWEST_CLEAN * len(end)), None)
+    if trusted is None or trusted.all():
         return float(end[seen].mean())
-    slope, intercept = np.polyfit(a[clean], end[clean], 1)
+    slope, intercept = np.polyfit(a[trusted], end[trusted], 1)
     return float(slope * a.mean() + intercept)

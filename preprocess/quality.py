@@ -52,8 +52,8 @@ def labels_at(parse: Labels, frame: BodyFrame, ab: Array) -> NDArray[np.int64]:
     xy = frame.to_image(ab)
     found = np.isfinite(xy).all(axis=1)
     index = np.floor(np.where(found[:, None], xy, -1.0)).astype(np.int64)
-    inside = (index >= 0) & (index < (parse.shape[1], parse.shape[0]))
-    on = inside[:, 0] & inside[:, 1]
+    x, y = index.T
+    on = (x >= 0) & (y >= 0) & (x < parse.shape[1]) & (y < parse.shape[0])
     index[~on] = 0
     return np.where(on, parse[index[:, 1], index[:, 0]], -1)
 

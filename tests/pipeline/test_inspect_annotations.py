@@ -1,0 +1,93 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.annotate import annotate
+from pipeline.inspect_annotations import inspect
+from preprocess.keypoints import ExtractKeypointsParams
+from preprocess.size_ratios import SizeRatioParams
+from preprocess.sources.dress_code import DressCode
+from tests.pipeline.folders import add_sample, blank_photo, new_root
+from tests.preprocess.people import body_25_numbers, coco_18_numbers, openpose, person, tunic, write_json
+
+
+@pytest.fixture
+def annotations(tmp_path: Path) -> Path:
+    root = new_root(tmp_path)
+    for index, width in enumerate((200, 240, 360)):
+        parse = 5 * tunic(width=width).astype(np.uint8)
+        add_sample(root, f"{index:05d}_00", openpose(body_25_numbers(person())), parse)
+    add_sample(root, "00009_00", "{")
+    return annotate(
+        root,
+        tmp_path / "sizes.parquet",
+        split="test",
+        keypoints=ExtractKeypointsParams(workers=1),
+        sizes=SizeRatioParams(workers=1),
+    )
+
+
+def test_summary_counts_rows_reasons_and_labels(annotations: Path) -> None:
+    text = inspect(annotations)
+    assert text.startswith("4 rows\n       3 ok\n       1 failed   not_json\n")
+    assert "1 tight, 0 fitted, 1 loose, 1 oversized" in text
+
+
+def test_where_selects_by_duckdb(annotations: Path) -> None:
+    assert inspect(annotations, where="width_ratio > 1.5 and status = 'ok'").startswith("1 rows")
+    with pytest.raises(ValueError, match="where must be a DuckDB condition"):
+        inspect(annotations, where="no_such_column > 1")
+
+
+def test_a_key_is_drawn_over_its_photo(annotations: Path, tmp_path: Path) -> None:
+    inspect(annotations, key="00001_00", png=tmp_path / "one.png")
+    drawn = np.asarray(Image.open(tmp_path / "one.png")).astype(int)
+    assert drawn.shape == (1024, 768, 3)
+    red = (drawn[..., 0] > 180) & (drawn[..., 1] < 90) & (drawn[..., 2] < 90)
+    columns = np.flatnonzero(red[295:306].any(axis=0))
+    assert (columns.min(), columns.max()) == pytest.approx((384 - 130, 384 + 130), abs=4)
+    with pytest.raises(ValueError, match="got 'nobody'"):
+        inspect(annotations, key="nobody", png=tmp_path / "none.png")
+
+
+def test_the_gallery_needs_nothing_else(annotations: Path, tmp_path: Path) -> None:
+    inspect(annotations, html=tmp_path / "gallery.html")
+    page = (tmp_path / "gallery.html").read_text()
+    assert page.count("data:image/jpeg;base64,") == 3
+    assert page.count("<figure data-status=") == 4
+    assert "http" not in page
+
+
+def test_dress_code_is_measured_like_the_rest(tmp_path: Path) -> None:
+    folder = tmp_path / "dress_code/upper_body"
+    for part in ("images", "label_maps", "keypoints"):
+        (folder / part).mkdir(parents=True)
+    (folder / "test_pairs_paired.txt").write_text("000001_0.jpg 000001_1.jpg\n")
+    (folder / "test_pairs_unpaired.txt").write_text("000001_0.jpg 000002_1.jpg\n")
+    for name in ("000001_0", "000001_1", "000002_1"):
+        (folder / "images" / f"{name}.jpg").write_bytes(blank_photo())
+    half = np.reshape(coco_18_numbers(person().scaled(0.5, 0.5)), (18, 3))
+    rows = [[x, y, 0.0, float(row)] if c else [-1.0] * 4 for row, (x, y, c) in enumerate(half.tolist())]
+    write_json(folder / "keypoints/000001_2.json", {"keypoints": rows})
+    Image.fromarray(5 * tunic(width=240).astype(np.uint8)).save(folder / "label_maps/000001_4.png")
+    sample = next(iter(DressCode(tmp_path / "dress_code", splits=("test",)).samples()))
+    assert (sample.key, sample.unpaired_key) == ("000001", "000002")
+    out = annotate(tmp_path / "dress_code", tmp_path / "sizes.parquet", layout="dress-code", split="test")
+    assert inspect(out, where="abs(width_ratio - 1.2) < 0.005 and keypoint_format = 'coco_18'").startswith(
+        "1 rows"
+    )
+
+
+def test_a_folder_of_photos_says_what_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "photos/paris").mkdir(parents=True)
+    (tmp_path / "photos/paris/me.jpg").write_bytes(blank_photo())
+    write_json(tmp_path / "photos/paris/me.json", openpose(body_25_numbers(person())))
+    out = annotate(tmp_path / "photos", tmp_path / "sizes.parquet", layout="folder")
+    assert "1 failed   no_parse" in inspect(out, where="key = 'paris__me'")
+
+
+def test_an_unknown_layout_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="layout must be one of viton-hd, dress-code, folder, got 'x'"):
+        annotate(tmp_path, tmp_path / "out.parquet", layout="x")
