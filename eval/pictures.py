@@ -75,6 +75,11 @@ def data_uri(picture: Picture) -> str:
     return "data:image/png;base64," + base64.b64encode(encoded.tobytes()).decode()
 
 
+def ratio_text(ratio: float) -> str:
+    """Two digits, or a dash where the ratio is NaN."""
+    return "-" if np.isnan(ratio) else f"{ratio:.2f}"
+
+
 def resized(picture: Picture, image_height: int, image_width: int) -> Picture:
     """Resize (H, W, 3): area averages to shrink, cubic to enlarge."""
     method = cv2.INTER_AREA if image_height < picture.shape[0] else cv2.INTER_CUBIC
@@ -104,7 +109,7 @@ def strip(rows: Sequence[StripRow]) -> Image.Image:
     for index, row in enumerate(rows):
         top = gap + index * (height + CAPTION_PX)
         cells = [(row.photo, f"photo {row.natural:.2f}"), (row.cloth, "garment")]
-        cells += [(c.picture, f"asked {c.requested:.2f} got {c.measured:.2f}") for c in row.cells]
+        cells += [(c.picture, f"asked {c.requested:.2f} got {ratio_text(c.measured)}") for c in row.cells]
         for column, (picture, caption) in enumerate(cells):
             left = gap + column * (width + gap)
             enlarged = resized(picture, height, width)
