@@ -29,6 +29,6 @@ def draw_size_map(
     grid = layout_logits[0].detach().float().sigmoid().cpu().numpy()
     probability = cv2.resize(grid, (width, height), interpolation=cv2.INTER_LINEAR)
     weight = strength * probability[..., None]
-    tinted = (photo * (1 - weight) + np.float32(TINT) * weight).round().astype(np.uint8)
+    tinted = (photo * (1 - weight) + np.array(TINT, np.float32) * weight).round().astype(np.uint8)
     edges, _ = cv2.findContours((probability > 0.5).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     return cv2.drawContours(tinted, edges, -1, OUTLINE, 1)

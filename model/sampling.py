@@ -1,7 +1,7 @@
 """From noise to latents, and back into the photo. B batch, h x w the latent grid, H x W the picture."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -14,6 +14,8 @@ from model.conditioning import Conditioning
 from model.garment_attention import GarmentKeys, garment_keys
 from model.size_condition import SizeCondition
 from model.tryon import TryOnBase, garment_pass, predict_noise
+
+Rows = TypeVar("Rows", Conditioning, SizeCondition)
 
 SAMPLERS = {"ddim": DDIMScheduler, "unipc": UniPCMultistepScheduler, "dpmpp": DPMSolverMultistepScheduler}
 """Samplers by the name a user gives."""
@@ -71,7 +73,9 @@ def sample_tryon(
         raise ValueError("size_guidance other than 1 needs size and size_unknown, both from the adapter")
     scheduler = make_scheduler(base, sampler, num_steps)
     batch = len(conditioning.mask) if size is None else max(len(conditioning.mask), len(size.embedding))
-    rows, size, unknown = (given and widen(given, batch) for given in (conditioning, size, size_unknown))
+    rows = widen(conditioning, batch)
+    size = None if size is None else widen(size, batch)
+    unknown = None if size_unknown is None else widen(size_unknown, batch)
     keys = garment_keys_at(base, conditioning, torch.zeros((), dtype=torch.long, device=base.device))
     latents = initial_latents(rows, noise, generator) * scheduler.init_noise_sigma
     for step, timestep in enumerate(scheduler.timesteps):
@@ -123,7 +127,7 @@ def make_scheduler(base: TryOnBase, sampler: str, num_steps: int) -> Any:
     return scheduler
 
 
-def widen(rows: Any, batch: int) -> Any:
+def widen(rows: Rows, batch: int) -> Rows:
     """Repeat a conditioning of one row `batch` times; one of `batch` rows stays as it is."""
     num = len(rows.mask if isinstance(rows, Conditioning) else rows.embedding)
     if num not in (1, batch):

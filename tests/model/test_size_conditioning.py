@@ -1,5 +1,6 @@
 """The size acts on the frozen base only through what the adapter has learned."""
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -9,11 +10,12 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from model.body_maps import body_maps
-from model.conditioning import Conditioning
+from model.conditioning import Conditioning, encode_conditioning
 from model.size_condition import SizeCondition
 from model.size_conditioning import PARTS, SizeAdapter
+from model.tiny import build_tiny_base
 from model.tryon import TryOnBase, garment_pass, predict_noise
-from tests.model.conftest import BATCH, LATENT_HW, PRESET, jolt, keypoints
+from tests.model.conftest import BATCH, LATENT_HW, PRESET, jolt, keypoints, photos
 
 NAN = float("nan")
 RATIOS = torch.tensor([[1.0, 1.2, NAN], [NAN, 0.9, 1.1]])
@@ -51,6 +53,22 @@ def test_a_fresh_adapter_changes_no_bit(
     size = jolt(adapter)(RATIOS, maps(), garment_features=features)
     assert not torch.allclose(predict(shared_base, noise, conditioning, size), alone, atol=1e-2)
     assert torch.equal(predict(shared_base, noise, conditioning, size.scaled(0.0)), alone)
+
+
+@torch.no_grad()
+def test_a_fresh_adapter_changes_no_bit_of_sdxls_blocks() -> None:
+    preset = replace(PRESET, layers_per_block=2, transformer_layers=(1, 2, 10))
+    base = build_tiny_base(preset, seed=1)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2)
+        noise = torch.randn(BATCH, 4, *LATENT_HW)
+    conditioning = encode_conditioning(base, photos())
+    adapter = fresh(base)
+    alone = predict(base, noise, conditioning, None)
+    assert torch.equal(predict(base, noise, conditioning, adapter(RATIOS, maps())), alone)
+    moved = jolt(adapter)(RATIOS, maps())
+    assert not torch.allclose(predict(base, noise, conditioning, moved), alone, atol=1e-2)
+    assert torch.equal(predict(base, noise, conditioning, moved.scaled(0.0)), alone)
 
 
 @torch.no_grad()

@@ -1,0 +1,119 @@
+"""One real training step of the adapter on the full-size networks with random weights, on a CPU.
+
+Run: `python -m tests.benchmarks.smoke_sdxl`. Prints one JSON object. The garment UNet is let go before the
+try-on UNet is made, so about 12 GiB are needed.
+"""
+
+import gc
+import json
+import resource
+import time
+
+import torch
+from diffusers import UNet2DConditionModel
+from torch import Tensor, nn
+
+from model.body_maps import NUM_BODY_MAPS
+from model.checks import garment_unet_of, tryon_unet_of
+from model.garment_attention import garment_tokens_of
+from model.presets import LATENT_CHANNELS, TRYON_CHANNELS, SdxlPreset
+from model.size_condition import SizeCondition
+from model.size_conditioning import SizeAdapter
+
+LATENT_HW = (16, 12)
+TEXT = (1, 77, 2048)
+POOLED = 1280
+CLIP_FEATURES = (1, 257, 1280)
+WEIGHT_STD = 0.02
+
+
+def with_random_weights(unet: UNet2DConditionModel) -> UNet2DConditionModel:
+    """Return a UNet from the meta device with frozen random weights; norms start at one."""
+    unet = unet.to_empty(device="cpu").requires_grad_(requires_grad=False)
+    for name, weight in unet.named_parameters():
+        if name.endswith("bias"):
+            weight.zero_()
+        elif "norm" in name:
+            weight.fill_(1.0)
+        else:
+            weight.normal_(std=WEIGHT_STD)
+    return unet
+
+
+def garment_tokens() -> dict[str, Tensor]:
+    """Run a garment UNet once and let it go."""
+    unet = with_random_weights(garment_unet_of(SdxlPreset()))
+    with torch.no_grad():
+        return garment_tokens_of(unet, torch.randn(1, LATENT_CHANNELS, *LATENT_HW), 0, torch.randn(TEXT))
+
+
+def prediction(
+    unet: UNet2DConditionModel, tokens: dict[str, Tensor], size: SizeCondition | None = None
+) -> Tensor:
+    """Run the try-on UNet on random inputs, the same on every call."""
+    torch.manual_seed(1)
+    image_tokens = unet.encoder_hid_proj(torch.randn(CLIP_FEATURES))
+    attention = {"garment_tokens": tokens, "image_tokens": image_tokens}
+    inputs: dict[str, object] = {"class_labels": torch.zeros(1, 1)}
+    if size is not None:
+        attention["size_tokens"] = size.tokens
+        inputs["class_labels"] = size.time
+        inputs["down_intrablock_additional_residuals"] = list(size.residuals or ())
+    return unet(
+        torch.randn(1, TRYON_CHANNELS, *LATENT_HW),
+        500,
+        torch.randn(TEXT),
+        added_cond_kwargs={"text_embeds": torch.randn(1, POOLED), "time_ids": torch.full((1, 6), 1024.0)},
+        cross_attention_kwargs=attention,
+        **inputs,
+    ).sample
+
+
+def size_of(adapter: SizeAdapter) -> SizeCondition:
+    """Return what the adapter makes of one size."""
+    maps = torch.rand(1, NUM_BODY_MAPS, *LATENT_HW, generator=torch.Generator().manual_seed(2))
+    return adapter(torch.tensor([[1.0, 1.3, 0.9]]), maps)
+
+
+def with_gradient(module: nn.Module) -> int:
+    """Return how many tensors of a module have a gradient that is not zero."""
+    return sum(bool(weight.grad is not None and weight.grad.any()) for weight in module.parameters())
+
+
+def smoke() -> dict[str, object]:
+    """Take one optimiser step and return what happened."""
+    start = time.monotonic()
+    tokens = garment_tokens()
+    gc.collect()
+    unet = with_random_weights(tryon_unet_of(SdxlPreset())).train()
+    unet.enable_gradient_checkpointing()
+    adapter = SizeAdapter.for_unet(unet)
+    optimizer = torch.optim.AdamW(adapter.parameters(), lr=1e-3)
+    made = time.monotonic()
+
+    fresh = prediction(unet, tokens, size_of(adapter))
+    fresh.square().mean().backward()
+    optimizer.step()
+    stepped = time.monotonic()
+    with torch.no_grad():
+        alone = prediction(unet, tokens)
+        trained = size_of(adapter)
+        after, off = (prediction(unet, tokens, size) for size in (trained, trained.scaled(0.0)))
+    return {
+        "tryon_weights": sum(weight.numel() for weight in unet.parameters()),
+        "adapter_weights": sum(weight.numel() for weight in adapter.parameters()),
+        "adapter_tensors_with_gradient": with_gradient(adapter),
+        "base_tensors_with_gradient": with_gradient(unet),
+        "finite": bool(after.isfinite().all()),
+        "fresh_is_bit_equal_to_the_base": torch.equal(fresh, alone),
+        "scale_zero_is_bit_equal_to_the_base": torch.equal(off, alone),
+        "change_by_the_step": (after - alone).abs().max().item(),
+        "seconds_making": round(made - start, 1),
+        "seconds_of_the_step": round(stepped - made, 1),
+        "peak_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+    }
+
+
+if __name__ == "__main__":
+    with torch.random.fork_rng(devices=[]):
+        print(json.dumps(smoke(), indent=2))  # noqa: T201
