@@ -48,7 +48,7 @@ def alex() -> Trunk:
 def vgg() -> Trunk:
     """Build VGG-16's convolutions (Simonyan & Zisserman 2015, configuration D)."""
     layers: list[nn.Module] = []
-    taps = []
+    taps: list[int] = []
     channels = 3
     for width, repeats in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
         layers += [nn.MaxPool2d(2)] if taps else []
