@@ -16,8 +16,8 @@ from preprocess.keypoints import Array, BodyFrame
 Mask = NDArray[np.bool_]
 Rows = NDArray[np.int64]
 
-ROWS_PER_TORSO = 320
-"""Grid lines per torso length T; at VITON-HD's size about one per pixel."""
+ROWS_PER_TORSO = 200
+"""Grid lines per torso length T; outlines are found between them."""
 
 INSIDE = 127.5
 """Half of full cover: where the outline runs between two samples."""

@@ -55,7 +55,7 @@ def test_a_key_is_drawn_over_its_photo(annotations: Path, tmp_path: Path) -> Non
 def test_the_gallery_needs_nothing_else(annotations: Path, tmp_path: Path) -> None:
     inspect(annotations, html=tmp_path / "gallery.html")
     page = (tmp_path / "gallery.html").read_text()
-    assert page.count("data:image/jpeg;base64,") == 3
+    assert page.count("data:image/jpeg;base64,") == 4
     assert page.count("<figure data-status=") == 4
     assert "http" not in page
 

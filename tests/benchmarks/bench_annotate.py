@@ -1,0 +1,128 @@
+"""Speed, memory and reuse of annotating, on VITON-HD's own files repeated under new keys.
+
+    python -m tests.benchmarks.bench_annotate speed    # pairs a second, against merely decoding the same files
+    python -m tests.benchmarks.bench_annotate memory   # peak memory at 1,000 and 20,000 samples
+    python -m tests.benchmarks.bench_annotate reuse    # rerun after changing 1 of 2,000 samples
+
+Needs the shared VITON-HD cases (CINDERELLA_SHARED). Run nothing beside it.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from pipeline import compute_size_ratios, extract_keypoints
+from preprocess.keypoints import ExtractKeypointsParams
+from preprocess.size_ratios import SizeRatioParams
+from preprocess.sources.source import MANIFEST_SCHEMA, SCHEMA_VERSION
+from tests.shared_data import shared_data
+
+PARTS = {
+    "image": ("image", ".jpg"),
+    "parse": ("image-parse-v3", ".png"),
+    "densepose": ("image-densepose", ".jpg"),
+    "openpose_json": ("openpose_json", "_keypoints.json"),
+}
+
+
+def write_manifest(out: Path, num_samples: int, changed: int | None = None) -> None:
+    """List the complete test cases over and over, under new keys."""
+    root = shared_data() / "data/vitonhd/test"
+    keys = sorted(path.stem for path in (root / "image").glob("*.jpg"))
+    schema = MANIFEST_SCHEMA.with_metadata({"root": str(root), "schema_version": SCHEMA_VERSION})
+    with pq.ParquetWriter(out, schema) as writer:
+        for start in range(0, num_samples, 1000):
+            rows = [row(keys, index, changed) for index in range(start, min(start + 1000, num_samples))]
+            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+
+
+def row(keys: list[str], index: int, changed: int | None) -> dict[str, object]:
+    """One sample of the manifest."""
+    key = keys[index % len(keys)]
+    files = {part: f"{folder}/{key}{end}" for part, (folder, end) in PARTS.items()}
+    sample = {"key": f"{index:06d}", "split": "test", "category": "upper", "status": "ok", "caption": ""}
+    return sample | files | {"input_hash": f"{index}{'*' if index == changed else ''}"}
+
+
+def annotate(folder: Path) -> float:
+    """Run both stages and return the seconds they took."""
+    start = time.perf_counter()
+    found, manifest = folder / "keypoints.parquet", folder / "manifest.parquet"
+    extract_keypoints.run(ExtractKeypointsParams(), manifest=manifest, out=found)
+    compute_size_ratios.run(
+        SizeRatioParams(), manifest=manifest, keypoints=found, out=folder / "sizes.parquet"
+    )
+    return time.perf_counter() - start
+
+
+def decode(files: dict[str, object], root: Path) -> None:
+    """Read and decode what annotating reads of one sample: JSON, parse map, DensePose, the photo's size."""
+    json.loads((root / str(files["openpose_json"])).read_bytes())
+    with Image.open(root / str(files["image"])) as photo:
+        _ = photo.size
+    with Image.open(root / str(files["parse"])) as parse:
+        np.asarray(parse)
+    cv2.imread(str(root / str(files["densepose"])))
+
+
+def decode_all(num_samples: int) -> float:
+    """Seconds to decode the files of as many samples with as many processes, starting them included."""
+    root = shared_data() / "data/vitonhd/test"
+    keys = sorted(path.stem for path in (root / "image").glob("*.jpg"))
+    samples = [row(keys, index, None) for index in range(num_samples)]
+    start = time.perf_counter()
+    with ProcessPoolExecutor(initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        list(pool.map(decode, samples, repeat(root), chunksize=32))
+    return time.perf_counter() - start
+
+
+def peak_mib(num_samples: int) -> float:
+    """Peak memory of the main process and of its largest worker, in a process of its own."""
+    command = [sys.executable, "-m", "tests.benchmarks.bench_annotate", "peak", str(num_samples)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+
+
+def main(what: str, num_samples: int) -> None:
+    """Print one figure."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if what == "memory":
+            small, large = peak_mib(1000), peak_mib(num_samples)
+            print(
+                f"peak {small:.0f} MiB at 1000 samples, {large:.0f} at {num_samples}: {large / small - 1:+.1%}"
+            )
+            return
+        write_manifest(folder / "manifest.parquet", num_samples)
+        seconds = annotate(folder)
+        if what == "speed":
+            decoding = decode_all(num_samples)
+            rate = num_samples / seconds
+            print(
+                f"{rate:.0f} pairs/s; decoding alone {num_samples / decoding:.0f}: {decoding / seconds:.0%}"
+            )
+        elif what == "reuse":
+            write_manifest(folder / "manifest.parquet", num_samples, changed=num_samples // 2)
+            again = annotate(folder)
+            print(f"all {seconds:.1f} s, 1 changed {again:.1f} s: {again / seconds:.1%}")  # noqa: T201
+        else:
+            usage = [
+                resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+            ]
+            print(sum(usage) / 1024)  # noqa: T201
+
+
+if __name__ == "__main__":
+    defaults = {"speed": 400, "memory": 20_000, "reuse": 2000}
+    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else defaults[sys.argv[1]])
