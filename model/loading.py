@@ -25,6 +25,7 @@ from transformers import (
 )
 
 from model.image_tokens import Resampler, install_tryon_attention
+from model.patch_autoencoder import PatchAutoencoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +66,7 @@ def local_folder(folder: str | Path) -> Path:
 def load_shared_parts(root: Path, torch_dtype: torch.dtype | None) -> dict[str, Any]:
     """Load what every SDXL pipeline's folder has beside its UNet."""
     return {
-        "vae": AutoencoderKL.from_pretrained(root / "vae", torch_dtype=torch_dtype),
+        "vae": load_autoencoder(root / "vae", torch_dtype),
         "text_encoder": load_encoder(CLIPTextModel, root / "text_encoder", torch_dtype),
         "text_encoder_2": load_encoder(CLIPTextModelWithProjection, root / "text_encoder_2", torch_dtype),
         "tokenizer": CLIPTokenizer.from_pretrained(root / "tokenizer"),
@@ -73,6 +74,13 @@ def load_shared_parts(root: Path, torch_dtype: torch.dtype | None) -> dict[str, 
         # latents have no range to be clipped to, but clipping is the class's default
         "scheduler": DDIMScheduler.from_pretrained(root / "scheduler", clip_sample=False),
     }
+
+
+def load_autoencoder(folder: Path, torch_dtype: torch.dtype | None = None) -> Any:
+    """Load the autoencoder of an SDXL folder, or that of a tiny base, by the class its config names."""
+    config = json.loads((folder / "config.json").read_text())
+    kind = PatchAutoencoder if config.get("_class_name") == PatchAutoencoder.__name__ else AutoencoderKL
+    return kind.from_pretrained(folder, torch_dtype=torch_dtype)
 
 
 def load_encoder(kind: Any, folder: Path, torch_dtype: torch.dtype | None) -> Any:

@@ -39,8 +39,11 @@ class TinyPreset:
     image_width: int = 96
     """Width of the pictures (px), a multiple of 16."""
 
-    vae_channels: tuple[int, ...] = (16, 32, 32)
-    """Channels of the autoencoder's levels; three levels make latents of a quarter of the picture."""
+    vae_patch: int = 4
+    """Side of the patches that the autoencoder makes one latent cell of (px)."""
+
+    vae_width: int = 64
+    """Channels of the autoencoder's convolutions."""
 
     unet_channels: tuple[int, ...] = (32, 64, 64)
     """Channels of the UNets' levels; as in SDXL the first level has no attention."""

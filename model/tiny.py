@@ -1,7 +1,7 @@
 """Make a `tiny` base from scratch: real networks of every kind, small enough for a CPU, random weights."""
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import DDIMScheduler, UNet2DConditionModel
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
@@ -12,6 +12,7 @@ from transformers import (
 )
 
 from model.image_tokens import Resampler, install_tryon_attention
+from model.patch_autoencoder import PatchAutoencoder
 from model.presets import LATENT_CHANNELS, TRYON_CHANNELS, TinyPreset
 from model.tryon import TryOnBase
 
@@ -26,7 +27,7 @@ def build_tiny_base(preset: TinyPreset, seed: int) -> TryOnBase:
         install_tryon_attention(tryon_unet)
         tryon_unet.encoder_hid_proj = Resampler(**preset.resampler_config())
         base = TryOnBase(
-            vae=tiny_vae(preset),
+            vae=PatchAutoencoder(LATENT_CHANNELS, preset.vae_patch, preset.vae_width),
             tryon_unet=tryon_unet,
             garment_unet=UNet2DConditionModel(**preset.unet_config(LATENT_CHANNELS)),
             text_encoder=CLIPTextModel(text_config(preset)),
@@ -37,22 +38,6 @@ def build_tiny_base(preset: TinyPreset, seed: int) -> TryOnBase:
             scheduler=tiny_scheduler(),
         )
     return base.eval()
-
-
-def tiny_vae(preset: TinyPreset) -> AutoencoderKL:
-    """Return an autoencoder whose cost lies below full resolution; no attention in its middle."""
-    levels = len(preset.vae_channels)
-    return AutoencoderKL(
-        block_out_channels=preset.vae_channels,
-        down_block_types=("DownEncoderBlock2D",) * levels,
-        up_block_types=("UpDecoderBlock2D",) * levels,
-        layers_per_block=1,
-        latent_channels=LATENT_CHANNELS,
-        norm_num_groups=8,
-        sample_size=preset.image_height,
-        mid_block_add_attention=False,
-        scaling_factor=1.0,
-    )
 
 
 def tiny_scheduler() -> DDIMScheduler:

@@ -12,7 +12,7 @@ from model.size_conditioning import SizeAdapter
 from model.tiny import build_tiny_base
 from model.tryon import TryOnBase
 
-PRESET = TinyPreset(image_height=64, image_width=48, vae_channels=(8, 16, 16), unet_channels=(16, 32, 32))
+PRESET = TinyPreset(image_height=64, image_width=48, vae_width=8, unet_channels=(16, 32, 32))
 LATENT_HW = (16, 12)
 BATCH = 2
 

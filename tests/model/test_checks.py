@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from model.checks import missing_parts, wrong_shapes
+from model.doctor import find_problems
 from model.memory import MemoryEstimate, memory_estimates, meta, peak_elements, saved_elements
 from model.presets import SdxlPreset, TinyPreset
 from model.tryon import TryOnBase
@@ -77,6 +78,13 @@ def test_saved_counts_activations_but_no_weights() -> None:
 def test_an_estimate_reads_as_a_line() -> None:
     estimate = MemoryEstimate(stage="inference", weights=2**31, training=0, activations=2**30)
     assert str(estimate) == "inference: 3.0 GiB (weights 2.0, training 0.0, activations 1.0)"
+
+
+def test_the_doctor_looks_at_shapes_once_nothing_is_missing(folder: Path) -> None:
+    problems = find_problems(SdxlPreset(), folder)
+    assert len(problems) == 2
+    assert all("of another shape" in problem for problem in problems)
+    assert find_problems(SdxlPreset(), folder / "nowhere") == missing_parts(folder / "nowhere")
 
 
 @pytest.mark.slow

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DiffusionPipeline, UNet2DConditionModel
+from diffusers import DiffusionPipeline, UNet2DConditionModel
 from torch.testing import assert_close
 
 from model.checks import PARTS
 from model.drawing import OUTLINE, draw_size_map
+from model.patch_autoencoder import PatchAutoencoder
 from model.publishing import load_pipeline, save_pipeline
 from model.size_conditioning import SizeAdapter
 from model.tryon import TryOnBase
@@ -24,7 +25,7 @@ def test_a_published_folder_is_a_diffusers_pipeline(base: TryOnBase, tmp_path: P
     listed = DiffusionPipeline.load_config(tmp_path)
     assert listed["_class_name"] == "SizeTryOnPipeline"
     assert {name for name, value in listed.items() if isinstance(value, list)} == set(PARTS)
-    AutoencoderKL.from_pretrained(tmp_path, subfolder="vae")
+    PatchAutoencoder.from_pretrained(tmp_path, subfolder="vae")
     UNet2DConditionModel.from_pretrained(tmp_path, subfolder="unet_encoder")
 
     loaded_base, loaded_adapter = load_pipeline(tmp_path)

@@ -1,0 +1,37 @@
+"""`cinderella doctor`: is a preset ready to run here, and how much memory will it take."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from model.checks import missing_parts, wrong_shapes
+from model.memory import memory_report
+from model.presets import SdxlPreset
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoctorReport:
+    """What was found; nothing was loaded."""
+
+    problems: list[str]
+    """What is missing or has the wrong shape."""
+
+    memory: list[str]
+    """A line for each device and stage."""
+
+
+def examine(preset: SdxlPreset, folder: Path, bytes_per_weight: int = 2) -> DoctorReport:
+    """Check the folder of a base against `preset`, and estimate its memory.
+
+    Args:
+        preset: The networks that are wanted.
+        folder: In IDM-VTON's layout.
+        bytes_per_weight: 2 for half precision, 4 for full.
+    """
+    return DoctorReport(
+        problems=find_problems(preset, folder), memory=memory_report(preset, bytes_per_weight)
+    )
+
+
+def find_problems(preset: SdxlPreset, folder: Path) -> list[str]:
+    """Return a line for everything that is missing; where nothing is, how shapes differ from `preset`."""
+    return missing_parts(folder) or wrong_shapes(folder, preset)

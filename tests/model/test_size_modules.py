@@ -1,0 +1,71 @@
+"""Size encoders and controllers by themselves."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.testing import assert_close
+
+from model.body_maps import FRAME, body_maps
+from model.size_controller import SimpleSizeController, SizeController
+from model.size_encoder import HybridSizeEncoder, SizeEncoder
+from tests.model.conftest import LATENT_HW, keypoints
+
+NAN = float("nan")
+
+
+@torch.no_grad()
+def test_an_unknown_ratio_is_a_word_of_its_own() -> None:
+    torch.manual_seed(0)
+    encoder = SizeEncoder(input_dim=3, hidden_dim=256, output_dim=768)
+    values = torch.linspace(0.3, 2.2, 20)
+    known = encoder(torch.stack([values, torch.ones(20), torch.ones(20)], dim=1))
+    unknown = encoder(torch.tensor([[NAN, 1.0, 1.0]]))
+    assert known.shape == (20, 768)
+    assert (known - unknown).norm(dim=1).min() > 1e-2 * unknown.norm()
+
+
+@torch.no_grad()
+def test_the_hybrid_encoder_reads_label_and_garment() -> None:
+    torch.manual_seed(0)
+    encoder = HybridSizeEncoder(garment_dim=16)
+    ratios, garment = torch.tensor([[1.0, 1.2, NAN]]), torch.randn(1, 16)
+    plain = encoder(ratios)
+    assert_close(encoder(ratios, torch.tensor([-1])), plain)
+    answers = [plain, encoder(ratios, torch.tensor([2])), encoder(ratios, garment_features=garment)]
+    assert all((a - b).abs().max() > 1e-3 for i, a in enumerate(answers) for b in answers[:i])
+
+
+@torch.no_grad()
+def test_the_simple_controller_draws_at_its_own_size_or_another() -> None:
+    controller = SimpleSizeController(size_embedding_dim=768, output_size=(128, 96))
+    embedding = torch.randn(2, 768)
+    assert controller(embedding).layout_logits.shape == (2, 1, 128, 96)
+    assert controller(embedding, output_size=(20, 30)).layout_logits.shape == (2, 1, 20, 30)
+
+
+def rectangle(maps: Tensor, ratios: Tensor) -> Tensor:
+    """The layout of a garment that is a rectangle in the body frame."""
+    _, a, b = maps[:, FRAME:].unbind(1)
+    width, length = (ratios[:, number, None, None] for number in (1, 2))
+    return ((b.abs() < width / 2) & (a > 0) & (a < length)).float()[:, None]
+
+
+def test_the_full_controller_learns_to_draw_what_is_asked() -> None:
+    torch.manual_seed(0)
+    encoder, controller = SizeEncoder(), SizeController(width=16)
+    weights = [*encoder.parameters(), *controller.parameters()]
+    optimizer = torch.optim.AdamW(weights, lr=4e-3)
+    ratios = torch.cartesian_prod(
+        torch.tensor([1.0]), torch.tensor([0.8, 1.2, 1.6]), torch.tensor([0.5, 1.0])
+    )
+    maps = body_maps(keypoints(len(ratios)), (64, 48), LATENT_HW)
+    target = rectangle(maps, ratios)
+    for _ in range(150):
+        logits = controller(encoder(ratios), maps).layout_logits
+        optimizer.zero_grad()
+        F.binary_cross_entropy_with_logits(logits, target).backward()
+        optimizer.step()
+    drawn = controller(encoder(ratios), maps).layout_logits > 0
+    overlap = (drawn & (target > 0)).sum() / (drawn | (target > 0)).sum()
+    assert overlap.item() == pytest.approx(1.0, abs=0.03)
