@@ -16,14 +16,17 @@ from preprocess.keypoints import Array, BodyFrame
 Mask = NDArray[np.bool_]
 Rows = NDArray[np.int64]
 
-ROWS_PER_TORSO = 200
+ROWS_PER_TORSO = 240
 """Grid lines per torso length T; outlines are found between them."""
 
 INSIDE = 127.5
 """Half of full cover: where the outline runs between two samples."""
 
 COARSE = 4
-"""Every so many grid lines are looked at to find islands."""
+"""Grid lines that are averaged, each way, to find islands; they divide the canvas."""
+
+TRACE = 6
+"""Average cover from which such a block belongs to an island."""
 
 SMALLEST_PART = 0.02
 """Islands below this share of the mask are specks of the segmentation."""
@@ -52,19 +55,21 @@ class BodyCanvas:
     def of(cls, mask: Mask, frame: BodyFrame) -> Self:
         """Resample the (H, W) bool `mask`; the canvas holds all of it, with a margin of two grid lines."""
         step = frame.torso_length / ROWS_PER_TORSO
-        x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
+        levels = np.ascontiguousarray(mask).view(np.uint8)
+        x, y, width, height = cv2.boundingRect(levels)
         corners = np.array(
             [[x, y], [x + width, y], [x, y + height], [x + width, y + height]], dtype=np.float64
         )
         ab = frame.to_body(corners)
         low, high = _clipped(ab.min(axis=0), ab.max(axis=0), frame)
-        a0, b0 = low - 2 * step
-        num_rows, num_columns = (np.ceil((high - low) / step) + 5).astype(int)
+        # rows lie half a step off `a` = 0, so that a band of rows is the same wherever the mask begins
+        a0, b0 = (np.floor(low / step) - 2) * step + (step / 2, 0)
+        num_rows, num_columns = COARSE * np.ceil(((high - (a0, b0)) / step + 3) / COARSE).astype(int)
         # warpAffine's inverse map: canvas (column, row) -> picture, whose samples lie half a pixel in
         origin = frame.to_image(np.array([[a0, b0]]))[0] - 0.5
         inverse = np.column_stack([step * frame.v, step * frame.u, origin])
         cover = cv2.warpAffine(
-            mask.view(np.uint8) * np.uint8(255),
+            levels * np.uint8(255),
             inverse,
             (int(num_columns), int(num_rows)),
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
@@ -120,16 +125,16 @@ def _clipped(low: Array, high: Array, frame: BodyFrame) -> tuple[Array, Array]:
 
 def _without_specks(cover: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Clear islands that are small against the whole; a coarser grid is enough to tell them."""
-    coarse = np.ascontiguousarray(cover[::COARSE, ::COARSE] > INSIDE).view(np.uint8)
+    height, width = cover.shape
+    coarse = cv2.resize(cover, (width // COARSE, height // COARSE), interpolation=cv2.INTER_AREA)
+    coarse = (coarse > TRACE).view(np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(coarse, connectivity=8)
     areas = stats[1:, cv2.CC_STAT_AREA]
     specks = np.flatnonzero(areas < SMALLEST_PART * areas.sum()) + 1
     if count < 3 or len(specks) == 0:
         return cover
-    near = cv2.dilate(np.isin(labels, specks).astype(np.uint8), np.ones((3, 3), np.uint8))
-    kept = cv2.dilate((~np.isin(labels, [0, *specks])).astype(np.uint8), np.ones((3, 3), np.uint8))
-    clear = np.repeat(np.repeat((near > kept), COARSE, axis=0), COARSE, axis=1)
-    return np.where(clear[: cover.shape[0], : cover.shape[1]], np.uint8(0), cover)
+    clear = np.isin(labels, specks).repeat(COARSE, axis=0).repeat(COARSE, axis=1)
+    return np.where(clear, np.uint8(0), cover)
 
 
 def edge_between(inside: NDArray[np.generic], outside: NDArray[np.generic]) -> Array:

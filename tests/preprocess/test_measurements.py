@@ -119,9 +119,8 @@ def test_nothing_is_made_up_for_an_empty_row_of_shoulders() -> None:
 def test_specks_of_the_segmentation_do_not_count() -> None:
     speckled = tunic()
     speckled[302:306, 40:44] = speckled[900:905, 380:385] = True
-    np.testing.assert_array_equal(
-        ratios(measure_worn(speckled, person())), ratios(measure_worn(tunic(), person()))
-    )
+    clean = ratios(measure_worn(tunic(), person()))
+    np.testing.assert_allclose(ratios(measure_worn(speckled, person())), clean, rtol=1e-9)
 
 
 def test_no_measure_without_a_trunk() -> None:
