@@ -11,10 +11,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xxhash
+from numpy.typing import NDArray
 
 INDEX_NAME = "index.json"
 SCHEMA_VERSION = 1
+ROWS_KEPT = 256
+"""Shards whose rows stay in memory."""
+
+_XXH3 = re.compile(r"[0-9a-f]{16}")
 _SHARD_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*\.tar")
 _START, _END = '"shards":[', "]}"
 
@@ -86,6 +92,20 @@ class ShardLine:
     """Of its line (bytes)."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ShardRows:
+    """Where the samples of one shard lie, in some 40 bytes a sample."""
+
+    keys: NDArray[np.bytes_]
+    offsets: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    xxh3: NDArray[np.uint64]
+
+    def key(self, row: int) -> str:
+        """Return the id of a sample."""
+        return bytes(self.keys[row]).decode()
+
+
 class ShardIndex:
     """An index, read line by line; the rows of the shards used last are kept.
 
@@ -112,7 +132,7 @@ class ShardIndex:
             ) from error
         self.digest = digest.hexdigest()
         """xxh3_64 (hex) of the index: names this version of the data."""
-        self.entry = lru_cache(maxsize=256)(self._entry)
+        self.rows = lru_cache(maxsize=ROWS_KEPT)(self._rows)
 
     @property
     def num_samples(self) -> int:
@@ -124,8 +144,18 @@ class ShardIndex:
         for number in range(len(self.shards)):
             yield self._entry(number)
 
+    def _rows(self, number: int) -> "ShardRows":
+        """Return where each sample of a shard lies."""
+        entry = self._entry(number)
+        return ShardRows(
+            keys=np.array([key.encode() for key in entry.keys]),
+            offsets=np.array(entry.offsets, dtype=np.int64),
+            sizes=np.array(entry.sizes, dtype=np.int64),
+            xxh3=np.array([int(checksum, 16) for checksum in entry.xxh3], dtype=np.uint64),
+        )
+
     def _entry(self, number: int) -> ShardEntry:
-        """Read the rows of a shard."""
+        """Read the entry of a shard."""
         line = self.shards[number]
         with self.path.open("rb") as file:
             file.seek(line.start)
@@ -135,10 +165,11 @@ class ShardIndex:
 def parse_entry(values: Mapping[str, Any]) -> ShardEntry:
     """Build an entry from JSON; ValueError, TypeError or KeyError when it isn't one."""
     entry = ShardEntry(**{field.name: values[field.name] for field in fields(ShardEntry)})
-    if not all(
-        isinstance(text, str) for text in (*entry.keys, *entry.xxh3, *entry.input_hashes, entry.sha256)
-    ):
+    texts = (*entry.keys, *entry.xxh3, *entry.input_hashes, entry.sha256)
+    if not all(isinstance(text, str) for text in texts):
         raise ValueError(f"{entry.name}: keys and hashes must be strings")
+    if not all(_XXH3.fullmatch(checksum) for checksum in entry.xxh3):
+        raise ValueError(f"{entry.name}: checksums must be 16 hex digits")
     return entry
 
 

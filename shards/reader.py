@@ -57,13 +57,15 @@ class ShardReader:
         Raises:
             DamageError: They aren't what was written.
         """
-        entry = self.index.entry(shard)
-        key, size = entry.keys[row], entry.sizes[row]
+        rows = self.index.rows(shard)
+        key, size = rows.key(row), int(rows.sizes[row])
         file = self._file(shard)
-        packed = os.pread(file.fileno(), size, entry.offsets[row])
-        if xxhash.xxh3_64_hexdigest(packed) != entry.xxh3[row]:
+        packed = os.pread(file.fileno(), size, int(rows.offsets[row]))
+        if xxhash.xxh3_64_intdigest(packed) != rows.xxh3[row]:
             what = "is damaged (its checksum differs)" if len(packed) == size else "is cut off"
-            raise DamageError(f"{entry.name}: the sample {key} {what}: write or fetch the shard again")
+            raise DamageError(
+                f"{self.index.shards[shard].name}: the sample {key} {what}: write or fetch the shard again"
+            )
         return key, packed
 
     def batch(self, positions: Sequence[int], places: Sequence[Sequence[int]]) -> Batch:
@@ -90,7 +92,7 @@ class ShardReader:
         except (DamageError, SampleError) as error:
             if self.on_damage == OnDamage.RAISE:
                 raise DamageError(str(error)) from error
-            name = f"{self.index.shards[shard].name}/{self.index.entry(shard).keys[number]}"
+            name = f"{self.index.shards[shard].name}/{self.index.rows(shard).key(number)}"
             with self._lock:
                 self.damaged[name] += 1
                 if self.damaged[name] == 1:

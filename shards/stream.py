@@ -119,7 +119,7 @@ class SampleStream:
     def keys(self, count: int) -> list[str]:
         """Return the keys of the next `count` samples of this rank without reading them."""
         places = self.order.at(self.cursor + self.rank + self.world_size * np.arange(count))
-        return [self.reader.index.entry(shard).keys[row] for shard, row in places.tolist()]
+        return [self.reader.index.rows(shard).key(row) for shard, row in places.tolist()]
 
     def state_dict(self) -> dict[str, Any]:
         """Return the cursor and what the order depends on; the same on every rank."""

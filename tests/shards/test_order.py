@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -68,3 +70,13 @@ def test_an_order_without_samples_is_refused() -> None:
         order_of([0, 0])
     with pytest.raises(ValueError, match="num_streams and block must be positive, got -1 and 4"):
         order_of([3], num_streams=-1, block=4)
+
+
+def test_a_hundred_million_samples_need_16_mib() -> None:
+    counts = np.full(100_000, 1000)
+    tracemalloc.start()
+    order = SampleOrder(counts, seed=0)
+    order.at(np.arange(90_000_000, 90_000_256))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak <= 16 * 2**20
