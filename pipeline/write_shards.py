@@ -29,7 +29,8 @@ def run(
 ) -> None:
     """Write every usable sample of the manifest into the shards of its split."""
     joints, measures = by_name(keypoints), by_name(size_annotations)
-    usable, left_out = defaultdict(list), defaultdict(Counter)
+    usable: defaultdict[str, list[Ingredients[Parts]]] = defaultdict(list)
+    left_out: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for row in read_manifest(manifest):
         name = (row.split, row.key)
         parts = gather(row, joints.get(name), measures.get(name))
