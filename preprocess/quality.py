@@ -50,7 +50,7 @@ def parse_flags(parse: Labels, worn: WornMeasures, frame: BodyFrame) -> list[str
 def labels_at(parse: Labels, frame: BodyFrame, ab: Array) -> NDArray[np.int64]:
     """(N,) labels at (N, 2) points a, b px of the body frame; -1 outside the picture or where NaN."""
     xy = frame.to_image(ab)
-    found = np.isfinite(xy).all(axis=1)
+    found = np.isfinite(xy[:, 0]) & np.isfinite(xy[:, 1])
     index = np.floor(np.where(found[:, None], xy, -1.0)).astype(np.int64)
     x, y = index.T
     on = (x >= 0) & (y >= 0) & (x < parse.shape[1]) & (y < parse.shape[0])
