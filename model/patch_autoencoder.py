@@ -39,7 +39,11 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
 
     @register_to_config
     def __init__(
-        self, latent_channels: int = 8, patch: int = 4, width: int = 64, scaling_factor: float = 1.0
+        self,
+        latent_channels: int = 8,
+        patch: int = 4,
+        width: int = 64,
+        scaling_factor: float = 1.0,  # noqa: ARG002 - kept in the config
     ) -> None:
         super().__init__()
         values = 3 * patch**2

@@ -60,7 +60,7 @@ def load_size_aware(base: Path, checkpoint: Path | None) -> tuple[TryOnBase, Siz
         return networks, None
     read_record(checkpoint)
     if (checkpoint / "lora").is_dir():
-        networks.tryon_unet.load_lora_adapter(str(checkpoint / "lora"), prefix=None)
+        networks.tryon_unet.load_lora_adapter(str(checkpoint / "lora"), prefix=None, use_safetensors=True)
         networks.tryon_unet.requires_grad_(False)
     adapter = SizeAdapter.from_pretrained(checkpoint / "adapter").to(networks.device)
     return networks, adapter.requires_grad_(False).eval()

