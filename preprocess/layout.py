@@ -67,10 +67,10 @@ SLIVER = 0.008
 CAP_ROOM = 1.04
 """How far beyond the shoulders' extent the torso part may reach in their rows."""
 
-ROUNDS = 4
-CLOSE_ENOUGH = 0.004
+ROUNDS = 5
+CLOSE_ENOUGH = 0.006
 LARGEST_STEP = 1.3
-"""The width is corrected by measuring it: how often, until when, and how far at most."""
+"""Shoulders and width are corrected by measuring them: how often, until when, and how far at most."""
 
 BONES = (
     (Joint.RIGHT_SHOULDER, Joint.RIGHT_ELBOW),
@@ -104,15 +104,14 @@ def layout_at(garment_mask: Mask, keypoints: Keypoints, natural: Array, requeste
     sleeves = resized_sleeves(parts, keypoints, sleeve_factor(natural[1], natural[1] * factors[1]))
     if not raises_an_arm(keypoints, parts.frame):
         sleeves &= (parts.a < SHOULDERS_BARE[0]) | (parts.a > SHOULDERS_BARE[1])
-    wanted = measured(garment_mask, parts.torso, keypoints, parts.frame) * factors
     aim = parts.measures * factors
     for _ in range(ROUNDS):
         torso = resized_torso(parts, aim)
         layout = torso | sleeves
-        error = np.nan_to_num(wanted / measured(layout, torso, keypoints, parts.frame), nan=1.0)
-        if abs(error[1] - 1) < CLOSE_ENOUGH:
+        error = missed_by(layout, torso, parts, keypoints, natural * factors, parts.measures * factors)
+        if np.abs(error[:2] - 1).max() < CLOSE_ENOUGH:
             break
-        aim[1] *= np.clip(error[1], 1 / LARGEST_STEP, LARGEST_STEP)
+        aim[:2] *= np.clip(error[:2], 1 / LARGEST_STEP, LARGEST_STEP)
     return layout
 
 
@@ -283,14 +282,21 @@ def raises_an_arm(keypoints: Keypoints, frame: BodyFrame) -> bool:
     return bool((rows < RAISED * frame.torso_length).any())
 
 
-def measured(layout: Mask, torso: Mask, keypoints: Keypoints, frame: BodyFrame) -> Array:
-    """Return the (3,) ratios of a layout; where sleeves or arms blur the panel's sides, of its torso part."""
+def missed_by(
+    layout: Mask, torso: Mask, parts: Parts, keypoints: Keypoints, wanted: Array, wanted_torso: Array
+) -> Array:
+    """Return by which (3,) factors a layout is too small, 1 where unknown.
+
+    Where sleeves or arms blur the panel's sides, the torso part is measured instead, against what it had.
+    """
     worn = measure_worn(layout, keypoints)
     if worn.flags:
-        return torso_measures(BodyCanvas.of(torso, frame))
+        missing_torso: Array = wanted_torso / torso_measures(BodyCanvas.of(torso, parts.frame))
+        return np.where(np.isfinite(missing_torso), missing_torso, 1.0)
     body = np.array([worn.body_shoulder_px, worn.body_shoulder_px, worn.body_torso_px])
     garment = np.array([worn.garment_shoulder_px, worn.garment_width_px, worn.garment_length_px])
-    return np.divide(garment, body)
+    missing: Array = wanted * body / garment
+    return np.where(np.isfinite(missing), missing, 1.0)
 
 
 def torso_measures(canvas: BodyCanvas) -> Array:

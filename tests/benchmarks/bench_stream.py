@@ -216,8 +216,8 @@ LOADERS: dict[str, tuple[Callable[[Path], Iterator[object]], str | None]] = {
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time so far of a process and its living children."""
-    ticks = sum(map(int, Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]))
+    """CPU time so far of a process and its children, living and gone."""
+    ticks = sum(map(int, Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:15]))
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return ticks / os.sysconf("SC_CLK_TCK") + sum(cpu_seconds(int(child)) for child in children)
 
