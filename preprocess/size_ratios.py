@@ -18,6 +18,9 @@ MEDIAPIPE_TRUST = 0.9
 DOUBTFUL_CONFIDENCE = 0.5
 """A suspect row's confidence is multiplied by this for each flag."""
 
+TOUCHED_CONFIDENCE = 0.25
+"""What is left of the confidence when no row of the width is clear of arms and sleeves."""
+
 SURE_JOINT = 0.5
 """Confidence from which a joint of the trunk counts as certain; OpenPose's hips reach 0.4 in the median."""
 
@@ -111,6 +114,7 @@ def size_ratios(
     status = RowStatus.SUSPECT if doubts else RowStatus.OK
     if np.isnan(ratios).all():
         status = RowStatus.FAILED
+    clean = TOUCHED_CONFIDENCE + (1 - TOUCHED_CONFIDENCE) * worn.clean_share
     trust = 1.0 if keypoints is None else trunk_confidence(keypoints)
     return SizeRatios(
         ratios=ratios,
@@ -118,7 +122,7 @@ def size_ratios(
         sleeve_ratio=worn.sleeve_ratio,
         status=status,
         reason="; ".join(dict.fromkeys(reasons)) or None,
-        confidence=round(trust * worn.clean_share * DOUBTFUL_CONFIDENCE ** len(doubts), 4),
+        confidence=round(trust * clean * DOUBTFUL_CONFIDENCE ** len(doubts), 4),
     )
 
 
