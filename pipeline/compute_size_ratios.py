@@ -35,6 +35,9 @@ from preprocess.vocabulary import FIT_LABELS, SIZE_RATIOS, RowStatus
 log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = "1"
+SOURCE_KEY = b"source"
+"""Metadata: the data set's name."""
+
 THRESHOLDS_KEY = b"fit_label_thresholds"
 READ_ROWS = 512
 
@@ -96,7 +99,7 @@ def run(params: SizeRatioParams, *, manifest: Path, keypoints: Path, out: Path) 
         digest=made_by(params, keypoints),
         total=pq.read_metadata(manifest).num_rows,
         workers=params.workers,
-        finish=lambda journal: cut_labels(journal, params),
+        finish=lambda journal: with_source(manifest, *cut_labels(journal, params)),
     )
 
 
@@ -248,6 +251,14 @@ def cut_labels(journal: Path, params: SizeRatioParams) -> tuple[dict[bytes, byte
     )
     metadata = {THRESHOLDS_KEY: json.dumps(thresholds.tolist()).encode()}
     return metadata, lambda batch: with_labels(batch, thresholds)
+
+
+def with_source(
+    manifest: Path, metadata: dict[bytes, bytes], finish: Finish
+) -> tuple[dict[bytes, bytes], Finish]:
+    """Add the data set's name, as the manifest has it, to the metadata."""
+    name = (pq.read_schema(manifest).metadata or {}).get(SOURCE_KEY, b"")
+    return metadata | {SOURCE_KEY: name}, finish
 
 
 def with_labels(batch: pa.RecordBatch, thresholds: Array) -> pa.RecordBatch:
