@@ -66,16 +66,19 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
 
     @torch.no_grad()
     def fit_patches(self, images: Tensor) -> None:
-        """Set the linear maps to the whitened principal components of the patches of (B, 3, H, W) images.
+        """Set the linear maps to the principal components of the patches of (B, 3, H, W) images.
+
+        All components share one scale, so that an error in the latents is the same error in the picture,
+        whatever its channel.
 
         Source:
-            Principal component analysis; whitened, every latent channel has variance 1.
+            Principal component analysis.
         """
         patches = F.pixel_unshuffle(images, self.config.patch).movedim(1, -1).flatten(0, 2).double()
         mean = patches.mean(0)
         variances, directions = torch.linalg.eigh(torch.cov(patches.T))
         largest = variances.argsort(descending=True)[: self.config.latent_channels]
-        scale, basis = variances[largest].clamp(min=1e-6).sqrt(), directions[:, largest]
+        scale, basis = variances[largest].mean().clamp(min=1e-6).sqrt(), directions[:, largest]
         self.to_latents.weight.copy_((basis / scale).T[:, :, None, None])
         self.to_latents.bias.copy_(-(mean @ (basis / scale)))
         self.to_patches.weight.copy_((basis * scale)[:, :, None, None])

@@ -33,11 +33,11 @@ SDXL_RESAMPLER: dict[str, int] = {
 class TinyPreset:
     """The `tiny` preset: every part of the sdxl networks at a size that a CPU trains in minutes."""
 
-    image_height: int = 128
-    """Height of the pictures (px), a multiple of 16."""
+    image_height: int = 96
+    """Height of the pictures (px), a multiple of the autoencoder's patch."""
 
-    image_width: int = 96
-    """Width of the pictures (px), a multiple of 16."""
+    image_width: int = 72
+    """Width of the pictures (px), a multiple of the autoencoder's patch."""
 
     vae_patch: int = 4
     """Side of the patches that the autoencoder makes one latent cell of (px)."""

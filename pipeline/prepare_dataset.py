@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.stage import run_stage
+from preprocess.sources.dress_code import DressCode
+from preprocess.sources.folder import Folder
 from preprocess.sources.paper_dolls import PaperDolls, render_dataset
 from preprocess.sources.params import PrepareDatasetParams
 from preprocess.sources.source import Source, write_manifest
@@ -26,7 +28,11 @@ def draw_dolls(params: PrepareDatasetParams, raw: Path) -> Source:
     return PaperDolls(raw)
 
 
-READERS: dict[str, Callable[[Path], Source]] = {"viton_hd": VitonHd}
+READERS: dict[str, Callable[[Path], Source]] = {
+    "viton_hd": VitonHd,
+    "dress_code": DressCode,
+    "folder": Folder,
+}
 """How each `prepare_dataset.source` that is read where it lies becomes a `Source`. A new data set is a line
 here and in its params."""
 

@@ -13,7 +13,8 @@ from pipeline.training import TrainingRun, write_losses
 from train.params import TrainJointParams
 from train.tryon import TryOnTask
 
-ATTENTION_PROJECTIONS = ["to_q", "to_k", "to_v", "to_out.0"]
+ATTENTION = ["to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2"]
+CONVOLUTIONS = ["conv1", "conv2"]
 
 
 def run(params: TrainJointParams, *, shards: Path, base: Path, size: Path, out: Path) -> None:
@@ -27,7 +28,9 @@ def run(params: TrainJointParams, *, shards: Path, base: Path, size: Path, out: 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(params.seed)
         networks.tryon_unet.add_adapter(
-            LoraConfig(r=params.lora_rank, lora_alpha=params.lora_rank, target_modules=ATTENTION_PROJECTIONS)
+            LoraConfig(
+                r=params.lora_rank, lora_alpha=params.lora_rank, target_modules=ATTENTION + CONVOLUTIONS
+            )
         )
     if params.runtime.gradient_checkpointing:
         networks.tryon_unet.enable_gradient_checkpointing()

@@ -66,27 +66,27 @@ class TrainBaseParams:
     """Seed of weights, order, noise and dropout."""
 
     autoencoder: OptimisationParams = field(
-        default_factory=lambda: OptimisationParams(steps=400, batch_size=32, learning_rate=2e-3)
+        default_factory=lambda: OptimisationParams(steps=400, batch_size=8, learning_rate=2e-3)
     )
     """`tiny` only: photo to latents and back."""
 
     encoders: OptimisationParams = field(
-        default_factory=lambda: OptimisationParams(steps=150, batch_size=64, learning_rate=1e-3)
+        default_factory=lambda: OptimisationParams(steps=100, batch_size=64, learning_rate=1e-3)
     )
     """`tiny` only: text and image encoders, by contrasting garment photos with captions."""
 
     unets: OptimisationParams = field(
-        default_factory=lambda: OptimisationParams(steps=600, batch_size=16, learning_rate=1e-3)
+        default_factory=lambda: OptimisationParams(steps=800, batch_size=16, learning_rate=1.5e-3)
     )
     """`tiny` only: try-on and garment UNet, ignorant of size."""
 
     segmenter: OptimisationParams = field(
-        default_factory=lambda: OptimisationParams(steps=250, batch_size=16, learning_rate=2e-3)
+        default_factory=lambda: OptimisationParams(steps=250, batch_size=8, learning_rate=2e-3)
     )
     """Finds the worn garment in a picture; evaluation measures with it."""
 
     critic: OptimisationParams = field(
-        default_factory=lambda: OptimisationParams(steps=300, batch_size=64, learning_rate=2e-3)
+        default_factory=lambda: OptimisationParams(steps=200, batch_size=32, learning_rate=2e-3)
     )
     """Reads the size ratios from latents; frozen, it is the size loss."""
 
@@ -135,7 +135,7 @@ class TrainSizeParams:
     """Ways in which size enters the try-on UNet."""
 
     optimisation: OptimisationParams = field(
-        default_factory=lambda: OptimisationParams(steps=500, batch_size=16, learning_rate=1e-3)
+        default_factory=lambda: OptimisationParams(steps=450, batch_size=16, learning_rate=1.5e-3)
     )
     """Schedule of the adapter."""
 
@@ -156,14 +156,14 @@ class TrainJointParams:
     seed: int = 0
     """Seed of weights, order, noise and dropout."""
 
-    lora_rank: Annotated[int, Gt(0)] = 8
-    """Rank of the low-rank updates of the try-on UNet's attention projections."""
+    lora_rank: Annotated[int, Gt(0)] = 16
+    """Rank of the low-rank updates of the try-on UNet's transformer and residual blocks."""
 
-    base_learning_rate: Annotated[float, Gt(0)] = 5e-4
+    base_learning_rate: Annotated[float, Gt(0)] = 1e-3
     """Peak learning rate of the LoRA layers; the adapter has the one of `optimisation`."""
 
     optimisation: OptimisationParams = field(
-        default_factory=lambda: OptimisationParams(steps=200, batch_size=16, learning_rate=5e-4)
+        default_factory=lambda: OptimisationParams(steps=250, batch_size=16, learning_rate=5e-4)
     )
     """Schedule of both."""
 

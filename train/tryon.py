@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from model.body_maps import body_maps
 from model.conditioning import Conditioning
+from model.garment_attention import without_garment
 from model.size_condition import SizeCondition
 from model.size_conditioning import SizeAdapter
 from model.size_critic import SizeCritic
@@ -67,6 +68,7 @@ class TryOnTask(nn.Module):
         size = self.size(batch, random, clean, conditioning)
 
         garment = garment_pass(self.base, conditioning, torch.zeros_like(timesteps))
+        garment = without_garment(garment, dropped)
         prediction = predict_noise(self.base, noisy, timesteps, conditioning, garment, size)
 
         snr = signal_to_noise(scheduler.alphas_cumprod, timesteps)

@@ -40,7 +40,7 @@ class PaperDollParams:
 class PrepareDatasetParams:
     """Section `prepare_dataset` of params.yaml."""
 
-    source: Literal["paper_dolls", "viton_hd"] = "paper_dolls"
+    source: Literal["paper_dolls", "viton_hd", "dress_code", "folder"] = "paper_dolls"
     """`paper_dolls` draws its own people; the others read a data set below `root`."""
 
     root: str = "data"

@@ -81,7 +81,7 @@ def test_every_photo_has_a_row_and_ratios_are_plausible(data: Path) -> None:
 
 
 def test_training_leaves_whole_outputs_and_no_checkpoints(trained: Path) -> None:
-    assert read_record(trained / "base")["image_height"] == 128
+    assert read_record(trained / "base")["image_height"] == 96
     assert not list((trained / "work" / "checkpoints").rglob("*.pt"))
     _, size_only = load_size_aware(trained / "base", trained / "size")
     networks, joint = load_size_aware(trained / "base", trained / "joint")

@@ -15,7 +15,7 @@ PARAMS = WriteShardsParams(samples_per_shard=2, num_workers=0)
 
 @pytest.mark.skipif(not VITON_HD.is_dir(), reason="needs photographs in CINDERELLA_SHARED/data/vitonhd")
 def test_photographs_become_shards_whose_masks_hide_the_garment(tmp_path: Path) -> None:
-    folder = shard_folder("viton_hd", VITON_HD, "test", tmp_path, shards=PARAMS)
+    folder = shard_folder("viton-hd", VITON_HD, "test", tmp_path, shards=PARAMS)
     found = statistics(folder)
     assert found["samples"] >= 5
     assert found["picture_sizes"] == {"768x1024": found["samples"]}
@@ -29,5 +29,5 @@ def test_photographs_become_shards_whose_masks_hide_the_garment(tmp_path: Path) 
 
 
 def test_an_unknown_layout_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="layout must be one of viton_hd, paper_dolls, got 'viton'"):
+    with pytest.raises(ValueError, match="layout must be one of viton-hd, dress-code, folder, got 'viton'"):
         shard_folder("viton", tmp_path, "test", tmp_path)
