@@ -50,6 +50,12 @@ def summarize_data(size_annotations: Path) -> DataSummary:
     splits = sorted({row["split"] for row in rows})
     ratios = {split: ratio_array(row for row in rows if row["split"] == split) for split in splits}
     trusted = ratio_array(row for row in rows if row["split"] == "train" and row["status"] == RowStatus.OK)
+    if not len(trusted):
+        raise ValueError(
+            f"{size_annotations} has no `ok` row in its train split, so there is no range of sizes to "
+            "evaluate over: see the reasons with `cinderella inspect`, and which of them "
+            "compute_size_ratios.tolerated_flags may accept"
+        )
     statuses = {split: Counter(row["status"] for row in rows if row["split"] == split) for split in splits}
     reasons = Counter(row["reason"] for row in rows if row["reason"])
     metadata = table.schema.metadata or {}

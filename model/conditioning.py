@@ -43,20 +43,25 @@ PERSON_PROMPT = "model is wearing {}"
 class Photos(Protocol):
     """A batch as the stream gives it: uint8 arrays or tensors."""
 
-    image: Any
-    """(B, H, W, 3) RGB, the person."""
+    @property
+    def image(self) -> Any:
+        """(B, H, W, 3) RGB, the person."""
 
-    cloth: Any
-    """(B, H, W, 3) RGB, the garment."""
+    @property
+    def cloth(self) -> Any:
+        """(B, H, W, 3) RGB, the garment."""
 
-    densepose: Any
-    """(B, H, W, 3) RGB."""
+    @property
+    def densepose(self) -> Any:
+        """(B, H, W, 3) RGB."""
 
-    inpaint_mask: Any
-    """(B, H, W), 1 where the picture is to be made."""
+    @property
+    def inpaint_mask(self) -> Any:
+        """(B, H, W), 1 where the picture is to be made."""
 
-    captions: list[str]
-    """One description a garment."""
+    @property
+    def captions(self) -> list[str]:
+        """One description a garment."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,7 +37,7 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
         scaling_factor: What latents are multiplied with to have standard deviation 1.
     """
 
-    @register_to_config
+    @register_to_config  # type: ignore[untyped-decorator]
     def __init__(
         self,
         latent_channels: int = 8,
@@ -79,10 +79,15 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
         variances, directions = torch.linalg.eigh(torch.cov(patches.T))
         largest = variances.argsort(descending=True)[: self.config.latent_channels]
         scale, basis = variances[largest].mean().clamp(min=1e-6).sqrt(), directions[:, largest]
-        self.to_latents.weight.copy_((basis / scale).T[:, :, None, None])
-        self.to_latents.bias.copy_(-(mean @ (basis / scale)))
-        self.to_patches.weight.copy_((basis * scale)[:, :, None, None])
-        self.to_patches.bias.copy_(mean)
+        set_map(self.to_latents, (basis / scale).T, -(mean @ (basis / scale)))
+        set_map(self.to_patches, basis * scale, mean)
+
+
+def set_map(layer: nn.Conv2d, weight: Tensor, bias: Tensor) -> None:
+    """Give a 1x1 convolution the (O, I) matrix and (O,) offset of a linear map."""
+    assert layer.bias is not None
+    layer.weight.copy_(weight[:, :, None, None])
+    layer.bias.copy_(bias)
 
 
 def correction(in_channels: int, width: int, out_channels: int) -> nn.Sequential:

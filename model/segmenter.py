@@ -22,7 +22,7 @@ class Segmenter(ModelMixin, ConfigMixin):
         Ronneberger et al. 2015 (U-Net), with residual blocks and group norms.
     """
 
-    @register_to_config
+    @register_to_config  # type: ignore[untyped-decorator]
     def __init__(self, widths: tuple[int, ...] = (16, 32, 48, 64), num_classes: int = 2) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3, widths[0], 3, padding=1)

@@ -18,7 +18,7 @@ class SizeCritic(ModelMixin, ConfigMixin):
         width: Channels of the first layer; each halving of the grid doubles them up to 4 x.
     """
 
-    @register_to_config
+    @register_to_config  # type: ignore[untyped-decorator]
     def __init__(
         self, latent_channels: int = 4, num_body_maps: int = 0, num_ratios: int = 3, width: int = 32
     ) -> None:

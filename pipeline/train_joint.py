@@ -1,6 +1,7 @@
 """DVC stage `train_joint`: shards + base/ + size/ -> joint/, adapter and low-rank updates of the base."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import LoraConfig
@@ -43,7 +44,10 @@ def run(params: TrainJointParams, *, shards: Path, base: Path, size: Path, out: 
         size_dropout=params.dropout,
     )
     lora = [weight for weight in networks.tryon_unet.parameters() if weight.requires_grad]
-    groups = [{"params": list(adapter.parameters())}, {"params": lora, "lr": params.base_learning_rate}]
+    groups: list[dict[str, Any]] = [
+        {"params": list(adapter.parameters())},
+        {"params": lora, "lr": params.base_learning_rate},
+    ]
     rows = run_.fit(task, params.optimisation, "joint", groups)
     with run_.output(out) as partial:
         adapter.save_pretrained(partial / "adapter")

@@ -129,7 +129,8 @@ class CriticTask(nn.Module):
         latents = self.encoder.latents(batch).to(self.critic.device)
         scale = LARGEST_CRITIC_NOISE * random.uniform("scale").to(latents)[:, None, None, None]
         noisy = latents + scale * random.normal("noise", tuple(latents.shape[1:])).to(latents)
-        maps = body_maps(torch.from_numpy(batch.keypoints), batch.image.shape[1:3], latents.shape[-2:])
+        grid = (latents.shape[-2], latents.shape[-1])
+        maps = body_maps(torch.from_numpy(batch.keypoints), batch.image.shape[1:3], grid)
         read = self.critic(noisy, maps.to(latents))
         ratios = torch.from_numpy(batch.ratios).to(latents)
         return total({"ratios": (1.0, size_loss(read, ratios, torch.ones(len(ratios)).to(latents)))})

@@ -102,7 +102,7 @@ class TryOnTask(nn.Module):
     ) -> dict[str, tuple[float, Tensor]]:
         """Losses of the size map, and of what the critic reads from the predicted clean latents."""
         garment = torch.from_numpy(batch.garment_mask).to(predicted)[:, None]
-        layout = F.adaptive_avg_pool2d(garment, predicted.shape[-2:])
+        layout = F.adaptive_avg_pool2d(garment, grid_of(predicted))
         parts: dict[str, tuple[float, Tensor]] = {}
         if size.layout_logits is not None:
             parts["layout"] = (self.loss.layout, layout_loss(size.layout_logits, layout))
@@ -117,7 +117,12 @@ class TryOnTask(nn.Module):
     def body_maps(batch: Batch, latents: Tensor) -> Tensor:
         """(B, K, h, w) maps of the person's keypoints."""
         keypoints = torch.from_numpy(batch.keypoints)
-        return body_maps(keypoints, batch.image.shape[1:3], latents.shape[-2:]).to(latents)
+        return body_maps(keypoints, batch.image.shape[1:3], grid_of(latents)).to(latents)
+
+
+def grid_of(latents: Tensor) -> tuple[int, int]:
+    """Height and width of the latent grid."""
+    return latents.shape[-2], latents.shape[-1]
 
 
 def clean_from(

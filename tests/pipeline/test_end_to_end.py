@@ -1,6 +1,7 @@
 """Every stage on real VITON-HD photos, with a handful of training steps: from files to a report."""
 
 import json
+import re
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -28,6 +29,16 @@ from tests.shared_data import shared_data
 from train.fingerprint import files_below
 from train.params import OptimisationParams, TrainBaseParams, TrainJointParams, TrainSizeParams
 
+TOLERATED = (
+    "tucked_hem",
+    "arm_touches_panel",
+    "sleeve_touches_panel",
+    "joint_out_of_frame",
+    "hair_over_shoulder",
+    "crossed_arm",
+)
+"""Nearly everybody's arms touch the garment here, and eleven people leave nobody to spare."""
+
 FEW = OptimisationParams(steps=2, batch_size=4, learning_rate=1e-3, warmup_steps=0)
 
 
@@ -43,7 +54,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     annotations = folder / "size_annotations.parquet"
     prepare_dataset.run(source, raw=folder / "raw", out=manifest)
     extract_keypoints.run(detector, manifest=manifest, out=keypoints)
-    compute_size_ratios.run(SizeRatioParams(), manifest=manifest, keypoints=keypoints, out=annotations)
+    sizes = SizeRatioParams(tolerated_flags=TOLERATED)
+    compute_size_ratios.run(sizes, manifest=manifest, keypoints=keypoints, out=annotations)
     write_shards.run(
         WriteShardsParams(num_workers=0),
         manifest=manifest,
@@ -75,9 +87,9 @@ def test_every_photo_has_a_row_and_ratios_are_plausible(data: Path) -> None:
     assert [row["split"] for row in rows] == 6 * ["test"] + 5 * ["train"]
     assert {row["status"] for row in rows} <= {"ok", "suspect"}
     assert {row["keypoint_source"] for row in rows} == {"openpose", "mediapipe"}
-    widths = [row["width_ratio"] for row in rows if row["status"] == "ok"]
-    assert widths
-    assert all(0.7 < width < 2.2 for width in widths)
+    assert all(0.7 < row["width_ratio"] < 2.2 for row in rows)
+    assert all(0.5 < row["length_ratio"] < 1.5 for row in rows)
+    assert sum(row["reason"] is not None for row in rows) == len(rows), "tolerated is not unseen"
 
 
 def test_training_leaves_whole_outputs_and_no_checkpoints(trained: Path) -> None:
@@ -105,4 +117,5 @@ def test_the_report_is_written(trained: Path) -> None:
     metrics = json.loads((trained / "reports" / "metrics.json").read_text())
     assert metrics["image"]["outside_mask_mean_abs_difference"] <= 1
     assert set(metrics["ladder"]) >= {"shoulder", "width", "length"}
-    assert "http" not in (trained / "reports" / "report.html").read_text().replace("http://www.w3.org", "")
+    page = (trained / "reports" / "report.html").read_text()
+    assert not re.findall(r"""(?:src|href)=["']?(?!data:|#)""", page)
