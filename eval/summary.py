@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from preprocess.size_ratios import fit_label
 
 from eval.baselines import BASELINES
 from eval.fit_metrics import SizeAccuracy, size_accuracy
 from eval.ladder import cross_talk, mean_and_interval, shuffled_summary, summarize_ladder
 from eval.params import EvaluateParams
 from eval.trials import Trials
+from preprocess.size_ratios import fit_label
 from preprocess.vocabulary import SIZE_RATIOS
 
 Floats = NDArray[np.float64]

@@ -4,13 +4,13 @@ import json
 import sys
 from pathlib import Path
 
-from preprocess.size_ratios import SizeRatioParams
 from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from eval.params import EvaluateParams
 from preprocess.keypoints import ExtractKeypointsParams
+from preprocess.size_ratios import SizeRatioParams
 from preprocess.sources.params import PrepareDatasetParams
 from shards.params import WriteShardsParams
 from train.params import TrainBaseParams, TrainJointParams, TrainSizeParams
