@@ -198,6 +198,34 @@ def compare(
 
 
 @app.command()
+def ablate(
+    shards: Shards,
+    size_annotations: Annotations,
+    base: Base,
+    out: Annotated[Path, typer.Option(help="Folder for the variants and the table.")],
+    params: Annotated[Path, typer.Option(help="Schedule and protocol.")] = Path("params.yaml"),
+) -> None:
+    """Train the adapter with every combination of parts and controllers, and tabulate their ladders.
+
+    Example: `cinderella ablate --shards artifacts/shards --size-annotations
+    artifacts/size_annotations.parquet --base artifacts/base --out artifacts/ablation`
+    """
+    from pipeline.ablate import ablate as run
+    from pipeline.params import load_params
+
+    loaded = load_params(params)
+    table = run(
+        loaded.train_size,
+        loaded.evaluate_tryon,
+        shards=shards,
+        size_annotations=size_annotations,
+        base=base,
+        out=out,
+    )
+    typer.echo(table)
+
+
+@app.command()
 def doctor(
     pretrained: Annotated[Path, typer.Option(help="Folder in IDM-VTON's layout.")],
 ) -> None:
