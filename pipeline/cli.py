@@ -227,16 +227,27 @@ def ablate(
 
 @app.command()
 def doctor(
-    pretrained: Annotated[Path, typer.Option(help="Folder in IDM-VTON's layout.")],
+    preset: Annotated[str, typer.Option(help="Only sdxl needs anything; tiny is trained here.")] = "sdxl",
+    pretrained: Annotated[
+        Path | None, typer.Option(help="Folder in IDM-VTON's layout; default: train_base.pretrained.")
+    ] = None,
+    params: Annotated[Path, typer.Option(help="Where train_base.pretrained is read.")] = Path("params.yaml"),
 ) -> None:
-    """Say what is missing for the sdxl preset, and how much memory it takes. Loads no weights.
+    """Say what is missing for a preset, and how much memory it takes. Loads no weights.
 
-    Example: `cinderella doctor --pretrained /models/IDM-VTON`
+    Example: `cinderella doctor --preset sdxl --pretrained /models/IDM-VTON`
     """
     from model.doctor import examine
     from model.presets import SdxlPreset
+    from pipeline.params import load_params
 
-    report = examine(SdxlPreset(), pretrained)
+    if preset == "tiny":
+        typer.echo("tiny is trained from scratch by `make repro`: nothing is needed")
+        return
+    if preset != "sdxl":
+        raise ValueError(f"preset must be tiny or sdxl, got {preset!r}")
+    folder = pretrained or Path(load_params(params).train_base.pretrained or "no folder named")
+    report = examine(SdxlPreset(), folder)
     typer.echo("\n".join([*report.memory, *report.problems]))
     if report.problems:
         raise typer.Exit(1)

@@ -1,0 +1,73 @@
+"""The command line: examples in the help name real options, mistakes are one message and status 2."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from pipeline.cli import app
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
+
+
+def examples(text: str) -> list[list[str]]:
+    found = re.findall(r"`cinderella ([^`]+)`", text)
+    return [shlex.split(" ".join(example.split())) for example in found]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_an_example_whose_options_exist(name: str) -> None:
+    command = COMMANDS[name]
+    shown = [words for words in examples(command.help) if words[0] == name]
+    assert shown, f"{name} --help shows no example"
+    options = {option for parameter in command.params for option in parameter.opts}
+    for words in shown:
+        assert {word for word in words if word.startswith("--")} <= options
+
+
+def test_the_readme_names_commands_that_exist() -> None:
+    block = re.findall(r"^cinderella ([a-z-]+)", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert block
+    assert set(block) <= set(COMMANDS)
+
+
+def test_doctor_says_what_is_missing_and_how_much_memory_it_takes(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["doctor", "--pretrained", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "train_joint" in result.output
+    assert "unet" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param(["annotate", "--root", "nowhere", "--out", "x"], "nowhere is not a folder", id="folder"),
+        pytest.param(["compare", "nowhere"], "nowhere", id="card"),
+        pytest.param(["doctor", "--preset", "huge"], "preset must be tiny or sdxl", id="preset"),
+    ],
+)
+def test_what_is_wrong_is_one_message_and_status_2(arguments: list[str], message: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline.cli", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_starts_without_heavy_libraries() -> None:
+    code = "import sys, pipeline.cli; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert not {"torch", "diffusers", "mediapipe", "matplotlib"} & set(loaded.stdout.split())
