@@ -86,7 +86,7 @@ class TrainBaseParams:
     """Finds the worn garment in a picture; evaluation measures with it."""
 
     critic: OptimisationParams = field(
-        default_factory=lambda: OptimisationParams(steps=200, batch_size=32, learning_rate=2e-3)
+        default_factory=lambda: OptimisationParams(steps=400, batch_size=32, learning_rate=2e-3)
     )
     """Reads the size ratios from latents; frozen, it is the size loss."""
 
@@ -111,7 +111,7 @@ class LossParams:
     layout: Annotated[float, Ge(0)] = 0.5
     """Weight of the size map's loss."""
 
-    size: Annotated[float, Ge(0)] = 0.05
+    size: Annotated[float, Ge(0)] = 0.1
     """Weight of the size critic's loss."""
 
     size_min_snr: Annotated[float, Gt(0)] = 1.0
@@ -163,7 +163,7 @@ class TrainJointParams:
     """Peak learning rate of the LoRA layers; the adapter has the one of `optimisation`."""
 
     optimisation: OptimisationParams = field(
-        default_factory=lambda: OptimisationParams(steps=250, batch_size=16, learning_rate=5e-4)
+        default_factory=lambda: OptimisationParams(steps=350, batch_size=16, learning_rate=5e-4)
     )
     """Schedule of both."""
 

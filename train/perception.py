@@ -18,7 +18,7 @@ from train.loop import total
 from train.loss import contrastive_loss, layout_loss, size_loss
 from train.sample_encoder import SampleEncoder
 
-LATENT_NOISE = 0.05  # added in training, so that the decoder forgives what a denoiser leaves
+LARGEST_LATENT_NOISE = 0.4  # added in training, so that the decoder forgives what a denoiser leaves
 LATENT_WEIGHT = 1e-4  # keeps latents near standard deviation 1
 DECODED_SHARE = (
     4  # one in so many pictures the segmenter sees is a reconstruction: decoding costs most of a step
@@ -38,7 +38,9 @@ class AutoencoderTask(nn.Module):
         pictures = random_pictures(batch, random).to(self.vae.device)
         latents = self.vae.encode(pictures).latent_dist.mode()
         noise = random.normal("latents", tuple(latents.shape[1:])).to(latents)
-        decoded = self.vae.decode(latents + LATENT_NOISE * noise).sample
+        share = LARGEST_LATENT_NOISE * random.uniform("share").to(latents)[:, None, None, None]
+        # relative to the latents' own spread, or the encoder would drown the noise in larger latents
+        decoded = self.vae.decode(latents + share * latents.std().detach() * noise).sample
         return total(
             {
                 "absolute": (1.0, F.l1_loss(decoded, pictures)),
