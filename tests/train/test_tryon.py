@@ -19,7 +19,8 @@ from model.tryon import TryOnBase
 from shards.batch import Batch
 from train.keyed_random import KeyedRandom
 from train.loop import fit
-from train.params import LossParams, OptimisationParams, RuntimeParams
+from train.options import RuntimeParams
+from train.params import LossParams, OptimisationParams
 from train.sample_encoder import SampleEncoder
 from train.tryon import TryOnTask, clean_from
 
