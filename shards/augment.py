@@ -1,6 +1,6 @@
 """Changes of a batch that leave every size ratio true: picture, masks, keypoints move together, or nothing.
 
-Shapes: B batch, H and W the picture (px). Ratios are quotients of lengths in the body's own frame, so mirrors,
+Shapes: B batch, H and W the picture (px). Ratios are quotients of lengths in the body frame, so mirrors,
 colours and zooms of the whole picture don't touch them. What would (stretching garment or ratios alone) is
 label noise and isn't here.
 """
