@@ -21,8 +21,13 @@ MIRRORED = ":mirrored"
 """Ends the key of a mirrored sample."""
 
 FRAME = (Joint.RIGHT_SHOULDER, Joint.LEFT_SHOULDER, Joint.RIGHT_HIP, Joint.LEFT_HIP)
+ARMS = (Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST, Joint.LEFT_ELBOW, Joint.LEFT_WRIST)
+"""Without them sleeves can't be told from the panel."""
 
 _SIDES = {joint.name: joint for joint in Joint}
+MARGIN = 0.02
+"""Share of height and width that a zoom leaves around what it must keep."""
+
 SWAPPED_JOINTS = [
     _SIDES[j.name.replace("LEFT", "RIGHT") if "LEFT" in j.name else j.name.replace("RIGHT", "LEFT")]
     for j in Joint
@@ -77,7 +82,7 @@ def recoloured(batch: Batch, gains: NDArray[np.float32]) -> Batch:
 def zoomed(batch: Batch, cut: NDArray[np.float32], place: NDArray[np.float32]) -> Batch:
     """Cut away a border of each person's pictures and enlarge the rest to the old size.
 
-    A cut that would lose part of the garment or of the body frame is made smaller until it doesn't; where the
+    A cut that would lose part of the garment, the body frame or an arm is made smaller until it doesn't; where the
     frame or the garment is unknown there is none. Joints that end outside are missing then.
 
     Args:
@@ -110,14 +115,16 @@ def zoomed(batch: Batch, cut: NDArray[np.float32], place: NDArray[np.float32]) -
 
 
 def needed(batch: Batch, row: int) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Corners, x and y, of what a zoom must keep: the garment and the joints of the body frame."""
+    """Corners, x and y, of what a zoom must keep: the garment, the body frame and the arms."""
     y, x = np.nonzero(batch.garment_mask[row])
-    joints = batch.keypoints[row, FRAME, :2].astype(np.float64) + 0.5
-    if not len(x) or not np.isfinite(joints).all():
+    frame, arms = (batch.keypoints[row, joints, :2].astype(np.float64) + 0.5 for joints in (FRAME, ARMS))
+    if not len(x) or not np.isfinite(frame).all():
         return None
     corners = np.array([[x.min(), y.min()], [x.max() + 1, y.max() + 1]], np.float64)
-    points = np.concatenate([corners, joints])
-    return points.min(axis=0), points.max(axis=0)
+    points = np.concatenate([corners, frame, arms[np.isfinite(arms).all(axis=1)]])
+    extent = np.array([batch.image.shape[2], batch.image.shape[1]], np.float64)
+    margin = MARGIN * extent  # a hem at the very edge could be a hem cut off
+    return np.maximum(points.min(axis=0) - margin, 0), np.minimum(points.max(axis=0) + margin, extent)
 
 
 def enlarged(picture: NDArray[np.uint8], corner: NDArray[np.float64], scale: float) -> NDArray[np.uint8]:

@@ -1,8 +1,7 @@
-"""One of two processes that `test_distributed` launches with torchrun: half of what one process does there."""
+"""One of two processes that `test_distributed` launches with torchrun."""
 
 import sys
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,7 +9,7 @@ from accelerate import Accelerator, PartialState
 
 from model.tiny import build_tiny_base
 from shards.batch import select
-from tests.train.small_run import PARAMS, RUNTIME, Counting, CrashError, Regression, run
+from tests.train.small_run import Counting, CrashError, Regression, run
 from tests.train.small_try_on import PRESET, batch, size_task
 from train.keyed_random import KeyedRandom
 
@@ -35,13 +34,7 @@ def half_a_run(folder: Path) -> None:
         crash_at=28, batch_size=2, rank=processes.process_index, world_size=processes.num_processes
     )
     with suppress(CrashError):
-        run(
-            Regression(poisoned=frozenset({5})),
-            folder,
-            stream=stream,
-            params=replace(PARAMS, steps=12),
-            runtime=RUNTIME,
-        )
+        run(Regression(poisoned=frozenset({5})), folder, stream=stream)
 
 
 if __name__ == "__main__":
