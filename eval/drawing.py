@@ -81,7 +81,10 @@ class SizedDrawer:
         latent_hw = (conditioning.mask.shape[2], conditioning.mask.shape[3])
         maps = body_maps(torch.from_numpy(self.people.keypoints[person : person + 1]), image_hw, latent_hw)
         ratios = torch.from_numpy(requested).to(conditioning.mask)
-        return self.adapter(ratios, maps.to(conditioning.mask).repeat(len(ratios), 1, 1, 1))
+        garment = conditioning.image_tokens.mean(dim=1).expand(len(ratios), -1)
+        return self.adapter(
+            ratios, maps.to(conditioning.mask).repeat(len(ratios), 1, 1, 1), garment_features=garment
+        )
 
 
 def noise_of(key: str, seed: int, like: torch.Tensor) -> torch.Tensor:

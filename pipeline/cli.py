@@ -226,6 +226,31 @@ def ablate(
 
 
 @app.command()
+def recipes(
+    names: Annotated[list[str] | None, typer.Argument(help="Which; all when none is named.")] = None,
+    run: Annotated[bool, typer.Option("--run", help="Run them here, one after another.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Markdown table to write of those that were run.")] = None,
+) -> None:
+    """List the ablations and the `dvc exp run` command of each; run them, tabulate what came out.
+
+    Examples: `cinderella recipes`, `cinderella recipes --run no-controller random-size-maps`,
+    `cinderella recipes --out ablations.md`
+    """
+    import shlex
+
+    from pipeline.recipes import RECIPES, require_known, run_recipes, write_table
+
+    chosen = require_known(names or [])
+    if run:
+        run_recipes(chosen)
+    if out is not None:
+        typer.echo(write_table(chosen, out))
+    if not run and out is None:
+        for name in chosen:
+            typer.echo(f"# {RECIPES[name].question}\n{shlex.join(RECIPES[name].command(name))}")
+
+
+@app.command()
 def doctor(
     preset: Annotated[str, typer.Option(help="Only sdxl needs anything; tiny is trained here.")] = "sdxl",
     pretrained: Annotated[

@@ -13,7 +13,7 @@ from model.size_conditioning import SizeAdapter
 from model.size_critic import SizeCritic
 from pipeline.checkpoints import ATTENTION_FILE, image_size, load_base
 from pipeline.stage import run_stage
-from pipeline.training import TrainingRun, write_losses
+from pipeline.training import TrainingRun, open_adapter, write_losses
 from pipeline.validation import ladder_validation
 from train.params import TrainJointParams
 from train.tryon import TryOnTask
@@ -31,20 +31,21 @@ def run(params: TrainJointParams, *, shards: Path, base: Path, size: Path, out: 
     """
     run_ = TrainingRun.begin("train_joint", params, shards, out, image_size(base), base, size)
     networks = load_base(base)
-    adapter = SizeAdapter.from_pretrained(size / "adapter").to(networks.device).requires_grad_(True)
+    adapter = SizeAdapter.from_pretrained(size / "adapter").to(networks.device)
+    loss = open_adapter(adapter, params.loss, params.train_controller)
     opened = open_base(networks.tryon_unet, params)
     if params.runtime.gradient_checkpointing:
         networks.tryon_unet.enable_gradient_checkpointing()
     task = TryOnTask(
         networks,
         run_.encoder(networks),
-        loss=params.loss,
+        loss=loss,
         adapter=adapter,
         critic=SizeCritic.from_pretrained(base / "size_critic").requires_grad_(False),
         size_dropout=params.dropout,
     )
     groups: list[dict[str, Any]] = [
-        {"params": list(adapter.parameters())},
+        {"params": [weight for weight in adapter.parameters() if weight.requires_grad]},
         {"params": list(opened.values()), "lr": params.base_learning_rate},
     ]
     judge = ladder_validation(run_, networks, adapter, base)

@@ -1,7 +1,6 @@
 """DVC stage `train_size`: shards + base/ -> size/, the adapter that teaches size to the frozen base."""
 
 import logging
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,7 +9,7 @@ from model.size_conditioning import SizeAdapter
 from model.size_critic import SizeCritic
 from pipeline.checkpoints import image_size, load_base
 from pipeline.stage import run_stage
-from pipeline.training import TrainingRun, write_losses
+from pipeline.training import TrainingRun, open_adapter, write_losses
 from pipeline.validation import ladder_validation
 from train.params import TrainSizeParams
 from train.tryon import TryOnTask
@@ -32,14 +31,12 @@ def run(params: TrainSizeParams, *, shards: Path, base: Path, out: Path) -> None
         adapter = SizeAdapter.for_unet(
             networks.tryon_unet, encoder=params.encoder, controller=params.controller, parts=params.parts
         )
-    adapter.requires_grad_(True)
-    if not params.train_controller:
-        adapter.controller.requires_grad_(False)
+    loss = open_adapter(adapter, params.loss, params.train_controller)
     log.info("the adapter has %d weights", sum(p.numel() for p in adapter.parameters()))
     task = TryOnTask(
         networks,
         run_.encoder(networks),
-        loss=params.loss if params.train_controller else replace(params.loss, layout=0.0),
+        loss=loss,
         adapter=adapter,
         critic=SizeCritic.from_pretrained(base / "size_critic").requires_grad_(False),
         size_dropout=params.dropout,

@@ -5,7 +5,7 @@ import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +16,7 @@ import torch
 import xxhash
 from accelerate import PartialState
 
+from model.size_conditioning import SizeAdapter
 from model.tryon import TryOnBase
 from pipeline.checkpoints import RECORD
 from shards.augment import mirrored
@@ -24,7 +25,7 @@ from train.augment import AugmentedStream
 from train.fingerprint import run_fingerprint
 from train.loop import Validation, fit
 from train.options import AugmentationParams
-from train.params import OptimisationParams
+from train.params import LossParams, OptimisationParams
 from train.sample_encoder import SampleEncoder
 from train.state import LogRow, Stream
 
@@ -203,6 +204,21 @@ class TrainingRun:
 def processes_of_run() -> PartialState:
     """The processes that were launched together; without a launcher this one alone."""
     return PartialState(cpu=not torch.cuda.is_available())
+
+
+def open_adapter(adapter: SizeAdapter, loss: LossParams, train_controller: bool) -> LossParams:
+    """Let the adapter learn, its size controller only if told so.
+
+    Returns:
+        The weights of the losses: a controller that doesn't learn has no layout loss, which would bend the
+        size encoder to its random map.
+    """
+    adapter.requires_grad_(True)
+    if train_controller:
+        return loss
+    if "map" in adapter.config.parts:
+        adapter.controller.requires_grad_(False)
+    return replace(loss, layout=0.0)
 
 
 def encodings_name(base: TryOnBase, stream: SampleStream, image_height: int, image_width: int) -> str:

@@ -82,8 +82,8 @@ def recoloured(batch: Batch, gains: NDArray[np.float32]) -> Batch:
 def zoomed(batch: Batch, cut: NDArray[np.float32], place: NDArray[np.float32]) -> Batch:
     """Cut away a border of each person's pictures and enlarge the rest to the old size.
 
-    A cut that would lose part of the garment, the body frame or an arm is made smaller until it doesn't; where the
-    frame or the garment is unknown there is none. Joints that end outside are missing then.
+    A cut that would lose part of the garment, the body frame or an arm is made smaller until it doesn't;
+    where the frame or the garment is unknown there is none. Joints that end outside are missing then.
 
     Args:
         batch: Its garment photos stay as they are.

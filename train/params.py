@@ -162,6 +162,9 @@ class TrainJointParams:
     base_learning_rate: Annotated[float, Gt(0)] = 1e-3
     """Peak learning rate of those layers; the adapter has the one of `optimisation`."""
 
+    train_controller: bool = True
+    """False keeps the size controller as `train_size` left it, without layout loss: an ablation."""
+
     optimisation: OptimisationParams = field(
         default_factory=lambda: OptimisationParams(steps=350, batch_size=16, learning_rate=5e-4)
     )

@@ -2,9 +2,9 @@
 
     python -m tests.benchmarks.bench_loop --shards artifacts/shards [--steps 12] [--rounds 3]
 
-The task is `train_size`'s on the tiny preset, batch 16, encodings kept. The bare loop goes forward, backward and
-steps the same optimiser on one batch that is already there. Both alternate for `--rounds` rounds in one process;
-medians of a step are compared.
+The task is `train_size`'s on the tiny preset, batch 16, encodings kept. The bare loop goes forward, backward
+and steps the same optimiser on one batch that is already there. Both alternate for `--rounds` rounds in one
+process; medians of a step are compared.
 """
 
 import argparse
@@ -44,6 +44,7 @@ def bare_steps(task: TryOnTask, batch: Batch, steps: int) -> list[float]:
 def loop_steps(trainer: Trainer, watch: Watch, steps: int) -> tuple[list[float], list[float]]:
     """Seconds of each step of the training loop, and of these the wait for data."""
     seconds, waits = [], []
+    watch.lap()
     for _ in range(steps):
         started = time.perf_counter()
         trainer.step(watch)
