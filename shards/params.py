@@ -31,7 +31,7 @@ class WriteShardsParams:
     """What the inpainting mask must be able to cover."""
 
     mask_follows: Literal["body", "garment"] = "body"
-    """`garment` grows the worn garment a little, as VITON-HD's own masks do: an ablation, it tells the size."""
+    """`garment` grows the worn garment a little, as VITON-HD's own masks do; it tells the size (ablation)."""
 
     def __post_init__(self) -> None:
         if (self.image_height is None) != (self.image_width is None):

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedType
 from tqdm import tqdm
 
 from train.options import RuntimeParams
@@ -21,6 +21,9 @@ SMOOTHING = 0.1
 """Weight of the last step in the running means of times."""
 
 PACKAGES = {"dvclive": "dvclive", "tensorboard": "tensorboard", "wandb": "wandb"}
+
+PROCESSES_WITH_WHOLE_WEIGHTS = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
+"""Averages and checkpoints are of whole weights."""
 
 
 class Watch:
@@ -114,7 +117,7 @@ def accelerator_of(runtime: RuntimeParams, live_dir: Path) -> Accelerator:
     """Return the accelerator of a run, with its tracker: a GPU where there is one, all that were launched.
 
     Raises:
-        ValueError: The tracker's package isn't installed.
+        ValueError: The tracker's package isn't installed, or weights would be sharded.
     """
     tracker = None if runtime.tracker == "none" else runtime.tracker
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = runtime.tf32
@@ -124,6 +127,12 @@ def accelerator_of(runtime: RuntimeParams, live_dir: Path) -> Accelerator:
         log_with=tracker,
         project_dir=str(live_dir),
     )
+    if accelerator.distributed_type not in PROCESSES_WITH_WHOLE_WEIGHTS:
+        raise ValueError(
+            f"every process must hold whole weights, but {accelerator.distributed_type} shards them: launch with "
+            "torchrun or `accelerate launch --multi_gpu`, and spare memory by runtime.gradient_checkpointing, "
+            "runtime.gradient_accumulation and optimisation.optimizer: adamw_8bit"
+        )
     if tracker and not accelerator.log_with:
         raise ValueError(
             f"runtime.tracker is {tracker}, but the package {PACKAGES[tracker]} isn't installed: "
