@@ -129,9 +129,9 @@ def accelerator_of(runtime: RuntimeParams, live_dir: Path) -> Accelerator:
     )
     if accelerator.distributed_type not in PROCESSES_WITH_WHOLE_WEIGHTS:
         raise ValueError(
-            f"every process must hold whole weights, but {accelerator.distributed_type} shards them: launch with "
-            "torchrun or `accelerate launch --multi_gpu`, and spare memory by runtime.gradient_checkpointing, "
-            "runtime.gradient_accumulation and optimisation.optimizer: adamw_8bit"
+            f"every process must hold whole weights, but {accelerator.distributed_type} shards them: launch "
+            "with torchrun or `accelerate launch --multi_gpu`, and save memory by gradient_checkpointing, "
+            "gradient_accumulation and optimizer: adamw_8bit"
         )
     if tracker and not accelerator.log_with:
         raise ValueError(
