@@ -62,7 +62,7 @@ def build_sample(parts: Parts, params: WriteShardsParams) -> Sample:
         height, width = picture_size(image)
     stored_height, stored_width = params.image_height or height, params.image_width or width
     keypoints = Keypoints.from_flat(parts.keypoints)
-    parse = load_parse(files.parse) if files.parse else None
+    parse = load_parse(files.parse, files.parse_labels) if files.parse else None
     try:
         inpaint = inpainting_mask(keypoints, height, width, files.category, params.mask, parse=parse)
     except KeypointError as error:

@@ -18,9 +18,9 @@ import xxhash
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
-from preprocess.vocabulary import Category, RowStatus
+from preprocess.vocabulary import Category, ParseLabels, RowStatus
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 
 PARTS = (
     "image",
@@ -44,6 +44,7 @@ MANIFEST_SCHEMA = pa.schema(
         pa.field("reason", pa.string()),
         pa.field("image", pa.string(), nullable=False),
         *(pa.field(part, pa.string()) for part in PARTS[1:]),
+        pa.field("parse_labels", pa.string(), nullable=False),
         pa.field("unpaired_key", pa.string()),
         pa.field("caption", pa.string(), nullable=False),
         pa.field("input_hash", pa.string(), nullable=False),
@@ -78,7 +79,10 @@ class SourceSample:
     """Where the garment is in `cloth`, white on black."""
 
     parse: Path | None = None
-    """Human parsing of `image`, LIP labels as palette indices."""
+    """Human parsing of `image`, labels as palette indices."""
+
+    parse_labels: ParseLabels = ParseLabels.LIP
+    """What the numbers in `parse` mean."""
 
     densepose: Path | None = None
     """DensePose parts of `image` in its colours."""
@@ -173,6 +177,7 @@ def manifest_record(sample: SourceSample, root: Path) -> dict[str, Any]:
         "category": str(sample.category),
         "status": str(RowStatus.FAILED if reasons else RowStatus.OK),
         "reason": "; ".join(reasons) or None,
+        "parse_labels": str(sample.parse_labels),
         "unpaired_key": sample.unpaired_key,
         "caption": sample.caption,
         "input_hash": input_hash(sample, root),
@@ -220,14 +225,23 @@ def read_manifest(path: Path) -> list[ManifestRow]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} not found: run `dvc repro prepare_dataset` first")
     table = pq.read_table(path)
-    metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+    root = manifest_root(path, table.schema)
+    return [manifest_row(record, root) for record in table.to_pylist()]
+
+
+def manifest_root(path: Path, schema: pa.Schema) -> Path:
+    """Return the folder that a manifest's paths are below.
+
+    Raises:
+        ValueError: The manifest has another schema version.
+    """
+    metadata = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
     if metadata.get("schema_version") != SCHEMA_VERSION:
         raise ValueError(
             f"{path} must have manifest schema {SCHEMA_VERSION}, got {metadata.get('schema_version')}: "
             "run `dvc repro prepare_dataset` again"
         )
-    root = Path(metadata["root"]).absolute()
-    return [manifest_row(record, root) for record in table.to_pylist()]
+    return Path(metadata["root"]).absolute()
 
 
 def manifest_row(record: dict[str, Any], root: Path) -> ManifestRow:
@@ -235,4 +249,5 @@ def manifest_row(record: dict[str, Any], root: Path) -> ManifestRow:
     values = {field.name: record[field.name] for field in fields(ManifestRow)}
     values |= {part: root / values[part] for part in PARTS if values[part] is not None}
     values |= {"category": Category(values["category"]), "status": RowStatus(values["status"])}
+    values |= {"parse_labels": ParseLabels(values["parse_labels"])}
     return ManifestRow(**values)

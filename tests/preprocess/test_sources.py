@@ -156,7 +156,7 @@ def test_a_manifest_that_is_missing_or_older_is_refused(root: Path) -> None:
     write_manifest(VitonHd(root), path)
     table = pq.read_table(path)
     pq.write_table(table.replace_schema_metadata({"root": str(root), "schema_version": "0"}), path)
-    with pytest.raises(ValueError, match="must have manifest schema 1, got 0"):
+    with pytest.raises(ValueError, match="must have manifest schema 2, got 0"):
         read_manifest(path)
 
 
