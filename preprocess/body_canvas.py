@@ -69,8 +69,8 @@ class BodyCanvas:
         ab = frame.to_body(corners)
         low, high = _clipped(ab.min(axis=0), ab.max(axis=0), frame)
         # rows lie half a step off `a` = 0, so that a band of rows is the same wherever the mask begins
-        beside = BESIDE * frame.shoulder_width
-        low, high = low - (0, beside), high + (0, beside)
+        beside = np.array([0, BESIDE * frame.shoulder_width])
+        low, high = low - beside, high + beside
         a0, b0 = (np.floor(low / step) - 2) * step + (step / 2, 0)
         num_rows, num_columns = COARSE * np.ceil(((high - (a0, b0)) / step + 3) / COARSE).astype(int)
         blank = cls(

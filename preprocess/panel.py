@@ -71,7 +71,7 @@ class PanelSides:
     """Share of rows and sides that nothing touches, 0 to 1."""
 
     flags: tuple[str, ...]
-    """Why the sides are doubtful."""
+    """Why the sides are doubtful, sorted."""
 
 
 def sides_of(keypoints: Keypoints, garment: BodyCanvas) -> tuple[Side, Side]:
@@ -128,24 +128,24 @@ def panel_sides(
     if touched.any():
         cut = axis_runs(canvas, panel_cover(canvas, sides)[rows[touched]])
         runs.low[touched], runs.high[touched] = cut.low, cut.high
-    seen = ~np.isnan(runs.low)[:, None]
-    hidden = np.column_stack([_may_be_hidden(side, a, runs, whole) for side in sides]) & ~merged
-    clean = seen & ~merged & ~hidden
-    ends = np.column_stack([runs.low, runs.high])
-    right, left = (_mean_side(a, ends[:, k], clean[:, k], STRAIGHT * sides[k].shoulder_px) for k in (0, 1))
-    flags = []
+    seen = ~np.isnan(runs.low)
+    hidden = np.column_stack([_may_be_hidden(side, a, runs, whole) for side in sides])
+    right, left = (
+        _judged(a, end, merged[:, k], hidden[:, k], STRAIGHT * sides[k].shoulder_px)
+        for k, end in enumerate((runs.low, runs.high))
+    )
+    flags = {right[1], left[1]} - {""}
+    span = right[0], left[0]
     if 2 * seen.sum() <= len(rows):
-        flags.append("axis_hidden")
-        right = left = (float("nan"), True)
-    doubtful = [
-        merged[:, k].any() or hidden[:, k].any() if not known else False
-        for k, (_, known) in enumerate((right, left))
-    ]
-    in_sleeve = merged.sum(axis=0) >= hidden.sum(axis=0)
-    flags += ["sleeve_touches_panel"] * bool((doubtful & in_sleeve).any())
-    flags += ["arm_touches_panel"] * bool((doubtful & ~in_sleeve).any())
-    share = float(clean.mean()) if len(rows) else 0.0
-    return PanelSides(runs=runs, span=(right[0], left[0]), clean_share=share, flags=tuple(flags))
+        flags.add("axis_hidden")
+        span = float("nan"), float("nan")
+    clean = seen[:, None] & ~merged & ~hidden
+    return PanelSides(
+        runs=runs,
+        span=span,
+        clean_share=float(clean.mean()) if len(rows) else 0.0,
+        flags=tuple(sorted(flags)),
+    )
 
 
 def _with_occluders(
@@ -188,26 +188,33 @@ def _may_be_hidden(side: Side, a: Array, runs: Runs, whole: Runs) -> Mask:
     end, outer = (sign * (run.low if sign < 0 else run.high) for run in (runs, whole))
     bone = sign * side.arm.at_rows(a)[0]
     with np.errstate(invalid="ignore"):
-        in_front = (outer > bone) & (bone - end < IN_FRONT * (outer - bone))
+        half = outer - bone  # of the arm, unless that goes on along the row
+        in_front = (half > 0) & (half < SLEEVE_RADIUS * side.shoulder_px) & (bone - end < IN_FRONT * half)
         return (outer - end > THIN * side.shoulder_px) & ~in_front
 
 
-def _mean_side(a: Array, end: Array, clean: Mask, tolerance: float) -> tuple[float, bool]:
-    """Mean `b` px of one side over all rows, and whether it is known: seen, or a straight continuation.
+def _judged(a: Array, end: Array, merged: Mask, hidden: Mask, tolerance: float) -> tuple[float, str]:
+    """Mean `b` px of one side over all rows, and what makes it doubtful ("": nothing).
 
     Args:
         a: (R,) px.
         end: (R,) `b` px of the side; NaN where the row has no panel.
-        clean: (R,) rows that nothing touches; with enough of them, the line through them counts.
-        tolerance: px that this line's mean may lie off that of the clean rows.
+        merged: (R,) rows in which a sleeve touches the panel.
+        hidden: (R,) rows in which something may hide the panel's end.
+        tolerance: px that the mean of a line through some rows may lie off the mean of these rows.
     """
     seen = np.isfinite(end)
     if not seen.any():
-        return float("nan"), False
-    if clean.sum() == seen.sum():
-        return float(end[seen].mean()), True
-    if clean.sum() < FEWEST_CLEAN * len(end):
-        return float(end[seen].mean()), False
-    slope, intercept = np.polyfit(a[clean], end[clean], 1)
-    mean = float(slope * a.mean() + intercept)
-    return mean, abs(mean - float(end[clean].mean())) <= tolerance
+        return float("nan"), ""
+    for trusted, doubt in (
+        (seen & ~merged & ~hidden, ""),
+        (seen & ~merged, "arm_touches_panel"),
+    ):
+        if trusted.sum() == seen.sum():
+            return float(end[seen].mean()), doubt
+        if trusted.sum() >= FEWEST_CLEAN * len(end):
+            slope, intercept = np.polyfit(a[trusted], end[trusted], 1)
+            mean = float(slope * a.mean() + intercept)
+            if abs(mean - float(end[trusted].mean())) <= tolerance:
+                return mean, doubt
+    return float(end[seen].mean()), "sleeve_touches_panel" if merged.any() else "arm_touches_panel"

@@ -28,8 +28,8 @@ TORSO_PARTS = (1, 2)
 _BITS = 4  # of each colour channel in the table of the nearest parts
 
 
-OCCLUDERS = (Lip.GLOVE, Lip.SCARF, Lip.LEFT_ARM, Lip.RIGHT_ARM)
-"""What may lie in front of a garment and hide its sides; hair is looked for on its own."""
+OCCLUDERS = (Lip.HAIR, Lip.GLOVE, Lip.SCARF, Lip.LEFT_ARM, Lip.RIGHT_ARM)
+"""What may lie in front of a garment and hide its sides."""
 
 
 def load_parse(path: Path, labels: ParseLabels = ParseLabels.LIP) -> NDArray[np.uint8]:

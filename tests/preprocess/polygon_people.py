@@ -4,6 +4,7 @@ Everything is laid out in the body frame (`a` in torso lengths down, `b` in shou
 by Pillow. The truth is read off the layers on a fine upright grid, by counting, before anything overlaps.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -118,6 +119,9 @@ def random_figure(rng: np.random.Generator, aspect: float) -> Figure:
             figure.sleeves.append(band(arm, 0.0, sleeve, radius, radius * rng.uniform(0.7, 1.1), aspect))
     figure.layers.extend((garment, piece) for piece in (*figure.panel, *figure.sleeves))
     figure.layers.extend(in_front if over else [])
+    if rng.random() < 0.2:
+        strand = np.array([(-0.6, 0.25), (-0.6, 0.6), (rng.uniform(-0.1, 0.6), 0.55), (0.0, 0.3)])
+        figure.layers.append((Lip.HAIR, strand * (1, rng.choice([-1, 1]))))
     if (depth := rng.uniform(-0.05, 0.25)) > 0:
         neck = np.array([(-0.3, -0.2), (depth, 0), (-0.3, 0.2)])
         figure.layers.append((Lip.TORSO_SKIN, neck))
@@ -143,11 +147,12 @@ def panel_outline(rng: np.random.Generator) -> Points:
 
 
 def arm_joints(rng: np.random.Generator, side: int, aspect: float) -> Points:
-    """(3, 2) shoulder, elbow, wrist: from hanging straight down to almost level."""
-    upper, fore = np.radians(rng.uniform(4, 65)), np.radians(rng.uniform(-15, 60))
+    """(3, 2) shoulder, elbow, wrist: hanging, on the hip, before the belly, level, raised."""
+    upper = np.radians(rng.uniform(4, 65) if rng.random() < 0.9 else rng.uniform(65, 150))
+    fore = np.radians(rng.uniform(-15, 60) if rng.random() < 0.8 else rng.uniform(-110, 170))
     elbow = np.array([0.55 * np.cos(upper), 0.5 + 0.55 * np.sin(upper) / aspect])
-    wrist = elbow + (0.5 * np.cos(fore), 0.5 * np.sin(fore) / aspect)
-    return np.array([(0.0, 0.5), elbow, wrist]) * (1, side)
+    wrist = elbow + np.array([0.5 * np.cos(fore), 0.5 * np.sin(fore) / aspect])
+    return np.stack([np.array([0.0, 0.5]), elbow, wrist]) * (1, side)
 
 
 def band(arm: Points, start: float, end: float, wide: float, narrow: float, aspect: float) -> Points:
@@ -176,7 +181,7 @@ def ellipse(a: float, b: float, radius_a: float, radius_b: float) -> Points:
     return np.column_stack([a + radius_a * np.cos(turn), b + radius_b * np.sin(turn)])
 
 
-def paint(figure: Figure, place, height: int, width: int) -> NDArray[np.uint8]:  # noqa: ANN001
+def paint(figure: Figure, place: Callable[[Points], Points], height: int, width: int) -> NDArray[np.uint8]:
     """Draw the layers, four times as large, and keep every fourth pixel."""
     canvas = Image.new("L", (4 * width, 4 * height), Lip.BACKGROUND)
     pen = ImageDraw.Draw(canvas)
