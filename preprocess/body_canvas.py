@@ -82,13 +82,20 @@ class BodyCanvas:
         )
         return replace(blank, cover=_without_specks(blank.resampled(mask, np.arange(num_rows))))
 
-    def resampled(self, mask: Mask, rows: Rows) -> NDArray[np.uint8]:
-        """(R, C) cover, 0 to 255, of an (H, W) mask of the same picture in consecutive rows of this grid."""
+    def resampled(self, mask: Mask, rows: Rows, scale: tuple[float, float] = (1.0, 1.0)) -> NDArray[np.uint8]:
+        """(R, C) cover, 0 to 255, of another mask of the same picture in some rows of this grid.
+
+        Args:
+            mask: (h, w) bool.
+            rows: (R,) consecutive rows.
+            scale: Size of the mask over that of the picture, across and down.
+        """
         if len(rows) == 0:
             return np.zeros((0, self.cover.shape[1]), np.uint8)
         # warpAffine's inverse map: canvas (column, row) -> picture, whose samples lie half a pixel in
-        origin = self.frame.to_image(np.array([[self.a_of(rows[:1])[0], self.b0]]))[0] - 0.5
-        inverse = np.column_stack([self.step * self.frame.v, self.step * self.frame.u, origin])
+        origin = self.frame.to_image(np.array([[self.a_of(rows[:1])[0], self.b0]]))[0]
+        grid = np.column_stack([self.step * self.frame.v, self.step * self.frame.u, origin])
+        inverse = grid * np.array(scale)[:, None] - np.array([0, 0, 0.5])
         cover: NDArray[np.uint8] = cv2.warpAffine(
             np.ascontiguousarray(mask).view(np.uint8) * np.uint8(255),
             inverse,

@@ -126,7 +126,7 @@ def measure_worn(
         body_shoulder_px=frame.shoulder_width,
         body_torso_px=frame.torso_length,
         tilt_deg=frame.tilt_deg,
-        ease_ratio=_ease(keypoints, canvas.a_of(rows), high - low, densepose_torso, garment_mask.shape),
+        ease_ratio=_ease(canvas, rows, high - low, densepose_torso, garment_mask.shape),
         sleeve_ratio=_sleeve_ratio(sides),
         clean_share=panel.clean_share,
         shoulder_span=shoulder,
@@ -184,19 +184,22 @@ def _shoulder_span(canvas: BodyCanvas) -> tuple[float, float]:
     return middle - extent / 2, middle + extent / 2
 
 
-def _ease(
-    keypoints: Keypoints, a: Array, width: float, torso: Mask | None, picture_shape: tuple[int, ...]
-) -> float:
-    """Panel width over the mean width of the body's own torso in the same rows; NaN when unknown."""
-    if torso is None or not torso.any() or len(a) == 0:
+def _ease(canvas: BodyCanvas, rows: Rows, width: float, torso: Mask | None, shape: tuple[int, ...]) -> float:
+    """Panel width over the mean width of the body's own torso in the same rows; NaN when unknown.
+
+    Args:
+        canvas: The garment's.
+        rows: Of the width.
+        width: px of the picture.
+        torso: (h, w) bool, at any scale of that picture.
+        shape: Height and width of the picture.
+    """
+    if torso is None or len(rows) == 0:
         return float("nan")
-    scale = torso.shape[1] / picture_shape[1]
-    frame = BodyFrame.from_keypoints(keypoints.scaled(scale, torso.shape[0] / picture_shape[0]))
-    body = BodyCanvas.of(torso, frame)
-    rows = body.rows_between(a[0] * scale, a[-1] * scale)
-    runs = axis_runs(body, body.cover[rows])
+    lines = canvas.resampled(torso, rows, (torso.shape[1] / shape[1], torso.shape[0] / shape[0]))
+    runs = axis_runs(canvas, lines)
     widths = (runs.high - runs.low)[np.isfinite(runs.low)]
-    return float(width * scale / widths.mean()) if 2 * len(widths) > len(rows) else float("nan")
+    return float(width / widths.mean()) if 2 * len(widths) > len(rows) else float("nan")
 
 
 def _sleeve_ratio(sides: tuple[Side, Side]) -> float:

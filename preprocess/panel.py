@@ -10,7 +10,7 @@ from preprocess.body_canvas import BodyCanvas, Mask, Rows, Runs, axis_runs, exte
 from preprocess.keypoints import Array, Keypoints
 from preprocess.vocabulary import Joint
 
-ARM_RADIUS = 0.13
+ARM_RADIUS = 0.16
 """Half the thickness of a bare upper arm, in B; where no parse map shows the arms they are taken to be so."""
 
 THIN = 0.025
@@ -91,14 +91,18 @@ def sides_of(keypoints: Keypoints, garment: BodyCanvas) -> tuple[Side, Side]:
     return right, left
 
 
-def panel_cover(canvas: BodyCanvas, sides: tuple[Side, Side]) -> NDArray[np.uint8]:
-    """Cover without sleeves: what lies in a capsule round an arm's covered bone and outside the hull."""
-    a, b = canvas.a_of(np.arange(len(canvas.cover))), canvas.b_of(np.arange(canvas.cover.shape[1]))
-    cover = canvas.cover
+def panel_cover(canvas: BodyCanvas, sides: tuple[Side, Side], rows: Rows | None = None) -> NDArray[np.uint8]:
+    """(R, C) cover of some rows, or of all, without sleeves.
+
+    A sleeve is what lies in a capsule round an arm's covered bone and outside the hull.
+    """
+    rows = np.arange(len(canvas.cover)) if rows is None else rows
+    a, b = canvas.a_of(rows), canvas.b_of(np.arange(canvas.cover.shape[1]))
+    cover = canvas.cover[rows]
     for side in sides:
         if not side.arm.sleeve_end > 0:
             continue
-        sleeve = capsule(side.arm, canvas, SLEEVE_RADIUS * side.shoulder_px, side.arm.sleeve_end)
+        sleeve = capsule(side.arm, canvas, SLEEVE_RADIUS * side.shoulder_px, side.arm.sleeve_end)[rows]
         outside = side.arm.side * b[None] > side.hull(a)[:, None]
         cover = np.where(sleeve & outside, np.uint8(0), cover)
     return cover
@@ -126,7 +130,7 @@ def panel_sides(
     merged = np.column_stack([_sleeve_in_run(side, a, runs, canvas.step) for side in sides])
     touched = merged.any(axis=1)
     if touched.any():
-        cut = axis_runs(canvas, panel_cover(canvas, sides)[rows[touched]])
+        cut = axis_runs(canvas, panel_cover(canvas, sides, rows[touched]))
         runs.low[touched], runs.high[touched] = cut.low, cut.high
     seen = ~np.isnan(runs.low)
     hidden = np.column_stack([_may_be_hidden(side, a, runs, whole) for side in sides])

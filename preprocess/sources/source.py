@@ -4,19 +4,13 @@ A new data set is one module with a class that has `name`, `root` and `samples()
 `pipeline/prepare_dataset.py`. Nothing after the manifest knows where a sample came from.
 """
 
-import os
-from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import xxhash
-from PIL import Image, UnidentifiedImageError
-from tqdm import tqdm
 
 from preprocess.vocabulary import Category, ParseLabels, RowStatus
 
@@ -142,77 +136,6 @@ class Source(Protocol):
             FileNotFoundError: A folder, or a file that the data set itself names, is missing.
             ValueError: A list of the data set can't be understood.
         """
-
-
-def decoding_error(path: Path) -> str | None:
-    """Say why the picture at `path` can't be decoded to its last row, or None when it can."""
-    try:
-        with Image.open(path) as image:
-            image.draft("L", (image.width // 8, image.height // 8))  # JPEG: an eighth of the pixels
-            image.load()
-    except UnidentifiedImageError:
-        return "not an image"
-    except (OSError, SyntaxError, ValueError) as error:
-        return str(error)
-    return None
-
-
-def input_hash(sample: SourceSample, root: Path) -> str:
-    """Return the xxh3_128 (hex) of the names, relative to `root`, and bytes of the sample's files."""
-    digest = xxhash.xxh3_128()
-    for part, path in sample.parts():
-        content = path.read_bytes()
-        digest.update(f"{part}\0{path.relative_to(root).as_posix()}\0{len(content)}\0".encode())
-        digest.update(content)
-    return digest.hexdigest()
-
-
-def manifest_record(sample: SourceSample, root: Path) -> dict[str, Any]:
-    """Read a sample's files and return its manifest row: a file that can't be decoded is a `failed` row."""
-    problems = {part: decoding_error(path) for part, path in sample.parts() if path.suffix.lower() != ".json"}
-    reasons = [f"{part} unreadable: {problem}" for part, problem in problems.items() if problem]
-    return {
-        "key": sample.key,
-        "split": sample.split,
-        "category": str(sample.category),
-        "status": str(RowStatus.FAILED if reasons else RowStatus.OK),
-        "reason": "; ".join(reasons) or None,
-        "parse_labels": str(sample.parse_labels),
-        "unpaired_key": sample.unpaired_key,
-        "caption": sample.caption,
-        "input_hash": input_hash(sample, root),
-        **{part: path.relative_to(root).as_posix() for part, path in sample.parts()},
-    }
-
-
-def write_manifest(source: Source, out: Path) -> Counter[str]:
-    """Write one row for every sample of `source`, sorted by split and key; return the counts by status.
-
-    Raises:
-        ValueError: The source has no sample, or two of one split share a key.
-    """
-    samples = sorted(source.samples(), key=lambda sample: (sample.split, sample.key))
-    if not samples:
-        raise ValueError(f"{source.root} has no sample: check prepare_dataset.root")
-    require_unique(samples)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        work = pool.map(lambda sample: manifest_record(sample, source.root), samples)
-        records = list(tqdm(work, total=len(samples), desc="manifest", unit="sample", disable=None))
-    metadata = {"root": source.root.as_posix(), "source": source.name, "schema_version": SCHEMA_VERSION}
-    table = pa.Table.from_pylist(records, schema=MANIFEST_SCHEMA.with_metadata(metadata))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.partial")
-    pq.write_table(table, partial, compression="zstd")
-    partial.replace(out)
-    return Counter(record["status"] for record in records)
-
-
-def require_unique(samples: list[SourceSample]) -> None:
-    """Raise ValueError when two samples of one split share a key."""
-    counts = Counter((sample.split, sample.key) for sample in samples)
-    twice = [f"{split}/{key}" for (split, key), count in counts.items() if count > 1]
-    if twice:
-        raise ValueError(f"a key must be unique in its split, got {', '.join(twice[:5])} more than once")
 
 
 def read_manifest(path: Path) -> list[ManifestRow]:

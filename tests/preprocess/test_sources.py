@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from preprocess.sources.source import SourceSample, read_manifest, write_manifest
+from preprocess.sources.manifest import write_manifest
+from preprocess.sources.source import SourceSample, read_manifest
 from preprocess.sources.viton_hd import VitonHd, read_pairs
 from preprocess.vocabulary import Category, RowStatus
 
