@@ -11,8 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from preprocess.keypoints import Keypoints
-from preprocess.vocabulary import Joint, Lip
+from preprocess.keypoints import BodyFrame, Keypoints
+from preprocess.measurements import measure_worn
+from preprocess.quality import parse_flags
+from preprocess.segmentation import OCCLUDERS, garment_mask, labels_mask
+from preprocess.size_ratios import SizeRatioParams, SizeRatios, size_ratios
+from preprocess.vocabulary import Category, Joint, Lip
 
 Points = NDArray[np.float64]
 
@@ -70,6 +74,14 @@ def random_person(seed: int) -> PolygonPerson:
         keypoints.xy[joint], keypoints.confidence[joint] = place(np.array([ab]))[0], 0.9
     person = PolygonPerson(parse=parse, keypoints=keypoints, truth=count(figure), plain=is_plain(figure))
     return mirrored(person) if rng.random() < 0.5 else person
+
+
+def annotate(person: PolygonPerson) -> SizeRatios:
+    """Measure a drawing as the pipeline measures a photo."""
+    garment, in_front = garment_mask(person.parse, Category.UPPER), labels_mask(person.parse, OCCLUDERS)
+    worn = measure_worn(garment, person.keypoints, occluders=in_front)
+    flags = parse_flags(person.parse, worn, BodyFrame.from_keypoints(person.keypoints))
+    return size_ratios(worn, SizeRatioParams(), keypoints=person.keypoints, flags=flags)
 
 
 def mirrored(person: PolygonPerson) -> PolygonPerson:
@@ -216,7 +228,10 @@ def count(figure: Figure) -> NDArray[np.float64]:
 
 
 def is_plain(figure: Figure) -> bool:
-    """Whether a gap of 0.03 B lies between the panel and every arm or sleeve in the rows of the width."""
+    """Whether no hand or elbow is raised, and 0.03 B lie between panel and arms in the rows of the width."""
+    arms = [joint for joint in figure.joints if joint.name.endswith(("ELBOW", "WRIST"))]
+    if any(figure.joints[joint][0] < 0.2 for joint in arms):
+        return False
     panel = rows_of(fill(figure.panel), 0.3, 0.6)
     limbs = rows_of(fill(figure.arms + figure.sleeves), 0.3, 0.6)
     grown = panel.copy()
