@@ -1,8 +1,8 @@
 """Geometric fit deviation (GFD): how far a garment's outline lies from the outline that was expected.
 
-Both outlines are those of the panel, the garment without sleeves. Where a sleeve was cut off, the panel ends at no
-edge of the garment: such stretches are compared with nothing. Points of each outline are compared with the other
-*line*, not with its points, so that the figure doesn't depend on where the points happen to lie.
+Both outlines are those of the panel, the garment without sleeves. Where a sleeve was cut off, the panel ends
+at no edge of the garment: such stretches are compared with nothing. Points of each outline are compared with
+the other *line*, not with its points, so that the figure doesn't depend on where the points happen to lie.
 """
 
 from dataclasses import dataclass

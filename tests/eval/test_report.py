@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from eval.data_summary import DataSummary
-from eval.image_metrics import ABSENT, image_section
+from eval.image_metrics import ABSENT, ImageMeter, Judges
 from eval.params import EvaluateParams
 from eval.pictures import StripCell, StripRow, WorstCase
 from eval.report import Report, render, verdict_summary
@@ -43,9 +43,10 @@ def report(adapter: Trials) -> Report:
     trials = {ADAPTER: adapter, SCALE_ZERO: natural, "natural": natural, "dilate": scale, "scale": scale}
     pictures = RNG.integers(0, 256, (5, 32, 24, 3), dtype=np.uint8)
     masks = np.ones((5, 32, 24), bool)
+    images = ImageMeter(Judges(), paired=True, seed=0)
+    images.update(pictures, pictures[::-1], masks)
     metrics = summarize(trials, THRESHOLDS, PARAMS) | {
-        "image": image_section(pictures, pictures[::-1], masks, {})
-        | {"outside_mask_mean_abs_difference": 0.0},
+        "image": images.section() | {"outside_mask_mean_abs_difference": 0.0},
         "annotator": {"width_mae": 0.01},
         "protocol": {"seed": 0, "people": 5},
     }
@@ -59,6 +60,7 @@ def report(adapter: Trials) -> Report:
         data=DataSummary(
             ratios={"train": NATURAL, "test": NATURAL},
             trusted=NATURAL,
+            trusted_split="train",
             statuses={"train": {"ok": 4, "suspect": 1}, "test": {"ok": 5}},
             reasons={"back view": 1},
             thresholds=THRESHOLDS,
