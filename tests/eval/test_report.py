@@ -118,10 +118,16 @@ def test_writes_the_same_bytes_twice(tmp_path: Path) -> None:
     for name in ("one", "other"):
         write_report(report_once, KEYS, tmp_path / name)
     files = [path.relative_to(tmp_path / "one") for path in sorted((tmp_path / "one").rglob("*.*"))]
-    assert {path.name for path in files} >= {"metrics.json", "report.html", "strip.png", "ladder.csv"}
+    assert {path.name for path in files} >= {"metrics.json", "report.html", "strip.png", "ladder_width.csv"}
     for path in files:
         assert (tmp_path / "one" / path).read_bytes() == (tmp_path / "other" / path).read_bytes(), path
     assert json.loads((tmp_path / "one" / "metrics.json").read_text()) == report_once.metrics
+    headline = json.loads((tmp_path / "one" / "headline.json").read_text())
+    assert headline["ladder.width.order_accuracy"] == 1.0
+    assert "image.fid" not in headline  # absent
+    plot = (tmp_path / "one" / "plots" / "ladder_width.csv").read_text().splitlines()
+    assert plot[0] == "requested,measured,gfd"
+    assert [float(line.split(",")[0]) for line in plot[1:]] == VALUES[1].tolist()
     rows = pq.read_table(tmp_path / "one" / "readings.parquet").to_pylist()
     assert len(rows) == 5 * 5 * 3 * 3
     assert rows[0]["key"] == KEYS[0]

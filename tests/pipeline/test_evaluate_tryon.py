@@ -100,7 +100,7 @@ def reports(data: Path, networks: Path, tmp_path_factory: pytest.TempPathFactory
 
 def test_writes_numbers_report_and_plots(reports: Path) -> None:
     names = {path.relative_to(reports).as_posix() for path in reports.rglob("*.*")}
-    assert names >= {"metrics.json", "report.html", "strip.png", "readings.parquet", "plots/ladder.csv"}
+    assert names >= {"metrics.json", "report.html", "strip.png", "readings.parquet", "plots/ladder_width.csv"}
     metrics = json.loads((reports / "metrics.json").read_text())
     assert metrics["ladder"]["people"] == 2
     assert set(metrics["baselines"]) == {"natural", "dilate", "scale"}
