@@ -189,9 +189,7 @@ def fit(
     parameter_groups: list[dict[str, Any]] | None = None,
     validation: Validation | None = None,
 ) -> list[LogRow]:
-    """Train `task` for `params.steps` optimizer steps; its weights end as their moving average.
-
-    With a validation they end as those of the checkpoint that it found best.
+    """Train `task`; its weights end as their moving average, with a validation that of the best checkpoint.
 
     Args:
         task: Returns `{"loss": scalar, ...}` from `task(batch, KeyedRandom)`.
