@@ -49,7 +49,7 @@ def run(params: TrainJointParams, *, shards: Path, base: Path, size: Path, out: 
         {"params": list(opened.values()), "lr": params.base_learning_rate},
     ]
     judge = ladder_validation(run_, networks, adapter, base)
-    rows = run_.fit(task, params.optimisation, "joint", groups, judge)
+    rows = run_.fit(task, params.optimisation, "joint", groups, judge, task.encoder)
     with run_.output(out) as partial:
         adapter.save_pretrained(partial / "adapter")
         if params.base_layers == "lora":

@@ -42,7 +42,7 @@ def run(params: TrainSizeParams, *, shards: Path, base: Path, out: Path) -> None
         size_dropout=params.dropout,
     )
     judge = ladder_validation(run_, networks, adapter, base)
-    rows = run_.fit(task, params.optimisation, "adapter", validation=judge)
+    rows = run_.fit(task, params.optimisation, "adapter", validation=judge, encoder=task.encoder)
     with run_.output(out) as partial:
         adapter.save_pretrained(partial / "adapter")
         write_losses(rows, partial / "losses" / "adapter.csv")
