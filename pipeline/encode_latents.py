@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import xxhash
 from safetensors.numpy import save
 from torch import Tensor
@@ -84,7 +85,7 @@ def builder(base: TryOnBase, reader: ShardReader, dtype: str) -> Callable[[Place
         key, packed = reader.packed(*place)
         beside = {suffix: bytes(member) for suffix, member in unpack(key, packed).items() if suffix in kept}
         arrays = {
-            name: tensor[0].float().cpu().numpy().astype(dtype)
+            name: np.ascontiguousarray(tensor[0].float().cpu().numpy(), dtype)  # `save` takes memory as it is
             for name, tensor in encodings_of(base, reader, place).items()
         }
         return pack(key, {LATENTS_SUFFIX: save(arrays)} | beside)

@@ -20,7 +20,7 @@ FLAT_HEM = WIDTH_ROWS[1] + 0.1
 SLEEVE_GAIN = 0.4
 """Change of a sleeve's thickness for a change of the width ratio, both as shares."""
 
-SHOULDERS_SHOWN = (-0.01, 0.06)
+SHOULDERS_SHOWN = (-0.002, 0.036)
 """Rows, in T, in which a narrower shoulder is drawn to its end even where hair hides the garment."""
 
 STRIP = np.float32(0.06)

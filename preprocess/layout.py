@@ -29,9 +29,8 @@ CROPPED = sum(WIDTH_ROWS) / 2
 """The width of a garment shorter than this, in T, is defined by rows nearer to the chest."""
 
 SHORT, SHORT_SLACK = WIDTH_ROWS[1] + 0.05, 1.013
-"""A layout that ends above this row, in T, may miss its width by this factor, so as to stay inside longer ones.
-
-Its hem is in the rows of the width, or just below."""
+"""Above this row, in T, a hem is in the rows of the width, or nearly: a layout that ends there may miss its
+width by this factor, so as to stay inside longer ones."""
 
 ROUNDS = 5
 CLOSE_ENOUGH = 0.006

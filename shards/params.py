@@ -25,8 +25,8 @@ class WriteShardsParams:
     """Of photos that had to be encoded again (4:4:4, so that colours keep their resolution)."""
 
     encode: Literal["pixels", "latents"] = "pixels"
-    """`latents`: write beside the pictures, in `train/latents/`, the latents and the text and image embeddings
-    that `latents_base` makes of them. Training then reads no pixels."""
+    """`latents`: write beside the pictures, in `train/latents/`, the latents and the text and image
+    embeddings that `latents_base` makes of them. Training then reads no pixels."""
 
     latents_base: str | None = None
     """Folder of the base whose encoders are used, in IDM-VTON's layout: the pretrained one, or a copy of
