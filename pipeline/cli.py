@@ -125,16 +125,18 @@ def stream(
     rank: Annotated[int, typer.Option(help="Which of them.")] = 0,
     workers: Annotated[int, typer.Option(help="Threads that decode on the way; 0 reads only the index.")] = 0,
     skip: Annotated[int, typer.Option(help="Samples of this rank to leave out.")] = 0,
+    keys: Annotated[bool, typer.Option("--keys/--count", help="Print every key, or how many.")] = True,
 ) -> None:
     """Print the keys of an epoch in the order in which a rank sees them.
 
-    Example: `cinderella stream --shards artifacts/shards/train --world-size 2 --rank 1`
+    Example: `cinderella stream --shards artifacts/shards/train --world-size 2 --rank 1 --keys`
     """
     from shards.inspection import stream_keys
 
     options = {"seed": seed, "epoch": epoch, "world_size": world_size, "rank": rank}
-    for key in stream_keys(shards, **options, num_workers=workers, skip=skip):
-        typer.echo(key)
+    found = stream_keys(shards, **options, num_workers=workers, skip=skip)
+    for line in found if keys else [sum(1 for _ in found)]:
+        typer.echo(line)
 
 
 @app.command()

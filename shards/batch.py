@@ -84,12 +84,15 @@ def empty_batch(
         encodings: What the samples hold in place of pictures.
     """
     count = len(positions)
-    shape = (count, image_height, image_width)
-    stored = SUFFIXES if encodings is None else STORED_BESIDE_LATENTS
-    pictures = {
-        name: (np.empty if name in stored else all_zeros)(shape if name in MASKS else (*shape, 3), np.uint8)
-        for name in SUFFIXES
-    }
+    pictures = {}
+    for name in SUFFIXES:
+        shape = (count, image_height, image_width) + (() if name in MASKS else (3,))
+        if encodings is None:
+            pictures[name] = np.empty(shape, np.uint8)
+        elif name in STORED_BESIDE_LATENTS:
+            pictures[name] = np.zeros(shape, np.uint8)
+        else:
+            pictures[name] = np.broadcast_to(np.uint8(0), shape)  # takes no memory
     return Batch(
         keys=[""] * count,
         position=np.array(positions, dtype=np.int64),
@@ -101,11 +104,6 @@ def empty_batch(
         encodings={} if encodings is None else encodings.empty(count),
         **pictures,
     )
-
-
-def all_zeros(shape: tuple[int, ...], dtype: type[np.uint8]) -> NDArray[np.uint8]:
-    """Return zeros that take no memory and can't be written to."""
-    return np.broadcast_to(dtype(0), shape)
 
 
 def fill_row(batch: Batch, row: int, key: str, members: Mapping[str, memoryview]) -> None:
@@ -142,7 +140,7 @@ def fill_pictures(batch: Batch, row: int, key: str, members: Mapping[str, memory
                 array[row] = decode_picture(members[suffix], height, width)
         elif name in REQUIRED:
             require_member(key, members, suffix)
-        else:
+        elif not batch.encodings:  # beside encodings they are zeros already
             array[row] = 0
 
 

@@ -20,6 +20,8 @@ HEADER_KEY = "encodings"
 DTYPES = {"float16": "F16", "float32": "F32"}
 """What encodings may be stored as, and safetensors' name of it."""
 
+_CODES = {np.dtype(name): code for name, code in DTYPES.items()}
+
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -88,11 +90,11 @@ def fill_encodings(arrays: Arrays, row: int, content: bytes | memoryview) -> Non
     for name, array in arrays.items():
         dtype, shape, begin, end = tensors.get(name, ("", (), 0, 0))
         target = array[row]
-        if (dtype, shape) != (DTYPES[array.dtype.name], target.shape) or end - begin != target.nbytes:
+        if (dtype, shape) != (_CODES[array.dtype], target.shape) or end - begin != target.nbytes:
             raise SampleError(f"without a tensor {name} of shape {target.shape} and type {array.dtype}")
         if start + end > len(content):
             raise SampleError("cut short")
-        target.reshape(-1)[:] = np.frombuffer(content, array.dtype, target.size, start + begin)
+        target[...] = np.ndarray(shape, array.dtype, content, start + begin)
 
 
 @lru_cache(maxsize=16)

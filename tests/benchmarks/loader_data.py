@@ -170,7 +170,7 @@ def write_mds(folder: Path) -> None:
 
 
 def mosaic() -> ModuleType:
-    """Import mosaicml-streaming; its imports of torchvision and transformers serve examples and type checks."""
+    """Import mosaicml-streaming; what it imports beside serves examples and type checks."""
 
     class Anything(ModuleType):
         def __getattr__(self, name: str) -> type:
