@@ -44,7 +44,7 @@ for batches in zip(*map(iter, ranks)):
 
 
 def keys_after_kills(folder: Path, saved: Path, num_kills: int, num_epochs: int) -> tuple[list[str], int]:
-    """Train through `num_epochs`, killed `num_kills` times: (every key in the order given, bytes of the state).
+    """Train through `num_epochs`, killed `num_kills` times: (keys in the order given, bytes of the state).
 
     Each kill comes after a random number of steps, whenever the process happens to be then.
     """
