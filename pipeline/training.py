@@ -126,7 +126,8 @@ class TrainingRun:
     def encoder(self, base: TryOnBase) -> SampleEncoder:
         """Return the encoder of samples; it has encoded them all if the runtime parameters say so.
 
-        Those that lie beside the shards are read where they serve. Mirrored samples, where there are any, are encoded beside the plain ones.
+        Those that lie beside the shards are read where they serve. Mirrored samples, where there are any, are
+        encoded beside the plain ones.
         """
         plain = self.augmentation == AugmentationParams()  # changed pictures have other encodings
         train = self.shards / "train"
