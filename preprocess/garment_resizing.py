@@ -49,7 +49,8 @@ def resized_torso(parts: Parts, wanted: Array) -> Mask:
     inside = (parts.endless | outward | hidden_shoulder(parts, new_side - seam)) & (away <= new_side)
     column = np.copysign(np.minimum(away, NECK) + np.maximum(away - NECK, 0) / growth, parts.b)
     hem = float(wanted[2]) + hem_flatness(parts, wanted) * hem_curve(parts, float(measures[2]), column)
-    return inside & (parts.a <= hem)
+    torso: Mask = inside & (parts.a <= hem)
+    return torso
 
 
 def hidden_shoulder(parts: Parts, end: Floats) -> Mask:

@@ -13,6 +13,7 @@ from shards.latents import LATENTS_SUFFIX, Arrays, EncodingsSpec, fill_encodings
 from shards.record import decode_record
 from shards.sample import MASKS, RECORD_SUFFIX, REQUIRED, SUFFIXES, blaming, require_member
 
+PHOTOS = tuple(name for name in SUFFIXES if name not in MASKS)
 STORED_BESIDE_LATENTS = ("garment_mask",)
 """Pictures that training needs even where the others are encoded: the layout is compared with it."""
 
