@@ -44,8 +44,11 @@ WEIGHT_PATTERNS = tuple(
 
 RESAMPLER_PREFIX = "encoder_hid_proj."
 
-DIM_HEAD = 64
-"""Channels of a head of the resampler: no weight's shape tells it, and IP-Adapter Plus has no other."""
+RESAMPLER_DIM_HEAD = "resampler_dim_head"
+"""Key of the try-on UNet's config: channels of a head of the resampler, which no weight's shape tells."""
+
+RELEASED_DIM_HEAD = 64
+"""Its value where the config has none, as the released one: IP-Adapter Plus has no other."""
 
 
 def load_parts(folder: str | Path, torch_dtype: torch.dtype | None = None) -> dict[str, Any]:
@@ -94,7 +97,7 @@ def load_tryon_unet(folder: Path, torch_dtype: torch.dtype | None = None) -> UNe
     with torch.device("meta"):
         unet = UNet2DConditionModel.from_config(stock_config(folder))
         install_tryon_attention(unet)
-        unet.encoder_hid_proj = Resampler(**resampler_config(weights))
+        unet.encoder_hid_proj = Resampler(**resampler_config(weights, dim_head=dim_head_in(folder)))
     return assign_weights(unet, weights, folder, torch_dtype)
 
 
@@ -107,10 +110,21 @@ def load_garment_unet(folder: Path, torch_dtype: torch.dtype | None = None) -> U
 
 def stock_config(folder: Path) -> dict[str, Any]:
     """Read `config.json` without the fields that a stock constructor refuses."""
+    return without_image_projection(json.loads((folder / "config.json").read_text()))
+
+
+def without_image_projection(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a released UNet's config without what says of it that it has a resampler."""
+    kept = {name: value for name, value in config.items() if name != RESAMPLER_DIM_HEAD}
+    if kept.get("encoder_hid_dim_type") == IMAGE_PROJECTION:
+        kept |= {"encoder_hid_dim_type": None, "encoder_hid_dim": None}
+    return kept
+
+
+def dim_head_in(folder: Path) -> int:
+    """Read the channels of a head of the resampler from a try-on UNet's folder."""
     config = json.loads((folder / "config.json").read_text())
-    if config.get("encoder_hid_dim_type") == IMAGE_PROJECTION:
-        config |= {"encoder_hid_dim_type": None, "encoder_hid_dim": None}
-    return config
+    return int(config.get(RESAMPLER_DIM_HEAD) or RELEASED_DIM_HEAD)
 
 
 def load_weights(folder: Path) -> dict[str, Tensor]:
@@ -137,7 +151,9 @@ def load_weight_file(file: Path) -> dict[str, Any]:
     return torch.load(file, map_location="cpu", weights_only=True, mmap=True)
 
 
-def resampler_config(weights: Mapping[str, Tensor], prefix: str = RESAMPLER_PREFIX) -> dict[str, int]:
+def resampler_config(
+    weights: Mapping[str, Tensor], prefix: str = RESAMPLER_PREFIX, dim_head: int = RELEASED_DIM_HEAD
+) -> dict[str, int]:
     """Return the resampler's constructor arguments, read from the shapes of its weights."""
     own = {name.removeprefix(prefix): w for name, w in weights.items() if name.startswith(prefix)}
     if "latents" not in own:
@@ -149,8 +165,8 @@ def resampler_config(weights: Mapping[str, Tensor], prefix: str = RESAMPLER_PREF
     return {
         "dim": dim,
         "depth": len({name.split(".")[1] for name in own if name.startswith("layers.")}),
-        "dim_head": min(DIM_HEAD, inner),
-        "heads": max(1, inner // DIM_HEAD),
+        "dim_head": dim_head,
+        "heads": inner // dim_head,
         "num_queries": own["latents"].shape[1],
         "embedding_dim": own["proj_in.weight"].shape[1],
         "output_dim": own["proj_out.weight"].shape[0],
@@ -211,11 +227,15 @@ def save_parts(base: TryOnBase, folder: Path) -> None:
 def released_configs(base: TryOnBase) -> Iterator[None]:
     """Within the block the UNets' configs say what the released ones say."""
     base.tryon_unet.register_to_config(
-        encoder_hid_dim_type=IMAGE_PROJECTION, encoder_hid_dim=base.resampler.proj_in.in_features
+        encoder_hid_dim_type=IMAGE_PROJECTION,
+        encoder_hid_dim=base.resampler.proj_in.in_features,
+        **{RESAMPLER_DIM_HEAD: base.resampler.dim_head},
     )
     base.garment_unet.register_to_config(addition_embed_type="text_time")
     try:
         yield
     finally:
-        base.tryon_unet.register_to_config(encoder_hid_dim_type=None, encoder_hid_dim=None)
+        base.tryon_unet.register_to_config(
+            encoder_hid_dim_type=None, encoder_hid_dim=None, **{RESAMPLER_DIM_HEAD: None}
+        )
         base.garment_unet.register_to_config(addition_embed_type=None)
