@@ -239,6 +239,9 @@ def ablate(
     base: Base,
     out: Annotated[Path, typer.Option(help="Folder for the variants and the table.")],
     params: Annotated[Path, typer.Option(help="Schedule and protocol.")] = Path("params.yaml"),
+    variant: Annotated[
+        list[str] | None, typer.Option(help="As the table names it, such as 'time+map (full)'; repeatable.")
+    ] = None,
 ) -> None:
     """Train the adapter with every combination of parts and controllers, and tabulate their ladders.
 
@@ -252,6 +255,7 @@ def ablate(
     table = run(
         loaded.train_size,
         loaded.evaluate_tryon,
+        variant or (),
         shards=shards,
         size_annotations=size_annotations,
         base=base,
