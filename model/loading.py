@@ -7,7 +7,9 @@ image projections, so the UNet is built from its config on the meta device and g
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import pickle
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import (
@@ -32,6 +35,25 @@ if TYPE_CHECKING:
 
     from model.tryon import TryOnBase
 
+PARTS = (
+    "unet",
+    "unet_encoder",
+    "image_encoder",
+    "vae",
+    "text_encoder",
+    "text_encoder_2",
+    "tokenizer",
+    "tokenizer_2",
+    "scheduler",
+)
+"""Sub-folders of a base."""
+
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+"""What a repository of the hub may be called: owner/name."""
+
+HUB_KINDS = ("json", "txt", "safetensors", "bin")
+"""Endings of the files that are fetched; the same weights for other frameworks stay where they are."""
+
 IMAGE_PROJECTION = "ip_image_proj"
 """The released UNet's `encoder_hid_dim_type`."""
 
@@ -41,6 +63,9 @@ WEIGHT_PATTERNS = tuple(
     for part in ("", "-*", ".fp16", ".fp16-*")
 )
 """Names of weight files, the first that exists being read: whole, in parts, in half precision."""
+
+ENCODER_PATTERNS = ("model.safetensors", "model-*.safetensors", "pytorch_model.bin", "pytorch_model-*.bin")
+"""The same for transformers' encoders."""
 
 RESAMPLER_PREFIX = "encoder_hid_proj."
 
@@ -53,7 +78,7 @@ RELEASED_DIM_HEAD = 64
 
 def load_parts(folder: str | Path, torch_dtype: torch.dtype | None = None) -> dict[str, Any]:
     """Return the constructor arguments of a `TryOnBase` from a local folder or a repository of the hub."""
-    root = local_folder(folder)
+    root = local_folder(folder, files_of(*PARTS))
     return load_shared_parts(root, torch_dtype) | {
         "tryon_unet": load_tryon_unet(root / "unet", torch_dtype),
         "garment_unet": load_garment_unet(root / "unet_encoder", torch_dtype),
@@ -61,9 +86,25 @@ def load_parts(folder: str | Path, torch_dtype: torch.dtype | None = None) -> di
     }
 
 
-def local_folder(folder: str | Path) -> Path:
-    """Return a folder of this machine; the name of a repository of the hub is fetched."""
-    return Path(folder) if Path(folder).is_dir() else Path(snapshot_download(str(folder)))
+def files_of(*parts: str) -> list[str]:
+    """Return patterns of the files of a base's sub-folders, as the hub wants them."""
+    return [f"{part}/*.{kind}" for part in parts for kind in HUB_KINDS]
+
+
+def local_folder(folder: str | Path, patterns: Sequence[str]) -> Path:
+    """Return a folder of this machine; of a repository of the hub, the files of `patterns` are fetched.
+
+    Raises:
+        FileNotFoundError: There is no such folder, and no such repository either.
+    """
+    if Path(folder).is_dir():
+        return Path(folder)
+    if not HUB_NAME.fullmatch(str(folder)):
+        raise FileNotFoundError(f"no folder {folder}; a repository of the hub is named owner/name")
+    try:
+        return Path(snapshot_download(str(folder), allow_patterns=patterns, ignore_patterns="*openvino*"))
+    except (HfHubHTTPError, LocalEntryNotFoundError) as error:
+        raise FileNotFoundError(f"no folder {folder}, and the hub did not give it: {error}") from error
 
 
 def load_shared_parts(root: Path, torch_dtype: torch.dtype | None) -> dict[str, Any]:
@@ -135,20 +176,27 @@ def load_weights(folder: Path) -> dict[str, Tensor]:
     return weights
 
 
-def weight_files(folder: Path) -> list[Path]:
+def weight_files(folder: Path, patterns: Sequence[str] = WEIGHT_PATTERNS) -> list[Path]:
     """Return the files of a model's weights: safetensors before PyTorch's own, full precision before half."""
-    for pattern in WEIGHT_PATTERNS:
+    for pattern in patterns:
         files = sorted(folder.glob(pattern))
         if files:
             return files
-    raise FileNotFoundError(f"no weights in {folder}: it has none of {', '.join(WEIGHT_PATTERNS)}")
+    raise FileNotFoundError(f"no weights in {folder}: it has none of {', '.join(patterns)}")
 
 
 def load_weight_file(file: Path) -> dict[str, Any]:
-    """Read one file of weights, in either format."""
+    """Read one file of weights, in either format.
+
+    Raises:
+        ValueError: A pickle holds more than tensors. It could run code, so it is not opened any further.
+    """
     if file.suffix == ".safetensors":
         return load_file(file)
-    return torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(f"{file} holds more than weights and is not loaded: use safetensors") from error
 
 
 def resampler_config(
@@ -211,15 +259,7 @@ def save_parts(base: TryOnBase, folder: Path) -> None:
     with released_configs(base):
         base.tryon_unet.save_pretrained(folder / "unet")
         base.garment_unet.save_pretrained(folder / "unet_encoder")
-    for name in (
-        "vae",
-        "text_encoder",
-        "text_encoder_2",
-        "image_encoder",
-        "tokenizer",
-        "tokenizer_2",
-        "scheduler",
-    ):
+    for name in PARTS[2:]:
         getattr(base, name).save_pretrained(folder / name)
 
 

@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from model.card import model_card, versions
-from model.loading import local_folder, released_configs
+from model.loading import PARTS, files_of, local_folder, released_configs
 from model.size_conditioning import SizeAdapter
 from model.tryon import TryOnBase
 
@@ -93,7 +93,7 @@ def load_pipeline(
     folder: str | Path, torch_dtype: torch.dtype | None = None
 ) -> tuple[TryOnBase, SizeAdapter]:
     """Load what `save_pipeline` wrote, from a folder or a repository of the hub."""
-    root = local_folder(folder)
+    root = local_folder(folder, files_of(*PARTS, ADAPTER_FOLDER))
     base = TryOnBase.from_pretrained(root, torch_dtype)
     adapter = SizeAdapter.from_pretrained(root / ADAPTER_FOLDER, torch_dtype)
     adapter.attach(base.tryon_unet)

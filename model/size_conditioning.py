@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from model.card import model_card, versions
 from model.image_tokens import cross_attention_layers
-from model.loading import require_same_weights
+from model.loading import local_folder, require_same_weights
 from model.size_condition import SizeCondition
 from model.size_controller import MapResiduals, ResidualSpec, SimpleSizeController, SizeController
 from model.size_encoder import SIZE_EMBEDDING_DIM, HybridSizeEncoder, SizeEncoder
@@ -231,13 +231,13 @@ class SizeAdapter(nn.Module):
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, torch_dtype: torch.dtype | None = None) -> Self:
-        """Load an adapter that `save_pretrained` wrote.
+        """Load an adapter that `save_pretrained` wrote, from a folder or a repository of the hub.
 
         Raises:
-            FileNotFoundError: The folder holds no adapter.
+            FileNotFoundError: There is no such folder or repository, or it holds no adapter.
             ValueError: The weights are not those of the config; the message lists the differences.
         """
-        source = Path(folder)
+        source = local_folder(folder, [CONFIG_FILE, WEIGHTS_FILE])
         if not (source / CONFIG_FILE).is_file():
             raise FileNotFoundError(f"no {CONFIG_FILE} in {source}: not a saved size adapter")
         saved = json.loads((source / CONFIG_FILE).read_text())

@@ -92,6 +92,7 @@ def ablate(
     chosen = chosen_variants(names)
     evaluation = Evaluation.prepare(evaluate, shards=shards, size_annotations=size_annotations, base=base)
     figures: dict[str, Any] = {}
+    table = ""
     for variant in chosen:
         folder = out / variant.name.replace(" ", "_").replace("(", "").replace(")", "")
         params = replace(train, parts=variant.parts, controller=variant.controller)
@@ -100,9 +101,9 @@ def ablate(
             train_size.run(params, shards=shards, base=base, out=folder)
         figures[variant.name] = judge(evaluation, base, folder)
         log.info("%s: %s", variant.name, {r: f["order_accuracy"] for r, f in figures[variant.name].items()})
-    table = markdown(figures, len(evaluation.people), train.optimisation.steps)
-    (out / "ablation.json").write_text(json.dumps(figures, indent=2) + "\n")
-    (out / "ablation.md").write_text(table)
+        table = markdown(figures, len(evaluation.people), train.optimisation.steps)
+        (out / "ablation.json").write_text(json.dumps(figures, indent=2) + "\n")
+        (out / "ablation.md").write_text(table)
     return table
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline import network_commands
 from pipeline.stage import configure_logging, fail
 
 app = typer.Typer(
@@ -13,6 +14,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     rich_markup_mode="markdown",
 )
+app.add_typer(network_commands.app)
 
 Root = Annotated[Path, typer.Option(help="Folder of the data set.")]
 Layout = Annotated[str, typer.Option(help="How the folder is laid out: viton-hd, dress-code or folder.")]
@@ -230,38 +232,6 @@ def compare(
         figures = ["-" if row[name] is None else f"{row[name]:.4f}" for name in cards]
         table.add_row(row["figure"], *figures, ", ".join(row["best"]))
     Console().print(table)
-
-
-@app.command()
-def ablate(
-    shards: Shards,
-    size_annotations: Annotations,
-    base: Base,
-    out: Annotated[Path, typer.Option(help="Folder for the variants and the table.")],
-    params: Annotated[Path, typer.Option(help="Schedule and protocol.")] = Path("params.yaml"),
-    variant: Annotated[
-        list[str] | None, typer.Option(help="As the table names it, such as 'time+map (full)'; repeatable.")
-    ] = None,
-) -> None:
-    """Train the adapter with every combination of parts and controllers, and tabulate their ladders.
-
-    Example: `cinderella ablate --shards artifacts/shards --size-annotations
-    artifacts/size_annotations.parquet --base artifacts/base --out artifacts/ablation`
-    """
-    from pipeline.ablate import ablate as run
-    from pipeline.params import load_params
-
-    loaded = load_params(params)
-    table = run(
-        loaded.train_size,
-        loaded.evaluate_tryon,
-        variant or (),
-        shards=shards,
-        size_annotations=size_annotations,
-        base=base,
-        out=out,
-    )
-    typer.echo(table)
 
 
 @app.command()

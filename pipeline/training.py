@@ -75,6 +75,17 @@ class TrainingRun:
             fingerprint=run_fingerprint(params, index, *inputs),
         )
 
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Where weights of this run come from, to be kept beside them."""
+        index = (self.shards / "train" / "index.json").read_bytes()
+        return {
+            "stage": self.stage,
+            "params": asdict(self.params),
+            "data_hash": f"xxh3_128:{xxhash.xxh3_128(index).hexdigest()}",
+            "fingerprint": self.fingerprint,
+        }
+
     def stream(
         self,
         batch_size: int,
