@@ -30,6 +30,7 @@ CONFIGS = {
 }
 """Files that say what a part is, one of which must be there; `config.json` where nothing else is named."""
 
+
 def missing_parts(folder: Path) -> list[str]:
     """Return a line for everything that the folder of a base lacks."""
     if not folder.is_dir():
@@ -70,7 +71,11 @@ def wrong_widths(folder: Path, preset: SdxlPreset | TinyPreset) -> list[str]:
             unet["cross_attention_dim"],
         ),
     }
-    return [f"{folder}: {name} must be {wanted}, got {got}" for name, (got, wanted) in found.items() if got != wanted]
+    return [
+        f"{folder}: {name} must be {wanted}, got {got}"
+        for name, (got, wanted) in found.items()
+        if got != wanted
+    ]
 
 
 def wrong_shapes(folder: Path, preset: SdxlPreset | TinyPreset) -> list[str]:

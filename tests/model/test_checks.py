@@ -37,7 +37,9 @@ def test_missing_parts_are_named(folder: Path) -> None:
     (folder / "scheduler" / "scheduler_config.json").unlink()
     lines = missing_parts(folder)
     assert lines[0] == f"{folder / 'vae'}: missing"
-    assert lines[1].startswith(f"no weights in {folder / 'unet'}: it has none of diffusion_pytorch_model.safe")
+    assert lines[1].startswith(
+        f"no weights in {folder / 'unet'}: it has none of diffusion_pytorch_model.safe"
+    )
     assert lines[2].startswith(f"no weights in {folder / 'image_encoder'}: it has none of model.safetensors")
     assert lines[3] == f"no scheduler_config.json in {folder / 'scheduler'}"
     assert len(lines) == 4

@@ -61,9 +61,7 @@ class Golden:
         names = ("garment_latents", "timestep", "garment_encoder_hidden_states")
         return garment_tokens_of(self.garment_unet, *(self.inputs[name] for name in names))
 
-    def prediction(
-        self, garment_tokens: dict[str, Tensor], image_tokens: Tensor, **inputs: Tensor
-    ) -> Tensor:
+    def prediction(self, garment_tokens: dict[str, Tensor], image_tokens: Tensor, **inputs: Tensor) -> Tensor:
         return self.tryon_unet(
             *(self.inputs[name] for name in ("sample", "timestep", "encoder_hidden_states")),
             added_cond_kwargs={name: self.inputs[name] for name in ("text_embeds", "time_ids")},

@@ -54,9 +54,7 @@ def test_base_and_adapter_load_from_a_repository_of_the_hub(
         ("someone/nothing", "no folder someone/nothing, and the hub did not give it"),
     ],
 )
-def test_what_is_neither_a_folder_nor_a_repository_is_said(
-    hub_cache: Path, name: str, message: str
-) -> None:
+def test_what_is_neither_a_folder_nor_a_repository_is_said(hub_cache: Path, name: str, message: str) -> None:
     for load in (TryOnBase.from_pretrained, SizeAdapter.from_pretrained):
         with pytest.raises(FileNotFoundError, match=message):
             load(name)
