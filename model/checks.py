@@ -9,16 +9,16 @@ from safetensors import safe_open
 from torch import Tensor
 
 from model.image_tokens import Resampler, install_tryon_attention
-from model.loading import (
+from model.loading import PARTS
+from model.presets import LATENT_CHANNELS, NUM_TIME_IDS, TRYON_CHANNELS, SdxlPreset, TinyPreset
+from model.unet import open_time_embedding
+from model.weights import (
     ENCODER_PATTERNS,
-    PARTS,
     WEIGHT_PATTERNS,
     load_weight_file,
     require_same_weights,
     weight_files,
 )
-from model.presets import LATENT_CHANNELS, NUM_TIME_IDS, TRYON_CHANNELS, SdxlPreset, TinyPreset
-from model.unet import open_time_embedding
 
 ENCODERS = ("image_encoder", "text_encoder", "text_encoder_2")
 """Parts that transformers loads."""

@@ -7,19 +7,14 @@ image projections, so the UNet is built from its config on the meta device and g
 from __future__ import annotations
 
 import json
-import pickle
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import (
     CLIPTextModel,
     CLIPTextModelWithProjection,
@@ -27,8 +22,10 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
+from model.hub import files_of, local_folder
 from model.image_tokens import Resampler, install_tryon_attention
 from model.patch_autoencoder import PatchAutoencoder
+from model.weights import assign_weights, load_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,24 +45,8 @@ PARTS = (
 )
 """Sub-folders of a base."""
 
-HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
-"""What a repository of the hub may be called: owner/name."""
-
-HUB_KINDS = ("json", "txt", "safetensors", "bin")
-"""Endings of the files that are fetched; the same weights for other frameworks stay where they are."""
-
 IMAGE_PROJECTION = "ip_image_proj"
 """The released UNet's `encoder_hid_dim_type`."""
-
-WEIGHT_PATTERNS = tuple(
-    f"diffusion_pytorch_model{part}.{kind}"
-    for kind in ("safetensors", "bin")
-    for part in ("", "-*", ".fp16", ".fp16-*")
-)
-"""Names of weight files, the first that exists being read: whole, in parts, in half precision."""
-
-ENCODER_PATTERNS = ("model.safetensors", "model-*.safetensors", "pytorch_model.bin", "pytorch_model-*.bin")
-"""The same for transformers' encoders."""
 
 RESAMPLER_PREFIX = "encoder_hid_proj."
 
@@ -84,27 +65,6 @@ def load_parts(folder: str | Path, torch_dtype: torch.dtype | None = None) -> di
         "garment_unet": load_garment_unet(root / "unet_encoder", torch_dtype),
         "image_encoder": load_encoder(CLIPVisionModelWithProjection, root / "image_encoder", torch_dtype),
     }
-
-
-def files_of(*parts: str) -> list[str]:
-    """Return patterns of the files of a base's sub-folders, as the hub wants them."""
-    return [f"{part}/*.{kind}" for part in parts for kind in HUB_KINDS]
-
-
-def local_folder(folder: str | Path, patterns: Sequence[str]) -> Path:
-    """Return a folder of this machine; of a repository of the hub, the files of `patterns` are fetched.
-
-    Raises:
-        FileNotFoundError: There is no such folder, and no such repository either.
-    """
-    if Path(folder).is_dir():
-        return Path(folder)
-    if not HUB_NAME.fullmatch(str(folder)):
-        raise FileNotFoundError(f"no folder {folder}; a repository of the hub is named owner/name")
-    try:
-        return Path(snapshot_download(str(folder), allow_patterns=patterns, ignore_patterns="*openvino*"))
-    except (HfHubHTTPError, LocalEntryNotFoundError) as error:
-        raise FileNotFoundError(f"no folder {folder}, and the hub did not give it: {error}") from error
 
 
 def load_shared_parts(root: Path, torch_dtype: torch.dtype | None) -> dict[str, Any]:
@@ -168,37 +128,6 @@ def dim_head_in(folder: Path) -> int:
     return int(config.get(RESAMPLER_DIM_HEAD) or RELEASED_DIM_HEAD)
 
 
-def load_weights(folder: Path) -> dict[str, Tensor]:
-    """Read the weights of a model's folder."""
-    weights: dict[str, Tensor] = {}
-    for file in weight_files(folder):
-        weights |= load_weight_file(file)
-    return weights
-
-
-def weight_files(folder: Path, patterns: Sequence[str] = WEIGHT_PATTERNS) -> list[Path]:
-    """Return the files of a model's weights: safetensors before PyTorch's own, full precision before half."""
-    for pattern in patterns:
-        files = sorted(folder.glob(pattern))
-        if files:
-            return files
-    raise FileNotFoundError(f"no weights in {folder}: it has none of {', '.join(patterns)}")
-
-
-def load_weight_file(file: Path) -> dict[str, Any]:
-    """Read one file of weights, in either format.
-
-    Raises:
-        ValueError: A pickle holds more than tensors. It could run code, so it is not opened any further.
-    """
-    if file.suffix == ".safetensors":
-        return load_file(file)
-    try:
-        return torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    except pickle.UnpicklingError as error:
-        raise ValueError(f"{file} holds more than weights and is not loaded: use safetensors") from error
-
-
 def resampler_config(
     weights: Mapping[str, Tensor], prefix: str = RESAMPLER_PREFIX, dim_head: int = RELEASED_DIM_HEAD
 ) -> dict[str, int]:
@@ -220,38 +149,6 @@ def resampler_config(
         "output_dim": own["proj_out.weight"].shape[0],
         "ff_mult": own["layers.0.1.1.weight"].shape[0] // dim,
     }
-
-
-def assign_weights(
-    module: nn.Module, weights: Mapping[str, Tensor], source: Path, torch_dtype: torch.dtype | None = None
-) -> Any:
-    """Give a module on the meta device its weights; every name and shape must match."""
-    require_same_weights(module.state_dict(), weights, source)
-    typed = {name: tensor.to(torch_dtype or tensor.dtype) for name, tensor in weights.items()}
-    module.load_state_dict(typed, assign=True)
-    return module.eval()
-
-
-def require_same_weights(
-    expected: Mapping[str, Tensor], found: Mapping[str, Tensor], source: Path | str
-) -> None:
-    """Raise ValueError, listing them all, unless names and shapes of `found` are those `expected`."""
-    problems = describe("missing", expected.keys() - found.keys())
-    problems += describe("not expected", found.keys() - expected.keys())
-    wrong = {
-        f"{name}: {tuple(found[name].shape)} for {tuple(expected[name].shape)}"
-        for name in expected.keys() & found.keys()
-        if tuple(found[name].shape) != tuple(expected[name].shape)
-    }
-    problems += describe("of another shape", wrong)
-    if problems:
-        raise ValueError(f"the weights in {source} are not those of this network:\n" + "\n".join(problems))
-
-
-def describe(what: str, names: Iterable[str]) -> list[str]:
-    """Return one indented line a name under a heading, or nothing."""
-    ordered = sorted(names)
-    return [f"{len(ordered)} {what}:", *(f"  {name}" for name in ordered)] if ordered else []
 
 
 def save_parts(base: TryOnBase, folder: Path) -> None:

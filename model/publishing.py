@@ -18,7 +18,8 @@ from transformers import (
 )
 
 from model.card import model_card, versions
-from model.loading import PARTS, files_of, local_folder, released_configs
+from model.hub import files_of, local_folder
+from model.loading import PARTS, released_configs
 from model.size_conditioning import SizeAdapter
 from model.tryon import TryOnBase
 

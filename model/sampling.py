@@ -76,11 +76,12 @@ def sample_tryon(
     rows = widen(conditioning, batch)
     size = None if size is None else widen(size, batch)
     unknown = None if size_unknown is None else widen(size_unknown, batch)
-    keys = garment_keys_at(base, conditioning, torch.zeros((), dtype=torch.long, device=base.device))
     latents = initial_latents(rows, noise, generator) * scheduler.init_noise_sigma
+    every = garment_refresh or len(scheduler.timesteps)
     for step, timestep in enumerate(scheduler.timesteps):
-        if garment_refresh and step % garment_refresh == 0:
-            keys = garment_keys_at(base, conditioning, timestep)
+        if step % every == 0:
+            seen_at = timestep if garment_refresh else torch.zeros_like(timestep)
+            keys = garment_keys_at(base, conditioning, seen_at)
         scaled = scheduler.scale_model_input(latents, timestep)
         prediction = guided(base, scaled, timestep, rows, keys, size, unknown, guidance)
         latents = scheduler.step(prediction, timestep, latents).prev_sample

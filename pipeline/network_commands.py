@@ -1,4 +1,4 @@
-"""Commands of `cinderella` about the networks themselves: ablate, assemble, publish."""
+"""Commands of `cinderella` about the networks themselves: ablate, assemble."""
 
 from pathlib import Path
 from typing import Annotated
@@ -55,7 +55,7 @@ def assemble(
     --garment stabilityai/stable-diffusion-xl-base-1.0 --ip-adapter ip-adapter-plus_sdxl_vit-h.safetensors
     --image-encoder models/image_encoder --out models/base`
     """
-    from pipeline.publish import assemble as run
+    from pipeline.assemble import assemble as run
 
     run(
         inpainting=inpainting,
@@ -66,19 +66,3 @@ def assemble(
         half=half,
     )
     typer.echo(f"{out}: set train_base.preset to sdxl and train_base.pretrained to this folder")
-
-
-@app.command()
-def publish(
-    base: Annotated[Path, typer.Option(help="Folder of train_base.")],
-    checkpoint: Annotated[Path, typer.Option(help="Folder of train_size or train_joint.")],
-    out: Annotated[Path, typer.Option(help="Folder to write.")],
-) -> None:
-    """Write base and adapter as one folder that diffusers lists as a pipeline, with a model card.
-
-    Example: `cinderella publish --base artifacts/base --checkpoint artifacts/joint --out size-tryon`
-    """
-    from pipeline.publish import publish as run
-
-    run(base=base, checkpoint=checkpoint, out=out)
-    typer.echo(f"{out}: model.publishing.load_pipeline reads it")

@@ -1,7 +1,7 @@
 """IDM-VTON's arithmetic written down plainly, to make golden folders of any shape.
 
-It shares no code with `model/`: attention is two matrix products and a softmax, garment features are a list in
-the order in which the layers run, text and image tokens come as one sequence that a layer splits by length.
+It shares no code with `model/`: attention is two matrix products and a softmax, garment features are a list
+in the order in which the layers run, text and image tokens are one sequence that a layer splits by length.
 """
 
 import json

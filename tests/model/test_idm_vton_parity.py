@@ -1,7 +1,7 @@
 """Stock UNets plus our processors give the numbers of IDM-VTON's own code.
 
-Each golden folder holds weights, inputs and outputs of the original implementation at a small size. Folders of
-other shapes are made here by its arithmetic written down plainly, which is itself held to the golden folders.
+Each golden folder holds weights, inputs and outputs of the original implementation at a small size. Folders
+of other shapes are made by its arithmetic written down plainly, which is itself held to the golden folders.
 """
 
 import json
@@ -17,14 +17,9 @@ from torch.testing import assert_close
 
 from model.garment_attention import garment_tokens_of
 from model.image_tokens import Resampler, install_tryon_attention
-from model.loading import (
-    RESAMPLER_DIM_HEAD,
-    assign_weights,
-    load_garment_unet,
-    load_tryon_unet,
-    without_image_projection,
-)
+from model.loading import RESAMPLER_DIM_HEAD, load_garment_unet, load_tryon_unet, without_image_projection
 from model.unet import open_time_embedding
+from model.weights import assign_weights
 from tests.model.golden import GOLDEN, MADE, SHARED
 from tests.model.straightforward import PlainNetworks, write_golden
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from model.loading import load_weight_file
 from model.publishing import load_pipeline, save_pipeline
 from model.size_conditioning import SizeAdapter
 from model.tryon import TryOnBase
+from model.weights import load_weight_file
 from tests.model.conftest import jolt
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
