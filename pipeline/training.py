@@ -78,11 +78,10 @@ class TrainingRun:
     @property
     def provenance(self) -> dict[str, Any]:
         """Where weights of this run come from, to be kept beside them."""
-        index = (self.shards / "train" / "index.json").read_bytes()
         return {
             "stage": self.stage,
             "params": asdict(self.params),
-            "data_hash": f"xxh3_128:{xxhash.xxh3_128(index).hexdigest()}",
+            "data_hash": xxhash.xxh3_128((self.shards / "train" / "index.json").read_bytes()).hexdigest(),
             "fingerprint": self.fingerprint,
         }
 
