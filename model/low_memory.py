@@ -79,7 +79,7 @@ def save_memory(base: TryOnBase, switches: MemorySwitches, device: Any) -> None:
     if switches.vae_tiling and hasattr(base.vae, "tile_sample_min_size"):
         base.vae.tile_sample_min_size = TILE_PX
         base.vae.tile_latent_min_size = TILE_PX // 2 ** (len(base.vae.config.block_out_channels) - 1)
-    base.garment_unet.set_attention_slice("auto" if switches.attention_chunk else None)
+    base.garment_unet.set_attention_slice("max" if switches.attention_chunk else None)
     for processor in base.tryon_unet.attn_processors.values():
         if isinstance(processor, TryOnSelfAttention):
             processor.chunk = switches.attention_chunk
