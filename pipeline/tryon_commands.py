@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from model.tryon import SizeAwareTryOn
     from pipeline.size_list import NamedSize
     from pipeline.try_on import TryOnOptions
-    from pipeline.wearers import FilesWearer
+    from pipeline.wearers import FilesWearer, ShardWearer, TableWearer
 
 Model = Annotated[
     Path, typer.Option(help="Published folder, or one with base/ beside joint/ or size/, such as artifacts.")
@@ -206,7 +206,11 @@ def draw_one(
 
 
 def draw_many(
-    tryon: "SizeAwareTryOn", rows: list, sizes: "list[NamedSize]", options: "TryOnOptions", out: Path
+    tryon: "SizeAwareTryOn",
+    rows: "list[TableWearer] | list[ShardWearer]",
+    sizes: "list[NamedSize]",
+    options: "TryOnOptions",
+    out: Path,
 ) -> None:
     """Try on every row; any that fails makes the exit status 1."""
     from pipeline.try_on_batch import RESULTS_FILE, try_on_batch

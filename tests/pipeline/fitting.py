@@ -32,7 +32,7 @@ def build_artifacts(folder: Path) -> Path:
     }
     for stage in ("base", "joint"):
         (folder / stage / "record.json").write_text(json.dumps(record))
-    dolls = PaperDollParams(train=1, test=4, image_height=128, image_width=96)
+    dolls = PaperDollParams(train=6, test=4, image_height=128, image_width=96)
     render_dataset(dolls, folder / "raw")
     return folder
 
