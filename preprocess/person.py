@@ -167,7 +167,10 @@ def require_person(keypoints: Keypoints) -> None:
 
 def read_labels(parse: NDArray[np.uint8] | str | Path, shape: tuple[int, int]) -> NDArray[np.uint8]:
     """Read a parse map of the photo's size."""
-    labels = parse if isinstance(parse, np.ndarray) else load_parse(Path(parse))
+    try:
+        labels = parse if isinstance(parse, np.ndarray) else load_parse(Path(parse))
+    except (Image.DecompressionBombError, SyntaxError) as error:
+        raise ValueError(f"the parse map {parse} must be a PNG of labels: {error}") from error
     return same_size("parse map", labels, shape)
 
 

@@ -136,7 +136,7 @@ REASONS = {
     "away": "files must lie below",
     "link": "files must lie below",
     "gone": "No such file",
-    "broken": "must be a picture",
+    "broken": "must be a whole picture",
     "none": "person is missing",
     "more": "more cells than the header",
 }

@@ -114,8 +114,14 @@ def test_pictures_are_turned_upright_and_laid_on_white(tmp_path: Path) -> None:
 def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"\x89PNG\r\n\x1a\nno")
-    with pytest.raises(ValueError, match="must be a picture"):
+    with pytest.raises(ValueError, match="must be a whole picture"):
         read_picture(broken)
+    Image.new("RGB", (200, 200), "red").save(tmp_path / "whole.jpg")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:700])
+    with pytest.raises(ValueError, match="must be a whole picture"):
+        read_picture(tmp_path / "cut.jpg")
+    with pytest.raises(FileNotFoundError):
+        read_picture(tmp_path / "nowhere.jpg")
     Image.new("1", (10_000, 10_000)).save(tmp_path / "huge.png")
     with pytest.raises(ValueError, match="at most 40,000,000 pixels"):
         read_picture(tmp_path / "huge.png")
