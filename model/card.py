@@ -27,7 +27,7 @@ Three ratios, garment over body, in the order shoulder, width, length; each may 
 ## Use
 ```python
 from model.size_conditioning import SizeAdapter
-from model.tryon import TryOnBase
+from model.base import TryOnBase
 
 base = TryOnBase.from_pretrained({base!r})
 adapter = SizeAdapter.from_pretrained({adapter!r})

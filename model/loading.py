@@ -30,7 +30,7 @@ from model.weights import assign_weights, load_weights
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from model.tryon import TryOnBase
+    from model.base import TryOnBase
 
 PARTS = (
     "unet",

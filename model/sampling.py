@@ -1,5 +1,6 @@
 """From noise to latents, and back into the photo. B batch, h x w the latent grid, H x W the picture."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -10,10 +11,10 @@ from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, UniPCMultistep
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.base import TryOnBase, garment_pass, predict_noise
 from model.conditioning import Conditioning
 from model.garment_attention import GarmentKeys, garment_keys
 from model.size_condition import SizeCondition
-from model.tryon import TryOnBase, garment_pass, predict_noise
 
 Rows = TypeVar("Rows", Conditioning, SizeCondition)
 
@@ -46,6 +47,7 @@ def sample_tryon(
     generator: torch.Generator | None = None,
     sampler: str = "ddim",
     garment_refresh: int = 0,
+    on_step: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """Sample latents of the person in the garment.
 
@@ -61,6 +63,7 @@ def sample_tryon(
         generator: Source of the noise.
         sampler: One of `SAMPLERS`.
         garment_refresh: Run the garment UNet at every n-th step's own time; 0 runs it once, at time 0.
+        on_step: Told after each step how many are done, and of how many; it may raise to stop.
 
     Returns:
         (B, 4, h, w) latents.
@@ -76,21 +79,20 @@ def sample_tryon(
     rows = widen(conditioning, batch)
     size = None if size is None else widen(size, batch)
     unknown = None if size_unknown is None else widen(size_unknown, batch)
+    at = scheduler.timesteps[0] if garment_refresh else torch.zeros_like(scheduler.timesteps[0])
+    tokens = garment_pass(base, conditioning, at)
     latents = initial_latents(rows, noise, generator) * scheduler.init_noise_sigma
-    every = garment_refresh or len(scheduler.timesteps)
-    for step, timestep in enumerate(scheduler.timesteps):
-        if step % every == 0:
-            seen_at = timestep if garment_refresh else torch.zeros_like(timestep)
-            keys = garment_keys_at(base, conditioning, seen_at)
-        scaled = scheduler.scale_model_input(latents, timestep)
-        prediction = guided(base, scaled, timestep, rows, keys, size, unknown, guidance)
-        latents = scheduler.step(prediction, timestep, latents).prev_sample
+    with base.resident(base.tryon_unet):
+        keys = garment_keys(base.tryon_unet, tokens)
+        for step, timestep in enumerate(scheduler.timesteps):
+            if step and garment_refresh and step % garment_refresh == 0:
+                keys = garment_keys(base.tryon_unet, garment_pass(base, conditioning, timestep))
+            scaled = scheduler.scale_model_input(latents, timestep)
+            prediction = guided(base, scaled, timestep, rows, keys, size, unknown, guidance)
+            latents = scheduler.step(prediction, timestep, latents).prev_sample
+            if on_step is not None:
+                on_step(step + 1, num_steps)
     return latents
-
-
-def garment_keys_at(base: TryOnBase, conditioning: Conditioning, timestep: Tensor) -> GarmentKeys:
-    """Run the garment UNet at `timestep` and keep its tokens as the try-on UNet's keys and values."""
-    return garment_keys(base.tryon_unet, garment_pass(base, conditioning, timestep))
 
 
 def guided(

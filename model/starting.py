@@ -12,11 +12,11 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor
 from transformers import CLIPVisionModelWithProjection
 
+from model.base import TryOnBase
 from model.hub import files_of, local_folder
 from model.image_tokens import Resampler, TryOnCrossAttention, install_tryon_attention
 from model.loading import PARTS, load_encoder, load_garment_unet, load_shared_parts, resampler_config
 from model.presets import TRYON_CHANNELS
-from model.tryon import TryOnBase
 from model.unet import widen_conv_in
 from model.weights import load_weight_file, require_same_weights
 

@@ -9,7 +9,7 @@ import xxhash
 from safetensors.numpy import save
 from torch import Tensor
 
-from model.tryon import TryOnBase
+from model.base import TryOnBase
 from shards.batch import STORED_BESIDE_LATENTS
 from shards.latents import LATENTS_FOLDER, LATENTS_SUFFIX, EncodingsSpec
 from shards.params import WriteShardsParams

@@ -13,8 +13,8 @@ from eval.params import EvaluateParams
 from eval.scoring import ladder_cells
 from eval.summary import ADAPTER, BEYOND, SCALE_ZERO, SIZE_ONLY, UNPAIRED, WIDTH
 from eval.trials import Trials, beyond
+from model.base import TryOnBase
 from model.size_conditioning import SizeAdapter
-from model.tryon import TryOnBase
 from pipeline.checkpoints import load_size_aware
 from pipeline.evaluation import Evaluation
 from pipeline.stage import run_stage

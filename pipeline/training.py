@@ -16,8 +16,8 @@ import torch
 import xxhash
 from accelerate import PartialState
 
+from model.base import TryOnBase
 from model.size_conditioning import SizeAdapter
-from model.tryon import TryOnBase
 from pipeline.checkpoints import RECORD
 from shards.augment import mirrored
 from shards.stream import SampleStream

@@ -19,10 +19,10 @@ from eval.people import joined, scene_of, usable
 from eval.pictures import StripCell, StripRow, strip
 from eval.scoring import Cell, Scorer, ladder_cells
 from eval.trials import Trials, ladder_values
+from model.base import TryOnBase
 from model.body_maps import body_maps
 from model.segmenter import Segmenter
 from model.size_conditioning import SizeAdapter
-from model.tryon import TryOnBase
 from pipeline.training import TrainingRun
 from preprocess.vocabulary import SIZE_RATIOS, RowStatus
 from shards.batch import Batch, select

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 import xxhash
 
-from model.tryon import TryOnBase
+from model.base import TryOnBase
 from shards.index import INDEX_NAME, ShardIndex
 from shards.latents import LATENTS_FOLDER, EncodingsSpec
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
+from model.base import TryOnBase
 from model.tiny import build_tiny_base
-from model.tryon import TryOnBase
 from pipeline.assemble import assemble
 from tests.model.conftest import PRESET
 

@@ -7,9 +7,9 @@ import torch
 from safetensors.numpy import save
 from torch.testing import assert_close
 
+from model.base import TryOnBase
 from model.presets import TinyPreset
 from model.tiny import build_tiny_base
-from model.tryon import TryOnBase
 from pipeline.encode_latents import encode_latents
 from pipeline.write_shards import write_latents
 from shards.batch import Batch

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
+from model.base import garment_pass
 from model.tiny import build_tiny_base
-from model.tryon import garment_pass
 from shards.batch import Batch
 from tests.train.small_try_on import PRESET, batch, size_task
 from train.keyed_random import KeyedRandom
