@@ -96,10 +96,13 @@ class LossParams:
     layout: Annotated[float, Ge(0)] = 0.5
     """Weight of the size map's loss."""
 
-    size: Annotated[float, Ge(0)] = 0.1
-    """Weight of the size critic's loss."""
+    size: Annotated[float, Ge(0)] = 0.5
+    """Weight of the size critic's loss: the ratios that it reads."""
 
-    size_min_snr: Annotated[float, Gt(0)] = 1.0
+    coverage: Annotated[float, Ge(0)] = 0.5
+    """Weight of where the critic finds the garment, cell by cell, against where it is."""
+
+    size_min_snr: Annotated[float, Gt(0)] = 0.25
     """The critic looks at predicted latents only where the signal-to-noise ratio is at least this."""
 
 

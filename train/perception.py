@@ -20,9 +20,7 @@ from train.sample_encoder import SampleEncoder
 
 LARGEST_LATENT_NOISE = 0.4  # added in training, so that the decoder forgives what a denoiser leaves
 LATENT_WEIGHT = 1e-4  # keeps latents near standard deviation 1
-DECODED_SHARE = (
-    4  # one in so many pictures the segmenter sees is a reconstruction: decoding costs most of a step
-)
+DECODED_SHARE = 2  # one in so many pictures the segmenter sees is a reconstruction
 LARGEST_CRITIC_NOISE = 0.7  # of the latents' standard deviation: predicted latents are never quite clean
 
 
@@ -112,9 +110,9 @@ class SegmenterTask(nn.Module):
             latents = self.encoder.latents(select(batch, range(num_decoded)))
             decoded = decode_latents(self.encoder.base.vae, latents)
         pictures = torch.cat([decoded.to(photo), photo[num_decoded:]])
+        garment = torch.from_numpy(batch.garment_mask).to(photo)[:, None]
         gain = 0.8 + 0.4 * random.uniform("gain").to(photo)[:, None, None, None]
         logits = self.segmenter((pictures * gain).clamp(-1, 1))
-        garment = torch.from_numpy(batch.garment_mask).to(photo)[:, None]
         return total({"garment": (1.0, layout_loss(logits[:, 1:] - logits[:, :1], garment))})
 
 
@@ -127,7 +125,7 @@ class CriticTask(nn.Module):
         self.encoder = encoder
 
     def forward(self, batch: Batch, random: KeyedRandom) -> dict[str, Tensor]:
-        """Huber distance to the annotated ratios."""
+        """Huber distance to the annotated ratios; cross-entropy and Dice against the worn garment's mask."""
         latents = self.encoder.latents(batch).to(self.critic.device)
         scale = LARGEST_CRITIC_NOISE * random.uniform("scale").to(latents)[:, None, None, None]
         noisy = latents + scale * random.normal("noise", tuple(latents.shape[1:])).to(latents)
@@ -135,4 +133,11 @@ class CriticTask(nn.Module):
         maps = body_maps(torch.from_numpy(batch.keypoints), batch.image.shape[1:3], grid)
         read = self.critic(noisy, maps.to(latents))
         ratios = torch.from_numpy(batch.ratios).to(latents)
-        return total({"ratios": (1.0, size_loss(read, ratios, torch.ones(len(ratios)).to(latents)))})
+        garment = torch.from_numpy(batch.garment_mask).to(latents)[:, None]
+        coverage = F.adaptive_avg_pool2d(garment, read.coverage_logits.shape[2:])
+        return total(
+            {
+                "ratios": (1.0, size_loss(read.ratios, ratios, torch.ones(len(ratios)).to(latents))),
+                "coverage": (1.0, layout_loss(read.coverage_logits, coverage)),
+            }
+        )

@@ -114,7 +114,9 @@ class TryOnTask(nn.Module):
             read = self.critic(predicted, self.body_maps(batch, predicted))
             weight = (snr >= self.loss.size_min_snr).to(predicted)
             ratios = torch.from_numpy(batch.ratios).to(predicted)
-            parts["size"] = (self.loss.size, size_loss(read, ratios, weight))
+            coverage = F.adaptive_avg_pool2d(garment, read.coverage_logits.shape[2:])
+            parts["size"] = (self.loss.size, size_loss(read.ratios, ratios, weight))
+            parts["coverage"] = (self.loss.coverage, layout_loss(read.coverage_logits, coverage, weight))
         return parts
 
     @staticmethod

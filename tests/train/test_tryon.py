@@ -69,7 +69,7 @@ def test_the_size_stage_changes_the_adapter_and_no_bit_of_the_base(tmp_path: Pat
 def test_the_loss_is_the_weighted_sum_of_its_parts() -> None:
     task = size_task(build_tiny_base(PRESET, seed=0))
     losses = task(batch(), KeyedRandom(0, batch().position))
-    weights = {"diffusion": 1.0, "layout": task.loss.layout, "size": task.loss.size}
+    weights = {"diffusion": 1.0} | {part: getattr(task.loss, part) for part in ("layout", "size", "coverage")}
     assert losses.keys() == weights.keys() | {"loss"}
     assert_close(losses["loss"].detach(), sum(w * losses[part] for part, w in weights.items()))
 
