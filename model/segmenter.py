@@ -14,7 +14,7 @@ GARMENT_CLASS = 1  # class 0 is everything else
 class Segmenter(ModelMixin, ConfigMixin):
     """A small U-Net from an RGB picture to garment and other.
 
-    Its layers work on patches of 2 x 2 pixels, which are put apart again in the logits: the same minutes train
+    Its layers work on patches of pixels, which are put apart again in the logits: the same minutes train
     wider layers for more steps than at full resolution.
 
     Args:

@@ -67,9 +67,9 @@ class SimpleSizeController(nn.Module):
 class SizeController(nn.Module):
     """Draws the layout on the body: maps of joints, limbs and body coordinates, modulated by the embedding.
 
-    The ratios are lengths in the body frame, so an edge of the garment is a threshold on a body coordinate. The
-    embedding sets such thresholds outright (`SizeEdges`), and scales and shifts every feature (FiLM, Perez et
-    al. 2018).
+    The ratios are lengths in the body frame, so an edge of the garment is a threshold on a body coordinate.
+    The embedding sets such thresholds outright (`SizeEdges`), and scales and shifts every feature (FiLM,
+    Perez et al. 2018).
     """
 
     def __init__(self, size_embedding_dim: int = SIZE_EMBEDDING_DIM, width: int = 64) -> None:
@@ -108,7 +108,7 @@ def coordinate_waves(body_maps: Tensor) -> Tensor:
 
 
 class SizeEdges(nn.Module):
-    """How far within the garment's edges every cell lies, if the embedding puts the edges where they belong."""
+    """How far every cell lies within the garment's edges, which the embedding places."""
 
     def __init__(self, embedding_dim: int) -> None:
         super().__init__()
