@@ -27,9 +27,7 @@ class Segmenter(ModelMixin, ConfigMixin):
     """
 
     @register_to_config  # type: ignore[untyped-decorator]
-    def __init__(
-        self, widths: tuple[int, ...] = (32, 48, 64, 64), num_classes: int = 2, patch: int = 2
-    ) -> None:
+    def __init__(self, widths: tuple[int, ...] = (48, 96, 128), num_classes: int = 2, patch: int = 4) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3 * patch**2, widths[0], 3, padding=1)
         self.down = nn.ModuleList(ResidualBlock(i, o) for i, o in pairwise(widths))
