@@ -63,9 +63,13 @@ def scene_of(people: Batch, measured_height: int) -> Scene:
 
 def joined(batches: Sequence[Batch]) -> Batch:
     """Put batches behind one another."""
-    columns = {field.name: [getattr(batch, field.name) for batch in batches] for field in fields(Batch)}
-    values: dict[str, Any] = {
-        name: np.concatenate(parts) if isinstance(parts[0], np.ndarray) else list(chain(*parts))
-        for name, parts in columns.items()
-    }
-    return Batch(**values)
+    return Batch(
+        **{one.name: _behind([getattr(batch, one.name) for batch in batches]) for one in fields(Batch)}
+    )
+
+
+def _behind(parts: list[Any]) -> Any:
+    """Put arrays, lists, or the values of dicts behind one another."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts) if isinstance(parts[0], np.ndarray) else list(chain(*parts))

@@ -23,7 +23,7 @@ from model.garment_attention import GarmentKeys, GarmentTokens, garment_tokens_o
 from model.image_tokens import Resampler
 from model.loading import load_parts, save_parts
 from model.size_condition import SizeCondition
-from model.unet import open_time_embedding
+from model.unet import add_to_first_skips, open_time_embedding
 
 
 class TryOnBase(nn.Module):
@@ -155,6 +155,8 @@ def predict_noise(
             inputs["class_labels"] = size.time
         if size.residuals is not None:
             inputs["down_intrablock_additional_residuals"] = list(size.residuals)  # the UNet empties the list
+        if size.skips is not None:
+            inputs |= add_to_first_skips(base.tryon_unet, size.skips)
     return base.tryon_unet(
         sample,
         timesteps,

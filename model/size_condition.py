@@ -28,6 +28,9 @@ class SizeCondition:
     residuals: tuple[Tensor, ...] | None = None
     """Added within the UNet's down blocks and behind its middle block, in the order it takes them."""
 
+    skips: tuple[Tensor, ...] | None = None
+    """Added to what the UNet's first level hands over to its last: they alone have the whole latent grid."""
+
     def scaled(self, size_scale: float | Tensor) -> SizeCondition:
         """Return the condition with its effect on the UNet times `size_scale`; at 0 the base is left alone.
 
@@ -39,6 +42,7 @@ class SizeCondition:
             tokens=self.tokens and {layer: (k, v * size_scale) for layer, (k, v) in self.tokens.items()},
             time=None if self.time is None else self.time * size_scale,
             residuals=self.residuals and tuple(residual * size_scale for residual in self.residuals),
+            skips=self.skips and tuple(skip * size_scale for skip in self.skips),
         )
 
     def map(self, change: Callable[[Tensor], Tensor]) -> SizeCondition:
@@ -49,6 +53,7 @@ class SizeCondition:
             tokens=self.tokens and {layer: (change(k), change(v)) for layer, (k, v) in self.tokens.items()},
             time=None if self.time is None else change(self.time),
             residuals=self.residuals and tuple(change(residual) for residual in self.residuals),
+            skips=self.skips and tuple(change(skip) for skip in self.skips),
         )
 
     def to(self, *args: Any) -> SizeCondition:

@@ -64,6 +64,9 @@ class AdapterConfig:
     residuals: tuple[tuple[int, int], ...]
     """Level and channels of the UNet's additional residuals."""
 
+    skips: tuple[tuple[int, int], ...]
+    """Level and channels of what its first level hands over."""
+
     garment_dim: int
     """Channels of the garment features that the `hybrid` encoder reads."""
 
@@ -81,6 +84,7 @@ class AdapterConfig:
             layers=cross_attention_layers(unet),
             time_dim=unet.time_embedding.linear_2.out_features,
             residuals=tuple((spec.level, spec.channels) for spec in residual_specs(unet)),
+            skips=((0, narrowest),) * (1 + len(unet.down_blocks[0].resnets)),
             garment_dim=unet.config.cross_attention_dim,
             **choices,
         )
@@ -91,7 +95,8 @@ def read_config(file: Path) -> AdapterConfig:
     saved = json.loads(file.read_text())
     saved.pop("provenance", None)
     try:
-        saved |= {"parts": tuple(saved["parts"]), "residuals": tuple(map(tuple, saved["residuals"]))}
+        saved |= {"parts": tuple(saved["parts"])}
+        saved |= {places: tuple(map(tuple, saved[places])) for places in ("residuals", "skips")}
         return AdapterConfig(**saved)
     except (KeyError, TypeError) as error:
         raise ValueError(f"{file} is not the config of a size adapter of this version: {error}") from error
@@ -133,7 +138,8 @@ class SizeAdapter(nn.Module):
         if "map" in config.parts:
             full = config.controller == "full"
             self.controller = (SizeController if full else SimpleSizeController)(width=config.width)
-            self.residuals = MapResiduals(config.width, [ResidualSpec(*spec) for spec in config.residuals])
+            places = [ResidualSpec(*spec) for spec in (*config.residuals, *config.skips)]
+            self.residuals = MapResiduals(config.width, places)
 
     @classmethod
     def for_unet(
@@ -157,7 +163,7 @@ class SizeAdapter(nn.Module):
         found = AdapterConfig.for_unet(unet)
         wrong = [
             f"{name}: the adapter wants {getattr(self.config, name)}, the UNet has {getattr(found, name)}"
-            for name in ("layers", "time_dim", "residuals")
+            for name in ("layers", "time_dim", "residuals", "skips")
             if getattr(self.config, name) != getattr(found, name)
         ]
         if wrong:
@@ -191,9 +197,12 @@ class SizeAdapter(nn.Module):
             parts["time"] = self.time(embedding)
         if "map" in self.config.parts:
             size_map = self.controller(embedding, body_maps, tuple(latent_hw or body_maps.shape[2:]))
+            added = self.residuals(size_map)
+            num = len(self.config.residuals)
             parts |= {
                 "layout_logits": size_map.layout_logits,
-                "residuals": self.residuals(size_map),
+                "residuals": added[:num],
+                "skips": added[num:],
             }
         return SizeCondition(embedding=embedding, **parts)
 

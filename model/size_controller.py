@@ -10,6 +10,12 @@ from torch import Tensor, nn
 from model.body_maps import FRAME, NUM_BODY_MAPS
 from model.size_encoder import SIZE_EMBEDDING_DIM
 
+NUM_EDGES = 3
+"""Thresholds that the embedding sets: two of |b|, for shoulders and sides, and one of `a`, for the hem."""
+
+EDGE_SOFTNESS = 0.3
+"""In T or half B: how far about an edge a cell can tell its distance from it, to place it within a cell."""
+
 COORDINATE_OCTAVES = 4
 """Sines and cosines of the body coordinates from one period a unit on, each octave twice as fine."""
 
@@ -61,13 +67,15 @@ class SimpleSizeController(nn.Module):
 class SizeController(nn.Module):
     """Draws the layout on the body: maps of joints, limbs and body coordinates, modulated by the embedding.
 
-    The ratios are lengths in the body frame, so an edge of the garment is a threshold on a body coordinate; a
-    feature-wise scale and shift by the embedding sets it (FiLM, Perez et al. 2018).
+    The ratios are lengths in the body frame, so an edge of the garment is a threshold on a body coordinate.
+    The embedding sets such thresholds outright (`SizeEdges`), and scales and shifts every feature (FiLM,
+    Perez et al. 2018).
     """
 
     def __init__(self, size_embedding_dim: int = SIZE_EMBEDDING_DIM, width: int = 64) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(NUM_BODY_MAPS + 4 * COORDINATE_OCTAVES, width, 3, padding=1)
+        self.edges = SizeEdges(size_embedding_dim)
+        self.stem = nn.Conv2d(NUM_BODY_MAPS + 4 * COORDINATE_OCTAVES + NUM_EDGES, width, 3, padding=1)
         self.stem_film = Film(size_embedding_dim, width)
         self.fine = FilmBlock(size_embedding_dim, width)
         self.down = nn.Conv2d(width, width, 3, stride=2, padding=1)
@@ -83,7 +91,8 @@ class SizeController(nn.Module):
         output_size: tuple[int, int] | None = None,  # noqa: ARG002 - the body maps have it
     ) -> SizeMap:
         """Draw (B, E) embeddings on (B, K, h, w) body maps."""
-        maps = torch.cat([body_maps, coordinate_waves(body_maps)], dim=1).to(embedding.dtype)
+        drawn = [body_maps, coordinate_waves(body_maps), self.edges(embedding, body_maps)]
+        maps = torch.cat(drawn, dim=1).to(embedding.dtype)
         fine = self.fine(F.silu(self.stem_film(self.stem(maps), embedding)), embedding)
         coarse = self.coarse(self.down(fine), embedding)
         coarse = F.interpolate(coarse, fine.shape[2:], mode="bilinear")
@@ -96,6 +105,22 @@ def coordinate_waves(body_maps: Tensor) -> Tensor:
     known, coordinates = body_maps[:, FRAME : FRAME + 1], body_maps[:, FRAME + 1 : FRAME + 3]
     phases = [coordinates * pi * 2.0**octave for octave in range(COORDINATE_OCTAVES)]
     return torch.cat([wave for phase in phases for wave in (phase.sin(), phase.cos())], dim=1) * known
+
+
+class SizeEdges(nn.Module):
+    """How far every cell lies within the garment's edges, which the embedding places."""
+
+    def __init__(self, embedding_dim: int) -> None:
+        super().__init__()
+        self.place = nn.Linear(embedding_dim, NUM_EDGES)
+        nn.init.ones_(self.place.bias)  # a garment as large as the body
+
+    def forward(self, embedding: Tensor, body_maps: Tensor) -> Tensor:
+        """Return (B, NUM_EDGES, h, w) from -1, outside, to 1, inside; zero where the frame is unknown."""
+        known, a, b = body_maps[:, FRAME : FRAME + 3].unbind(1)
+        reach = torch.stack([2 * b.abs(), 2 * b.abs(), a], dim=1)
+        within = self.place(embedding)[:, :, None, None] - reach
+        return torch.tanh(within / EDGE_SOFTNESS) * known[:, None]
 
 
 class Film(nn.Module):

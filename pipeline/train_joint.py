@@ -36,9 +36,11 @@ def run(params: TrainJointParams, *, shards: Path, base: Path, size: Path, out: 
     opened = open_base(networks.tryon_unet, params)
     if params.runtime.gradient_checkpointing:
         networks.tryon_unet.enable_gradient_checkpointing()
+    encoder = run_.encoder(networks)
+    encoder.add_garment_tokens()
     task = TryOnTask(
         networks,
-        run_.encoder(networks),
+        encoder,
         loss=loss,
         adapter=adapter,
         critic=SizeCritic.from_pretrained(base / "size_critic").requires_grad_(False),

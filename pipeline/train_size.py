@@ -33,9 +33,11 @@ def run(params: TrainSizeParams, *, shards: Path, base: Path, out: Path) -> None
         )
     loss = open_adapter(adapter, params.loss, params.train_controller)
     log.info("the adapter has %d weights", sum(p.numel() for p in adapter.parameters()))
+    encoder = run_.encoder(networks)
+    encoder.add_garment_tokens()
     task = TryOnTask(
         networks,
-        run_.encoder(networks),
+        encoder,
         loss=loss,
         adapter=adapter,
         critic=SizeCritic.from_pretrained(base / "size_critic").requires_grad_(False),

@@ -36,10 +36,11 @@ def diffusion_loss(prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor
     return (weight * (prediction - target).square().mean(dim=(1, 2, 3))).mean()
 
 
-def layout_loss(logits: Tensor, layout: Tensor) -> Tensor:
+def layout_loss(logits: Tensor, layout: Tensor, weight: Tensor | None = None) -> Tensor:
     """Scalar: cross-entropy plus Dice of (B, 1, h, w) `logits` against `layout` in [0, 1].
 
-    `layout` is the share of each latent cell that the worn garment covers.
+    `layout` is the share of each cell that the worn garment covers. `weight` (B,) says how much each sample
+    counts, all alike when None; if nothing counts the loss is zero.
 
     Source:
         Dice for soft masks: Milletari et al. 2016 (V-Net), eq. 1-2, one minus the coefficient.
@@ -47,7 +48,11 @@ def layout_loss(logits: Tensor, layout: Tensor) -> Tensor:
     probability = logits.sigmoid()
     overlap = 2 * (probability * layout).sum(dim=(1, 2, 3)) + 1
     total = (probability.square() + layout.square()).sum(dim=(1, 2, 3)) + 1
-    return F.binary_cross_entropy_with_logits(logits, layout) + (1 - overlap / total).mean()
+    entropy = F.binary_cross_entropy_with_logits(logits, layout, reduction="none").mean(dim=(1, 2, 3))
+    loss = entropy + 1 - overlap / total
+    if weight is None:
+        return loss.mean()
+    return (weight * loss).sum() / weight.sum().clamp(min=1)
 
 
 def size_loss(read: Tensor, ratios: Tensor, weight: Tensor) -> Tensor:

@@ -66,12 +66,12 @@ class TrainBaseParams:
     """`tiny` only: try-on and garment UNet, ignorant of size."""
 
     segmenter: OptimisationParams = field(
-        default_factory=lambda: OptimisationParams(steps=250, batch_size=8, learning_rate=2e-3)
+        default_factory=lambda: OptimisationParams(steps=3500, batch_size=4, learning_rate=2e-3)
     )
     """Finds the worn garment in a picture; evaluation measures with it."""
 
     critic: OptimisationParams = field(
-        default_factory=lambda: OptimisationParams(steps=400, batch_size=32, learning_rate=2e-3)
+        default_factory=lambda: OptimisationParams(steps=400, batch_size=16, learning_rate=2e-3)
     )
     """Reads the size ratios from latents; frozen, it is the size loss."""
 
@@ -96,10 +96,13 @@ class LossParams:
     layout: Annotated[float, Ge(0)] = 0.5
     """Weight of the size map's loss."""
 
-    size: Annotated[float, Ge(0)] = 0.1
-    """Weight of the size critic's loss."""
+    size: Annotated[float, Ge(0)] = 0.5
+    """Weight of the size critic's loss: the ratios that it reads."""
 
-    size_min_snr: Annotated[float, Gt(0)] = 1.0
+    coverage: Annotated[float, Ge(0)] = 0.5
+    """Weight of where the critic finds the garment, cell by cell, against where it is."""
+
+    size_min_snr: Annotated[float, Gt(0)] = 0.25
     """The critic looks at predicted latents only where the signal-to-noise ratio is at least this."""
 
 
@@ -123,7 +126,7 @@ class TrainSizeParams:
     """False leaves the size controller at its random start, without layout loss: an ablation."""
 
     optimisation: OptimisationParams = field(
-        default_factory=lambda: OptimisationParams(steps=450, batch_size=16, learning_rate=1.5e-3)
+        default_factory=lambda: OptimisationParams(steps=800, batch_size=8, learning_rate=1.5e-3)
     )
     """Schedule of the adapter."""
 
@@ -166,7 +169,7 @@ class TrainJointParams:
     """False keeps the size controller as `train_size` left it, without layout loss: an ablation."""
 
     optimisation: OptimisationParams = field(
-        default_factory=lambda: OptimisationParams(steps=350, batch_size=16, learning_rate=5e-4)
+        default_factory=lambda: OptimisationParams(steps=500, batch_size=8, learning_rate=5e-4)
     )
     """Schedule of both."""
 

@@ -21,6 +21,7 @@ from model.conditioning import (
     encode_images,
     from_uint8,
 )
+from model.garment_attention import GarmentTokens, garment_tokens_of
 from shards.batch import Batch
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,14 @@ log = logging.getLogger(__name__)
 Encodings = dict[str, Tensor]
 """By name, B first: `latents` (B, C, h, w) of the photo, `image_features` (B, V, E) of the garment, and every
 field of `Conditioning` but the image tokens, which a resampler in training makes anew each step."""
+
+
+GARMENT = "garment_tokens/"
+"""Before a layer's name: what the frozen garment UNet shows to that layer."""
+
+GARMENT_BATCH = 16
+LARGEST_GARMENT_CACHE = 2**30
+"""Bytes. A `tiny` sample needs about 110 kB, an `sdxl` sample hundreds of MB."""
 
 
 class SampleEncoder:
@@ -82,6 +91,25 @@ class SampleEncoder:
         self.known |= {key: {n: v[i : i + 1] for n, v in stacked.items()} for i, key in enumerate(keys)}
         log.info("the encodings of %d samples are in %s", len(keys), store)
 
+    @torch.no_grad()
+    def add_garment_tokens(self) -> None:
+        """Keep what the garment UNet makes of every encoded sample: it must not change any more.
+
+        Its time is always 0, so its tokens are the same at every step. Too large ones are not kept.
+        """
+        keys = list(self.known)
+        for start in range(0, len(keys), GARMENT_BATCH):
+            some = [self.known[key] for key in keys[start : start + GARMENT_BATCH]]
+            rows = stack([{n: row[n] for n in ("garment_latents", "garment_text")} for row in some])
+            times = torch.zeros(len(some), dtype=torch.long, device=self.base.device)
+            tokens = garment_tokens_of(
+                self.base.garment_unet, rows["garment_latents"], times, rows["garment_text"]
+            )
+            if len(keys) * sum(seen[0].nbytes for seen in tokens.values()) > LARGEST_GARMENT_CACHE:
+                return
+            for number, row in enumerate(some):
+                row |= {GARMENT + layer: seen[number : number + 1] for layer, seen in tokens.items()}
+
     def _write(self, batches: Iterable[Batch], num_samples: int, store: Path) -> None:
         keys: list[str] = []
         rows = []
@@ -112,6 +140,12 @@ def encode(base: TryOnBase, batch: Batch) -> Encodings:
 def stack(rows: list[Encodings]) -> Encodings:
     """Join encodings along B."""
     return {name: torch.cat([row[name] for row in rows]).contiguous() for name in rows[0]}
+
+
+def known_garment_tokens(encodings: Encodings) -> GarmentTokens:
+    """Return the garment tokens that were kept, by layer; none if they weren't."""
+    kept = {name: seen for name, seen in encodings.items() if name.startswith(GARMENT)}
+    return {name.removeprefix(GARMENT): seen for name, seen in kept.items()}
 
 
 def conditioning_of(base: TryOnBase, encodings: Encodings, dropped: Tensor) -> Conditioning:

@@ -19,7 +19,7 @@ from train.keyed_random import KeyedRandom
 from train.loop import total
 from train.loss import diffusion_loss, layout_loss, min_snr_weight, signal_to_noise, size_loss
 from train.params import LossParams
-from train.sample_encoder import SampleEncoder, conditioning_of
+from train.sample_encoder import SampleEncoder, conditioning_of, known_garment_tokens
 
 LABEL_DROPOUT = 0.5
 """Share of samples whose fit label is hidden: a request of ratios alone has none."""
@@ -70,7 +70,9 @@ class TryOnTask(nn.Module):
         noisy = scheduler.add_noise(clean, noise, timesteps)
         size = self.size(batch, random, clean, conditioning)
 
-        garment = garment_pass(self.base, conditioning, torch.zeros_like(timesteps))
+        garment = known_garment_tokens(encoded) or garment_pass(
+            self.base, conditioning, torch.zeros_like(timesteps)
+        )
         garment = without_garment(garment, dropped)
         prediction = predict_noise(self.base, noisy, timesteps, conditioning, garment, size)
 
@@ -114,7 +116,9 @@ class TryOnTask(nn.Module):
             read = self.critic(predicted, self.body_maps(batch, predicted))
             weight = (snr >= self.loss.size_min_snr).to(predicted)
             ratios = torch.from_numpy(batch.ratios).to(predicted)
-            parts["size"] = (self.loss.size, size_loss(read, ratios, weight))
+            coverage = F.adaptive_avg_pool2d(garment, read.coverage_logits.shape[2:])
+            parts["size"] = (self.loss.size, size_loss(read.ratios, ratios, weight))
+            parts["coverage"] = (self.loss.coverage, layout_loss(read.coverage_logits, coverage, weight))
         return parts
 
     @staticmethod

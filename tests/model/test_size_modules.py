@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from model.body_maps import FRAME, body_maps
-from model.size_controller import SimpleSizeController, SizeController
+from model.size_controller import SimpleSizeController, SizeController, SizeEdges
 from model.size_encoder import HybridSizeEncoder, SizeEncoder
 from tests.model.conftest import LATENT_HW, keypoints
 
@@ -49,6 +49,17 @@ def rectangle(maps: Tensor, ratios: Tensor) -> Tensor:
     _, a, b = maps[:, FRAME:].unbind(1)
     width, length = (ratios[:, number, None, None] for number in (1, 2))
     return ((b.abs() < width / 2) & (a > 0) & (a < length)).float()[:, None]
+
+
+@torch.no_grad()
+def test_edges_change_sign_where_the_embedding_puts_them() -> None:
+    edges = SizeEdges(embedding_dim=1)
+    edges.place.weight.zero_()
+    edges.place.bias.copy_(torch.tensor([1.0, 1.5, 0.75]))
+    maps = body_maps(keypoints(1), (64, 48), LATENT_HW)
+    _, a, b = maps[:, FRAME:].unbind(1)
+    within = edges(torch.ones(1, 1), maps)[0] > 0
+    assert torch.equal(within, torch.stack([2 * b.abs() < 1.0, 2 * b.abs() < 1.5, a < 0.75], dim=1)[0])
 
 
 def test_the_full_controller_learns_to_draw_what_is_asked() -> None:

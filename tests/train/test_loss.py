@@ -46,6 +46,15 @@ def test_layout_loss_is_small_when_right_and_large_when_opposite() -> None:
     assert float(wrong) == pytest.approx(10 + 1 - 1 / 17, abs=1e-3)  # 10 nats a pixel, and no overlap
 
 
+def test_layout_loss_counts_samples_by_their_weight() -> None:
+    layout = torch.zeros(2, 1, 4, 4)
+    layout[..., :2] = 1
+    logits = torch.stack([-20 * (layout[0] - 0.5), 20 * (layout[1] - 0.5)])
+    wrong = layout_loss(logits[:1], layout[:1])
+    assert_close(layout_loss(logits, layout, torch.tensor([1.0, 0.0])), wrong)
+    assert layout_loss(logits, layout, torch.zeros(2)) == 0
+
+
 def test_size_loss_ignores_nulls_and_unweighted_samples() -> None:
     read = torch.tensor([[1.0, 1.0, 1.0], [9.0, 9.0, 9.0]], requires_grad=True)
     ratios = torch.tensor([[1.2, math.nan, 1.0], [1.0, 1.0, 1.0]])

@@ -17,7 +17,7 @@ from train.keyed_random import KeyedRandom
 from train.loop import fit
 from train.options import RuntimeParams
 from train.params import LossParams, OptimisationParams
-from train.sample_encoder import SampleEncoder, conditioning_of
+from train.sample_encoder import GARMENT, SampleEncoder, conditioning_of
 from train.tryon import TryOnTask, clean_from
 
 
@@ -69,7 +69,7 @@ def test_the_size_stage_changes_the_adapter_and_no_bit_of_the_base(tmp_path: Pat
 def test_the_loss_is_the_weighted_sum_of_its_parts() -> None:
     task = size_task(build_tiny_base(PRESET, seed=0))
     losses = task(batch(), KeyedRandom(0, batch().position))
-    weights = {"diffusion": 1.0, "layout": task.loss.layout, "size": task.loss.size}
+    weights = {"diffusion": 1.0} | {part: getattr(task.loss, part) for part in ("layout", "size", "coverage")}
     assert losses.keys() == weights.keys() | {"loss"}
     assert_close(losses["loss"].detach(), sum(w * losses[part] for part, w in weights.items()))
 
@@ -89,6 +89,17 @@ def test_encodings_kept_beforehand_are_those_made_on_the_way(tmp_path: Path) -> 
     assert_close(kept(batch()), SampleEncoder(base)(batch()))
     assert_close(again(batch()), kept(batch()), rtol=0, atol=0)
     assert_close(again.latents(batch()), again(batch())["latents"], rtol=0, atol=0)
+
+
+def test_garment_tokens_kept_beforehand_change_no_loss(tmp_path: Path) -> None:
+    base = build_tiny_base(PRESET, seed=0)
+    task = size_task(base)
+    task.encoder.fill([batch()], 4, tmp_path / "encodings.safetensors")
+    before = task(batch(), KeyedRandom(0, batch().position))
+    task.encoder.add_garment_tokens()
+    layers = {name for name in task.encoder(batch()) if name.startswith(GARMENT)}
+    assert len(layers) == sum(name.endswith("attn1") for name, _ in base.garment_unet.named_modules())
+    assert_close(task(batch(), KeyedRandom(0, batch().position)), before)
 
 
 def test_the_clean_latents_follow_from_either_prediction() -> None:

@@ -1,0 +1,55 @@
+"""What looks at pictures: the segmenter, and the critic that reads sizes from latents."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch.testing import assert_close
+
+from model.body_maps import FRAME, NUM_BODY_MAPS, body_maps
+from model.segmenter import Segmenter
+from model.size_critic import COLUMNS, ROWS, SizeCritic, in_body_frame
+from tests.model.conftest import keypoints
+
+GRID = (64, 48)
+
+
+def moved(scale: float, degrees: float) -> Tensor:
+    """The upright body of `keypoints`, scaled and turned about the picture's middle: (1, 25, 3)."""
+    turn = math.radians(degrees)
+    points = keypoints(1)
+    middle = torch.tensor([24.0, 28.0])
+    matrix = torch.tensor([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
+    points[..., :2] = (points[..., :2] - middle) @ (scale * matrix).T + middle
+    return points
+
+
+@pytest.mark.parametrize(("scale", "degrees"), [(1.0, 0.0), (0.7, 0.0), (0.8, 12.0)])
+def test_the_body_frame_is_the_same_whoever_stands_there(scale: float, degrees: float) -> None:
+    maps = body_maps(moved(scale, degrees), (64, 48), GRID)
+    _, a, b = maps[:, FRAME:].unbind(1)
+    rows, columns = torch.linspace(*ROWS), torch.linspace(*COLUMNS)
+    sampled = in_body_frame(torch.stack([a, b.abs()], dim=1), maps)[0]
+    inside = (rows > 0.1) & (rows < 0.9)
+    assert_close(sampled[0][inside][:, :9], rows[inside, None].expand(-1, 9), rtol=0, atol=1e-3)
+    assert_close(sampled[1][inside][:, 3:9], columns[3:9].expand(int(inside.sum()), -1), rtol=0, atol=1e-3)
+
+
+def test_without_a_frame_nothing_is_read() -> None:
+    maps = body_maps(torch.zeros(1, 25, 3), (64, 48), GRID)
+    assert not in_body_frame(torch.ones(1, 1, *GRID), maps).any()
+
+
+@torch.no_grad()
+def test_the_critic_reads_ratios_and_a_finer_coverage() -> None:
+    maps = body_maps(keypoints(2), (64, 48), (16, 12))
+    reading = SizeCritic(4, NUM_BODY_MAPS, width=8)(torch.randn(2, 4, 16, 12), maps)
+    assert reading.ratios.shape == (2, 3)
+    assert reading.coverage_logits.shape == (2, 1, 32, 24)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("size", [(16, 12), (37, 50)])
+def test_the_segmenter_takes_pictures_of_any_size(size: tuple[int, int]) -> None:
+    assert Segmenter(widths=(8, 16))(torch.zeros(1, 3, *size)).shape == (1, 2, *size)
