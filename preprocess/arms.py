@@ -25,10 +25,7 @@ ELBOW_RAISED = 0.1
 """An elbow above this row (in T) pulls the shoulders of the garment up."""
 
 WRIST_RAISED = 0.15
-"""A long sleeve whose wrist is above this row (in T) covers the rows where shoulders are measured."""
-
-LONG_SLEEVE = 0.6
-"""Share of the arm beyond which a sleeve is long."""
+"""A wrist above this row (in T) brings sleeve or forearm into the rows where shoulders are measured."""
 
 ARM_JOINTS = {
     -1: (Joint.RIGHT_SHOULDER, Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST),
@@ -124,9 +121,9 @@ def _covered(garment: BodyCanvas, points: Array) -> Mask:
 
 
 def raised(arm: Arm, frame: BodyFrame) -> bool:
-    """Whether the elbow, or the wrist in a long sleeve, is held up at the shoulders."""
+    """Whether the elbow or the wrist is held up at the shoulders."""
     _, elbow, wrist = arm.joints[:, 0] / frame.torso_length
-    return bool(elbow < ELBOW_RAISED or (wrist < WRIST_RAISED and arm.sleeve_end > LONG_SLEEVE))
+    return bool(elbow < ELBOW_RAISED or wrist < WRIST_RAISED)
 
 
 def crossed(arm: Arm, frame: BodyFrame) -> bool:

@@ -25,8 +25,8 @@ STRAIGHT = 0.02
 SLEEVE_RADIUS = 0.2
 """Half the thickness of a sleeve, in B."""
 
-ROWS_PER_POINT = 2
-"""Rows that a point of the arm stands for, either way."""
+DROOP = 0.2
+"""How far, in B, a sleeve may hang below its bone."""
 
 HIP_HALF = 0.33
 """Half the distance between the hips, in B, where only the mid-hip was found."""
@@ -168,18 +168,14 @@ def _with_occluders(
 
 def _sleeve_in_run(side: Side, a: Array, runs: Runs, step: float) -> Mask:
     """(R,) whether the row's run goes on into this side's sleeve, outside the hull."""
-    found = np.zeros(len(a), bool)
-    if len(a) == 0:
-        return found
     arm = side.arm
     covered = np.isfinite(arm.points).all(axis=1) & (arm.share <= arm.sleeve_end)
-    row, b = np.rint((arm.points[covered, 0] - a[0]) / step), arm.side * arm.points[covered, 1]
+    bone_a, bone_b = arm.points[covered, 0], arm.side * arm.points[covered, 1]
     end = arm.side * (runs.low if arm.side < 0 else runs.high)
-    here = (row >= 0) & (row < len(a))
-    row, b = row[here].astype(int), b[here]
-    inside = (b > side.hull(a[row])) & (end[row] > b)
-    for shift in range(-ROWS_PER_POINT, ROWS_PER_POINT + 1):
-        found[np.clip(row[inside] + shift, 0, len(a) - 1)] = True
+    below = a[:, None] - bone_a
+    near = (below > -step) & (below < DROOP * side.shoulder_px)
+    inside = (bone_b > side.hull(a)[:, None]) & (end[:, None] > bone_b)
+    found: Mask = (near & inside).any(axis=1)
     return found
 
 
