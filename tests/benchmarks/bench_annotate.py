@@ -114,9 +114,8 @@ def main(what: str, num_samples: int) -> None:
             say(f"{num_samples / seconds:.0f} pairs/s")
             for name, whole in (("all four files", True), ("what annotating decodes", False)):
                 decoding = decode_all(num_samples, whole_photo=whole)
-                say(
-                    f"decoding {name}: {num_samples / decoding:.0f} pairs/s, so {decoding / seconds:.0%} of it"
-                )
+                rate = num_samples / decoding
+                say(f"decoding {name}: {rate:.0f} pairs/s, so {decoding / seconds:.0%} of that rate")
         elif what == "reuse":
             write_manifest(folder / "manifest.parquet", num_samples, changed=num_samples // 2)
             again = annotate(folder)
