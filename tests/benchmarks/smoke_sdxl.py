@@ -8,15 +8,18 @@ import gc
 import json
 import resource
 import time
+from types import SimpleNamespace
 
 import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
+from model.base import predict_noise
 from model.body_maps import NUM_BODY_MAPS
 from model.checks import garment_unet_of, tryon_unet_of
+from model.conditioning import Conditioning
 from model.garment_attention import garment_tokens_of
-from model.presets import LATENT_CHANNELS, TRYON_CHANNELS, SdxlPreset
+from model.presets import LATENT_CHANNELS, SdxlPreset
 from model.size_condition import SizeCondition
 from model.size_conditioning import SizeAdapter
 
@@ -53,21 +56,20 @@ def prediction(
 ) -> Tensor:
     """Run the try-on UNet on random inputs, the same on every call."""
     torch.manual_seed(1)
-    image_tokens = unet.encoder_hid_proj(torch.randn(CLIP_FEATURES))
-    attention = {"garment_tokens": tokens, "image_tokens": image_tokens}
-    inputs: dict[str, object] = {"class_labels": torch.zeros(1, 1)}
-    if size is not None:
-        attention["size_tokens"] = size.tokens
-        inputs["class_labels"] = size.time
-        inputs["down_intrablock_additional_residuals"] = list(size.residuals or ())
-    return unet(
-        torch.randn(1, TRYON_CHANNELS, *LATENT_HW),
-        500,
-        torch.randn(TEXT),
-        added_cond_kwargs={"text_embeds": torch.randn(1, POOLED), "time_ids": torch.full((1, 6), 1024.0)},
-        cross_attention_kwargs=attention,
-        **inputs,
-    ).sample
+    latents = torch.randn(3, LATENT_CHANNELS, *LATENT_HW).chunk(3)
+    conditioning = Conditioning(
+        mask=torch.ones(1, 1, *LATENT_HW),
+        masked_latents=latents[1],
+        densepose_latents=latents[2],
+        text=torch.randn(TEXT),
+        pooled_text=torch.randn(1, POOLED),
+        time_ids=torch.full((1, 6), 1024.0),
+        image_tokens=unet.encoder_hid_proj(torch.randn(CLIP_FEATURES)),
+        garment_latents=latents[1],  # this and the text have been seen: see `tokens`
+        garment_text=torch.zeros(TEXT),
+    )
+    base = SimpleNamespace(tryon_unet=unet)  # all of a base that a step needs
+    return predict_noise(base, latents[0], torch.tensor(500), conditioning, tokens, size)
 
 
 def size_of(adapter: SizeAdapter) -> SizeCondition:

@@ -1,11 +1,16 @@
 """The sdxl networks on the meta device: shapes and counts of operations without memory or time."""
 
+from types import SimpleNamespace
+
 import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
+from model.base import predict_noise
+from model.conditioning import Conditioning
 from model.image_tokens import Resampler, install_tryon_attention
-from model.presets import TRYON_CHANNELS, SdxlPreset
+from model.presets import LATENT_CHANNELS, TRYON_CHANNELS, SdxlPreset
+from model.size_condition import SizeCondition
 from model.unet import open_time_embedding
 
 LATENT_HW = (128, 96)
@@ -29,19 +34,27 @@ def full_size_unet(in_channels: int = TRYON_CHANNELS) -> UNet2DConditionModel:
     return unet
 
 
-def full_size_inputs(garment_tokens: dict[str, Tensor], **attention: object) -> dict[str, object]:
-    return {
-        "sample": meta(1, TRYON_CHANNELS, *LATENT_HW),
-        "timestep": torch.zeros((), device="meta"),
-        "encoder_hidden_states": meta(*TEXT),
-        "class_labels": meta(1, 1280),
-        "added_cond_kwargs": {"text_embeds": meta(1, 1280), "time_ids": meta(1, 6)},
-        "cross_attention_kwargs": {
-            "garment_tokens": garment_tokens,
-            "image_tokens": meta(1, 16, 2048),
-            **attention,
-        },
-    }
+def full_size_conditioning() -> Conditioning:
+    latents = meta(1, LATENT_CHANNELS, *LATENT_HW)
+    return Conditioning(
+        mask=latents[:, :1],
+        masked_latents=latents,
+        densepose_latents=latents,
+        text=meta(*TEXT),
+        pooled_text=meta(1, 1280),
+        time_ids=meta(1, 6),
+        image_tokens=meta(1, 16, 2048),
+        garment_latents=latents,
+        garment_text=meta(*TEXT),
+    )
+
+
+def full_size_step(
+    unet: UNet2DConditionModel, garment_tokens: dict[str, Tensor], size: SizeCondition | None = None
+) -> Tensor:
+    base = SimpleNamespace(tryon_unet=unet)  # all of a base that a step needs
+    latents, timestep = meta(1, LATENT_CHANNELS, *LATENT_HW), torch.zeros((), device="meta")
+    return predict_noise(base, latents, timestep, full_size_conditioning(), garment_tokens, size)
 
 
 def fp16_megabytes(module: nn.Module) -> float:

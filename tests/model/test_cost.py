@@ -15,7 +15,7 @@ from model.conditioning import Conditioning
 from model.garment_attention import SELF_ATTENTION, garment_tokens_of
 from model.presets import LATENT_CHANNELS
 from model.size_conditioning import SizeAdapter
-from tests.model.full_size import LATENT_HW, TEXT, fp16_megabytes, full_size_inputs, full_size_unet, meta
+from tests.model.full_size import LATENT_HW, TEXT, fp16_megabytes, full_size_step, full_size_unet, meta
 from tests.model.reference import use_concatenate_and_slice
 
 TIMESTEP = torch.tensor(500)
@@ -36,7 +36,7 @@ def tokens() -> dict[str, Tensor]:
 
 @pytest.fixture(scope="module")
 def flops(unet: UNet2DConditionModel, tokens: dict[str, Tensor]) -> int:
-    return flops_of(lambda: unet(**full_size_inputs(tokens)))
+    return flops_of(lambda: full_size_step(unet, tokens))
 
 
 @torch.no_grad()
@@ -55,8 +55,7 @@ def test_the_full_size_adapter_is_small_and_cheap(
 
     def step() -> None:
         size = adapter(meta(1, 3), meta(1, NUM_BODY_MAPS, *LATENT_HW), garment_features=meta(1, 2048))
-        inputs = full_size_inputs(tokens, size_tokens=size.tokens) | {"class_labels": size.time}
-        unet(**inputs, down_intrablock_additional_residuals=list(size.residuals))
+        full_size_step(unet, tokens, size)
 
     assert flops_of(step) <= 1.05 * flops
 
@@ -66,7 +65,7 @@ def test_the_full_size_unet_costs_at_most_84_percent_of_the_straightforward_form
 ) -> None:
     assert len(tokens) == sum(name.endswith(SELF_ATTENTION) for name, _ in unet.named_modules()) == 70
     use_concatenate_and_slice(unet)  # the fixture's UNet is not used after this test
-    assert flops <= 0.84 * flops_of(lambda: unet(**full_size_inputs(tokens)))
+    assert flops <= 0.84 * flops_of(lambda: full_size_step(unet, tokens))
 
 
 def test_the_garment_unet_stops_at_its_last_attention(
