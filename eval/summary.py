@@ -40,7 +40,8 @@ def summarize(trials: Mapping[str, Trials], thresholds: Floats, params: Evaluate
     if BEYOND in trials:
         ladder["out_of_range"] = ladders(trials[BEYOND], params)
     controls: dict[str, Any] = all_figures(trials, (SHUFFLED,), thresholds, params)
-    controls[SHUFFLED] = controls.get(SHUFFLED, {}) | shuffled(adapter, params)
+    swapped = {"size_accuracy": accuracy_section(swapped_accuracy(adapter, thresholds, params))}
+    controls[SHUFFLED] = controls.get(SHUFFLED, {}) | shuffled(adapter, params) | swapped
     controls |= all_figures(trials, (SCALE_ZERO, SIZE_ONLY), thresholds, params)
     return {
         "ladder": ladder,
@@ -98,8 +99,21 @@ def shuffled(trials: Trials, params: EvaluateParams) -> dict[str, Any]:
 def width_accuracy(trials: Trials, thresholds: Floats) -> SizeAccuracy:
     """Size accuracy over the width ladder: the only one whose requests cross the fit labels."""
     requested, measured = trials.along(WIDTH)
-    asked = [fit_label(ratio, thresholds) for ratio in requested.ravel()]
-    found = [None if np.isnan(ratio) else fit_label(ratio, thresholds) for ratio in measured.ravel()]
+    return label_accuracy(requested.ravel(), measured.ravel(), thresholds)
+
+
+def swapped_accuracy(trials: Trials, thresholds: Floats, params: EvaluateParams) -> SizeAccuracy:
+    """`width_accuracy` against requests that were permuted between all pictures, many times."""
+    requested, measured = (ratios.ravel() for ratios in trials.along(WIDTH))
+    rng = np.random.default_rng(params.seed)
+    swapped = np.concatenate([rng.permutation(requested) for _ in range(params.num_shuffles)])
+    return label_accuracy(swapped, np.tile(measured, params.num_shuffles), thresholds)
+
+
+def label_accuracy(requested: Floats, measured: Floats, thresholds: Floats) -> SizeAccuracy:
+    """Size accuracy of (N,) width ratios, NaN where they couldn't be measured."""
+    asked = [fit_label(ratio, thresholds) for ratio in requested]
+    found = [None if np.isnan(ratio) else fit_label(ratio, thresholds) for ratio in measured]
     return size_accuracy(asked, found)
 
 
