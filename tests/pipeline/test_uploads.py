@@ -1,0 +1,87 @@
+"""Uploads: judged by content and header, refused with a reason, gone from the disk afterwards."""
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.uploads import KEPT_SIDE, MAX_BYTES, read_photo, take_photo
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png_of(width: int, height: int) -> bytes:
+    """A PNG whose header promises more rows than there are: decoding it would say that it is broken."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    rows = zlib.compress(bytes(1 << 20))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def save(path: Path, image_format: str, shape: tuple[int, int] = (120, 90)) -> Path:
+    Image.new("RGB", shape[::-1], (200, 30, 60)).save(path, image_format)
+    return path
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP"])
+def test_photos_are_told_by_content_whatever_the_name(tmp_path: Path, image_format: str) -> None:
+    photo = read_photo(save(tmp_path / "..<img src=x onerror=alert(1)>.exe", image_format))
+    assert photo.shape == (120, 90, 3)
+    np.testing.assert_allclose(photo[60, 45], (200, 30, 60), atol=4)
+
+
+def test_a_turned_phone_photo_stands_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held sideways
+    Image.new("RGB", (120, 90)).save(tmp_path / "phone.jpg", exif=exif)
+    assert read_photo(tmp_path / "phone.jpg").shape == (120, 90, 3)
+
+
+def test_large_photos_are_kept_small(tmp_path: Path) -> None:
+    assert read_photo(save(tmp_path / "a.jpg", "JPEG", (4000, 3000))).shape == (
+        KEPT_SIDE,
+        KEPT_SIDE * 3 // 4,
+        3,
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(b"", "none of them", id="empty"),
+        pytest.param(b"<svg onload='alert(1)'/>", "none of them", id="SVG"),
+        pytest.param(b"GIF89a" + bytes(64), "none of them", id="GIF"),
+        pytest.param(b"\x89PNG\r\n\x1a\n" + bytes(100), "broken|none of them", id="no header"),
+        pytest.param(png_of(200, 20_000), "broken", id="cut off"),
+        pytest.param(png_of(10_000, 10_000), "25 megapixels, got 100", id="100 megapixels"),
+        pytest.param(png_of(60_000, 60_000), "25 megapixels", id="3600 megapixels"),
+        pytest.param(png_of(63, 500), "64 pixels on each side, got 63 x 500", id="too small"),
+        pytest.param(bytes(MAX_BYTES + 1), "at most 20 MB", id="too many bytes"),
+    ],
+)
+def test_refuses_with_a_reason_and_leaves_nothing_behind(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
+    upload = tmp_path / "hash" / "photo.png"
+    upload.parent.mkdir()
+    upload.write_bytes(content)
+    with pytest.raises(ValueError, match=message) as raised:
+        take_photo(upload)
+    assert str(tmp_path) not in str(raised.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_transparent_becomes_white(tmp_path: Path) -> None:
+    Image.new("RGBA", (90, 120), (10, 20, 30, 0)).save(tmp_path / "cut_out.png")
+    assert (read_photo(tmp_path / "cut_out.png") == 255).all()
+
+
+def test_a_photo_that_is_taken_is_gone_from_the_disk(tmp_path: Path) -> None:
+    upload = tmp_path / "hash" / "photo.png"
+    upload.parent.mkdir()
+    assert take_photo(save(upload, "PNG")).shape == (120, 90, 3)
+    assert list(tmp_path.iterdir()) == []
