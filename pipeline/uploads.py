@@ -1,4 +1,4 @@
-"""Photos from strangers: looked at before they are decoded, and forgotten on disk as soon as they are read."""
+"""Photos from strangers: looked at before they are decoded, deleted as soon as they are read."""
 
 import warnings
 from pathlib import Path
