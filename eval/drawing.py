@@ -8,13 +8,13 @@ import torch
 from numpy.typing import NDArray
 
 from eval.params import EvaluateParams
+from model.base import TryOnBase
 from model.body_maps import body_maps
 from model.conditioning import Conditioning, Photos, decode_latents, encode_conditioning, from_uint8, to_uint8
 from model.sampling import composite, sample_tryon
 from model.segmenter import Segmenter
 from model.size_condition import SizeCondition
 from model.size_conditioning import SizeAdapter
-from model.tryon import TryOnBase
 from shards.batch import Batch, select
 
 Floats = NDArray[np.float64]

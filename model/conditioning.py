@@ -18,7 +18,7 @@ from transformers import CLIPTokenizer
 from model.body_maps import body_maps
 
 if TYPE_CHECKING:
-    from model.tryon import TryOnBase
+    from model.base import TryOnBase
 
 __all__ = [
     "Conditioning",

@@ -30,7 +30,7 @@ from model.patch_autoencoder import PatchAutoencoder
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from model.tryon import TryOnBase
+    from model.base import TryOnBase
 
 IMAGE_PROJECTION = "ip_image_proj"
 """The released UNet's `encoder_hid_dim_type`."""

@@ -4,6 +4,7 @@
 projections, load with their stock classes.
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,16 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
+from model.base import TryOnBase
 from model.card import model_card, versions
 from model.loading import local_folder, released_configs
+from model.segmenter import Segmenter
 from model.size_conditioning import SizeAdapter
-from model.tryon import TryOnBase
 
 ADAPTER_FOLDER = "size_adapter"
+SEGMENTER_FOLDER = "segmenter"
+PICTURE_FILE = "picture.json"
+"""Height and width of the pictures that the networks were trained on."""
 
 
 class SizeTryOnPipeline(DiffusionPipeline):
@@ -70,7 +75,13 @@ def pipeline_of(base: TryOnBase) -> SizeTryOnPipeline:
 
 
 def save_pipeline(
-    base: TryOnBase, adapter: SizeAdapter, folder: str | Path, provenance: Mapping[str, Any] | None = None
+    base: TryOnBase,
+    adapter: SizeAdapter,
+    folder: str | Path,
+    provenance: Mapping[str, Any] | None = None,
+    *,
+    picture_hw: tuple[int, int],
+    segmenter: Segmenter | None = None,
 ) -> None:
     """Write base, adapter, `model_index.json` and a model card.
 
@@ -79,11 +90,17 @@ def save_pipeline(
         adapter: Its size conditioning; goes to a folder of its own.
         folder: Where to; `load_pipeline` and `TryOnBase.from_pretrained` read it.
         provenance: Parameters and hash of the data; versions are added.
+        picture_hw: Height and width of the pictures that they were trained on (px).
+        segmenter: Measures what was drawn.
     """
     target = Path(folder)
     with released_configs(base):
         pipeline_of(base).save_pretrained(target)
     adapter.save_pretrained(target / ADAPTER_FOLDER, provenance)
+    if segmenter is not None:
+        segmenter.save_pretrained(target / SEGMENTER_FOLDER)
+    picture = {"image_height": picture_hw[0], "image_width": picture_hw[1]}
+    (target / PICTURE_FILE).write_text(json.dumps(picture) + "\n")
     facts = dict(provenance or {}) | {"versions": versions()}
     card = model_card("Size-aware try-on", adapter.parts(), facts, base=".", adapter=ADAPTER_FOLDER)
     (target / "README.md").write_text(card)
@@ -91,10 +108,25 @@ def save_pipeline(
 
 def load_pipeline(
     folder: str | Path, torch_dtype: torch.dtype | None = None
-) -> tuple[TryOnBase, SizeAdapter]:
+) -> tuple[TryOnBase, SizeAdapter, Segmenter | None]:
     """Load what `save_pipeline` wrote, from a folder or a repository of the hub."""
     root = local_folder(folder)
     base = TryOnBase.from_pretrained(root, torch_dtype)
     adapter = SizeAdapter.from_pretrained(root / ADAPTER_FOLDER, torch_dtype)
     adapter.attach(base.tryon_unet)
-    return base, adapter
+    measures = (root / SEGMENTER_FOLDER).is_dir()
+    segmenter = Segmenter.from_pretrained(root / SEGMENTER_FOLDER) if measures else None
+    return base, adapter, segmenter
+
+
+def picture_size(folder: str | Path) -> tuple[int, int]:
+    """Return height and width (px) of the pictures that a saved pipeline was trained on.
+
+    Raises:
+        FileNotFoundError: `save_pipeline` didn't write this folder.
+    """
+    path = local_folder(folder) / PICTURE_FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} not found: save_pipeline writes it beside the networks")
+    picture = json.loads(path.read_text())
+    return picture["image_height"], picture["image_width"]

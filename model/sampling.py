@@ -1,5 +1,6 @@
 """From noise to latents, and back into the photo. B batch, h x w the latent grid, H x W the picture."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -10,10 +11,10 @@ from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, UniPCMultistep
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.base import TryOnBase, garment_pass, predict_noise
 from model.conditioning import Conditioning
 from model.garment_attention import GarmentKeys, garment_keys
 from model.size_condition import SizeCondition
-from model.tryon import TryOnBase, garment_pass, predict_noise
 
 Rows = TypeVar("Rows", Conditioning, SizeCondition)
 
@@ -46,6 +47,7 @@ def sample_tryon(
     generator: torch.Generator | None = None,
     sampler: str = "ddim",
     garment_refresh: int = 0,
+    on_step: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """Sample latents of the person in the garment.
 
@@ -61,6 +63,7 @@ def sample_tryon(
         generator: Source of the noise.
         sampler: One of `SAMPLERS`.
         garment_refresh: Run the garment UNet at every n-th step's own time; 0 runs it once, at time 0.
+        on_step: Told after each step how many are done, and of how many; it may raise to stop.
 
     Returns:
         (B, 4, h, w) latents.
@@ -84,6 +87,8 @@ def sample_tryon(
         scaled = scheduler.scale_model_input(latents, timestep)
         prediction = guided(base, scaled, timestep, rows, keys, size, unknown, guidance)
         latents = scheduler.step(prediction, timestep, latents).prev_sample
+        if on_step is not None:
+            on_step(step + 1, num_steps)
     return latents
 
 

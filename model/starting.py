@@ -12,6 +12,7 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor
 from transformers import CLIPVisionModelWithProjection
 
+from model.base import TryOnBase
 from model.image_tokens import Resampler, TryOnCrossAttention, install_tryon_attention
 from model.loading import (
     load_encoder,
@@ -23,7 +24,6 @@ from model.loading import (
     resampler_config,
 )
 from model.presets import TRYON_CHANNELS
-from model.tryon import TryOnBase
 from model.unet import widen_conv_in
 
 

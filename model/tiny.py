@@ -11,10 +11,10 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
+from model.base import TryOnBase
 from model.image_tokens import Resampler, install_tryon_attention
 from model.patch_autoencoder import PatchAutoencoder
 from model.presets import LATENT_CHANNELS, TRYON_CHANNELS, TinyPreset
-from model.tryon import TryOnBase
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 

@@ -1,146 +1,262 @@
-"""The base: the pretrained try-on networks without size, put together and run.
+"""Try a garment on at the sizes that are asked for: photo in, pictures and a measured fit report out.
 
-Shapes: B batch, h x w the latent grid.
+The one module of `model` that knows `preprocess`.
 """
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-from torch import Tensor, nn
-from transformers import (
-    CLIPTextModel,
-    CLIPTextModelWithProjection,
-    CLIPTokenizer,
-    CLIPVisionModelWithProjection,
-)
+from numpy.typing import NDArray
+from PIL import Image
 
-from model.conditioning import Conditioning
-from model.garment_attention import GarmentKeys, GarmentTokens, garment_tokens_of
-from model.image_tokens import Resampler
-from model.loading import load_parts, save_parts
-from model.size_condition import SizeCondition
-from model.unet import open_time_embedding
+from model.base import TryOnBase
+from model.conditioning import from_uint8
+from model.publishing import load_pipeline, picture_size
+from model.sampling import composite
+from model.segmenter import Segmenter
+from model.size_conditioning import SizeAdapter
+from model.sized_drawing import DrawingOptions, OnePerson, draw_sizes
+from preprocess.fit_report import FitReport, measure_fit
+from preprocess.framing import Window
+from preprocess.person import POSE_MODEL, PreparedPerson, prepare_person, with_worn_garment
+from preprocess.pictures import PictureSource, read_picture
+from preprocess.size_request import SizeRequest
+from preprocess.worn_outline import expected_outline
+
+__all__ = ["PreparedPerson", "SizeAwareTryOn", "SizeRequest", "TryOnBase", "TryOnResult"]
+
+SEAM = 1.0
+"""Width of the seam inside the mask's edge, in px of the model's picture."""
 
 
-class TryOnBase(nn.Module):
-    """The networks of IDM-VTON on stock classes.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TryOnResult:
+    """One entry for every size that was asked for, in that order."""
 
-    Both UNets are stock ones. The try-on UNet has our attention processors (`install_tryon_attention`) and
-    the resampler as `encoder_hid_proj`, so that state dicts have the released keys.
+    pictures: list[Image.Image]
+    """At the photo's own resolution; outside the inpainting mask every pixel is the photo's."""
+
+    size_maps: list[NDArray[np.float32]]
+    """(H, W) of the photo, 0 to 1: how probable the garment is there, by the adapter's own plan."""
+
+    expected_outlines: list[NDArray[np.float64]]
+    """(N, 2) px of the photo: the garment worn there, laid out at the size; (0, 2) where it isn't known."""
+
+    requests: list[SizeRequest]
+    """Ratios that were drawn, after counting steps and clamping."""
+
+    fit: list[FitReport]
+    """Measured on the pictures; empty where the model has no segmenter."""
+
+
+class SizeAwareTryOn:
+    """Networks ready to try garments on.
+
+    Args:
+        base: Try-on networks.
+        adapter: Their size conditioning.
+        image_height: Rows of the pictures that they were trained on.
+        image_width: Columns of them.
+        segmenter: Finds the garment in a picture; without it nothing is measured.
+        pose_model: MediaPipe's pose landmarker, for photos without keypoints.
     """
 
     def __init__(
         self,
+        base: TryOnBase,
+        adapter: SizeAdapter,
         *,
-        vae: AutoencoderKL,
-        tryon_unet: UNet2DConditionModel,
-        garment_unet: UNet2DConditionModel,
-        text_encoder: CLIPTextModel,
-        text_encoder_2: CLIPTextModelWithProjection,
-        image_encoder: CLIPVisionModelWithProjection,
-        tokenizer: CLIPTokenizer,
-        tokenizer_2: CLIPTokenizer,
-        scheduler: DDIMScheduler,
+        image_height: int,
+        image_width: int,
+        segmenter: Segmenter | None = None,
+        pose_model: Path = POSE_MODEL,
     ) -> None:
-        super().__init__()
-        self.vae = vae
-        self.tryon_unet = tryon_unet
-        self.garment_unet = garment_unet
-        self.text_encoder = text_encoder
-        self.text_encoder_2 = text_encoder_2
-        self.image_encoder = image_encoder
-        self.tokenizer = tokenizer
-        self.tokenizer_2 = tokenizer_2
-        self.scheduler = scheduler
-        open_time_embedding(tryon_unet)
-        garment_unet.register_to_config(addition_embed_type=None)  # IDM-VTON runs it without added conditions
+        adapter.attach(base.tryon_unet)
+        self.base = base.requires_grad_(False).eval()
+        self.adapter = adapter.requires_grad_(False).eval()
+        self.image_height = image_height
+        self.image_width = image_width
+        self.segmenter = segmenter and segmenter.requires_grad_(False).eval()
+        self.pose_model = pose_model
+        self.batch_size = 8
+        """Sizes drawn together: fewer take less memory."""
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, torch_dtype: torch.dtype | None = None) -> Self:
-        """Load a base from a folder in IDM-VTON's layout, or from the hub by its repository's name.
+    def from_pretrained(
+        cls,
+        folder: str | Path,
+        device: str | torch.device | None = None,
+        torch_dtype: torch.dtype | None = None,
+    ) -> Self:
+        """Load a folder that `model.publishing.save_pipeline` wrote.
 
         Args:
-            folder: Has `unet/`, `unet_encoder/`, `image_encoder/`, `vae/`, `text_encoder/`, `tokenizer/`,
-                `text_encoder_2/`, `tokenizer_2/` and `scheduler/`.
+            folder: The folder, or the name of a repository of the hub.
+            device: Where the networks run; the GPU where there is one when None.
             torch_dtype: Type of the weights in memory; as stored when None.
 
         Raises:
-            ValueError: Weights are missing or not expected; the message lists them.
+            FileNotFoundError: The folder holds no such pipeline.
+            ValueError: Its weights are not those that its configs promise.
         """
-        return cls(**load_parts(folder, torch_dtype))
+        base, adapter, segmenter = load_pipeline(folder, torch_dtype)
+        height, width = picture_size(folder)
+        tryon = cls(base, adapter, image_height=height, image_width=width, segmenter=segmenter)
+        return tryon.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write the base in the layout that `from_pretrained` and IDM-VTON read."""
-        save_parts(self, Path(folder))
+    def to(self, device: str | torch.device) -> Self:
+        """Move the networks to a device."""
+        for networks in (self.base, self.adapter, self.segmenter):
+            if networks is not None:
+                networks.to(device)
+        return self
 
-    @property
-    def resampler(self) -> Resampler:
-        """CLIP features -> image tokens."""
-        return self.tryon_unet.encoder_hid_proj
+    def prepare(
+        self,
+        photo: PictureSource,
+        keypoints: Any = None,
+        parse: Any = None,
+        densepose: Any = None,
+        inpaint_mask: Any = None,
+    ) -> PreparedPerson:
+        """Prepare a person once for many garments and sizes; see `preprocess.person.prepare_person`.
 
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return self.vae.device
+        Where no parse map is given, the model's segmenter looks for the garment worn in the photo.
+        """
+        person = prepare_person(
+            photo,
+            keypoints=keypoints,
+            parse=parse,
+            densepose=densepose,
+            inpaint_mask=inpaint_mask,
+            pose_model=self.pose_model,
+        )
+        if parse is not None or self.segmenter is None:
+            return person
+        window = self.window(person)
+        return with_worn_garment(person, self.garment_in(person.photo, window), "model's segmenter")
 
-    def text_stages(self) -> list[tuple[CLIPTokenizer, Any]]:
-        """Return each tokenizer with its text encoder; the second one's pooled text is used."""
-        return [(self.tokenizer, self.text_encoder), (self.tokenizer_2, self.text_encoder_2)]
+    def __call__(
+        self,
+        person: PreparedPerson | PictureSource,
+        garment: PictureSource,
+        size: SizeRequest | Sequence[SizeRequest] = SizeRequest.natural(),  # noqa: B008 - it is frozen
+        *,
+        caption: str = "",
+        num_steps: int = 20,
+        seed: int = 0,
+        text_guidance: float = 1.0,
+        size_guidance: float = 1.0,
+        size_scale: float = 1.0,
+        clamp: bool = False,
+        on_step: Callable[[int, int], None] | None = None,
+        **given: Any,
+    ) -> TryOnResult:
+        """Draw a person in a garment at one size or several, all from the same noise, and measure them.
+
+        Args:
+            person: From `prepare`, or a photo.
+            garment: Photo of the garment alone.
+            size: What is asked for.
+            caption: Describes the garment, such as `a red t-shirt`.
+            num_steps: Denoising steps.
+            seed: Of the noise.
+            text_guidance: Classifier-free guidance on caption and garment; 1 is off.
+            size_guidance: Guidance from an unknown size to the requested one; 1 is off.
+            size_scale: Strength of the size; at 0 the base draws alone.
+            clamp: Move a size out of range to the nearest one in it, with a warning, instead of refusing it.
+            on_step: Told after each step how many are done, and of how many; it may raise to stop.
+            **given: `keypoints`, `parse`, `densepose`, `inpaint_mask` of a photo that isn't prepared.
+
+        Raises:
+            ValueError: A size is out of range, or something given is not what it should be.
+        """
+        if not isinstance(person, PreparedPerson):
+            person = self.prepare(person, **given)
+        elif given:
+            raise ValueError(
+                f"a prepared person has its own {', '.join(given)}: give a photo, or leave them out"
+            )
+        asked = [size] if isinstance(size, SizeRequest) else list(size)
+        requests = [request.resolved(person.natural_size) for request in asked]
+        requests = [r.clamped() if clamp else r.required_in_range() for r in requests]
+        options = DrawingOptions(
+            num_steps=num_steps,
+            seed=seed,
+            text_guidance=text_guidance,
+            size_guidance=size_guidance,
+            size_scale=size_scale,
+            batch_size=self.batch_size,
+        )
+        window = self.window(person)
+        drawn, maps = draw_sizes(
+            self.base,
+            self.adapter,
+            self.seen(person, window, read_picture(garment, "garment photo"), caption),
+            np.array([request.as_array() for request in requests]).reshape(-1, 3),
+            options,
+            on_step,
+        )
+        pictures = [self.in_photo(person, window, picture) for picture in drawn]
+        return TryOnResult(
+            pictures=[Image.fromarray(picture) for picture in pictures],
+            size_maps=[in_place(grid, window, person) for grid in maps],
+            expected_outlines=[expected_outline(person, request) for request in requests],
+            requests=requests,
+            fit=[
+                self.fit(person, window, picture, request)
+                for picture, request in zip(pictures, requests, strict=True)
+                if self.segmenter is not None
+            ],
+        )
+
+    def window(self, person: PreparedPerson) -> Window:
+        """Return the part of the photo that the networks see."""
+        return Window.around(person.inpaint_mask, self.image_height, self.image_width)
+
+    def seen(
+        self, person: PreparedPerson, window: Window, garment: NDArray[np.uint8], caption: str
+    ) -> OnePerson:
+        """Return person and garment as the networks see them."""
+        whole = np.ones(garment.shape[:2], np.bool_)
+        joints = np.column_stack([window.seen_points(person.keypoints.xy), person.keypoints.confidence])
+        return OnePerson(
+            image=window.seen(person.photo)[None],
+            cloth=Window.around(whole, self.image_height, self.image_width).seen(garment)[None],
+            densepose=window.seen(person.densepose)[None],
+            inpaint_mask=window.seen_mask(person.inpaint_mask)[None],
+            captions=[caption],
+            keypoints=joints.astype(np.float32)[None],
+        )
+
+    def in_photo(self, person: PreparedPerson, window: Window, drawn: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Enlarge what was drawn and put it into the photo, inside the inpainting mask."""
+        enlarged = window.put_back(drawn, *person.photo.shape[:2])
+        seam = SEAM * window.height / self.image_height
+        return composite(person.photo, enlarged, person.inpaint_mask, max(seam, 1.0))
+
+    def garment_in(self, picture: NDArray[np.uint8], window: Window) -> NDArray[np.bool_]:
+        """Return where the segmenter sees the garment in an (H, W, 3) picture of the photo's size."""
+        assert self.segmenter is not None
+        seen = from_uint8(window.seen(picture)[None]).to(self.segmenter.device, self.segmenter.dtype)
+        probability = self.segmenter.garment_probability(seen)[0].float().cpu().numpy()
+        found: NDArray[np.bool_] = window.put_back(probability, *picture.shape[:2]) > 0.5
+        return found
+
+    def fit(
+        self, person: PreparedPerson, window: Window, picture: NDArray[np.uint8], request: SizeRequest
+    ) -> FitReport:
+        """Measure the garment in a picture."""
+        return measure_fit(self.garment_in(picture, window), person.keypoints, request, person.natural_size)
 
 
-def garment_pass(base: TryOnBase, conditioning: Conditioning, timesteps: Tensor) -> GarmentTokens:
-    """Run the garment UNet and return what its self-attention layers see.
-
-    Args:
-        base: The networks.
-        conditioning: Its `garment_latents` and `garment_text` are read.
-        timesteps: (B,) or (). IDM-VTON gives the try-on UNet's; zeros make the tokens those of every step.
-    """
-    return garment_tokens_of(
-        base.garment_unet, conditioning.garment_latents, timesteps, conditioning.garment_text
-    )
-
-
-def predict_noise(
-    base: TryOnBase,
-    noisy_latents: Tensor,
-    timesteps: Tensor,
-    conditioning: Conditioning,
-    garment_tokens: GarmentTokens | GarmentKeys,
-    size: SizeCondition | None = None,
-) -> Tensor:
-    """Predict what the scheduler's `prediction_type` says (noise or velocity).
-
-    Args:
-        base: The networks.
-        noisy_latents: (B, 4, h, w).
-        timesteps: (B,) or ().
-        conditioning: Of the same batch.
-        garment_tokens: From `garment_pass` or `garment_keys`; those of batch 1 are shared by the whole batch.
-        size: From the adapter; without it this is the base alone.
-
-    Returns:
-        (B, 4, h, w).
-    """
-    sample = torch.cat(
-        [noisy_latents, conditioning.mask, conditioning.masked_latents, conditioning.densepose_latents], dim=1
-    )
-    inputs: dict[str, Any] = {"class_labels": sample.new_zeros(len(sample), 1)}
-    attention: dict[str, Any] = {"garment_tokens": garment_tokens, "image_tokens": conditioning.image_tokens}
-    if size is not None:
-        size = size.to(sample.dtype)
-        attention["size_tokens"] = size.tokens
-        if size.time is not None:
-            inputs["class_labels"] = size.time
-        if size.residuals is not None:
-            inputs["down_intrablock_additional_residuals"] = list(size.residuals)  # the UNet empties the list
-    return base.tryon_unet(
-        sample,
-        timesteps,
-        conditioning.text,
-        added_cond_kwargs={"text_embeds": conditioning.pooled_text, "time_ids": conditioning.time_ids},
-        cross_attention_kwargs=attention,
-        **inputs,
-    ).sample
+def in_place(grid: NDArray[np.float32], window: Window, person: PreparedPerson) -> NDArray[np.float32]:
+    """Enlarge an (h, w) map to the photo; zeros where the adapter drew none."""
+    height, width = person.photo.shape[:2]
+    if not grid.size:
+        return np.zeros((height, width), np.float32)
+    return np.clip(window.put_back(grid, height, width), 0, 1)

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
+from model.base import TryOnBase
 from model.size_conditioning import SizeAdapter
-from model.tryon import TryOnBase
 
 RECORD = "record.json"
 """What a training stage says of itself: parameters, picture size, versions."""

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import torch
 
+from model.base import TryOnBase
 from model.body_maps import NUM_BODY_MAPS
 from model.conditioning import encode_images, from_uint8
 from model.presets import SdxlPreset, TinyPreset
 from model.segmenter import Segmenter
 from model.size_critic import SizeCritic
 from model.tiny import build_tiny_base
-from model.tryon import TryOnBase
 from pipeline.stage import run_stage
 from pipeline.training import TrainingRun, write_losses
 from train.loop import LogRow

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import xxhash
 
-from model.tryon import TryOnBase
+from model.base import TryOnBase
 from pipeline.checkpoints import RECORD
 from shards.stream import SampleStream
 from train.fingerprint import run_fingerprint

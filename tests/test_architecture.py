@@ -17,6 +17,9 @@ MAY_IMPORT = {
     "eval": {"preprocess", "shards", "model"},
     "pipeline": {"preprocess", "shards", "model", "train", "eval"},
 }
+EXCEPTIONS = {("model/tryon.py", "preprocess")}
+"""The user's door to the model also makes photos ready; the networks behind it know no preprocessing."""
+
 DATA_STAGES = ("prepare_dataset", "extract_keypoints", "compute_size_ratios", "write_shards")
 
 
@@ -28,6 +31,7 @@ def test_imports_follow_the_arrows(package: str) -> None:
         for source in (ROOT / package).rglob("*.py")
         for module in imported_modules(source)
         if module.split(".")[0] in forbidden
+        and (source.relative_to(ROOT).as_posix(), module.split(".")[0]) not in EXCEPTIONS
     ]
     assert not wrong, f"{package}/ may import only {sorted(MAY_IMPORT[package])}: {wrong}"
 

@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.base import TryOnBase
 from model.body_maps import body_maps
 from model.conditioning import clip_pixels, decode_latents, from_uint8, tokenize
 from model.segmenter import Segmenter
 from model.size_critic import SizeCritic
-from model.tryon import TryOnBase
 from shards.batch import Batch, select
 from train.keyed_random import KeyedRandom
 from train.loop import total

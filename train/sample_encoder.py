@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
+from model.base import TryOnBase
 from model.conditioning import (
     Conditioning,
     encode_conditioning,
@@ -20,7 +21,6 @@ from model.conditioning import (
     encode_images,
     from_uint8,
 )
-from model.tryon import TryOnBase
 from shards.batch import Batch
 
 log = logging.getLogger(__name__)

@@ -7,13 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.base import TryOnBase, garment_pass, predict_noise
 from model.body_maps import body_maps
 from model.conditioning import Conditioning
 from model.garment_attention import without_garment
 from model.size_condition import SizeCondition
 from model.size_conditioning import SizeAdapter
 from model.size_critic import SizeCritic
-from model.tryon import TryOnBase, garment_pass, predict_noise
 from shards.batch import Batch
 from train.keyed_random import KeyedRandom
 from train.loop import total

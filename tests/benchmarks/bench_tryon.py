@@ -9,6 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from model.base import TryOnBase, garment_pass, predict_noise
 from model.body_maps import NUM_BODY_MAPS
 from model.conditioning import Conditioning
 from model.presets import TinyPreset
@@ -16,7 +17,6 @@ from model.sampling import sample_tryon
 from model.size_condition import SizeCondition
 from model.size_conditioning import SizeAdapter
 from model.tiny import build_tiny_base
-from model.tryon import TryOnBase, garment_pass, predict_noise
 from tests.model.reference import use_concatenate_and_slice
 
 STRIP = 7

@@ -8,11 +8,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from model.base import TryOnBase
 from model.checks import missing_parts, wrong_shapes
 from model.doctor import find_problems
 from model.memory import MemoryEstimate, memory_estimates, meta, peak_elements, saved_elements
 from model.presets import SdxlPreset, TinyPreset
-from model.tryon import TryOnBase
 from tests.model.conftest import PRESET
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"

@@ -9,18 +9,21 @@ import torch
 from diffusers import DiffusionPipeline, UNet2DConditionModel
 from torch.testing import assert_close
 
+from model.base import TryOnBase
 from model.checks import PARTS
 from model.drawing import OUTLINE, draw_size_map
 from model.patch_autoencoder import PatchAutoencoder
-from model.publishing import load_pipeline, save_pipeline
+from model.publishing import load_pipeline, picture_size, save_pipeline
+from model.segmenter import Segmenter
 from model.size_conditioning import SizeAdapter
-from model.tryon import TryOnBase
 from tests.model.conftest import jolt
 
 
 def test_a_published_folder_is_a_diffusers_pipeline(base: TryOnBase, tmp_path: Path) -> None:
     adapter = jolt(SizeAdapter.for_unet(base.tryon_unet))
-    save_pipeline(base, adapter, tmp_path, provenance={"data_hash": "abc", "seed": 3})
+    segmenter = Segmenter(widths=(8, 16))
+    provenance = {"data_hash": "abc", "seed": 3}
+    save_pipeline(base, adapter, tmp_path, provenance, picture_hw=(64, 48), segmenter=segmenter)
 
     listed = DiffusionPipeline.load_config(tmp_path)
     assert listed["_class_name"] == "SizeTryOnPipeline"
@@ -28,9 +31,12 @@ def test_a_published_folder_is_a_diffusers_pipeline(base: TryOnBase, tmp_path: P
     PatchAutoencoder.from_pretrained(tmp_path, subfolder="vae")
     UNet2DConditionModel.from_pretrained(tmp_path, subfolder="unet_encoder")
 
-    loaded_base, loaded_adapter = load_pipeline(tmp_path)
+    loaded_base, loaded_adapter, loaded_segmenter = load_pipeline(tmp_path)
+    assert loaded_segmenter is not None
     assert_close(loaded_base.state_dict(), base.state_dict())
     assert_close(loaded_adapter.state_dict(), adapter.state_dict())
+    assert_close(loaded_segmenter.state_dict(), segmenter.state_dict())
+    assert picture_size(tmp_path) == (64, 48)
     assert base.tryon_unet.config.encoder_hid_dim_type is None
 
 

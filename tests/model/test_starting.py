@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.testing import assert_close
 
+from model.base import TryOnBase
 from model.starting import start_from_inpainting
-from model.tryon import TryOnBase
 from tests.model.conftest import PRESET
 
 IN_CHANNELS = 9

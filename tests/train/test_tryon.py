@@ -10,12 +10,12 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
+from model.base import TryOnBase
 from model.body_maps import NUM_BODY_MAPS
 from model.presets import TinyPreset
 from model.size_conditioning import SizeAdapter
 from model.size_critic import SizeCritic
 from model.tiny import build_tiny_base
-from model.tryon import TryOnBase
 from shards.batch import Batch
 from train.keyed_random import KeyedRandom
 from train.loop import fit
