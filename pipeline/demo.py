@@ -1,11 +1,13 @@
 """`cinderella demo`: serve a page on which sizes are tried on.
 
-No analytics, no share link, no fonts or scripts from elsewhere. Uploads lie in a private folder until they are
-read, pictures for a quarter of an hour, and nothing of it outlives the command.
+No analytics, no share link, no fonts or scripts from elsewhere. Uploads lie in a private folder until they
+are read, pictures for a quarter of an hour, and nothing of it outlives the command.
 """
 
 import logging
 import os
+import signal
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -63,6 +65,7 @@ def serve(
     sizes = SizeChart.read(chart) if chart else EXAMPLE_CHART
     people, garments = read_examples(manifest, num_examples)
     room = FittingRoom(load_tryon(model), people, garments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that the private folder goes then, too
     with serving(room, sizes, host=host, port=port) as address, suppress(KeyboardInterrupt):
         log.info("%s; Ctrl-C ends it", address)
         Event().wait()

@@ -256,7 +256,7 @@ class Answers:
     ) -> list[tuple[Picture, str]]:
         """Draw several sizes; return each with its name and what was asked for."""
         result = self.try_on(visit, list(sizes.values()), values, progress)
-        names = [f"{name}: width {size.width:.2f}" for name, size in zip(sizes, result.requests, strict=True)]
+        names = [f"{name}: {size.width:.2f}" for name, size in zip(sizes, result.requests, strict=True)]
         visit.strip = names, result
         return list(zip(pictures_of(result, values[self.controls.overlays]), names, strict=True))
 

@@ -20,8 +20,10 @@ MAX_WAITING = 16
 NETWORKS: dict[str, Any] = {"concurrency_id": "networks", "concurrency_limit": 1}
 """Of every event that runs the networks: one at a time, so that waiting times can be told."""
 
-HEAD = """<h1>Cinderella</h1><p>See how a garment fits at the size you ask for. Photos stay in the memory of the
-computer that serves this page, and are forgotten when you leave, or after a quarter of an hour.</p>"""
+HEAD = """<h1>Cinderella</h1><p>See how a garment fits at the size you ask for. Photos stay in the memory of
+the computer that serves this page, and are forgotten when you leave, or after a quarter of an hour.</p>"""
+
+SIZES_HEAD = "<p>Garment over body: shoulder and width over the body's shoulders, length over the torso.</p>"
 
 KEYS = """<script>document.addEventListener("keyup", event => {
   if (event.target.matches("input[type=range]") && /^(Arrow|Page|Home|End)/.test(event.key))
@@ -117,6 +119,7 @@ def lay_out_picture() -> dict[str, Any]:
 
 def lay_out_sizes(answers: Answers) -> dict[str, Any]:
     """The size by sliders or by a chart, what is measured in the picture, and how it is made."""
+    gr.HTML(SIZES_HEAD, elem_classes="hint")
     sliders, marks = [], []
     for name in SIZE_RATIOS:
         with gr.Group():
@@ -125,7 +128,7 @@ def lay_out_sizes(answers: Answers) -> dict[str, Any]:
                     SMALLEST[name],
                     LARGEST[name],
                     step=0.01,
-                    label=f"{name.capitalize()}, garment over body",
+                    label=name.capitalize(),
                     elem_id=f"size-{name}",
                     elem_classes="ratio",
                     buttons=[],
@@ -164,7 +167,7 @@ def lay_out_strip() -> dict[str, Any]:
         around = gr.Button("All sizes: three smaller to three larger", variant="primary", elem_id="all-sizes")
         charted = gr.Button("All sizes of the chart", elem_id="all-charted")
     strip = gr.Gallery(
-        label="All sizes",
+        label="All sizes, by their width",
         elem_id="strip",
         elem_classes="pictures",
         columns=7,

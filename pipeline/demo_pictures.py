@@ -72,17 +72,13 @@ def fit_table(reports: Sequence[FitReport], notes: Sequence[str]) -> str:
     rows, doubts = "", list(notes)
     for report in reports[:1]:
         doubts += [doubt.replace("_", " ") for doubt in report.doubts]
-        for region in report.to_dict()["regions"].values():
-            cells = (region["region"], region["requested"], region["measured"], region["verdict"])
-            rows += "<tr>" + "".join(f"<td>{cell_text(cell)}</td>" for cell in cells) + "</tr>"
-    head = "<tr><th></th><th>asked</th><th>measured</th><th>beside the photo</th></tr>"
-    table = f"<table>{head}{rows}</table>" if rows else ""
+        for region in report.regions.values():
+            numbers = f"asked {ratio_text(region.requested)}, measured {ratio_text(region.measured)}"
+            rows += f"<tr><th>{escape(region.verdict)}</th><td>{numbers}</td></tr>"
     items = "".join(f"<li>{escape(doubt)}</li>" for doubt in doubts)
-    return f"{table}<ul>{items}</ul>" if items else table
+    return f"<table>{rows}</table><ul>{items}</ul>"
 
 
-def cell_text(value: object) -> str:
-    """Return the text of a table's cell; two digits of a number, a dash for nothing."""
-    if value is None:
-        return "-"
-    return f"{value:.2f}" if isinstance(value, float) else escape(str(value))
+def ratio_text(ratio: float | None) -> str:
+    """Return two digits, or a dash where nothing is known."""
+    return "-" if ratio is None else f"{ratio:.2f}"
