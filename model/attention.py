@@ -1,5 +1,6 @@
 """Attention arithmetic shared by the processors and the resampler. N queries, M keys, C channels, H heads."""
 
+import torch
 import torch.nn.functional as F
 from diffusers.models.attention_processor import Attention
 from torch import Tensor
@@ -9,6 +10,13 @@ def attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
     """Scaled dot-product attention of (B, N, C) over (B, M, C) in `heads` heads; returns (B, N, C)."""
     query, key, value = (split_heads(tokens, heads) for tokens in (query, key, value))
     return F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+
+
+def attend_in_chunks(query: Tensor, key: Tensor, value: Tensor, heads: int, chunk: int | None) -> Tensor:
+    """`attend` for `chunk` queries at a time, which bounds the scores that are held; None: all at once."""
+    if chunk is None or query.shape[1] <= chunk:
+        return attend(query, key, value, heads)
+    return torch.cat([attend(part, key, value, heads) for part in query.split(chunk, dim=1)], dim=1)
 
 
 def split_heads(tokens: Tensor, heads: int) -> Tensor:

@@ -3,6 +3,8 @@
 Shapes: B batch, h x w the latent grid.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -54,6 +56,8 @@ class TryOnBase(nn.Module):
         self.tokenizer = tokenizer
         self.tokenizer_2 = tokenizer_2
         self.scheduler = scheduler
+        self.run_on: torch.device | str | None = None
+        """Where networks come for their turn (`resident`); None: they all run where they are."""
         open_time_embedding(tryon_unet)
         garment_unet.register_to_config(addition_embed_type=None)  # IDM-VTON runs it without added conditions
 
@@ -82,8 +86,22 @@ class TryOnBase(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
-        return self.vae.device
+        """Where the networks run: where their weights are, or where they come for their turn."""
+        return self.vae.device if self.run_on is None else torch.device(self.run_on)
+
+    @contextmanager
+    def resident(self, *networks: nn.Module) -> Iterator[None]:
+        """Within the block `networks` can run; where they take turns, they leave the device afterwards."""
+        if self.run_on is None:
+            yield
+            return
+        for network in networks:
+            network.to(self.run_on)
+        try:
+            yield
+        finally:
+            for network in networks:
+                network.to("cpu")
 
     def text_stages(self) -> list[tuple[CLIPTokenizer, Any]]:
         """Return each tokenizer with its text encoder; the second one's pooled text is used."""
@@ -98,9 +116,10 @@ def garment_pass(base: TryOnBase, conditioning: Conditioning, timesteps: Tensor)
         conditioning: Its `garment_latents` and `garment_text` are read.
         timesteps: (B,) or (). IDM-VTON gives the try-on UNet's; zeros make the tokens those of every step.
     """
-    return garment_tokens_of(
-        base.garment_unet, conditioning.garment_latents, timesteps, conditioning.garment_text
-    )
+    with base.resident(base.garment_unet):
+        return garment_tokens_of(
+            base.garment_unet, conditioning.garment_latents, timesteps, conditioning.garment_text
+        )
 
 
 def predict_noise(

@@ -192,11 +192,17 @@ def encode_conditioning(base: TryOnBase, photos: Photos, *, text: bool = True) -
     Returns:
         The conditioning, on the base's device.
     """
+    encoders = (encoder for _, encoder in base.text_stages())
+    with base.resident(base.vae, *encoders, base.image_encoder, base.resampler):
+        return encode_parts(base, photos, photos.captions if text else [""] * len(photos.image))
+
+
+def encode_parts(base: TryOnBase, photos: Photos, captions: Sequence[str]) -> Conditioning:
+    """Encode photos, masks and captions with encoders that are where they run."""
     image, cloth, densepose = (
         from_uint8(pixels).to(base.device) for pixels in (photos.image, photos.cloth, photos.densepose)
     )
     hole = torch.as_tensor(photos.inpaint_mask).to(base.device).float()[:, None]
-    captions = photos.captions if text else [""] * len(image)
     states, pooled = encode_text(base, [PERSON_PROMPT.format(caption) for caption in captions])
     garment_states, _ = encode_text(base, [GARMENT_PROMPT.format(caption) for caption in captions])
     masked_latents = encode_images(base.vae, image * (1 - hole))

@@ -15,7 +15,7 @@ from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
-from model.attention import attend, expand_batch, project_out
+from model.attention import attend_in_chunks, expand_batch, project_out
 
 GarmentTokens = Mapping[str, Tensor]
 """(B, G, C) per self-attention layer, keyed by the layer's name, in the order in which they were computed."""
@@ -36,6 +36,8 @@ class TryOnSelfAttention:
 
     def __init__(self, layer: str) -> None:
         self.layer = layer
+        self.chunk: int | None = None
+        """So many queries attend at a time; None: all at once."""
 
     def __call__(
         self,
@@ -58,7 +60,8 @@ class TryOnSelfAttention:
             batch = hidden_states.shape[0]
             key = torch.cat([key, expand_batch(garment[0], batch)], dim=1)
             value = torch.cat([value, expand_batch(garment[1], batch)], dim=1)
-        return project_out(attn, attend(attn.to_q(hidden_states), key, value, attn.heads))
+        query = attn.to_q(hidden_states)
+        return project_out(attn, attend_in_chunks(query, key, value, attn.heads, self.chunk))
 
 
 def keys_and_values(attn: Attention, garment: Tensor | tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

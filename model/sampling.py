@@ -79,22 +79,19 @@ def sample_tryon(
     rows = widen(conditioning, batch)
     size = None if size is None else widen(size, batch)
     unknown = None if size_unknown is None else widen(size_unknown, batch)
-    keys = garment_keys_at(base, conditioning, torch.zeros((), dtype=torch.long, device=base.device))
+    tokens = garment_pass(base, conditioning, torch.zeros((), dtype=torch.long, device=base.device))
     latents = initial_latents(rows, noise, generator) * scheduler.init_noise_sigma
-    for step, timestep in enumerate(scheduler.timesteps):
-        if garment_refresh and step % garment_refresh == 0:
-            keys = garment_keys_at(base, conditioning, timestep)
-        scaled = scheduler.scale_model_input(latents, timestep)
-        prediction = guided(base, scaled, timestep, rows, keys, size, unknown, guidance)
-        latents = scheduler.step(prediction, timestep, latents).prev_sample
-        if on_step is not None:
-            on_step(step + 1, num_steps)
+    with base.resident(base.tryon_unet):
+        keys = garment_keys(base.tryon_unet, tokens)
+        for step, timestep in enumerate(scheduler.timesteps):
+            if garment_refresh and step % garment_refresh == 0:
+                keys = garment_keys(base.tryon_unet, garment_pass(base, conditioning, timestep))
+            scaled = scheduler.scale_model_input(latents, timestep)
+            prediction = guided(base, scaled, timestep, rows, keys, size, unknown, guidance)
+            latents = scheduler.step(prediction, timestep, latents).prev_sample
+            if on_step is not None:
+                on_step(step + 1, num_steps)
     return latents
-
-
-def garment_keys_at(base: TryOnBase, conditioning: Conditioning, timestep: Tensor) -> GarmentKeys:
-    """Run the garment UNet at `timestep` and keep its tokens as the try-on UNet's keys and values."""
-    return garment_keys(base.tryon_unet, garment_pass(base, conditioning, timestep))
 
 
 def guided(

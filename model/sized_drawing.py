@@ -112,7 +112,8 @@ def draw_sizes(
             noise=noise,
             on_step=whole_work(on_step, start, len(size.embedding), len(ratios)),
         )
-        pictures.append(to_uint8(decode_latents(base.vae, latents)).cpu().numpy())
+        with base.resident(base.vae):
+            pictures.append(to_uint8(decode_latents(base.vae, latents)).cpu().numpy())
         maps.append(size_maps(size))
     return np.concatenate(pictures), np.concatenate(maps)
 

@@ -15,16 +15,17 @@ from PIL import Image
 
 from model.base import TryOnBase
 from model.conditioning import from_uint8
+from model.low_memory import MemorySwitches, save_memory
 from model.publishing import load_pipeline, picture_size
 from model.sampling import composite
 from model.segmenter import Segmenter
 from model.size_conditioning import SizeAdapter
 from model.sized_drawing import DrawingOptions, OnePerson, draw_sizes
 from preprocess.fit_report import FitReport, measure_fit
-from preprocess.framing import Window
 from preprocess.person import POSE_MODEL, PreparedPerson, prepare_person, with_worn_garment
 from preprocess.pictures import PictureSource, read_picture
 from preprocess.size_request import SizeRequest
+from preprocess.view import PersonView
 from preprocess.worn_outline import expected_outline
 
 __all__ = ["PreparedPerson", "SizeAwareTryOn", "SizeRequest", "TryOnBase", "TryOnResult"]
@@ -115,6 +116,22 @@ class SizeAwareTryOn:
                 networks.to(device)
         return self
 
+    def save_memory(self, switches: MemorySwitches, device: str | torch.device) -> Self:
+        """Draw in less memory.
+
+        Args:
+            switches: What to do.
+            device: Where the networks run; with `offload` they wait in the computer's memory meanwhile.
+        """
+        self.batch_size = switches.batch_size
+        if switches.offload:
+            self.base.to("cpu")
+        save_memory(self.base, switches, device)
+        for networks in (self.adapter, self.segmenter):
+            if networks is not None:
+                networks.to(device)
+        return self
+
     def prepare(
         self,
         photo: PictureSource,
@@ -137,8 +154,8 @@ class SizeAwareTryOn:
         )
         if parse is not None or self.segmenter is None:
             return person
-        window = self.window(person)
-        return with_worn_garment(person, self.garment_in(person.photo, window), "model's segmenter")
+        view = PersonView.of(person, self.image_height, self.image_width)
+        return with_worn_garment(person, self.garment_in(view, person.photo), "model's segmenter")
 
     def __call__(
         self,
@@ -192,71 +209,40 @@ class SizeAwareTryOn:
             size_scale=size_scale,
             batch_size=self.batch_size,
         )
-        window = self.window(person)
+        view = PersonView.of(person, self.image_height, self.image_width)
         drawn, maps = draw_sizes(
             self.base,
             self.adapter,
-            self.seen(person, window, read_picture(garment, "garment photo"), caption),
+            OnePerson(**view.inputs(read_picture(garment, "garment photo")), captions=[caption]),
             np.array([request.as_array() for request in requests]).reshape(-1, 3),
             options,
             on_step,
         )
-        pictures = [self.in_photo(person, window, picture) for picture in drawn]
+        seam = max(SEAM * view.photo_px, 1.0)
+        pictures = [composite(person.photo, view.in_photo(d), person.inpaint_mask, seam) for d in drawn]
         return TryOnResult(
             pictures=[Image.fromarray(picture) for picture in pictures],
-            size_maps=[in_place(grid, window, person) for grid in maps],
+            size_maps=[size_map_in_photo(view, grid) for grid in maps],
             expected_outlines=[expected_outline(person, request) for request in requests],
             requests=requests,
             fit=[
-                self.fit(person, window, picture, request)
+                measure_fit(self.garment_in(view, picture), person.keypoints, request, person.natural_size)
                 for picture, request in zip(pictures, requests, strict=True)
                 if self.segmenter is not None
             ],
         )
 
-    def window(self, person: PreparedPerson) -> Window:
-        """Return the part of the photo that the networks see."""
-        return Window.around(person.inpaint_mask, self.image_height, self.image_width)
-
-    def seen(
-        self, person: PreparedPerson, window: Window, garment: NDArray[np.uint8], caption: str
-    ) -> OnePerson:
-        """Return person and garment as the networks see them."""
-        whole = np.ones(garment.shape[:2], np.bool_)
-        joints = np.column_stack([window.seen_points(person.keypoints.xy), person.keypoints.confidence])
-        return OnePerson(
-            image=window.seen(person.photo)[None],
-            cloth=Window.around(whole, self.image_height, self.image_width).seen(garment)[None],
-            densepose=window.seen(person.densepose)[None],
-            inpaint_mask=window.seen_mask(person.inpaint_mask)[None],
-            captions=[caption],
-            keypoints=joints.astype(np.float32)[None],
-        )
-
-    def in_photo(self, person: PreparedPerson, window: Window, drawn: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Enlarge what was drawn and put it into the photo, inside the inpainting mask."""
-        enlarged = window.put_back(drawn, *person.photo.shape[:2])
-        seam = SEAM * window.height / self.image_height
-        return composite(person.photo, enlarged, person.inpaint_mask, max(seam, 1.0))
-
-    def garment_in(self, picture: NDArray[np.uint8], window: Window) -> NDArray[np.bool_]:
+    def garment_in(self, view: PersonView, picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Return where the segmenter sees the garment in an (H, W, 3) picture of the photo's size."""
         assert self.segmenter is not None
-        seen = from_uint8(window.seen(picture)[None]).to(self.segmenter.device, self.segmenter.dtype)
+        seen = from_uint8(view.seen(picture)[None]).to(self.segmenter.device, self.segmenter.dtype)
         probability = self.segmenter.garment_probability(seen)[0].float().cpu().numpy()
-        found: NDArray[np.bool_] = window.put_back(probability, *picture.shape[:2]) > 0.5
+        found: NDArray[np.bool_] = view.in_photo(probability) > 0.5
         return found
 
-    def fit(
-        self, person: PreparedPerson, window: Window, picture: NDArray[np.uint8], request: SizeRequest
-    ) -> FitReport:
-        """Measure the garment in a picture."""
-        return measure_fit(self.garment_in(picture, window), person.keypoints, request, person.natural_size)
 
-
-def in_place(grid: NDArray[np.float32], window: Window, person: PreparedPerson) -> NDArray[np.float32]:
-    """Enlarge an (h, w) map to the photo; zeros where the adapter drew none."""
-    height, width = person.photo.shape[:2]
+def size_map_in_photo(view: PersonView, grid: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Enlarge an (h, w) size map to the photo; zeros where the adapter drew none."""
     if not grid.size:
-        return np.zeros((height, width), np.float32)
-    return np.clip(window.put_back(grid, height, width), 0, 1)
+        return np.zeros(view.person.photo.shape[:2], np.float32)
+    return np.clip(view.in_photo(grid), 0, 1)

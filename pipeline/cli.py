@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from pipeline.stage import configure_logging, fail
+from pipeline.tryon_commands import ladder, publish, try_on
 
 app = typer.Typer(
     help="Size-aware virtual try-on: measure how garments sit, train, evaluate.",
@@ -22,6 +23,9 @@ Base = Annotated[Path, typer.Option(help="Folder of train_base; its segmenter me
 DetectorModel = Annotated[
     Path | None, typer.Option(help="MediaPipe pose landmarker (.task), for photos without keypoints.")
 ]
+
+for command in (try_on, ladder, publish):
+    app.command()(command)
 
 
 def main() -> None:
