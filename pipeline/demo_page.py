@@ -185,7 +185,11 @@ def wire(page: gr.Blocks, controls: Controls, answers: Answers) -> None:
     given = controls.inputs()
     drawn = [controls.picture, controls.fit]
     sized = [*drawn, *controls.sliders, *controls.marks, controls.chart]
-    on_picture: dict[str, Any] = {"show_progress_on": controls.picture, **NETWORKS}
+    on_picture: dict[str, Any] = {
+        "show_progress_on": controls.picture,
+        "trigger_mode": "always_last",
+        **NETWORKS,
+    }
     own_person = [controls.people, controls.person_upload, *sized]
     own_garment = [controls.garments, controls.garment_upload, controls.caption, *drawn]
 
@@ -205,7 +209,6 @@ def wire(page: gr.Blocks, controls: Controls, answers: Answers) -> None:
         answers.draw,
         given,
         [*drawn, controls.chart],
-        trigger_mode="always_last",
         api_name="draw",
         **on_picture,
     )
@@ -219,5 +222,6 @@ def wire(page: gr.Blocks, controls: Controls, answers: Answers) -> None:
         [controls.picture, controls.strip],
         queue=False,
         show_progress="hidden",
+        trigger_mode="always_last",
     )
     page.unload(answers.leave)

@@ -1,7 +1,5 @@
 """Uploads: judged by content and header, refused with a reason, gone from the disk afterwards."""
 
-import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -9,17 +7,9 @@ import pytest
 from PIL import Image
 
 from pipeline.uploads import KEPT_SIDE, MAX_BYTES, read_photo, take_photo
+from tests.pipeline.photos import png_of
 
-
-def chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-
-def png_of(width: int, height: int) -> bytes:
-    """A PNG whose header promises more rows than there are: decoding it would say that it is broken."""
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    rows = zlib.compress(bytes(1 << 20))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+pytestmark = pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 
 
 def save(path: Path, image_format: str, shape: tuple[int, int] = (120, 90)) -> Path:
