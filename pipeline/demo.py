@@ -14,11 +14,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
+from typing import TYPE_CHECKING
 
-from pipeline.demo_visit import FittingRoom, Visit, read_examples
+from pipeline.demo_visit import FittingRoom, read_examples
 from pipeline.fitting_room import load_tryon
 from pipeline.visitors import Visitors
 from preprocess.sizes import GarmentMeasures, SizeChart
+
+if TYPE_CHECKING:
+    from pipeline.demo_answers import Answers
 
 log = logging.getLogger(__name__)
 
@@ -89,9 +93,10 @@ def serving(room: FittingRoom, chart: SizeChart, *, host: str, port: int | None)
         from pipeline.demo_answers import Answers
 
         visitors = Visitors(room.new_visit)
-        page = demo_page.build_page(Answers(room, visitors, chart))
+        answers = Answers(room, visitors, chart)
+        page = demo_page.build_page(answers)
         over = Event()
-        Thread(target=keep_forgetting, args=(visitors, Path(private), over), daemon=True).start()
+        Thread(target=keep_forgetting, args=(answers, Path(private), over), daemon=True).start()
         try:
             yield demo_page.launch(page, host, port)
         finally:
@@ -99,10 +104,11 @@ def serving(room: FittingRoom, chart: SizeChart, *, host: str, port: int | None)
             page.close(verbose=False)
 
 
-def keep_forgetting(visitors: Visitors[Visit], private: Path, over: Event) -> None:
-    """Forget silent visitors every `SWEEP_EVERY` seconds, and clear away what Gradio leaves behind."""
+def keep_forgetting(answers: "Answers", private: Path, over: Event) -> None:
+    """Forget silent visitors and read uploads every `SWEEP_EVERY` seconds, and what Gradio leaves behind."""
     while not over.wait(SWEEP_EVERY):
-        visitors.forget_silent()
+        answers.visitors.forget_silent()
+        answers.uploads.delete_read()
         remove_remains(private)
 
 

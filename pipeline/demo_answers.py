@@ -14,7 +14,7 @@ import numpy as np
 from model.tryon import TryOnResult
 from pipeline.demo_pictures import Picture, fit_table, shown, slider_mark, thumbnail
 from pipeline.demo_visit import FittingRoom, Settings, Visit
-from pipeline.uploads import take_photo
+from pipeline.uploads import Uploads
 from pipeline.visitors import Visitors
 from preprocess.sizes import SizeChart, SizeRequest, Wearer
 from preprocess.vocabulary import SIZE_RATIOS
@@ -103,6 +103,7 @@ class Answers:
         self.room = room
         self.visitors = visitors
         self.chart = chart
+        self.uploads = Uploads()
 
     @as_message
     def arrive(self, values: Values, request: gr.Request, progress: gr.Progress = PROGRESS) -> Update:
@@ -125,7 +126,7 @@ class Answers:
     def bring_person(self, values: Values, request: gr.Request, progress: gr.Progress = PROGRESS) -> Update:
         """Take the visitor's own photo."""
         visit = self.visit(request)
-        photo = take_photo(Path(values[self.controls.person_upload]))
+        photo = self.uploads.take(Path(values[self.controls.person_upload]))
         self.room.bring_person(visit, photo)
         gallery = gr.Gallery([thumbnail(person.photo) for person in visit.people], selected_index=0)
         update = {self.controls.people: gallery, self.controls.person_upload: None}
@@ -145,7 +146,7 @@ class Answers:
     def bring_garment(self, values: Values, request: gr.Request, progress: gr.Progress = PROGRESS) -> Update:
         """Take the visitor's own garment."""
         visit = self.visit(request)
-        self.room.bring_garment(visit, take_photo(Path(values[self.controls.garment_upload])))
+        self.room.bring_garment(visit, self.uploads.take(Path(values[self.controls.garment_upload])))
         gallery = gr.Gallery([thumbnail(garment.photo) for garment in visit.garments], selected_index=0)
         update = {
             self.controls.garments: gallery,

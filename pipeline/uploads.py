@@ -1,5 +1,6 @@
-"""Photos from strangers: looked at before they are decoded, deleted as soon as they are read."""
+"""Photos from strangers: looked at before they are decoded, deleted soon after they are read."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,28 +15,34 @@ MAX_BYTES = 20 * 2**20
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
 """Names that a file may have; what it is, its content tells."""
 
+DELETE_AFTER = 60.0
+"""Seconds from the reading of a file to its end."""
+
 KEPT_SIDE = 1536
 """The longer side of what is kept (px): more than any network here draws."""
 
 
-def take_photo(path: Path) -> NDArray[np.uint8]:
-    """Read an uploaded photo and delete the file, whatever comes of it.
+class Uploads:
+    """Reads uploaded photos, and deletes their files a little later.
 
-    Args:
-        path: The file; it lies in a folder of its own, as Gradio writes it, and the folder goes too.
-
-    Returns:
-        (H, W, 3) RGB, upright, at most `KEPT_SIDE` on its longer side.
-
-    Raises:
-        ValueError: It isn't a photo that `read_photo` takes.
+    Gradio keeps one file of equal uploads: deleted at once, it would be gone for whoever sent the same photo.
     """
-    try:
+
+    def __init__(self) -> None:
+        self._read: dict[Path, float] = {}
+
+    def take(self, path: Path) -> NDArray[np.uint8]:
+        """Read a photo as `read_photo` does; its file is marked to be deleted, whatever comes of it."""
+        self._read[path] = time.monotonic()
         return read_photo(path)
-    finally:
-        path.unlink(missing_ok=True)
-        if not any(path.parent.iterdir()):
-            path.parent.rmdir()
+
+    def delete_read(self, older_than: float = DELETE_AFTER) -> None:
+        """Delete files that were last read more than so many seconds ago."""
+        now = time.monotonic()
+        for path, at in list(self._read.items()):
+            if now - at > older_than:
+                path.unlink(missing_ok=True)
+                del self._read[path]
 
 
 def read_photo(path: Path) -> NDArray[np.uint8]:

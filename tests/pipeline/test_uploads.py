@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.uploads import KEPT_SIDE, MAX_BYTES, read_photo, take_photo
+from pipeline.uploads import KEPT_SIDE, MAX_BYTES, Uploads, read_photo
 from tests.pipeline.photos import png_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
@@ -53,16 +53,12 @@ def test_large_photos_are_kept_small(tmp_path: Path) -> None:
         pytest.param(bytes(MAX_BYTES + 1), "at most 20 MB", id="too many bytes"),
     ],
 )
-def test_refuses_with_a_reason_and_leaves_nothing_behind(
-    tmp_path: Path, content: bytes, message: str
-) -> None:
-    upload = tmp_path / "hash" / "photo.png"
-    upload.parent.mkdir()
+def test_refuses_with_a_reason_that_names_no_path(tmp_path: Path, content: bytes, message: str) -> None:
+    upload = tmp_path / "photo.png"
     upload.write_bytes(content)
     with pytest.raises(ValueError, match=message) as raised:
-        take_photo(upload)
+        read_photo(upload)
     assert str(tmp_path) not in str(raised.value)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_is_transparent_becomes_white(tmp_path: Path) -> None:
@@ -70,8 +66,13 @@ def test_what_is_transparent_becomes_white(tmp_path: Path) -> None:
     assert (read_photo(tmp_path / "cut_out.png") == 255).all()
 
 
-def test_a_photo_that_is_taken_is_gone_from_the_disk(tmp_path: Path) -> None:
-    upload = tmp_path / "hash" / "photo.png"
-    upload.parent.mkdir()
-    assert take_photo(save(upload, "PNG")).shape == (120, 90, 3)
+def test_files_are_deleted_some_time_after_they_were_read_whatever_came_of_it(tmp_path: Path) -> None:
+    uploads, good, bad = Uploads(), save(tmp_path / "good.png", "PNG"), tmp_path / "bad.png"
+    bad.write_bytes(b"not a photo")
+    assert uploads.take(good).shape == (120, 90, 3)
+    with pytest.raises(ValueError, match="whole photo"):
+        uploads.take(bad)
+    uploads.delete_read()
+    assert uploads.take(good).shape == (120, 90, 3), "somebody else may have sent the same photo"
+    uploads.delete_read(older_than=0)
     assert list(tmp_path.iterdir()) == []
