@@ -1,7 +1,8 @@
 """Geometric fit deviation (GFD): how far a garment's outline lies from the outline that was expected.
 
-Both outlines are those of the panel, the garment without sleeves. Points of each are compared with the other
-*line*, not with its points, so that the figure doesn't depend on where the points happen to lie.
+Both outlines are those of the panel, the garment without sleeves. Where a sleeve was cut off, the panel ends
+at no edge of the garment: such stretches are compared with nothing. Points of each outline are compared with
+the other *line*, not with its points, so that the figure doesn't depend on where the points happen to lie.
 """
 
 from dataclasses import dataclass
@@ -31,17 +32,59 @@ class Deviation:
 
 UNKNOWN = Deviation(gfd=np.nan, hd95=np.nan)
 
+EDGE_WITHIN = 1.0
+"""Points of a panel's outline that lie deeper in the garment (px) are where a sleeve was cut off."""
 
-def boundary(mask: NDArray[np.bool_]) -> Floats:
-    """Outline of the largest piece of a mask.
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Outline:
+    """A closed line round a panel."""
+
+    xy: Floats
+    """(N, 2) x, y in px (the centre of the first pixel is 0.5, 0.5), first point not repeated."""
+
+    is_edge: NDArray[np.bool_]
+    """(N,) whether the garment itself ends there; not so where a sleeve was cut off."""
+
+    def __len__(self) -> int:
+        return len(self.xy)
+
+    def resampled(self, num_points: int) -> "Outline":
+        """Take points evenly spaced along the line; each is edge if the corner before it is."""
+        where = along(self.xy, num_points)
+        here, share = where.astype(int), (where % 1)[:, None]
+        after = self.xy[(here + 1) % len(self.xy)]
+        return Outline(xy=self.xy[here] + share * (after - self.xy[here]), is_edge=self.is_edge[here])
+
+
+NO_OUTLINE = Outline(xy=np.empty((0, 2)), is_edge=np.empty(0, bool))
+
+
+def outline(panel: NDArray[np.bool_], garment: NDArray[np.bool_] | None = None) -> Outline:
+    """Follow the largest piece of a panel.
 
     Args:
-        mask: (H, W) bool.
+        panel: (H, W) bool.
+        garment: (H, W) bool, with sleeves; None: the panel is all there is.
 
     Returns:
-        (N, 2) closed polygon of x, y in px (the centre of the first pixel is 0.5, 0.5), first point not
-        repeated; (0, 2) for an empty mask. It runs half-way between inside and outside of the lightly
-        smoothed mask, so a straight slanted edge is straight.
+        Its outline; empty for an empty panel.
+    """
+    xy = boundary(panel)
+    if garment is None or not len(xy):
+        return Outline(xy=xy, is_edge=np.ones(len(xy), bool))
+    padded = np.pad(garment, 1).astype(np.uint8)
+    depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_5)
+    places = (xy + 0.5).astype(np.float32)[None]  # the padding's pixel, less the half to the first centre
+    depths = cv2.remap(depth, places[..., 0], places[..., 1], cv2.INTER_LINEAR)[0]
+    return Outline(xy=xy, is_edge=depths < EDGE_WITHIN)
+
+
+def boundary(mask: NDArray[np.bool_]) -> Floats:
+    """Line round the largest piece of a (H, W) mask, (N, 2) as in `Outline`; (0, 2) for an empty mask.
+
+    It runs half-way between inside and outside of the lightly smoothed mask, so a straight slanted edge is
+    straight.
     """
     require_shape("mask", mask, ("H", "W"))
     left, top, width, height = cv2.boundingRect(mask.astype(np.uint8))
@@ -54,49 +97,58 @@ def boundary(mask: NDArray[np.bool_]) -> Floats:
     return largest[:-1] + np.array([left - 1.5, top - 1.5])
 
 
-def resample(polygon: Floats, num_points: int) -> Floats:
-    """Take (num_points, 2) points of a closed (N, 2) polygon, evenly spaced along it."""
-    closed = np.vstack([polygon, polygon[:1]])
-    steps = np.linalg.norm(np.diff(closed, axis=0), axis=1)
+def along(polygon: Floats, num_points: int) -> Floats:
+    """(num_points,) places evenly spaced along a closed (N, 2) polygon, in corners from the first one."""
+    steps = np.linalg.norm(np.roll(polygon, -1, axis=0) - polygon, axis=1)
     travelled = np.concatenate([[0.0], np.cumsum(steps)])
     wanted = np.arange(num_points) * travelled[-1] / num_points
-    return np.stack([np.interp(wanted, travelled, closed[:, axis]) for axis in (0, 1)], axis=1)
+    places: Floats = np.interp(wanted, travelled, np.arange(len(travelled)))
+    return np.minimum(places, np.nextafter(len(polygon), 0))
 
 
-def distances(points: Floats, polygon: Floats) -> Floats:
-    """Distance of points to a closed polygon.
+def nearest(points: Floats, polygon: Floats) -> tuple[Floats, NDArray[np.int64]]:
+    """Distance of points to a closed polygon, and its corner that is nearest.
 
     Args:
         points: (N, 2) px.
         polygon: (M, 2) px, evenly spaced, so that the nearest edge touches the nearest corner.
 
     Returns:
-        (N,) px.
+        (N,) px and (N,) indices.
     """
-    nearest = KDTree(polygon).query(points)[1]
-    before, here, after = (polygon[(nearest + step) % len(polygon)] for step in (-1, 0, 1))
-    return np.minimum(_to_segment(points, here, before), _to_segment(points, here, after))
+    corner = KDTree(polygon).query(points)[1]
+    before, here, after = (polygon[(corner + step) % len(polygon)] for step in (-1, 0, 1))
+    return np.minimum(_to_segment(points, here, before), _to_segment(points, here, after)), corner
 
 
-def deviation(measured: Floats, expected: Floats, shoulder_px: float, num_points: int = 256) -> Deviation:
+def edge_distances(one: Outline, other: Outline, num_points: int) -> Floats:
+    """Distances (px) of points on one outline to the other, where the garment ends on both."""
+    points, line = one.resampled(num_points), other.resampled(4 * num_points)
+    distances, corner = nearest(points.xy, line.xy)
+    return distances[points.is_edge & line.is_edge[corner]]
+
+
+def deviation(measured: Outline, expected: Outline, shoulder_px: float, num_points: int = 256) -> Deviation:
     """Compare two outlines.
 
     Args:
-        measured: (N, 2) px, outline of the generated picture's panel.
-        expected: (M, 2) px, outline of the panel of the layout at the requested ratios.
+        measured: Outline of the generated picture's panel, px.
+        expected: Outline of the panel of the layout at the requested ratios, px.
         shoulder_px: The body's shoulder width `B` in the same pixels.
         num_points: Points taken on each outline.
 
     Returns:
-        The deviation over `shoulder_px`; unknown when an outline is empty.
+        The deviation over `shoulder_px`; unknown when the outlines have no edges to compare.
 
     Source:
         Ours: the symmetric mean boundary distance of medical segmentation, over the body's own unit.
     """
     if not len(measured) or not len(expected):
         return UNKNOWN
-    there = distances(resample(measured, num_points), resample(expected, 4 * num_points)) / shoulder_px
-    back = distances(resample(expected, num_points), resample(measured, 4 * num_points)) / shoulder_px
+    there = edge_distances(measured, expected, num_points) / shoulder_px
+    back = edge_distances(expected, measured, num_points) / shoulder_px
+    if not len(there) or not len(back):
+        return UNKNOWN
     return Deviation(
         gfd=float((there.mean() + back.mean()) / 2),
         hd95=float(max(np.quantile(there, 0.95), np.quantile(back, 0.95))),

@@ -33,6 +33,8 @@ class Collector:
         self.requests = requests
         self.num_people = num_people
         self.num_worst = num_worst
+        self.readings: dict[Cell, Reading] = {}
+        """Of every picture."""
         self._outside: list[float] = []
         self._strip: dict[Cell, NDArray[np.uint8]] = {}
         self._worst: list[tuple[float, Cell, NDArray[np.uint8], Reading]] = []
@@ -40,6 +42,7 @@ class Collector:
     def __call__(self, cell: Cell, picture: NDArray[np.uint8], reading: Reading, error: FitError) -> None:
         """Look at one picture."""
         person, dimension, _ = cell
+        self.readings[cell] = reading
         self._outside.append(self._outside_difference(person, picture))
         if dimension == WIDTH and person < self.num_people:
             self._strip[cell] = picture

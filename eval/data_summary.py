@@ -27,7 +27,10 @@ class DataSummary:
     """Split to (N, 3) natural ratios, NaN where unknown."""
 
     trusted: NDArray[np.float64]
-    """(N, 3) ratios of the train split's `ok` rows: ladders and fit labels follow their quantiles."""
+    """(N, 3) ratios of the `ok` rows that ladders and fit labels follow the quantiles of."""
+
+    trusted_split: str
+    """Whose rows these are: `train`, or `test` where the data set has no train split."""
 
     statuses: Mapping[str, Mapping[str, int]]
     """Split to counts by status."""
@@ -49,11 +52,13 @@ def summarize_data(size_annotations: Path) -> DataSummary:
     rows = table.to_pylist()
     splits = sorted({row["split"] for row in rows})
     ratios = {split: ratio_array(row for row in rows if row["split"] == split) for split in splits}
-    trusted = ratio_array(row for row in rows if row["split"] == "train" and row["status"] == RowStatus.OK)
+    trusted_split = "train" if "train" in splits else "test"
+    sound = (row for row in rows if row["split"] == trusted_split and row["status"] == RowStatus.OK)
+    trusted = ratio_array(sound)
     if not len(trusted):
         raise ValueError(
-            f"{size_annotations} has no `ok` row in its train split, so there is no range of sizes to "
-            "evaluate over: see the reasons with `cinderella inspect`, and which of them "
+            f"{size_annotations} has no `ok` row in its {trusted_split} split, so there is no range of sizes "
+            "to evaluate over: see the reasons with `cinderella inspect`, and which of them "
             "compute_size_ratios.tolerated_flags may accept"
         )
     statuses = {split: Counter(row["status"] for row in rows if row["split"] == split) for split in splits}
@@ -62,6 +67,7 @@ def summarize_data(size_annotations: Path) -> DataSummary:
     return DataSummary(
         ratios=ratios,
         trusted=trusted,
+        trusted_split=trusted_split,
         statuses=statuses,
         reasons=dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
         thresholds=frozen_thresholds(metadata, trusted[:, SIZE_RATIOS.index("width")]),

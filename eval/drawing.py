@@ -11,7 +11,7 @@ from eval.params import EvaluateParams
 from model.base import TryOnBase
 from model.body_maps import body_maps
 from model.conditioning import Conditioning, Photos, decode_latents, encode_conditioning, from_uint8, to_uint8
-from model.sampling import composite, sample_tryon
+from model.sampling import composite, sample_tryon, widen
 from model.segmenter import Segmenter
 from model.size_condition import SizeCondition
 from model.size_conditioning import SizeAdapter
@@ -40,55 +40,69 @@ class SizedDrawer:
         self.params = params
         self._known: dict[int, Conditioning] = {}
 
-    @torch.no_grad()
     def __call__(self, person: int, requested: Floats) -> Pictures:
         """Draw a person at (N, 3) requested ratios from one noise, (N, H, W, 3) uint8.
 
         Outside the inpainting mask every pixel is the photo's own.
         """
-        conditioning = self._conditioning(person)
-        size = self._size(person, requested, conditioning)
+        rows = [person] * len(requested)
+        return self._draw(rows, requested, self._conditioning(person))
+
+    def each(self, requested: Floats) -> Pictures:
+        """Draw everybody once, at (P, 3) ratios, NaN where unknown: (P, H, W, 3) uint8."""
+        rows = list(range(len(self.people)))
+        with torch.no_grad():
+            conditioning = encode_conditioning(self.base, cast("Photos", self.people))
+        return self._draw(rows, requested, conditioning)
+
+    @torch.no_grad()
+    def _draw(self, rows: list[int], requested: Floats, conditioning: Conditioning) -> Pictures:
+        """Sample people `rows` at (N, 3) ratios; the conditioning has one row for all, or N."""
+        size = self._size(rows, requested, conditioning)
         guided = size is not None and self.params.size_guidance != 1
-        unknown = (
-            self._size(person, np.full((1, requested.shape[1]), np.nan), conditioning) if guided else None
-        )
+        unknown = self._size(rows, np.full_like(requested, np.nan), conditioning) if guided else None
         latents = sample_tryon(
             self.base,
-            conditioning if size is not None else conditioning.repeat(len(requested)),
+            widen(conditioning, len(rows)) if size is None else conditioning,
             size=size,
             size_unknown=unknown,
             num_steps=self.params.num_steps,
             text_guidance=self.params.text_guidance,
             size_guidance=self.params.size_guidance if guided else 1.0,
-            noise=noise_of(self.people.keys[person], self.params.seed, conditioning.masked_latents),
+            noise=self._noise(rows, conditioning),
         )
         drawn = to_uint8(decode_latents(self.base.vae, latents)).cpu().numpy()
-        photo, mask = self.people.image[person], self.people.inpaint_mask[person]
-        return np.stack([composite(photo, picture, mask) for picture in drawn])
+        return composite(self.people.image[rows], drawn, self.people.inpaint_mask[rows])
+
+    def _noise(self, rows: list[int], conditioning: Conditioning) -> torch.Tensor:
+        """(N, 4, h, w) noise of people, that of each the same in whatever company."""
+        shape = (1, *conditioning.masked_latents.shape[1:])
+        return torch.cat([noise_of(self.people.keys[row], self.params.seed, shape) for row in rows])
 
     def _conditioning(self, person: int) -> Conditioning:
         if person not in self._known:
-            self._known[person] = encode_conditioning(
-                self.base, cast("Photos", select(self.people, [person]))
-            )
+            with torch.no_grad():
+                photos = cast("Photos", select(self.people, [person]))
+                self._known[person] = encode_conditioning(self.base, photos)
         return self._known[person]
 
-    def _size(self, person: int, requested: Floats, conditioning: Conditioning) -> SizeCondition | None:
-        """The adapter's condition for (N, 3) ratios, NaN where unknown."""
+    def _size(self, rows: list[int], requested: Floats, conditioning: Conditioning) -> SizeCondition | None:
+        """The adapter's condition for people `rows` at (N, 3) ratios, NaN where unknown."""
         if self.adapter is None:
             return None
         image_hw = (self.people.image.shape[1], self.people.image.shape[2])
         latent_hw = (conditioning.mask.shape[2], conditioning.mask.shape[3])
-        maps = body_maps(torch.from_numpy(self.people.keypoints[person : person + 1]), image_hw, latent_hw)
+        maps = body_maps(torch.from_numpy(self.people.keypoints[rows]), image_hw, latent_hw)
         ratios = torch.from_numpy(requested).to(conditioning.mask)
-        return self.adapter(ratios, maps.to(conditioning.mask).repeat(len(ratios), 1, 1, 1))
+        garment = conditioning.image_tokens.mean(dim=1).expand(len(ratios), -1)
+        return self.adapter(ratios, maps.to(conditioning.mask), garment_features=garment)
 
 
-def noise_of(key: str, seed: int, like: torch.Tensor) -> torch.Tensor:
-    """Noise of a person, a function of its key and the seed alone, shaped like (1, C, h, w)."""
+def noise_of(key: str, seed: int, shape: tuple[int, ...]) -> torch.Tensor:
+    """Noise of a person, a function of its key and the seed alone, of shape (1, C, h, w)."""
     digest = hashlib.sha256(f"{seed} {key}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
-    return torch.randn(like.shape, generator=generator).to(like)
+    return torch.randn(shape, generator=generator)
 
 
 def segment_with(segmenter: Segmenter, pictures: Pictures) -> NDArray[np.float32]:

@@ -33,9 +33,8 @@ class FeatureMoments:
         shift = mean - self._mean
         total = self.count + len(batch)
         centred = batch - mean
-        between = np.outer(shift, shift) * (
-            self.count * len(batch) / total
-        )  # Chan et al. 1979, pairwise update
+        # the pairwise update of Chan et al. 1979
+        between = np.outer(shift, shift) * (self.count * len(batch) / total)
         self._scatter += centred.T @ centred + between
         self._mean = self._mean + shift * (len(batch) / total)
         self.count = total
@@ -56,6 +55,30 @@ class FeatureMoments:
             raise ValueError(f"a covariance needs at least 2 features, got {self.count}")
         covariance: Floats = self._scatter / (self.count - 1)
         return covariance
+
+
+class FeatureSet:
+    """Features of one set of pictures: their moments, and the features themselves where a kernel needs them.
+
+    Args:
+        dim: Length D of a feature.
+        keep: Keep every feature, 4 D bytes a picture.
+    """
+
+    def __init__(self, dim: int, *, keep: bool) -> None:
+        self.moments = FeatureMoments(dim)
+        self.keep = keep
+        self._kept: list[NDArray[np.float32]] = []
+
+    def update(self, features: NDArray[np.float32]) -> None:
+        """Take in (N, D) features."""
+        self.moments.update(features)
+        if self.keep:
+            self._kept.append(features)
+
+    def rows(self) -> NDArray[np.float32]:
+        """(N, D) all features that were kept."""
+        return np.concatenate(self._kept)
 
 
 def frechet_distance(one: FeatureMoments, other: FeatureMoments) -> float:

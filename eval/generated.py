@@ -1,10 +1,14 @@
 """Pictures that another system made: which are wanted, under which names, and how they are read.
 
-{folder}/{key}/natural.png            the person in the garment as it was worn
-{folder}/{key}/{ratio}-{rung}.png     rung 0, 1, ... of the ladder along that ratio
+{folder}/{key}/natural.png                 the person in the garment as it was worn
+{folder}/{key}/unpaired.png                the person in another's garment, at the ratios of the worn one
+{folder}/{key}/{ratio}-{rung}.png          rung 0, 1, ... of the ladder along that ratio
+{folder}/{key}/unpaired-{ratio}-{rung}.png the same in another's garment
 """
 
 import csv
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -12,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.scene import Scene
-from eval.scoring import Cell, asked_cells
+from eval.scoring import Cell
 from preprocess.vocabulary import SIZE_RATIOS
+from shards.batch import Batch
 
 Floats = NDArray[np.float64]
 Picture = NDArray[np.uint8]
@@ -21,30 +26,36 @@ Picture = NDArray[np.uint8]
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
-def natural_name(key: str) -> str:
-    """Where a person's picture at the natural size lies, without suffix."""
-    return f"{key}/natural"
+NATURAL, UNPAIRED = "natural", "unpaired"
 
 
-def rung_name(key: str, cell: Cell) -> str:
-    """Where the picture of a rung lies, without suffix."""
-    return f"{key}/{SIZE_RATIOS[cell[1]]}-{cell[2]}"
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """One picture that is asked for."""
+
+    file: str
+    """Where it is looked for, as PNG."""
+
+    garment_key: str
+    """Whose garment is tried on."""
+
+    ratios: Floats
+    """(3,) requested, NaN where anything will do."""
 
 
-def write_requests(scene: Scene, requests: Floats, path: Path) -> None:
-    """Write which pictures are wanted, as CSV: file (PNG) and its three requested ratios.
+def rung_name(cell: Cell, *, unpaired: bool = False) -> str:
+    """What the picture of a rung is called, without folder and suffix."""
+    return f"{UNPAIRED}-" * unpaired + f"{SIZE_RATIOS[cell[1]]}-{cell[2]}"
 
-    Args:
-        scene: The people.
-        requests: (P, 3, R, 3).
-        path: The CSV file.
-    """
-    rows = [(natural_name(key), natural) for key, natural in zip(scene.keys, scene.natural, strict=True)]
-    rows += [(rung_name(scene.keys[cell[0]], cell), requests[cell]) for cell in asked_cells(requests)]
+
+def write_requests(wanted: Iterable[Wanted], path: Path) -> None:
+    """Write which pictures are wanted, as CSV: file, whose garment, and the three requested ratios."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["file", *(f"{name}_ratio" for name in SIZE_RATIOS)])
-        writer.writerows([f"{name}.png", *(f"{ratio:.6f}" for ratio in ratios)] for name, ratios in rows)
+        writer.writerow(["file", "garment", *(f"{name}_ratio" for name in SIZE_RATIOS)])
+        for picture in wanted:
+            ratios = ("" if np.isnan(ratio) else f"{ratio:.6f}" for ratio in picture.ratios)
+            writer.writerow([picture.file, picture.garment_key, *ratios])
 
 
 class GeneratedFolder:
@@ -66,18 +77,17 @@ class GeneratedFolder:
                 f"{folder} must have a folder for each person, such as {folder / scene.keys[0]}, but has none"
             )
 
-    def rung(self, cell: Cell) -> Picture | None:
+    def rung(self, cell: Cell, *, unpaired: bool = False) -> Picture | None:
         """The (H, W, 3) picture of [person, ratio, rung]."""
-        return self._read(rung_name(self.scene.keys[cell[0]], cell))
+        return self.read(self.scene.keys[cell[0]], rung_name(cell, unpaired=unpaired))
 
-    def natural(self) -> NDArray[np.uint8] | None:
-        """(P, H, W, 3) pictures at the natural size, None unless everyone has one."""
-        found = [self._read(natural_name(key)) for key in self.scene.keys]
-        pictures = [picture for picture in found if picture is not None]
-        return np.stack(pictures) if len(pictures) == len(found) else None
+    def of(self, people: Batch, unpaired: bool) -> list[Picture | None]:
+        """The (H, W, 3) picture of each person at the natural size."""
+        return [self.read(key, UNPAIRED if unpaired else NATURAL) for key in people.keys]
 
-    def _read(self, name: str) -> Picture | None:
-        paths = (self.folder / f"{name}{suffix}" for suffix in SUFFIXES)
+    def read(self, key: str, name: str) -> Picture | None:
+        """A person's picture by its name without suffix, None where there is none."""
+        paths = (self.folder / key / f"{name}{suffix}" for suffix in SUFFIXES)
         path = next((path for path in paths if path.is_file()), None)
         return None if path is None else read_picture(path, *self.scene.photos.shape[1:3])
 

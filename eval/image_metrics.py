@@ -1,117 +1,169 @@
-"""How much a picture looks like the photo, by torchmetrics. A metric without its weights is absent."""
+"""Image metrics over pictures that come in batches; memory doesn't grow with their number.
 
-from collections.abc import Mapping
+Each is taken of the whole picture and inside the inpainting mask, of paired pictures (each has its own photo)
+and of unpaired ones. A metric without its weights is absent with a reason, never approximated under its name.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchmetrics.functional.image import structural_similarity_index_measure
 
-from eval.lpips import Lpips
+from eval.backbones import NO_EFFNET, NO_INCEPTION, Backbone, efficientnet_lite0, inception
+from eval.feature_distances import FeatureSet, frechet_distance, kernel_distance
+from eval.lpips import TRUNKS, Lpips
+from eval.params import EvaluateParams
+from eval.similarity import psnr, ssim_map
 
 Pictures = NDArray[np.uint8]
+Masks = NDArray[np.bool_]
 
-NO_INCEPTION = (
-    "needs InceptionV3's FID weights, which no package brings; give features to eval.feature_distances"
-)
+INSIDE = "_inside_mask"
+"""Ends the name of a figure that only counts the pixels that were painted anew."""
+
+WHERE = ("", INSIDE)
+
+SET_FIGURES = ("fid", "kid", "fd_effnet_lite0")
+"""Figures of two sets of pictures."""
+
+GREY = 128
+"""What features inside the mask see elsewhere, in pictures and photos alike."""
+
+KERNEL_SUBSETS, LARGEST_SUBSET = 100, 1000  # as clean-fid and torchmetrics draw them
+
+TRUNK_NAMES = {"alex": "AlexNet", "vgg": "VGG-16", "squeeze": "SqueezeNet 1.1"}
 
 ABSENT: Mapping[str, str] = {
-    "lpips_alex": "needs AlexNet's ImageNet weights: set evaluate_tryon.lpips_alex to torchvision's file",
-    "lpips_vgg": "needs VGG-16's ImageNet weights: set evaluate_tryon.lpips_vgg to torchvision's file",
-    "lpips_squeeze": "needs SqueezeNet's trunk, which is not built here: use lpips_alex or lpips_vgg",
+    **{
+        f"lpips_{trunk}": f"needs {name}'s ImageNet weights: set evaluate_tryon.lpips_{trunk} to their file"
+        for trunk, name in TRUNK_NAMES.items()
+    },
     "fid": NO_INCEPTION,
     "kid": NO_INCEPTION,
+    "fd_effnet_lite0": NO_EFFNET,
 }
-"""Why a metric can't be had without a file from the user. None is approximated under the same name."""
+"""Why a metric can't be had without a file or package from the user."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judges:
+    """The networks that image metrics need."""
+
+    lpips: Mapping[str, Lpips] = field(default_factory=dict)
+    """By trunk."""
+
+    backbones: Sequence[Backbone] = ()
+    """Of Frechet and kernel distances."""
+
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    """Of their weights, by figure."""
+
+    @classmethod
+    def load(cls, params: EvaluateParams) -> Self:
+        """Load what the parameters name and the installation brings."""
+        files = {name: getattr(params, f"lpips_{name}") for name in TRUNKS}
+        given = {name: Path(file) for name, file in files.items() if file is not None}
+        original = None if params.inception is None else inception(Path(params.inception))
+        backbones = [found for found in (original, efficientnet_lite0()) if found is not None]
+        lpips = {name: Lpips(name, file) for name, file in given.items()}
+        hashes = {f"lpips_{name}": judge.weights_hash for name, judge in lpips.items()}
+        hashes |= {backbone.figures[0]: backbone.weights_hash for backbone in backbones}
+        return cls(lpips=lpips, backbones=backbones, hashes=hashes)
+
+
+class ImageMeter:
+    """Collects pictures at one resolution and compares them with photos.
+
+    Args:
+        judges: Networks.
+        paired: Whether each picture has its own photo.
+        seed: Of the kernel distance's subsets.
+    """
+
+    def __init__(self, judges: Judges, *, paired: bool, seed: int) -> None:
+        self.judges, self.paired, self.seed = judges, paired, seed
+        self.count = 0
+        self._sums: defaultdict[str, float] = defaultdict(float)
+        self._sets = {
+            (backbone.figures, where): tuple(
+                FeatureSet(backbone.dim, keep=len(backbone.figures) > 1) for _ in ("pictures", "photos")
+            )
+            for backbone in judges.backbones
+            for where in WHERE
+        }
+
+    def update(self, pictures: Pictures, photos: Pictures, masks: Masks) -> None:
+        """Take in (N, H, W, 3) pictures, the photos of the same people and (N, H, W) inpainting masks."""
+        self.count += len(pictures)
+        if self.paired:
+            for picture, photo, mask in zip(pictures, photos, masks, strict=True):
+                self._compare(picture, photo, mask)
+        for backbone in self.judges.backbones:
+            for where in WHERE:
+                both = pictures, photos
+                for features, seen in zip(self._sets[backbone.figures, where], both, strict=True):
+                    shown = np.where(masks[..., None], seen, np.uint8(GREY)) if where else seen
+                    features.update(backbone.features(shown))
+
+    def section(self) -> dict[str, Any]:
+        """Figures by name: numbers, or `{"absent": reason}`."""
+        section: dict[str, Any] = {
+            f"{name}{where}": self._absent(name) for name in self._names() for where in WHERE
+        }
+        if not self.count:
+            return section
+        section |= {name: finite(total / self.count) for name, total in self._sums.items()}
+        for (names, where), sets in self._sets.items():
+            distances = zip(names, self._distances(*sets), strict=False)
+            section |= {f"{name}{where}": distance for name, distance in distances}
+        return section | {"pictures": self.count}
+
+    def _names(self) -> tuple[str, ...]:
+        """What is measured; without a photo of the same there are only distances between sets."""
+        return ("ssim", "psnr", *ABSENT) if self.paired else SET_FIGURES
+
+    def _absent(self, name: str) -> dict[str, str]:
+        """Why a figure is absent, unless it replaces this."""
+        return {"absent": ABSENT[name] if self.count and name in ABSENT else "there are no such pictures"}
+
+    def _compare(self, picture: Pictures, photo: Pictures, mask: Masks) -> None:
+        """Add one pair's similarities."""
+        similarity = ssim_map(picture, photo)
+        values = {
+            "ssim": float(similarity.mean(dtype=np.float64)),
+            f"ssim{INSIDE}": float(similarity[mask].mean(dtype=np.float64)),
+            "psnr": psnr(picture, photo),
+            f"psnr{INSIDE}": psnr(picture, photo, mask),
+        }
+        one, other = to_tensor(picture[None]), to_tensor(photo[None])
+        weights = torch.from_numpy(mask)[None, None].float()
+        for name, judge in self.judges.lpips.items():
+            whole, inside = judge.distances(one, other, [None, weights])
+            values |= {f"lpips_{name}": float(whole), f"lpips_{name}{INSIDE}": float(inside)}
+        for name, value in values.items():
+            self._sums[name] += value
+
+    def _distances(self, pictures: FeatureSet, photos: FeatureSet) -> list[Any]:
+        """Frechet distance, and the kernel distance where features were kept."""
+        if self.count < 2:
+            return [{"absent": "needs at least 2 pictures"}] * 2
+        distances: list[Any] = [frechet_distance(pictures.moments, photos.moments)]
+        if pictures.keep:
+            size = min(self.count, LARGEST_SUBSET)
+            options = {"num_subsets": KERNEL_SUBSETS, "subset_size": size, "seed": self.seed}
+            distances.append(kernel_distance(pictures.rows(), photos.rows(), **options)[0])
+        return distances
 
 
 def to_tensor(pictures: Pictures) -> Tensor:
     """(N, H, W, 3) uint8 to (N, 3, H, W) float in 0..1."""
     return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 255
-
-
-def ssim(pictures: Pictures, photos: Pictures) -> NDArray[np.float64]:
-    """Structural similarity of each picture with its photo, 11x11 Gaussian window, sigma 1.5.
-
-    Args:
-        pictures: (N, H, W, 3) uint8.
-        photos: (N, H, W, 3) uint8.
-
-    Returns:
-        (N,), 1 for equal pictures.
-
-    Source:
-        Wang et al., "Image quality assessment", 2004; torchmetrics.
-    """
-    values = structural_similarity_index_measure(
-        to_tensor(pictures), to_tensor(photos), data_range=1.0, reduction="none"
-    )
-    return values.double().reshape(-1).numpy()
-
-
-def ssim_inside(pictures: Pictures, photos: Pictures, masks: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Mean of the structural similarity map over the pixels of (N, H, W) masks, (N,)."""
-    _, maps = structural_similarity_index_measure(
-        to_tensor(pictures), to_tensor(photos), data_range=1.0, reduction="none", return_full_image=True
-    )
-    inside = torch.from_numpy(masks)
-    return np.array([float(m.mean(dim=0)[i].double().mean()) for m, i in zip(maps, inside, strict=True)])
-
-
-def psnr(pictures: Pictures, photos: Pictures, masks: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
-    """Peak signal-to-noise ratio of each picture with its photo.
-
-    Args:
-        pictures: (N, H, W, 3) uint8.
-        photos: (N, H, W, 3) uint8.
-        masks: (N, H, W) bool; only these pixels count. All of them if None.
-
-    Returns:
-        (N,) dB, infinite for equal pictures.
-    """
-    squared = (pictures.astype(np.float64) - photos.astype(np.float64)) ** 2
-    weights = np.ones(pictures.shape[:3]) if masks is None else masks.astype(np.float64)
-    error = (squared.mean(axis=3) * weights).sum(axis=(1, 2)) / weights.sum(axis=(1, 2))
-    with np.errstate(divide="ignore"):
-        return 10 * np.log10(255.0**2 / error)
-
-
-def lpips(name: str, weights: Path, pictures: Pictures, photos: Pictures) -> NDArray[np.float64]:
-    """LPIPS (N,) of (N, H, W, 3) pictures with their photos, on the trunk `name` from the file `weights`."""
-    distance = Lpips(name, weights)
-    pairs = zip(to_tensor(pictures).split(1), to_tensor(photos).split(1), strict=True)
-    return np.array([float(distance(one, other)) for one, other in pairs])
-
-
-def image_section(
-    pictures: Pictures, photos: Pictures, masks: NDArray[np.bool_], lpips_weights: Mapping[str, str | None]
-) -> dict[str, Any]:
-    """Compare pictures drawn at the natural size with the photos they were drawn from.
-
-    Args:
-        pictures: (N, H, W, 3) uint8.
-        photos: (N, H, W, 3) uint8.
-        masks: (N, H, W) bool inpainting masks.
-        lpips_weights: Name of a trunk to the file with its weights, None where there is none.
-
-    Returns:
-        `image` of metrics.json: numbers, or `{"absent": reason}`.
-    """
-    section: dict[str, Any] = {
-        "ssim": float(ssim(pictures, photos).mean()),
-        "psnr": finite(float(psnr(pictures, photos).mean())),
-        "ssim_inside_mask": float(ssim_inside(pictures, photos, masks).mean()),
-        "psnr_inside_mask": finite(float(psnr(pictures, photos, masks).mean())),
-    }
-    measured = {
-        f"lpips_{name}": float(lpips(name, Path(file), pictures, photos).mean())
-        for name, file in lpips_weights.items()
-        if file is not None
-    }
-    return section | {name: {"absent": reason} for name, reason in ABSENT.items()} | measured
 
 
 def finite(value: float) -> float | dict[str, str]:

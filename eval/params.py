@@ -58,11 +58,23 @@ class EvaluateParams:
     seed: Annotated[int, Ge(0)] = 0
     """Seed of the noise, the bootstrap and the shuffled control."""
 
+    num_image_people: Annotated[int, Gt(0)] | None = None
+    """People of the test split in the image metrics, paired and unpaired; null: all of them."""
+
+    image_sizes: tuple[tuple[int, int], ...] = ((1024, 768), (512, 384))
+    """Heights and widths (px) that image metrics are taken at, beside the pictures' own."""
+
     lpips_alex: str | None = None
     """File with torchvision's AlexNet weights; without it this LPIPS is absent."""
 
     lpips_vgg: str | None = None
     """File with torchvision's VGG-16 weights; without it this LPIPS is absent."""
+
+    lpips_squeeze: str | None = None
+    """File with torchvision's SqueezeNet 1.1 weights; without it this LPIPS is absent."""
+
+    inception: str | None = None
+    """TorchScript file inception-2015-12-05.pt of FID and KID; without it both are absent."""
 
     def __post_init__(self) -> None:
         if self.lowest_quantile >= self.highest_quantile:

@@ -92,7 +92,7 @@ def overlay(picture: Picture, measured: Reading, expected: Reading, factor: int)
     thickness = max(1, round(len(canvas) / 220))
     for reading, colour in ((expected, EXPECTED_COLOUR), (measured, MEASURED_COLOUR)):
         if len(reading.outline):
-            outline = np.round((reading.outline - 0.5) * 16).astype(np.int32)
+            outline = np.round((reading.outline.xy - 0.5) * 16).astype(np.int32)
             cv2.polylines(canvas, [outline], True, colour, thickness, cv2.LINE_AA, shift=4)
     return canvas
 

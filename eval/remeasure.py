@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.boundary import Deviation, boundary, deviation
+from eval.boundary import NO_OUTLINE, Deviation, Outline, deviation, outline
 from preprocess.keypoints import Keypoints
 from preprocess.measurements import garment_panel, measure_worn
 from preprocess.vocabulary import SIZE_RATIOS
@@ -30,8 +30,8 @@ class Reading:
     ratios: Floats
     """(3,) measured ratios, NaN where they couldn't be measured."""
 
-    outline: Floats
-    """(N, 2) px of the enlarged picture: boundary of the garment without sleeves; (0, 2) where doubtful."""
+    outline: Outline
+    """Of the garment without sleeves, in px of the enlarged picture; empty where doubtful."""
 
     shoulder_px: float
     """The body's shoulder width in px of the enlarged picture."""
@@ -71,8 +71,8 @@ def read_garment(garment: NDArray[np.bool_], keypoints: Keypoints) -> Reading:
         ]
     )
     ratios[[lost, lost or doubtful, lost]] = np.nan
-    outline = np.empty((0, 2)) if lost or doubtful else boundary(garment_panel(garment, keypoints))
-    return Reading(ratios=ratios, outline=outline, shoulder_px=worn.body_shoulder_px)
+    line = NO_OUTLINE if lost or doubtful else outline(garment_panel(garment, keypoints), garment)
+    return Reading(ratios=ratios, outline=line, shoulder_px=worn.body_shoulder_px)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,5 +92,5 @@ class FitError:
 def fit_error(measured: Reading, expected: Reading, requested: Floats, num_points: int) -> FitError:
     """Compare a generated picture's reading with the expected layout's and with (3,) requested ratios."""
     bias = dict(zip(SIZE_RATIOS, measured.ratios - requested, strict=True))
-    outline = deviation(measured.outline, expected.outline, expected.shoulder_px, num_points)
-    return FitError(outline=outline, width_bias=float(bias["width"]), hem_error=float(bias["length"]))
+    apart = deviation(measured.outline, expected.outline, expected.shoulder_px, num_points)
+    return FitError(outline=apart, width_bias=float(bias["width"]), hem_error=float(bias["length"]))

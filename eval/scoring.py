@@ -1,6 +1,6 @@
 """Draw every rung of every ladder, re-measure it, and keep numbers, not pictures."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -44,6 +44,18 @@ def ladder_cells(natural: Floats, values: Floats, dimensions: Sequence[int] = ra
         requests[:, dimension] = natural[:, None]
         requests[:, dimension, :, dimension] = values[dimension]
     return requests
+
+
+def shuffled_requests(requests: Floats, seed: int) -> Floats:
+    """Permute (P, 3, R, 3) requests between the rungs of each ladder: the pictures were drawn for others.
+
+    All people climb the same rungs, so this is the same as swapping requests between people.
+    """
+    rng = np.random.default_rng(seed)
+    shuffled = requests.copy()
+    for ladder in np.ndindex(requests.shape[:2]):
+        shuffled[ladder] = requests[ladder][rng.permutation(requests.shape[2])]
+    return shuffled
 
 
 class Scorer:
@@ -97,6 +109,15 @@ class Scorer:
             if picture is not None:
                 (probability,) = self.segment(picture[None])
                 self._record(trials, cell, picture, self.scene.read(cell[0], probability), keep)
+        return trials
+
+    def score_against(self, readings: Mapping[Cell, Reading], requests: Floats) -> Trials:
+        """Hold readings against other requests than those they were drawn for."""
+        trials = Trials.unmeasured(requests)
+        for cell, reading in readings.items():
+            requested = requests[cell]
+            error = fit_error(reading, self.expected(cell[0], requested), requested, self.num_points)
+            trials.record(cell, reading, error)
         return trials
 
     def score_fixed(self, pictures: Pictures, requests: Floats) -> Trials:

@@ -18,6 +18,7 @@ Floats = NDArray[np.float64]
 WIDTH = SIZE_RATIOS.index("width")
 
 ADAPTER, SCALE_ZERO, SIZE_ONLY, BEYOND = "adapter", "scale_zero", "train_size_only", "out_of_range"
+SHUFFLED, UNPAIRED = "shuffled", "unpaired"
 """Names of what was run, beside those of the baselines."""
 
 
@@ -30,7 +31,7 @@ def summarize(trials: Mapping[str, Trials], thresholds: Floats, params: Evaluate
         params: Bootstrap, shuffles and seed.
 
     Returns:
-        `ladder`, `controls`, `baselines`, `size_accuracy`, `gfd`, all JSON values.
+        `ladder`, `controls`, `baselines`, `size_accuracy`, `gfd`, `unpaired`, all JSON values.
     """
     adapter = trials[ADAPTER]
     talk = cross_talk(adapter.changing(), adapter.measured)
@@ -38,7 +39,8 @@ def summarize(trials: Mapping[str, Trials], thresholds: Floats, params: Evaluate
     ladder |= {"people": len(adapter.requested), "cross_talk": talk.tolist()}
     if BEYOND in trials:
         ladder["out_of_range"] = ladders(trials[BEYOND], params)
-    controls: dict[str, Any] = {"shuffled": shuffled(adapter, params)}
+    controls: dict[str, Any] = all_figures(trials, (SHUFFLED,), thresholds, params)
+    controls[SHUFFLED] = controls.get(SHUFFLED, {}) | shuffled(adapter, params)
     controls |= all_figures(trials, (SCALE_ZERO, SIZE_ONLY), thresholds, params)
     return {
         "ladder": ladder,
@@ -46,7 +48,16 @@ def summarize(trials: Mapping[str, Trials], thresholds: Floats, params: Evaluate
         "baselines": all_figures(trials, BASELINES, thresholds, params),
         "size_accuracy": accuracy_section(width_accuracy(adapter, thresholds)),
         "gfd": deviations(adapter, params),
+        "unpaired": unpaired(trials.get(UNPAIRED), thresholds, params),
     }
+
+
+def unpaired(trials: Trials | None, thresholds: Floats, params: EvaluateParams) -> dict[str, Any]:
+    """The width ladder in another's garment; there is no outline to hold it against, so it has no GFD."""
+    if trials is None or not len(trials.requested):
+        return {"absent": "there are no pictures of anybody in another's garment"}
+    accuracy = accuracy_section(width_accuracy(trials, thresholds))
+    return ladders(trials, params) | {"people": len(trials.requested), "size_accuracy": accuracy}
 
 
 def all_figures(
@@ -72,7 +83,7 @@ def ladders(trials: Trials, params: EvaluateParams) -> dict[str, Any]:
 
 
 def shuffled(trials: Trials, params: EvaluateParams) -> dict[str, Any]:
-    """The ladder figures by ratio, against permuted requests."""
+    """The ladder figures by ratio, against requests that were permuted many times."""
     return {
         name: shuffled_summary(
             *trials.along(dimension),

@@ -50,6 +50,14 @@ class Trials:
         self.width_bias[index] = error.width_bias
         self.hem_error[index] = error.hem_error
 
+    def of_another_garment(self, rows: list[int]) -> "Trials":
+        """Trials of some people in a garment whose outline at the requested ratios nobody knows."""
+        kept = {
+            name: getattr(self, name)[rows] for name in ("requested", "measured", "width_bias", "hem_error")
+        }
+        unknown = np.full(kept["width_bias"].shape, np.nan)
+        return Trials(gfd=unknown, hd95=unknown.copy(), **kept)
+
     def along(self, dimension: int) -> tuple[Floats, Floats]:
         """(P, R) requested and measured of the ratio that changes, on its own ladder."""
         own = np.s_[:, dimension, :, dimension]

@@ -5,15 +5,17 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from eval.card import lookup
 from eval.pictures import strip
 from eval.report import Report, render
 from eval.scoring import asked_cells
-from eval.summary import masked_mean
+from eval.summary import ADAPTER, masked_mean
 from eval.trials import Trials
 from preprocess.vocabulary import FIT_LABELS, SIZE_RATIOS
 
@@ -31,25 +33,53 @@ READINGS = pa.schema(
 """readings.parquet: a row for every picture, null where it couldn't be measured. Ratios are dimensionless."""
 
 
-LADDER_COLUMNS = ("method", "ratio", "requested", "measured", "gfd")
+LADDER_COLUMNS = ("requested", "measured", "gfd")
 CONFUSION_COLUMNS = ("requested", "measured")
 
 
 def write_report(report: Report, keys: Sequence[str], out: Path) -> None:
-    """Write metrics.json, report.html, strip.png, readings.parquet and the DVC plots below `out`."""
+    """Write numbers, report.html, strip.png, readings.parquet and DVC's plots below `out`."""
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     (partial / "plots").mkdir(parents=True)
     metrics = json.dumps(report.metrics, indent=2, sort_keys=True, allow_nan=False)
     (partial / "metrics.json").write_text(metrics + "\n")
+    headline = json.dumps(headline_figures(report.metrics), indent=2, allow_nan=False)
+    (partial / "headline.json").write_text(headline + "\n")
     (partial / "report.html").write_text(render(report), encoding="utf-8")
     strip(report.strip).save(partial / "strip.png", optimize=True)
     pq.write_table(readings(report.trials, keys), partial / "readings.parquet", compression="zstd")
-    write_csv(partial / "plots" / "ladder.csv", LADDER_COLUMNS, ladder_points(report.trials))
+    for dimension, name in enumerate(SIZE_RATIOS):
+        judged = ladder_points(report.trials[ADAPTER], dimension)
+        write_csv(partial / "plots" / f"ladder_{name}.csv", LADDER_COLUMNS, judged)
     counts = report.metrics["size_accuracy"]["confusion"]
     write_csv(partial / "plots" / "confusion.csv", CONFUSION_COLUMNS, confusion_points(counts))
     shutil.rmtree(out, ignore_errors=True)
     partial.replace(out)
+
+
+HEADLINE = (
+    *(f"ladder.{name}.{figure}" for name in SIZE_RATIOS for figure in ("order_accuracy", "slope", "mae")),
+    "size_accuracy.balanced",
+    "size_accuracy.coverage",
+    "gfd.mean",
+    "gfd.width_bias",
+    "gfd.hem_error",
+    "gfd.coverage",
+    "image.ssim",
+    "image.psnr",
+    "image.lpips_alex",
+    "image.fid",
+    "image.unpaired.fid",
+    "image.outside_mask_mean_abs_difference",
+)
+"""Figures of headline.json: few enough that `dvc metrics diff` can be read."""
+
+
+def headline_figures(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """The figures of `HEADLINE` that metrics.json has, by their dotted names."""
+    found = {name: lookup(metrics, name) for name in HEADLINE}
+    return {name: round(value, 6) for name, value in found.items() if isinstance(value, int | float)}
 
 
 def readings(trials: Mapping[str, Trials], keys: Sequence[str]) -> pa.Table:
@@ -81,22 +111,14 @@ def known(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def ladder_points(trials: Mapping[str, Trials]) -> Iterator[dict[str, object]]:
-    """Yield mean measured ratio and mean GFD by method, ratio and rung, for `dvc plots`."""
-    for method, trial in trials.items():
-        for dimension, name in enumerate(SIZE_RATIOS):
-            requested, measured = trial.along(dimension)
-            if not np.isfinite(requested).all():
-                continue
-            columns = zip(
-                requested.mean(axis=0),
-                masked_mean(measured.T),
-                masked_mean(trial.gfd[:, dimension].T),
-                strict=True,
-            )
-            for asked, found, gfd in columns:
-                row = {"requested": asked, "measured": found, "gfd": gfd}
-                yield {"method": method, "ratio": name} | {k: round(float(v), 6) for k, v in row.items()}
+def ladder_points(trials: Trials, dimension: int) -> Iterator[dict[str, object]]:
+    """Yield mean measured ratio and mean GFD of each rung of one ratio's ladder, if it was run."""
+    requested, measured = trials.along(dimension)
+    if not np.isfinite(requested).all():
+        return
+    gfd = masked_mean(trials.gfd[:, dimension].T)
+    for values in zip(requested.mean(axis=0), masked_mean(measured.T), gfd, strict=True):
+        yield dict(zip(LADDER_COLUMNS, (round(float(value), 6) for value in values), strict=True))
 
 
 def confusion_points(counts: Sequence[Sequence[int]]) -> Iterator[dict[str, object]]:

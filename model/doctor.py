@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.checks import missing_parts, wrong_shapes
-from model.memory import memory_report
+from model.memory import FullSizeNetworks, memory_report
+from model.memory_settings import setting_lines
 from model.presets import SdxlPreset
 
 
@@ -16,7 +17,7 @@ class DoctorReport:
     """What is missing or has the wrong shape."""
 
     memory: list[str]
-    """A line for each device and stage."""
+    """A line for each device and stage, and for each setting of `--low-memory`."""
 
 
 def examine(preset: SdxlPreset, folder: Path, bytes_per_weight: int = 2) -> DoctorReport:
@@ -27,9 +28,9 @@ def examine(preset: SdxlPreset, folder: Path, bytes_per_weight: int = 2) -> Doct
         folder: In IDM-VTON's layout.
         bytes_per_weight: 2 for half precision, 4 for full.
     """
-    return DoctorReport(
-        problems=find_problems(preset, folder), memory=memory_report(preset, bytes_per_weight)
-    )
+    networks = FullSizeNetworks(preset, bytes_per_weight)
+    settings = setting_lines(networks)  # first: the training stages change what the networks keep
+    return DoctorReport(problems=find_problems(preset, folder), memory=[*settings, *memory_report(networks)])
 
 
 def find_problems(preset: SdxlPreset, folder: Path) -> list[str]:

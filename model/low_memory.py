@@ -40,6 +40,9 @@ class MemorySwitches:
         return ", ".join(words for words, on in said.items() if on)
 
 
+TILE_PX = 512
+"""Side of a tile of the picture: SDXL's autoencoder would take 1024, which is the whole picture."""
+
 SWITCHES = {
     "off": MemorySwitches(),
     "24": MemorySwitches(vae_tiling=True, vae_slicing=True, batch_size=2),
@@ -73,7 +76,10 @@ def save_memory(base: TryOnBase, switches: MemorySwitches, device: Any) -> None:
         change = getattr(base.vae, f"{'enable' if wanted else 'disable'}_{name}", None)
         if change is not None:  # a tiny autoencoder has nothing to cut
             change()
-    base.garment_unet.set_attention_slice("auto" if switches.attention_chunk else None)
+    if switches.vae_tiling and hasattr(base.vae, "tile_sample_min_size"):
+        base.vae.tile_sample_min_size = TILE_PX
+        base.vae.tile_latent_min_size = TILE_PX // 2 ** (len(base.vae.config.block_out_channels) - 1)
+    base.garment_unet.set_attention_slice("max" if switches.attention_chunk else None)
     for processor in base.tryon_unet.attn_processors.values():
         if isinstance(processor, TryOnSelfAttention):
             processor.chunk = switches.attention_chunk

@@ -150,9 +150,8 @@ class FullSizeNetworks:
         )
 
 
-def memory_estimates(preset: SdxlPreset, bytes_per_weight: int = 2) -> list[MemoryEstimate]:
+def memory_estimates(networks: FullSizeNetworks) -> list[MemoryEstimate]:
     """Estimate memory for inference and for both training stages; `train_joint` trains attention layers."""
-    networks = FullSizeNetworks(preset, bytes_per_weight)
     attention = [m for name, m in networks.tryon_unet.named_modules() if name.endswith(("attn1", "attn2"))]
     return [
         networks.inference(),
@@ -170,9 +169,9 @@ def device_memory() -> dict[str, int]:
     return devices
 
 
-def memory_report(preset: SdxlPreset, bytes_per_weight: int = 2) -> list[str]:
+def memory_report(networks: FullSizeNetworks) -> list[str]:
     """Return a line for each device and stage: what it needs, and whether the device has it."""
-    estimates = memory_estimates(preset, bytes_per_weight)
+    estimates = memory_estimates(networks)
     return [
         f"{device} ({held / GIB:.1f} GiB): {estimate}: {'fits' if estimate.total < held else 'does not fit'}"
         for device, held in device_memory().items()

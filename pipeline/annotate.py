@@ -7,7 +7,8 @@ from preprocess.keypoints import ExtractKeypointsParams
 from preprocess.size_ratios import SizeRatioParams
 from preprocess.sources.dress_code import DressCode
 from preprocess.sources.folder import Folder
-from preprocess.sources.source import Source, write_manifest
+from preprocess.sources.manifest import write_manifest
+from preprocess.sources.source import Source
 from preprocess.sources.viton_hd import VitonHd
 
 LAYOUTS = ("viton-hd", "dress-code", "folder")

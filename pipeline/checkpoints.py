@@ -5,12 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
+from torch import nn
 
 from model.base import TryOnBase
 from model.size_conditioning import SizeAdapter
 
 RECORD = "record.json"
 """What a training stage says of itself: parameters, picture size, versions."""
+
+
+ATTENTION_FILE = "attention.safetensors"
+"""Attention layers that `train_joint` trained in full, by their names in the try-on UNet."""
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -62,5 +68,18 @@ def load_size_aware(base: Path, checkpoint: Path | None) -> tuple[TryOnBase, Siz
     if (checkpoint / "lora").is_dir():
         networks.tryon_unet.load_lora_adapter(str(checkpoint / "lora"), prefix=None, use_safetensors=True)
         networks.tryon_unet.requires_grad_(False)
+    if (checkpoint / ATTENTION_FILE).is_file():
+        load_attention(networks.tryon_unet, checkpoint / ATTENTION_FILE)
     adapter = SizeAdapter.from_pretrained(checkpoint / "adapter").to(networks.device)
     return networks, adapter.requires_grad_(False).eval()
+
+
+def load_attention(unet: nn.Module, file: Path) -> None:
+    """Replace attention layers by those that `train_joint` trained.
+
+    Raises:
+        ValueError: The file has layers that the UNet does not have.
+    """
+    unexpected = unet.load_state_dict(load_file(file), strict=False).unexpected_keys
+    if unexpected:
+        raise ValueError(f"{file} belongs to another UNet, which has no {', '.join(unexpected[:3])}")

@@ -27,7 +27,7 @@ from preprocess import arms, body_canvas, keypoints, measurements, panel, qualit
 from preprocess.keypoints import Array, BodyFrame, KeypointError, Keypoints
 from preprocess.measurements import WornMeasures, measure_worn
 from preprocess.quality import parse_flags
-from preprocess.segmentation import garment_mask, load_densepose_torso, load_parse
+from preprocess.segmentation import OCCLUDERS, garment_mask, labels_mask, load_densepose_torso, load_parse
 from preprocess.size_ratios import SizeRatioParams, fit_label, fit_label_thresholds
 from preprocess.sources.source import ManifestRow
 from preprocess.vocabulary import FIT_LABELS, SIZE_RATIOS, RowStatus
@@ -184,7 +184,12 @@ def measured(job: MeasureJob) -> Row:
     person = Keypoints.from_flat(
         found["keypoints"], source=found["keypoint_source"], layout=found["keypoint_format"]
     ).scaled(scale, scale)
-    worn = measure_worn(garment, person, densepose_torso=torso_of(job.sample))
+    worn = measure_worn(
+        garment,
+        person,
+        occluders=labels_mask(parse, OCCLUDERS),
+        densepose_torso=torso_of(job.sample),
+    )
     flags = parse_flags(parse, worn, BodyFrame.from_keypoints(person))
     flags += found["reason"].split("; ") if found["reason"] else []
     return columns(worn, size_ratios.size_ratios(worn, job.params, keypoints=person, flags=flags), scale)
@@ -195,7 +200,7 @@ def parse_of(sample: ManifestRow) -> Any:
     if sample.parse is None:
         raise KeypointError("no_parse")
     try:
-        return load_parse(sample.parse)
+        return load_parse(sample.parse, sample.parse_labels)
     except (OSError, ValueError) as error:
         raise KeypointError("parse_unreadable") from error
 

@@ -8,13 +8,17 @@ from numpy.typing import NDArray
 
 from eval.card import folder_hash
 from eval.drawing import SizedDrawer
+from eval.image_test import Make
 from eval.params import EvaluateParams
-from eval.scoring import Draw, ladder_cells
-from eval.summary import ADAPTER, BEYOND, SCALE_ZERO, SIZE_ONLY, WIDTH
+from eval.scoring import ladder_cells
+from eval.summary import ADAPTER, BEYOND, SCALE_ZERO, SIZE_ONLY, UNPAIRED, WIDTH
 from eval.trials import Trials, beyond
+from model.base import TryOnBase
+from model.size_conditioning import SizeAdapter
 from pipeline.checkpoints import load_size_aware
 from pipeline.evaluation import Evaluation
 from pipeline.stage import run_stage
+from shards.batch import Batch
 
 
 def run(
@@ -29,29 +33,70 @@ def run(
 ) -> None:
     """Draw held-out people on fit ladders, re-measure every picture, write numbers and report."""
     evaluation = Evaluation.prepare(params, shards=shards, size_annotations=size_annotations, base=base)
-    trials, natural = score_joint(evaluation, base, joint)
+    networks = load_size_aware(base, joint)
+    trials = score_sized(evaluation, *networks)
     trials[SIZE_ONLY] = score_size_only(evaluation, base, size)
     trials |= evaluation.baselines()
-    evaluation.finish(trials, natural, what_was_judged(params, base, size, joint), out)
+    system = {"size_hash": folder_hash(size), "joint_hash": folder_hash(joint)}
+    evaluation.finish(trials, natural_size(params, *networks), what_drew(params, base) | system, out)
 
 
-def score_joint(
-    evaluation: Evaluation, base: Path, joint: Path
-) -> tuple[dict[str, Trials], NDArray[np.uint8]]:
-    """Score the finished system, also beyond the data's range and with the size switched off.
+def score_sized(
+    evaluation: Evaluation, networks: TryOnBase, adapter: SizeAdapter | None
+) -> dict[str, Trials]:
+    """Score a system: its ladders, also beyond the data's range, in another's garment, and without size.
 
     Returns:
-        Trials by method, and one picture a person at the natural size, (P, H, W, 3).
+        Trials by method.
     """
     params, scorer, natural = evaluation.params, evaluation.scorer, evaluation.scene.natural
-    networks, adapter = load_size_aware(base, joint)
-    draw, alone = (SizedDrawer(networks, part, evaluation.people, params) for part in (adapter, None))
+    draw = SizedDrawer(networks, adapter, evaluation.people, params)
     trials = {ADAPTER: scorer.score(ADAPTER, draw, evaluation.requests, evaluation.collector)}
     if params.out_of_range:
         outside = ladder_cells(natural, beyond(evaluation.values, params.out_of_range))
         trials[BEYOND] = scorer.score(BEYOND, draw, outside)
-    trials[SCALE_ZERO] = scorer.score_fixed(one_each(alone, natural), evaluation.requests)
-    return trials, one_each(draw, natural)
+    without = SizedDrawer(networks, None, evaluation.people, params)
+    unsized = np.concatenate([without(person, row[None]) for person, row in enumerate(natural)])
+    trials[SCALE_ZERO] = scorer.score_fixed(unsized, evaluation.requests)
+    rows, dressed = evaluation.wardrobe.swapped(evaluation.people)
+    if rows:
+        draw_dressed = SizedDrawer(networks, adapter, dressed, params)
+        requests = evaluation.unpaired_requests(rows)
+        found = scorer.score(UNPAIRED, lambda p, asked: draw_dressed(rows.index(p), asked), requests)
+        trials[UNPAIRED] = found.of_another_garment(rows)
+    return trials
+
+
+def natural_size(params: EvaluateParams, networks: TryOnBase, adapter: SizeAdapter | None) -> Make:
+    """Draw people at the ratios of their photos."""
+
+    def make(people: Batch, unpaired: bool) -> list[NDArray[np.uint8]]:  # noqa: ARG001 - worn as it comes
+        return list(SizedDrawer(networks, adapter, people, params).each(people.ratios.astype(np.float64)))
+
+    return make
+
+
+def evaluate_checkpoint(
+    params: EvaluateParams, *, shards: Path, size_annotations: Path, base: Path, checkpoint: Path, out: Path
+) -> dict[str, Any]:
+    """Draw and measure what one training stage made, on any data in shards.
+
+    Args:
+        params: The protocol.
+        shards: Has `test/index.json`.
+        size_annotations: size_annotations.parquet of the same data.
+        base: Folder of `train_base`.
+        checkpoint: Folder of `train_size` or `train_joint`.
+        out: The reports folder.
+
+    Returns:
+        metrics.json.
+    """
+    evaluation = Evaluation.prepare(params, shards=shards, size_annotations=size_annotations, base=base)
+    networks = load_size_aware(base, checkpoint)
+    trials = score_sized(evaluation, *networks) | evaluation.baselines()
+    system = what_drew(params, base) | {"checkpoint_hash": folder_hash(checkpoint)}
+    return evaluation.finish(trials, natural_size(params, *networks), system, out)
 
 
 def score_size_only(evaluation: Evaluation, base: Path, size: Path) -> Trials:
@@ -61,17 +106,10 @@ def score_size_only(evaluation: Evaluation, base: Path, size: Path) -> Trials:
     return evaluation.scorer.score(SIZE_ONLY, draw, requests)
 
 
-def one_each(draw: Draw, requested: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Draw every person once, at (P, 3) ratios."""
-    return np.concatenate([draw(person, row[None]) for person, row in enumerate(requested)])
-
-
-def what_was_judged(params: EvaluateParams, base: Path, size: Path, joint: Path) -> dict[str, Any]:
-    """The system: weights and sampler."""
+def what_drew(params: EvaluateParams, base: Path) -> dict[str, Any]:
+    """What every drawn system has: base and sampler."""
     return {
         "base_hash": folder_hash(base),
-        "size_hash": folder_hash(size),
-        "joint_hash": folder_hash(joint),
         "sampler": "ddim",
         "steps": params.num_steps,
         "text_guidance": params.text_guidance,

@@ -1,6 +1,7 @@
 """What every evaluation shares, whoever made the pictures: people, requests, baselines, protocol, report."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,21 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.baselines import baseline_draws
-from eval.card import SYSTEM, file_hash, folder_hash, text_hash
+from eval.card import SYSTEM
 from eval.collect import Collector
 from eval.data_summary import DataSummary, summarize_data
 from eval.drawing import segment_with
-from eval.image_metrics import image_section
+from eval.image_metrics import Judges
+from eval.image_test import Make, image_section
 from eval.params import EvaluateParams
 from eval.people import first_people, scene_of
 from eval.report import Report
 from eval.scene import Scene
-from eval.scoring import Scorer, annotator_section, ladder_cells
-from eval.summary import ADAPTER, summarize, without_nan
+from eval.scoring import Scorer, annotator_section, ladder_cells, shuffled_requests
+from eval.summary import ADAPTER, SHUFFLED, WIDTH, summarize, without_nan
 from eval.trials import Trials, ladder_values
+from eval.wardrobe import Wardrobe
 from eval.write import write_report
 from model.segmenter import Segmenter
 from pipeline.checkpoints import image_size
+from pipeline.protocol import protocol
 from preprocess.vocabulary import SIZE_RATIOS
 from shards.batch import Batch
 from shards.stream import SampleStream
@@ -37,7 +41,10 @@ class Evaluation:
     """People, what is asked of them, and how it is measured."""
 
     params: EvaluateParams
+    stream: SampleStream
     people: Batch
+    wardrobe: Wardrobe
+    judges: Judges
     scene: Scene
     scorer: Scorer
     data: DataSummary
@@ -46,29 +53,43 @@ class Evaluation:
     requests: NDArray[np.float64]
     """(P, 3, R, 3) all ratios that are asked for."""
     collector: Collector
-    protocol: dict[str, Any]
+    protocol: Mapping[str, Any]
 
     @classmethod
     def prepare(cls, params: EvaluateParams, *, shards: Path, size_annotations: Path, base: Path) -> Self:
         """Choose people and requests; measure with the segmenter of `base`."""
         data = summarize_data(size_annotations)
-        people = held_out(shards / "test" / "index.json", image_size(base), params)
+        index = shards / "test" / "index.json"
+        stream = open_test_split(index, image_size(base), params)
+        people = held_out(stream, params)
         scene = scene_of(people, params.measured_height)
         scorer = scorer_of(scene, base / "segmenter", params)
         values = ladder_values(
             data.trusted, params.lowest_quantile, params.highest_quantile, params.num_rungs
         )
         requests = ladder_cells(scene.natural, values)
+        judges = Judges.load(params)
         return cls(
             params=params,
+            stream=stream,
             people=people,
+            wardrobe=Wardrobe(stream.reader),
+            judges=judges,
             scene=scene,
             scorer=scorer,
             data=data,
             values=values,
             requests=requests,
             collector=Collector(scorer, requests, params.num_strip_people, params.num_worst),
-            protocol=how_measured(params, shards, people, values, data, base / "segmenter"),
+            protocol=protocol(
+                params,
+                index=index,
+                segmenter=base / "segmenter",
+                people=people,
+                values=values,
+                data=data,
+                judges=judges,
+            ),
         )
 
     def baselines(self) -> dict[str, Trials]:
@@ -78,18 +99,25 @@ class Evaluation:
             trials[name] = self.scorer.score(name, draw, self.requests)
         return trials
 
+    def unpaired_requests(self, rows: list[int]) -> NDArray[np.float64]:
+        """(P, 3, R, 3) the width ladder of people `rows`, NaN elsewhere: asked for in another's garment."""
+        requests = ladder_cells(self.scene.natural, self.values, [WIDTH])
+        requests[[row for row in range(len(requests)) if row not in rows]] = np.nan
+        return requests
+
+    def shuffled(self) -> Trials:
+        """Hold what the collector saw against requests that were swapped."""
+        requests = shuffled_requests(self.requests, self.params.seed)
+        return self.scorer.score_against(self.collector.readings, requests)
+
     def finish(
-        self,
-        trials: dict[str, Trials],
-        natural: NDArray[np.uint8] | None,
-        system: dict[str, Any],
-        out: Path,
+        self, trials: dict[str, Trials], make: Make, system: dict[str, Any], out: Path
     ) -> dict[str, Any]:
         """Write the report.
 
         Args:
             trials: By method, `ADAPTER` among them: the system that is judged.
-            natural: (P, H, W, 3) its pictures at the natural size; None where there are none.
+            make: Its pictures of everybody at the natural size.
             system: What was judged.
             out: The reports folder.
 
@@ -97,12 +125,15 @@ class Evaluation:
             metrics.json.
         """
         scene, params = self.scene, self.params
+        trials = trials | {SHUFFLED: self.shuffled()}
+        image = image_section(self.stream.epoch_batches(), self.wardrobe, make, self.judges, params)
+        image["outside_mask_mean_abs_difference"] = self.collector.outside_difference()
         metrics: dict[str, Any] = without_nan(
             {
                 **summarize(trials, self.data.thresholds, params),
-                "image": self.image(natural),
+                "image": image,
                 "annotator": annotator_section(self.scorer.read(scene.photos), self.scorer.worn),
-                "protocol": self.protocol | {SYSTEM: system},
+                "protocol": dict(self.protocol) | {SYSTEM: system},
             }
         )
         report = Report(
@@ -117,28 +148,23 @@ class Evaluation:
             log.info("%s: order accuracy %s", name, metrics["ladder"][name]["order_accuracy"])
         return metrics
 
-    def image(self, natural: NDArray[np.uint8] | None) -> dict[str, Any]:
-        """`image` of metrics.json."""
-        outside = {"outside_mask_mean_abs_difference": self.collector.outside_difference()}
-        if natural is None:
-            reason = {"absent": "the folder has no picture of every person at the natural size"}
-            return {"ssim": reason, "psnr": reason} | outside
-        weights = {"alex": self.params.lpips_alex, "vgg": self.params.lpips_vgg}
-        return image_section(natural, self.scene.photos, self.scene.inpaint_masks, weights) | outside
 
-
-def held_out(index: Path, image_hw: tuple[int, int], params: EvaluateParams) -> Batch:
-    """Read the people of the test split that ladders are drawn on."""
-    stream = SampleStream(
+def open_test_split(index: Path, image_hw: tuple[int, int], params: EvaluateParams) -> SampleStream:
+    """Open the test split at the size of the base's pictures."""
+    return SampleStream(
         index,
         batch_size=params.batch_size,
         image_height=image_hw[0],
         image_width=image_hw[1],
         seed=params.seed,
     )
+
+
+def held_out(stream: SampleStream, params: EvaluateParams) -> Batch:
+    """Read the people of the test split that ladders are drawn on."""
     people = first_people(stream.epoch_batches(), params.num_people)
     if len(people) < params.num_people:
-        log.warning("%s has %d usable people, not the %d asked for", index, len(people), params.num_people)
+        log.warning("the test split has %d usable people, not %d", len(people), params.num_people)
     return people
 
 
@@ -151,35 +177,3 @@ def scorer_of(scene: Scene, folder: Path, params: EvaluateParams) -> Scorer:
         batch_size=params.batch_size,
         num_points=params.num_boundary_points,
     )
-
-
-def how_measured(
-    params: EvaluateParams,
-    shards: Path,
-    people: Batch,
-    values: NDArray[np.float64],
-    data: DataSummary,
-    segmenter: Path,
-) -> dict[str, Any]:
-    """What must agree before figures of two systems may be compared."""
-    return {
-        "data": data.source or "unknown",
-        "split": "test",
-        "pairing": "paired: each person in the garment of the photo",
-        "people": len(people),
-        "people_hash": text_hash(people.keys),
-        "index_hash": file_hash(shards / "test" / "index.json"),
-        "image_height": people.image.shape[1],
-        "image_width": people.image.shape[2],
-        "resize": "JPEG decoded at a DCT scale, then area",
-        "repaint": "photo outside the inpainting mask, seam inside",
-        "ladder_from": dict(zip(SIZE_RATIOS, values[:, 0].tolist(), strict=True)),
-        "ladder_to": dict(zip(SIZE_RATIOS, values[:, -1].tolist(), strict=True)),
-        "rungs": params.num_rungs,
-        "segmenter_hash": folder_hash(segmenter),
-        "measured_height": params.measured_height,
-        "boundary_points": params.num_boundary_points,
-        "ssim": "torchmetrics, Gaussian 11x11, sigma 1.5",
-        "bootstrap": params.num_bootstrap,
-        "seed": params.seed,
-    }

@@ -21,7 +21,7 @@ from preprocess import detectors, keypoints, openpose
 from preprocess.detectors import PoseDetector, detect_person
 from preprocess.keypoints import BodyFrame, ExtractKeypointsParams, KeypointError, Keypoints
 from preprocess.openpose import choose_person, read_people
-from preprocess.segmentation import load_garment_mask
+from preprocess.segmentation import garment_mask, load_parse
 from preprocess.sources.source import ManifestRow
 from preprocess.vocabulary import NUM_JOINTS, Joint, RowStatus
 
@@ -188,7 +188,7 @@ def garment_of(job: KeypointJob) -> Any:
     if job.sample.parse is None:
         return None
     try:
-        return load_garment_mask(job.sample.parse, job.sample.category)
+        return garment_mask(load_parse(job.sample.parse, job.sample.parse_labels), job.sample.category)
     except (OSError, ValueError):
         return None
 

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 import xxhash
 from tqdm import tqdm
 
-from preprocess.sources.source import ManifestRow, manifest_row
+from preprocess.sources.source import ManifestRow, manifest_root, manifest_row
 
 log = logging.getLogger(__name__)
 
@@ -69,11 +69,12 @@ def iter_manifest(path: Path) -> Iterator[ManifestRow]:
 
     Raises:
         FileNotFoundError: There is no manifest at `path`.
+        ValueError: It has another schema version.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} not found: run `dvc repro prepare_dataset` first")
     with pq.ParquetFile(path) as file:
-        root = Path(file.schema_arrow.metadata[b"root"].decode()).absolute()
+        root = manifest_root(path, file.schema_arrow)
         for batch in file.iter_batches(BATCH):
             yield from (manifest_row(record, root) for record in batch.to_pylist())
 

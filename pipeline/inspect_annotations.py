@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.compute_size_ratios import THRESHOLDS_KEY, keypoint_rows
@@ -97,7 +98,7 @@ def summary(table: pa.Table, thresholds: list[float]) -> list[str]:
     for (name, why), count in Counter(zip(status, reason, strict=True)).most_common():
         lines.append(f"  {count:6d} {name:8s} {why or ''}".rstrip())
     lines.append("ok rows:      " + "".join(f"{f'{share:.0%}':>8s}" for share in QUANTILES))
-    ok = table.filter(pa.array([name == RowStatus.OK for name in status]))
+    ok = table.filter(pc.equal(table["status"], RowStatus.OK))
     for name in (*SIZE_RATIOS, "ease", "sleeve"):
         values = ok[f"{name}_ratio"].drop_null().to_numpy()
         cuts = np.quantile(values, QUANTILES) if len(values) else np.full(len(QUANTILES), np.nan)
@@ -192,7 +193,7 @@ def card(row: dict[str, Any], picture: str) -> str:
 
 def histogram(table: pa.Table, name: str) -> str:
     """The ok rows' values of a ratio, as an SVG."""
-    ok = table.filter(pa.array([status == RowStatus.OK for status in table["status"].to_pylist()]))
+    ok = table.filter(pc.equal(table["status"], RowStatus.OK))
     values = ok[f"{name}_ratio"].drop_null().to_numpy()
     if len(values) == 0:
         return f"<p>{name}: no ok row</p>"

@@ -9,7 +9,7 @@ from PIL import Image
 
 from preprocess.keypoints import BodyFrame, Keypoints
 from preprocess.measurements import AXIS_BAND, WornMeasures, garment_panel, measure_worn
-from preprocess.segmentation import load_garment_mask
+from preprocess.segmentation import OCCLUDERS, garment_mask, labels_mask, load_parse
 from preprocess.sources.source import ManifestRow
 
 Picture = NDArray[np.uint8]
@@ -32,7 +32,8 @@ def draw_sample(sample: ManifestRow, keypoints: Keypoints) -> Picture:
         picture = np.asarray(photo.convert("RGB")).copy()
     if sample.parse is None:
         return draw_joints(picture, keypoints)
-    garment = load_garment_mask(sample.parse, sample.category)
+    parse = load_parse(sample.parse, sample.parse_labels)
+    garment = garment_mask(parse, sample.category)
     scale = garment.shape[1] / picture.shape[1]
     person = keypoints.scaled(scale, scale)
     panel = garment_panel(garment, person)
@@ -40,7 +41,8 @@ def draw_sample(sample: ManifestRow, keypoints: Keypoints) -> Picture:
         full = cv2.resize(mask.astype(np.uint8), picture.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
         picture[full] = (0.6 * picture[full] + 0.4 * np.array(colour)).astype(np.uint8)
     draw_joints(picture, keypoints)
-    return draw_measures(picture, measure_worn(garment, person), BodyFrame.from_keypoints(person), 1 / scale)
+    worn = measure_worn(garment, person, occluders=labels_mask(parse, OCCLUDERS))
+    return draw_measures(picture, worn, BodyFrame.from_keypoints(person), 1 / scale)
 
 
 def draw_joints(picture: Picture, keypoints: Keypoints) -> Picture:

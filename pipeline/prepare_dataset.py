@@ -8,9 +8,10 @@ from pathlib import Path
 from pipeline.stage import run_stage
 from preprocess.sources.dress_code import DressCode
 from preprocess.sources.folder import Folder
+from preprocess.sources.manifest import write_manifest
 from preprocess.sources.paper_dolls import PaperDolls, render_dataset
 from preprocess.sources.params import PrepareDatasetParams
-from preprocess.sources.source import Source, write_manifest
+from preprocess.sources.source import Source
 from preprocess.sources.viton_hd import VitonHd
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from pipeline import compute_size_ratios, extract_keypoints, write_shards
 from pipeline.annotate import source_of
 from preprocess.keypoints import ExtractKeypointsParams
 from preprocess.size_ratios import SizeRatioParams
-from preprocess.sources.source import write_manifest
+from preprocess.sources.manifest import write_manifest
 from shards.params import WriteShardsParams
 
 log = logging.getLogger(__name__)

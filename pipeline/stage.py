@@ -40,7 +40,7 @@ def configure_logging(name: str) -> None:
     """Log to stderr with the time and the stage; CINDERELLA_DEBUG=1 shows more, and stack traces."""
     level = logging.DEBUG if os.environ.get("CINDERELLA_DEBUG") else logging.INFO
     logging.basicConfig(level=level, format=f"%(asctime)s {name}: %(message)s", datefmt="%H:%M:%S")
-    for chatty in ("matplotlib", "PIL", "urllib3", "fsspec", "httpx", "filelock", "h5py"):
+    for chatty in ("matplotlib", "PIL", "urllib3", "fsspec", "httpx", "filelock", "h5py", "accelerate"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

@@ -13,8 +13,7 @@ from model.segmenter import Segmenter
 from model.size_critic import SizeCritic
 from model.tiny import build_tiny_base
 from pipeline.stage import run_stage
-from pipeline.training import TrainingRun, write_losses
-from train.loop import LogRow
+from pipeline.training import TrainingRun, processes_of_run, write_losses
 from train.params import LossParams, TrainBaseParams
 from train.perception import (
     AutoencoderTask,
@@ -24,6 +23,7 @@ from train.perception import (
     pictures_to_encode,
 )
 from train.sample_encoder import SampleEncoder
+from train.state import LogRow
 from train.tryon import TryOnTask
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ def run(params: TrainBaseParams, *, shards: Path, out: Path) -> None:
     run_ = TrainingRun.begin("train_base", params, shards, out, (preset.image_height, preset.image_width))
     losses: dict[str, list[LogRow]] = {}
     if isinstance(preset, TinyPreset):
-        base = build_tiny_base(preset, params.seed)
+        base = build_tiny_base(preset, params.seed).to(processes_of_run().device)
         losses |= train_encoders(base, run_, params)
         encoder = run_.encoder(base)
         losses["unets"] = train_unets(base, encoder, run_, params)
@@ -69,7 +69,7 @@ def train_encoders(base: TryOnBase, run_: TrainingRun, params: TrainBaseParams) 
     losses = {}
     base.requires_grad_(False)
     first = next(iter(run_.stream(FITTED_SAMPLES, seed=params.seed)))
-    base.vae.fit_patches(pictures_to_encode(first).flatten(0, 1))
+    base.vae.fit_patches(pictures_to_encode(first).flatten(0, 1).to(base.device))
     base.vae.requires_grad_(True)
     losses["autoencoder"] = run_.fit(AutoencoderTask(base), params.autoencoder, "autoencoder")
     base.vae.requires_grad_(False)
@@ -99,7 +99,7 @@ def scale_latents(base: TryOnBase, run_: TrainingRun) -> None:
     """Set the autoencoder's scaling factor so that latents of photos have standard deviation 1."""
     batch = next(iter(run_.stream(FITTED_SAMPLES, seed=run_.params.seed)))
     base.vae.register_to_config(scaling_factor=1.0)
-    latents = encode_images(base.vae, from_uint8(batch.image))
+    latents = encode_images(base.vae, from_uint8(batch.image).to(base.device))
     base.vae.register_to_config(scaling_factor=1 / float(latents.std()))
     log.info("latents: standard deviation %.3f before scaling", float(latents.std()))
 

@@ -1,58 +1,78 @@
-"""DVC stage `train_joint`: shards + base/ + size/ -> joint/, adapter and low-rank updates of the base."""
+"""DVC stage `train_joint`: shards + base/ + size/ -> joint/, the adapter and part of the base."""
 
 from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers import UNet2DConditionModel
 from peft import LoraConfig
+from safetensors.torch import save_file
+from torch import nn
 
 from model.size_conditioning import SizeAdapter
 from model.size_critic import SizeCritic
-from pipeline.checkpoints import image_size, load_base
+from pipeline.checkpoints import ATTENTION_FILE, image_size, load_base
 from pipeline.stage import run_stage
-from pipeline.training import TrainingRun, write_losses
+from pipeline.training import TrainingRun, open_adapter, write_losses
+from pipeline.validation import ladder_validation
 from train.params import TrainJointParams
 from train.tryon import TryOnTask
 
-ATTENTION = ["to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2"]
+ATTENTION = ("attn1", "attn2")
+TRANSFORMER = ["to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2"]
 CONVOLUTIONS = ["conv1", "conv2"]
 
 
 def run(params: TrainJointParams, *, shards: Path, base: Path, size: Path, out: Path) -> None:
-    """Train the adapter together with LoRA layers in the try-on UNet's attention.
+    """Train the adapter together with LoRA layers or the attention layers of the try-on UNet.
 
-    Writes `adapter/`, `lora/` (what diffusers' `load_lora_adapter` reads) and the losses of every step.
+    Writes `adapter/`, `lora/` (what diffusers' `load_lora_adapter` reads) or `attention.safetensors`, and the
+    losses of every step.
     """
     run_ = TrainingRun.begin("train_joint", params, shards, out, image_size(base), base, size)
     networks = load_base(base)
-    adapter = SizeAdapter.from_pretrained(size / "adapter").to(networks.device).requires_grad_(True)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(params.seed)
-        networks.tryon_unet.add_adapter(
-            LoraConfig(
-                r=params.lora_rank, lora_alpha=params.lora_rank, target_modules=ATTENTION + CONVOLUTIONS
-            )
-        )
+    adapter = SizeAdapter.from_pretrained(size / "adapter").to(networks.device)
+    loss = open_adapter(adapter, params.loss, params.train_controller)
+    opened = open_base(networks.tryon_unet, params)
     if params.runtime.gradient_checkpointing:
         networks.tryon_unet.enable_gradient_checkpointing()
     task = TryOnTask(
         networks,
         run_.encoder(networks),
-        loss=params.loss,
+        loss=loss,
         adapter=adapter,
         critic=SizeCritic.from_pretrained(base / "size_critic").requires_grad_(False),
         size_dropout=params.dropout,
     )
-    lora = [weight for weight in networks.tryon_unet.parameters() if weight.requires_grad]
     groups: list[dict[str, Any]] = [
-        {"params": list(adapter.parameters())},
-        {"params": lora, "lr": params.base_learning_rate},
+        {"params": [weight for weight in adapter.parameters() if weight.requires_grad]},
+        {"params": list(opened.values()), "lr": params.base_learning_rate},
     ]
-    rows = run_.fit(task, params.optimisation, "joint", groups)
+    judge = ladder_validation(run_, networks, adapter, base)
+    rows = run_.fit(task, params.optimisation, "joint", groups, judge)
     with run_.output(out) as partial:
         adapter.save_pretrained(partial / "adapter")
-        networks.tryon_unet.save_lora_adapter(partial / "lora")
+        if params.base_layers == "lora":
+            networks.tryon_unet.save_lora_adapter(partial / "lora")
+        else:
+            save_file({name: weight.detach() for name, weight in opened.items()}, partial / ATTENTION_FILE)
         write_losses(rows, partial / "losses" / "joint.csv")
+
+
+def open_base(unet: UNet2DConditionModel, params: TrainJointParams) -> dict[str, nn.Parameter]:
+    """Let part of a frozen UNet learn; return its weights by name."""
+    if params.base_layers == "lora":
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(params.seed)
+            targets = TRANSFORMER + CONVOLUTIONS
+            unet.add_adapter(
+                LoraConfig(r=params.lora_rank, lora_alpha=params.lora_rank, target_modules=targets)
+            )
+    else:
+        for name, layer in unet.named_modules():
+            if name.endswith(ATTENTION):
+                layer.requires_grad_(True)
+    return {name: weight for name, weight in unet.named_parameters() if weight.requires_grad}
 
 
 if __name__ == "__main__":

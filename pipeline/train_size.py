@@ -9,7 +9,8 @@ from model.size_conditioning import SizeAdapter
 from model.size_critic import SizeCritic
 from pipeline.checkpoints import image_size, load_base
 from pipeline.stage import run_stage
-from pipeline.training import TrainingRun, write_losses
+from pipeline.training import TrainingRun, open_adapter, write_losses
+from pipeline.validation import ladder_validation
 from train.params import TrainSizeParams
 from train.tryon import TryOnTask
 
@@ -30,16 +31,18 @@ def run(params: TrainSizeParams, *, shards: Path, base: Path, out: Path) -> None
         adapter = SizeAdapter.for_unet(
             networks.tryon_unet, encoder=params.encoder, controller=params.controller, parts=params.parts
         )
+    loss = open_adapter(adapter, params.loss, params.train_controller)
     log.info("the adapter has %d weights", sum(p.numel() for p in adapter.parameters()))
     task = TryOnTask(
         networks,
         run_.encoder(networks),
-        loss=params.loss,
-        adapter=adapter.requires_grad_(True),
+        loss=loss,
+        adapter=adapter,
         critic=SizeCritic.from_pretrained(base / "size_critic").requires_grad_(False),
         size_dropout=params.dropout,
     )
-    rows = run_.fit(task, params.optimisation, "adapter")
+    judge = ladder_validation(run_, networks, adapter, base)
+    rows = run_.fit(task, params.optimisation, "adapter", validation=judge)
     with run_.output(out) as partial:
         adapter.save_pretrained(partial / "adapter")
         write_losses(rows, partial / "losses" / "adapter.csv")

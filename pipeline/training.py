@@ -5,21 +5,29 @@ import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 import xxhash
+from accelerate import PartialState
 
 from model.base import TryOnBase
+from model.size_conditioning import SizeAdapter
 from pipeline.checkpoints import RECORD
+from shards.augment import mirrored
 from shards.stream import SampleStream
+from train.augment import AugmentedStream
 from train.fingerprint import run_fingerprint
-from train.loop import LogRow, fit
-from train.params import OptimisationParams
+from train.loop import Validation, fit
+from train.options import AugmentationParams
+from train.params import LossParams, OptimisationParams
 from train.sample_encoder import SampleEncoder
+from train.state import LogRow, Stream
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -66,7 +74,7 @@ class TrainingRun:
             fingerprint=run_fingerprint(params, index, *inputs),
         )
 
-    def stream(self, batch_size: int, seed: int) -> SampleStream:
+    def stream(self, batch_size: int, seed: int, *, rank: int = 0, world_size: int = 1) -> SampleStream:
         """Shuffled batches of the train split."""
         return SampleStream(
             self.shards / "train" / "index.json",
@@ -74,17 +82,59 @@ class TrainingRun:
             image_height=self.image_height,
             image_width=self.image_width,
             seed=seed,
+            rank=rank,
+            world_size=world_size,
             num_threads=self.params.runtime.num_threads,
         )
 
+    def share(self, optimisation: OptimisationParams) -> Stream:
+        """This process's part of every batch, in as many pieces as a step is split into, augmented.
+
+        Raises:
+            ValueError: The batch can't be dealt evenly.
+        """
+        processes = processes_of_run()
+        pieces = processes.num_processes * self.params.runtime.gradient_accumulation
+        if optimisation.batch_size % pieces:
+            raise ValueError(
+                f"batch_size must be a multiple of processes times gradient_accumulation ({pieces}), "
+                f"got {optimisation.batch_size}"
+            )
+        stream = self.stream(
+            optimisation.batch_size // pieces,
+            self.params.seed,
+            rank=processes.process_index,
+            world_size=processes.num_processes,
+        )
+        return AugmentedStream(stream, self.augmentation, self.params.seed)
+
+    @property
+    def augmentation(self) -> AugmentationParams:
+        """What the stage's parameters allow; `train_base` allows nothing."""
+        return getattr(self.params, "augmentation", AugmentationParams())
+
     def encoder(self, base: TryOnBase) -> SampleEncoder:
-        """Return the encoder of samples; it has encoded them all if the runtime parameters say so."""
+        """Return the encoder of samples; it has encoded them all if the runtime parameters say so.
+
+        Mirrored samples, where there are any, are encoded beside the plain ones.
+        """
         encoder = SampleEncoder(base)
         if self.params.runtime.cache_encodings:
-            stream = self.stream(ENCODING_BATCH, seed=0)
-            name = encodings_name(base, stream, self.image_height, self.image_width)
-            encoder.fill(stream.epoch_batches(), len(stream), self.work / "encodings" / f"{name}.safetensors")
+            with processes_of_run().main_process_first():
+                self.fill(encoder, mirror=False)
+                if self.augmentation.mirror > 0:
+                    self.fill(encoder, mirror=True)
         return encoder
+
+    def fill(self, encoder: SampleEncoder, *, mirror: bool) -> None:
+        """Encode all samples, as they are or mirrored."""
+        stream = self.stream(ENCODING_BATCH, seed=0)
+        batches = stream.epoch_batches()
+        name = encodings_name(encoder.base, stream, self.image_height, self.image_width)
+        if mirror:
+            batches = (mirrored(batch, np.ones(len(batch), bool)) for batch in batches)
+            name += "-mirrored"
+        encoder.fill(batches, len(stream), self.work / "encodings" / f"{name}.safetensors")
 
     def fit(
         self,
@@ -92,28 +142,45 @@ class TrainingRun:
         optimisation: OptimisationParams,
         name: str,
         parameter_groups: list[dict[str, Any]] | None = None,
+        validation: Validation | None = None,
     ) -> list[LogRow]:
         """Train `task` on the train split, continuing from a checkpoint of this very run."""
         return fit(
             task,
-            self.stream(optimisation.batch_size, self.params.seed),
+            self.share(optimisation),
             optimisation,
             self.params.runtime,
             name=name,
             seed=self.params.seed,
             checkpoint_dir=self.checkpoint_dir / name,
-            fingerprint=self.fingerprint,
+            live_dir=self.work / "live" / self.stage / name,
             parameter_groups=parameter_groups,
+            validation=validation,
         )
 
     @property
     def checkpoint_dir(self) -> Path:
-        """Checkpoints of the stage; no output of it, so that DVC leaves them alone after a crash."""
-        return self.work / "checkpoints" / self.stage
+        """Checkpoints of this run; no output of the stage, so that DVC leaves them alone after a crash.
+
+        Another run of the stage, with other parameters, data or code, has another folder.
+        """
+        return self.work / "checkpoints" / self.stage / self.fingerprint[:16]
+
+    @property
+    def validation_dir(self) -> Path:
+        """What validation finds while the stage runs; it becomes `validation/` of the output."""
+        return self.checkpoint_dir / "validation"
 
     @contextmanager
     def output(self, out: Path) -> Iterator[Path]:
-        """Yield an empty folder that becomes `out` when the block ends well; checkpoints are then dropped."""
+        """Yield an empty folder that becomes `out` when the block ends well; checkpoints are then dropped.
+
+        What other processes than the first write is thrown away.
+        """
+        if not processes_of_run().is_main_process:
+            with TemporaryDirectory() as unused:
+                yield Path(unused)
+            return
         partial = out.with_name(f".{out.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
@@ -127,9 +194,31 @@ class TrainingRun:
             "versions": {name: version(name) for name in VERSIONED},
         }
         (partial / RECORD).write_text(json.dumps(record, indent=2) + "\n")
+        if self.validation_dir.is_dir():
+            shutil.copytree(self.validation_dir, partial / "validation")
         shutil.rmtree(out, ignore_errors=True)
         partial.replace(out)
-        shutil.rmtree(self.checkpoint_dir, ignore_errors=True)
+        shutil.rmtree(self.checkpoint_dir.parent, ignore_errors=True)
+
+
+def processes_of_run() -> PartialState:
+    """The processes that were launched together; without a launcher this one alone."""
+    return PartialState(cpu=not torch.cuda.is_available())
+
+
+def open_adapter(adapter: SizeAdapter, loss: LossParams, train_controller: bool) -> LossParams:
+    """Let the adapter learn, its size controller only if told so.
+
+    Returns:
+        The weights of the losses: a controller that doesn't learn has no layout loss, which would bend the
+        size encoder to its random map.
+    """
+    adapter.requires_grad_(True)
+    if train_controller:
+        return loss
+    if "map" in adapter.config.parts:
+        adapter.controller.requires_grad_(False)
+    return replace(loss, layout=0.0)
 
 
 def encodings_name(base: TryOnBase, stream: SampleStream, image_height: int, image_width: int) -> str:

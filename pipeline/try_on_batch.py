@@ -77,7 +77,7 @@ def one_row(
         if wearer.key in seen:
             raise ValueError("the key is there twice")
         seen.add(wearer.key)
-        digest = xxhash.xxh3_128_hexdigest(f"{setting} {wearer.digest()}")
+        digest = xxhash.xxh3_128_hexdigest(f"{setting} {wearer.digest()}".encode())
         report, status = finished(folder / FIT_FILE, digest), "kept"
         if report is None:
             person, garment, caption = wearer.load(tryon)

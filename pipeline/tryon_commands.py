@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from model.tryon import SizeAwareTryOn
     from pipeline.size_list import NamedSize
     from pipeline.try_on import TryOnOptions
-    from pipeline.wearers import FilesWearer
+    from pipeline.wearers import FilesWearer, ShardWearer, TableWearer
 
 Model = Annotated[
     Path, typer.Option(help="Published folder, or one with base/ beside joint/ or size/, such as artifacts.")
@@ -69,14 +69,19 @@ def try_on(
 
     What VITON-HD's layout keeps beside `image/` (OpenPose, parse map, DensePose) is found by itself.
 
-    Examples:
-    `cinderella try-on --person me.jpg --garment shirt.jpg --size width=1.4,length=1.1 --out me`,
+    For example:
+
+    `cinderella try-on --person me.jpg --garment shirt.jpg --size width=1.4,length=1.1 --out me`
+
     `cinderella try-on --person artifacts/raw/test/image/90003_00.jpg --garment
-    artifacts/raw/test/cloth/90003_00.jpg --steps -1,0,1,2 --out strip`,
+    artifacts/raw/test/cloth/90003_00.jpg --steps -1,0,1,2 --out strip`
+
     `cinderella try-on --person artifacts/raw/test/image/90003_00.jpg --garment
     artifacts/raw/test/cloth/90003_00.jpg --chart chart.csv --wearer wearer.yaml --sizes S,M,L,XL --clamp
-    --out brand`,
-    `cinderella try-on --table people.csv --steps 0,2 --out batch`,
+    --out brand`
+
+    `cinderella try-on --table people.csv --steps 0,2 --out batch`
+
     `cinderella try-on --shards artifacts/shards/test --steps 0,2 --out test`
     """
     from pipeline.size_list import SizeChoice
@@ -206,7 +211,11 @@ def draw_one(
 
 
 def draw_many(
-    tryon: "SizeAwareTryOn", rows: list, sizes: "list[NamedSize]", options: "TryOnOptions", out: Path
+    tryon: "SizeAwareTryOn",
+    rows: "list[TableWearer] | list[ShardWearer]",
+    sizes: "list[NamedSize]",
+    options: "TryOnOptions",
+    out: Path,
 ) -> None:
     """Try on every row; any that fails makes the exit status 1."""
     from pipeline.try_on_batch import RESULTS_FILE, try_on_batch

@@ -96,6 +96,7 @@ class TableWearer:
 
     key: str
     values: dict[str, str]
+    """By column; empty for a row with more cells than the header."""
     root: Path
     """Folder that all files must be below."""
 
@@ -112,7 +113,10 @@ class TableWearer:
         }
         missing = [name for name in ("person", "garment") if name not in paths]
         if missing:
-            raise ValueError(f"a row must name person and garment, but {' and '.join(missing)} is missing")
+            raise ValueError(
+                f"a row must name person and garment, but {' and '.join(missing)} is missing "
+                "(or the row has more cells than the header)"
+            )
         person, garment = paths.pop("person"), paths.pop("garment")
         caption = self.values.get("caption", "")
         return FilesWearer(key=self.key, person=person, garment=garment, given=paths, caption=caption)
@@ -188,8 +192,10 @@ def table_wearers(table: Path) -> Iterator[TableWearer]:
     root = table.parent.resolve()
     try:
         for number, row in enumerate(reader, start=1):
-            values: dict[str, Any] = {name: (text or "").strip() for name, text in row.items() if name}
-            yield TableWearer(key=values.pop("key", "") or f"row-{number}", values=values, root=root)
+            surplus = row.pop(None, None) is not None
+            values: dict[str, Any] = {name: (text or "").strip() for name, text in row.items()}
+            key = values.pop("key", "") or f"row-{number}"
+            yield TableWearer(key=key, values={} if surplus else values, root=root)
     except csv.Error as error:
         raise ValueError(f"{table}: line {reader.line_num} is not CSV: {error}") from error
 

@@ -97,7 +97,7 @@ def fingerprint(parts: Parts, params: WriteShardsParams) -> str:
     return xxhash.xxh3_128_hexdigest(repr(values).encode())
 
 
-SETTINGS = ("image_height", "image_width", "jpeg_quality", "mask")
+SETTINGS = ("image_height", "image_width", "jpeg_quality", "mask", "mask_follows")
 """Parameters that change a sample's bytes; the others only deal samples to shards and processes."""
 
 

@@ -119,8 +119,8 @@ def _covered(garment: BodyCanvas, points: Array) -> Mask:
     along = np.gradient(points, axis=0)
     across = along[:, ::-1] * (-1, 1) / np.maximum(np.hypot(*along.T), 1e-9)[:, None]
     offset = BONE_TOLERANCE * garment.frame.shoulder_width * across
-    bone, one, other = (garment.covers(points + k * offset) for k in (0, -1, 1))
-    return bone | one | other
+    near = garment.covers(np.concatenate([points, points - offset, points + offset]))
+    return near.reshape(3, -1).any(axis=0)
 
 
 def raised(arm: Arm, frame: BodyFrame) -> bool:

@@ -4,7 +4,7 @@ The grid is tied to the torso, not to the pixels: the same person at another sca
 same canvas, and a picture of 128 x 96 px is measured between its pixels.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import cv2
@@ -21,6 +21,9 @@ ROWS_PER_TORSO = 240
 
 INSIDE = 127.5
 """Half of full cover: where the outline runs between two samples."""
+
+BESIDE = 0.35
+"""Columns on either side of the garment, in B: an arm's thickness, and some air."""
 
 COARSE = 4
 """Grid lines that are averaged, each way, to find islands; they divide the canvas."""
@@ -53,7 +56,10 @@ class BodyCanvas:
 
     @classmethod
     def of(cls, mask: Mask, frame: BodyFrame) -> Self:
-        """Resample the (H, W) bool `mask`; the canvas holds all of it, with a margin of two grid lines."""
+        """Resample the (H, W) bool `mask`; the canvas holds all of it, with a margin.
+
+        The margin is two grid lines, and `BESIDE` across: what lies beside the garment may hide its side.
+        """
         step = frame.torso_length / ROWS_PER_TORSO
         levels = np.ascontiguousarray(mask).view(np.uint8)
         x, y, width, height = cv2.boundingRect(levels)
@@ -63,18 +69,40 @@ class BodyCanvas:
         ab = frame.to_body(corners)
         low, high = _clipped(ab.min(axis=0), ab.max(axis=0), frame)
         # rows lie half a step off `a` = 0, so that a band of rows is the same wherever the mask begins
+        beside = np.array([0, BESIDE * frame.shoulder_width])
+        low, high = low - beside, high + beside
         a0, b0 = (np.floor(low / step) - 2) * step + (step / 2, 0)
         num_rows, num_columns = COARSE * np.ceil(((high - (a0, b0)) / step + 3) / COARSE).astype(int)
+        blank = cls(
+            cover=np.zeros((int(num_rows), int(num_columns)), np.uint8),
+            frame=frame,
+            a0=float(a0),
+            b0=float(b0),
+            step=step,
+        )
+        return replace(blank, cover=_without_specks(blank.resampled(mask, np.arange(num_rows))))
+
+    def resampled(self, mask: Mask, rows: Rows, scale: tuple[float, float] = (1.0, 1.0)) -> NDArray[np.uint8]:
+        """(R, C) cover, 0 to 255, of another mask of the same picture in some rows of this grid.
+
+        Args:
+            mask: (h, w) bool.
+            rows: (R,) consecutive rows.
+            scale: Size of the mask over that of the picture, across and down.
+        """
+        if len(rows) == 0:
+            return np.zeros((0, self.cover.shape[1]), np.uint8)
         # warpAffine's inverse map: canvas (column, row) -> picture, whose samples lie half a pixel in
-        origin = frame.to_image(np.array([[a0, b0]]))[0] - 0.5
-        inverse = np.column_stack([step * frame.v, step * frame.u, origin])
-        cover = cv2.warpAffine(
-            levels * np.uint8(255),
+        origin = self.frame.to_image(np.array([[self.a_of(rows[:1])[0], self.b0]]))[0]
+        grid = np.column_stack([self.step * self.frame.v, self.step * self.frame.u, origin])
+        inverse = grid * np.array(scale)[:, None] - np.array([0, 0, 0.5])
+        cover: NDArray[np.uint8] = cv2.warpAffine(
+            np.ascontiguousarray(mask).view(np.uint8) * np.uint8(255),
             inverse,
-            (int(num_columns), int(num_rows)),
+            (self.cover.shape[1], len(rows)),
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         )
-        return cls(cover=_without_specks(cover), frame=frame, a0=float(a0), b0=float(b0), step=step)
+        return cover
 
     def rows_between(self, a_low: float, a_high: float) -> Rows:
         """Rows with `a` px in [a_low, a_high] that are on the canvas."""
@@ -154,37 +182,44 @@ class Runs:
     """(R,) `b` px of its upper end."""
 
 
-def runs_from(canvas: BodyCanvas, rows: Rows, start: Array, cover: NDArray[np.uint8] | None = None) -> Runs:
-    """Follow the cover both ways from one point of each row.
+def axis_runs(canvas: BodyCanvas, lines: NDArray[np.uint8]) -> Runs:
+    """Follow the cover both ways from the body axis.
 
     Args:
-        canvas: Where to look.
-        rows: (R,) rows of the canvas.
-        start: (R,) `b` px; rows that aren't covered there have no run.
-        cover: Cover in place of the canvas's own, of the same shape.
+        canvas: Whose grid it is.
+        lines: (R, C) rows of the canvas, or of another cover on its grid.
 
     Returns:
-        The runs that contain `start`.
+        The runs that contain the axis; rows that aren't covered there have none.
     """
-    lines = (canvas.cover if cover is None else cover)[rows]
-    num_columns = lines.shape[1]
-    column = np.rint((np.nan_to_num(start) - canvas.b0) / canvas.step).clip(0, num_columns - 1).astype(int)
-    at, here = np.arange(num_columns), np.arange(len(rows))
+    num_rows, num_columns = lines.shape
+    axis = round(-canvas.b0 / canvas.step)
+    if not 0 < axis < num_columns - 1:
+        return Runs(low=np.full(num_rows, np.nan), high=np.full(num_rows, np.nan))
+    here = np.arange(num_rows)
     empty = lines <= INSIDE
-    left = at <= column[:, None]
-    before = num_columns - 1 - (empty & left)[:, ::-1].argmax(axis=1)
-    after = (empty & ~left).argmax(axis=1)
-    hit = ~empty[here, column] & np.isfinite(start) & (before < column) & (after > column)
-    first, last = np.minimum(before + 1, num_columns - 1), np.maximum(after - 1, 0)
+    to_left, to_right = empty[:, axis::-1], empty[:, axis:]
+    before, after = axis - to_left.argmax(axis=1), axis + to_right.argmax(axis=1)
+    hit = (before < axis) & (after > axis)
+    first, last = np.minimum(before + 1, axis), np.maximum(after - 1, axis)
     low = canvas.b_of(first - edge_between(lines[here, first], lines[here, before]))
     high = canvas.b_of(last + edge_between(lines[here, last], lines[here, after]))
     return Runs(low=np.where(hit, low, np.nan), high=np.where(hit, high, np.nan))
 
 
-def extents(canvas: BodyCanvas, rows: Rows) -> Runs:
-    """The outermost ends of the cover in each row, whatever lies between."""
+def extents(canvas: BodyCanvas, rows: Rows, within: Runs | None = None) -> Runs:
+    """The outermost ends of the cover in each row, whatever lies between.
+
+    Args:
+        canvas: Where to look.
+        rows: (R,) rows of the canvas.
+        within: Runs of the same rows that limit the search; None looks everywhere.
+    """
     lines = canvas.cover[rows]
     inside = lines > INSIDE
+    if within is not None:
+        b = canvas.b_of(np.arange(lines.shape[1]))
+        inside &= (b >= within.low[:, None]) & (b <= within.high[:, None])
     here = np.arange(len(rows))
     hit = inside.any(axis=1)
     first = np.maximum(inside.argmax(axis=1), 1)
@@ -205,7 +240,7 @@ def column_ends(canvas: BodyCanvas, rows: Rows, columns: Rows) -> Array:
     Returns:
         (C,) `a` px of the last outline in each column; NaN in an empty one.
     """
-    runs = runs_from(canvas, rows, np.zeros(len(rows)))
+    runs = axis_runs(canvas, canvas.cover[rows])
     b = canvas.b_of(columns)
     inside = (
         (b >= runs.low[:, None]) & (b <= runs.high[:, None]) & (canvas.cover[np.ix_(rows, columns)] > INSIDE)

@@ -70,13 +70,14 @@ def draw_body(keypoints: Keypoints, image_height: int, image_width: int) -> NDAr
         hand = np.zeros_like(parts)
         if keypoints.has(*arm[1:]):
             wrist, forearm = keypoints.xy[arm[2]], keypoints.xy[arm[2]] - keypoints.xy[arm[1]]
-            ends = (wrist + share * forearm for share in HAND[:2])
-            draw_capsule(hand, *ends, HAND[2] * frame.shoulder_width)
+            start, end = (wrist + share * forearm for share in HAND[:2])
+            draw_capsule(hand, start, end, HAND[2] * frame.shoulder_width)
         parts[hand != 0] = part
     head = np.zeros_like(parts)
     draw_head(head, keypoints, frame)
     parts[head != 0] = HEAD
-    return DENSEPOSE_COLOURS[parts]
+    coloured: NDArray[np.uint8] = DENSEPOSE_COLOURS[parts]
+    return coloured
 
 
 def with_knees(keypoints: Keypoints, frame: BodyFrame) -> Keypoints:

@@ -66,7 +66,8 @@ class Window:
     def seen_points(self, xy: NDArray[np.floating]) -> NDArray[np.float64]:
         """Move (N, 2) px of the photo to px of what the model sees."""
         scale = np.array([self.image_width / self.width, self.image_height / self.height])
-        return (np.asarray(xy, np.float64) - (self.left, self.top)) * scale
+        seen: NDArray[np.float64] = (np.asarray(xy, np.float64) - (self.left, self.top)) * scale
+        return seen
 
     def put_back(self, seen: NDArray[Any], height: int, width: int) -> NDArray[Any]:
         """Enlarge a picture or a map of what the model sees and place it on a (height, width) photo.

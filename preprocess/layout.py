@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.body_canvas import INSIDE, BodyCanvas, column_ends, extents, runs_from
+from preprocess.body_canvas import INSIDE, BodyCanvas, axis_runs, column_ends, extents
 from preprocess.keypoints import Array, BodyFrame, Keypoints
 from preprocess.measurements import (
     AXIS_BAND,
@@ -169,7 +169,7 @@ def without_slivers(mask: Mask, frame: BodyFrame) -> Mask:
 def on_axis(canvas: BodyCanvas, cover: NDArray[np.uint8]) -> Mask:
     """Return the (R, C) stretch of each row that holds the axis; beside an open neck, between the joints."""
     rows = np.arange(len(cover))
-    runs = runs_from(canvas, rows, np.zeros(len(rows)), cover)
+    runs = axis_runs(canvas, cover[rows])
     b = canvas.b_of(np.arange(cover.shape[1]))
     inside = (b >= runs.low[:, None]) & (b <= runs.high[:, None])
     open_neck = np.isnan(runs.low) & (canvas.a_of(rows) < NECK_END * canvas.frame.torso_length)
@@ -311,7 +311,7 @@ def torso_measures(canvas: BodyCanvas) -> Array:
     first, last = WIDTH_ROWS
     first = CROPPED_FROM if length < (first + last) / 2 else first
     rows = canvas.rows_between(first * torso_px, min(last, np.nan_to_num(length)) * torso_px)
-    runs = runs_from(canvas, rows, np.zeros(len(rows)))
+    runs = axis_runs(canvas, canvas.cover[rows])
     width = mean(runs.high - runs.low) / shoulder_px
     return np.array([shoulder, width, length])
 

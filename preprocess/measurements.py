@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from preprocess.arms import crossed, raised
-from preprocess.body_canvas import INSIDE, BodyCanvas, Mask, Rows, Runs, column_ends, extents, runs_from
+from preprocess.body_canvas import INSIDE, BodyCanvas, Mask, Rows, Runs, axis_runs, column_ends, extents
 from preprocess.keypoints import Array, BodyFrame, Keypoints
 from preprocess.panel import Side, panel_cover, panel_sides, sides_of
 
@@ -20,6 +20,9 @@ WIDTH_ROWS = (0.35, 0.55)
 
 CROPPED_FROM = 0.15
 """First row, in T, of a garment too short for half of `WIDTH_ROWS`."""
+
+HEM_MARGIN = 0.02
+"""Rows, in T, above the hem that are left out of the width: there a hem that isn't level ends row by row."""
 
 AXIS_BAND = 0.25
 """Columns within this of the body axis, in B, in which the hem is looked for."""
@@ -80,13 +83,18 @@ class WornMeasures:
 
 
 def measure_worn(
-    garment_mask: Mask, keypoints: Keypoints, *, densepose_torso: Mask | None = None
+    garment_mask: Mask,
+    keypoints: Keypoints,
+    *,
+    occluders: Mask | None = None,
+    densepose_torso: Mask | None = None,
 ) -> WornMeasures:
     """Measure the garment in one picture.
 
     Args:
         garment_mask: (H, W) bool, every pixel of the garment.
         keypoints: The wearer, in px of that picture.
+        occluders: (H, W) bool, bare arms and what else may lie in front; None guesses them from the joints.
         densepose_torso: (h, w) bool, the body's torso under the garment, at any scale of the same picture.
 
     Returns:
@@ -100,7 +108,7 @@ def measure_worn(
     sides = sides_of(keypoints, canvas)
     length = _length(canvas)
     rows = _width_rows(canvas, length)
-    panel = panel_sides(canvas, rows, sides)
+    panel = panel_sides(canvas, rows, sides, occluders)
     shoulder = _shoulder_span(canvas)
     flags = [*_pose_flags(frame, sides), *panel.flags]
     if _off_body(canvas):
@@ -118,7 +126,7 @@ def measure_worn(
         body_shoulder_px=frame.shoulder_width,
         body_torso_px=frame.torso_length,
         tilt_deg=frame.tilt_deg,
-        ease_ratio=_ease(keypoints, canvas.a_of(rows), high - low, densepose_torso, garment_mask.shape),
+        ease_ratio=_ease(canvas, rows, high - low, densepose_torso, garment_mask.shape),
         sleeve_ratio=_sleeve_ratio(sides),
         clean_share=panel.clean_share,
         shoulder_span=shoulder,
@@ -136,8 +144,7 @@ def garment_panel(garment_mask: Mask, keypoints: Keypoints) -> Mask:
     """
     canvas = BodyCanvas.of(garment_mask, BodyFrame.from_keypoints(keypoints))
     cover = panel_cover(canvas, sides_of(keypoints, canvas))
-    rows = np.arange(len(cover))
-    runs = runs_from(canvas, rows, np.zeros(len(rows)), cover)
+    runs = axis_runs(canvas, cover)
     b = canvas.b_of(np.arange(cover.shape[1]))
     inside = (b >= runs.low[:, None]) & (b <= runs.high[:, None])
     return canvas.to_picture(inside, *garment_mask.shape) & garment_mask
@@ -159,7 +166,8 @@ def _width_rows(canvas: BodyCanvas, length: float) -> Rows:
     first, last = WIDTH_ROWS
     if length < torso * (first + last) / 2:
         first = CROPPED_FROM
-    return canvas.rows_between(first * torso, min(last * torso, np.nan_to_num(length)))
+    end = min(last, np.nan_to_num(length) / torso - HEM_MARGIN)
+    return canvas.rows_between(first * torso, end * torso)
 
 
 def _shoulder_span(canvas: BodyCanvas) -> tuple[float, float]:
@@ -176,19 +184,22 @@ def _shoulder_span(canvas: BodyCanvas) -> tuple[float, float]:
     return middle - extent / 2, middle + extent / 2
 
 
-def _ease(
-    keypoints: Keypoints, a: Array, width: float, torso: Mask | None, picture_shape: tuple[int, ...]
-) -> float:
-    """Panel width over the mean width of the body's own torso in the same rows; NaN when unknown."""
-    if torso is None or not torso.any() or len(a) == 0:
+def _ease(canvas: BodyCanvas, rows: Rows, width: float, torso: Mask | None, shape: tuple[int, ...]) -> float:
+    """Panel width over the mean width of the body's own torso in the same rows; NaN when unknown.
+
+    Args:
+        canvas: The garment's.
+        rows: Of the width.
+        width: px of the picture.
+        torso: (h, w) bool, at any scale of that picture.
+        shape: Height and width of the picture.
+    """
+    if torso is None or len(rows) == 0:
         return float("nan")
-    scale = torso.shape[1] / picture_shape[1]
-    frame = BodyFrame.from_keypoints(keypoints.scaled(scale, torso.shape[0] / picture_shape[0]))
-    body = BodyCanvas.of(torso, frame)
-    rows = body.rows_between(a[0] * scale, a[-1] * scale)
-    runs = runs_from(body, rows, np.zeros(len(rows)))
+    lines = canvas.resampled(torso, rows, (torso.shape[1] / shape[1], torso.shape[0] / shape[0]))
+    runs = axis_runs(canvas, lines)
     widths = (runs.high - runs.low)[np.isfinite(runs.low)]
-    return float(width * scale / widths.mean()) if 2 * len(widths) > len(rows) else float("nan")
+    return float(width / widths.mean()) if 2 * len(widths) > len(rows) else float("nan")
 
 
 def _sleeve_ratio(sides: tuple[Side, Side]) -> float:

@@ -1,20 +1,32 @@
 """The panel: the garment without its sleeves, row by row, and what makes its sides doubtful."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.arms import Arm, arm_of, capsule
-from preprocess.body_canvas import BodyCanvas, Mask, Rows, Runs, runs_from
+from preprocess.body_canvas import BodyCanvas, Mask, Rows, Runs, axis_runs, extents
 from preprocess.keypoints import Array, Keypoints
 from preprocess.vocabulary import Joint
 
-ARM_RADIUS = 0.13
-"""Half the thickness of a bare upper arm, in B: nearer to the bone a panel's side touches the arm."""
+ARM_RADIUS = 0.16
+"""Half the thickness of a bare upper arm, in B; where no parse map shows the arms they are taken to be so."""
+
+THIN = 0.025
+"""A strip of arm beside the panel that is no wider than this, in B, can't hide more than that."""
+
+IN_FRONT = 0.35
+"""The garment lies in front of an arm of which it leaves less than this share of the inner half to see."""
+
+STRAIGHT = 0.02
+"""How far a side's mean, in B, may lie off that of its clean rows; beyond, the side isn't straight enough."""
 
 SLEEVE_RADIUS = 0.2
 """Half the thickness of a sleeve, in B."""
+
+ROWS_PER_POINT = 2
+"""Rows that a point of the arm stands for, either way."""
 
 HIP_HALF = 0.33
 """Half the distance between the hips, in B, where only the mid-hip was found."""
@@ -59,7 +71,7 @@ class PanelSides:
     """Share of rows and sides that nothing touches, 0 to 1."""
 
     flags: tuple[str, ...]
-    """Why the sides are doubtful."""
+    """Why the sides are doubtful, sorted."""
 
 
 def sides_of(keypoints: Keypoints, garment: BodyCanvas) -> tuple[Side, Side]:
@@ -79,98 +91,134 @@ def sides_of(keypoints: Keypoints, garment: BodyCanvas) -> tuple[Side, Side]:
     return right, left
 
 
-def panel_cover(canvas: BodyCanvas, sides: tuple[Side, Side]) -> NDArray[np.uint8]:
-    """Cover without sleeves: what lies in a capsule round an arm's covered bone and outside the hull."""
-    a, b = canvas.a_of(np.arange(len(canvas.cover))), canvas.b_of(np.arange(canvas.cover.shape[1]))
-    cover = canvas.cover
+def panel_cover(canvas: BodyCanvas, sides: tuple[Side, Side], rows: Rows | None = None) -> NDArray[np.uint8]:
+    """(R, C) cover of some rows, or of all, without sleeves.
+
+    A sleeve is what lies in a capsule round an arm's covered bone and outside the hull.
+    """
+    rows = np.arange(len(canvas.cover)) if rows is None else rows
+    a, b = canvas.a_of(rows), canvas.b_of(np.arange(canvas.cover.shape[1]))
+    cover = canvas.cover[rows]
     for side in sides:
         if not side.arm.sleeve_end > 0:
             continue
-        sleeve = capsule(side.arm, canvas, SLEEVE_RADIUS * side.shoulder_px, side.arm.sleeve_end)
+        sleeve = capsule(side.arm, canvas, SLEEVE_RADIUS * side.shoulder_px, side.arm.sleeve_end)[rows]
         outside = side.arm.side * b[None] > side.hull(a)[:, None]
         cover = np.where(sleeve & outside, np.uint8(0), cover)
     return cover
 
 
-def panel_sides(canvas: BodyCanvas, rows: Rows, sides: tuple[Side, Side]) -> PanelSides:
+def panel_sides(
+    canvas: BodyCanvas, rows: Rows, sides: tuple[Side, Side], occluders: Mask | None = None
+) -> PanelSides:
     """Follow the panel's sides and judge them.
 
     A sleeve that hangs free is another run and does no harm. Where it touches the panel the row's side is
     doubtful, and so it is where a bare arm lies against the panel and may hide some of it. A side with enough
     clean rows is the line through them; without, it is taken from what is seen (the capsule cuts a touching
     sleeve off) and the measure is flagged.
+
+    Args:
+        canvas: The garment.
+        rows: (R,) consecutive rows of the width.
+        sides: From `sides_of`.
+        occluders: (H, W) bool, bare arms and the like in the picture; None guesses them from the joints.
     """
     a = canvas.a_of(rows)
-    runs = runs_from(canvas, rows, np.zeros(len(rows)))
-    merged = np.column_stack([_sleeve_in_run(side, a, runs) for side in sides])
+    whole = axis_runs(canvas, _with_occluders(canvas, rows, sides, occluders))
+    runs = extents(canvas, rows, whole)
+    merged = np.column_stack([_sleeve_in_run(side, a, runs, canvas.step) for side in sides])
     touched = merged.any(axis=1)
     if touched.any():
-        cut = runs_from(canvas, rows[touched], np.zeros(touched.sum()), panel_cover(canvas, sides))
+        cut = axis_runs(canvas, panel_cover(canvas, sides, rows[touched]))
         runs.low[touched], runs.high[touched] = cut.low, cut.high
-    runs, bare = _behind_arms(canvas, rows, runs, sides)
-    seen = ~np.isnan(runs.low)[:, None]
-    clean = seen & ~merged & ~bare
-    ends = np.column_stack([runs.low, runs.high])
-    right, left = (_mean_side(a, ends[:, k], clean[:, k], (seen & ~merged)[:, k]) for k in (0, 1))
-    flags = []
+    seen = ~np.isnan(runs.low)
+    hidden = np.column_stack([_may_be_hidden(side, a, runs, whole) for side in sides])
+    right, left = (
+        _judged(a, end, merged[:, k], hidden[:, k], STRAIGHT * sides[k].shoulder_px)
+        for k, end in enumerate((runs.low, runs.high))
+    )
+    flags = {right[1], left[1]} - {""}
+    span = right[0], left[0]
     if 2 * seen.sum() <= len(rows):
-        flags.append("axis_hidden")
-        right = left = float("nan")
-    most = (1 - FEWEST_CLEAN) * len(rows)
-    in_sleeve = merged.sum(axis=0) > most
-    at_arm = ((merged | bare).sum(axis=0) > most) & ~in_sleeve
-    flags += ["sleeve_touches_panel"] * bool(in_sleeve.any()) + ["arm_touches_panel"] * bool(at_arm.any())
-    share = float(clean.mean()) if len(rows) else 0.0
-    return PanelSides(runs=runs, span=(right, left), clean_share=share, flags=tuple(flags))
+        flags.add("axis_hidden")
+        span = float("nan"), float("nan")
+    clean = seen[:, None] & ~merged & ~hidden
+    return PanelSides(
+        runs=runs,
+        span=span,
+        clean_share=float(clean.mean()) if len(rows) else 0.0,
+        flags=tuple(sorted(flags)),
+    )
 
 
-def _sleeve_in_run(side: Side, a: Array, runs: Runs) -> Mask:
+def _with_occluders(
+    canvas: BodyCanvas, rows: Rows, sides: tuple[Side, Side], occluders: Mask | None
+) -> NDArray[np.uint8]:
+    """(R, C) cover of the garment and of what lies in front of it; a run ends at the canvas's border."""
+    if occluders is None:
+        arms = [capsule(side.arm, canvas, ARM_RADIUS * side.shoulder_px, 1.0) for side in sides]
+        front = np.where(arms[0] | arms[1], np.uint8(255), np.uint8(0))[rows]
+    else:
+        front = canvas.resampled(occluders, rows)
+    lines = np.maximum(canvas.cover[rows], front)
+    lines[:, [0, -1]] = 0
+    return lines
+
+
+def _sleeve_in_run(side: Side, a: Array, runs: Runs, step: float) -> Mask:
     """(R,) whether the row's run goes on into this side's sleeve, outside the hull."""
-    bone, share = side.arm.at_rows(a)
-    end = runs.low if side.arm.side < 0 else runs.high
-    outside = side.arm.side * bone > side.hull(a)
-    return outside & (share <= side.arm.sleeve_end) & (side.arm.side * end > side.arm.side * bone)
+    found = np.zeros(len(a), bool)
+    if len(a) == 0:
+        return found
+    arm = side.arm
+    covered = np.isfinite(arm.points).all(axis=1) & (arm.share <= arm.sleeve_end)
+    row, b = np.rint((arm.points[covered, 0] - a[0]) / step), arm.side * arm.points[covered, 1]
+    end = arm.side * (runs.low if arm.side < 0 else runs.high)
+    here = (row >= 0) & (row < len(a))
+    row, b = row[here].astype(int), b[here]
+    inside = (b > side.hull(a[row])) & (end[row] > b)
+    for shift in range(-ROWS_PER_POINT, ROWS_PER_POINT + 1):
+        found[np.clip(row[inside] + shift, 0, len(a) - 1)] = True
+    return found
 
 
-def _behind_arms(canvas: BodyCanvas, rows: Rows, runs: Runs, sides: tuple[Side, Side]) -> tuple[Runs, Mask]:
-    """Go on behind a bare arm where the garment shows on its far side; elsewhere call the side doubtful.
+def _may_be_hidden(side: Side, a: Array, runs: Runs, whole: Runs) -> Mask:
+    """(R,) whether what lies against the panel's end may hide some of it.
 
-    Returns:
-        The runs, and (R, 2) whether a bare arm lies against the end of the right and left side.
+    An arm does, unless only a thin strip of it shows, or the garment covers it up to its bone.
     """
-    a = canvas.a_of(rows)
-    touching = []
-    for side in sides:
-        sign = side.arm.side
-        bone, share = side.arm.at_rows(a)
-        end = runs.low if sign < 0 else runs.high
-        gap = sign * (bone - end)
-        reach = ARM_RADIUS * side.shoulder_px
-        near = (gap > 0) & (gap < reach) & (share > side.arm.sleeve_end)
-        beyond = runs_from(canvas, rows, bone + sign * 1.3 * reach) if near.any() else None
-        if beyond is not None:
-            far = beyond.low if sign < 0 else beyond.high
-            shown = near & np.isfinite(far)
-            end, near = np.where(shown, far, end), near & ~shown
-            runs = replace(runs, low=end) if sign < 0 else replace(runs, high=end)
-        touching.append(near)
-    return runs, np.column_stack(touching)
+    sign = side.arm.side
+    end, outer = (sign * (run.low if sign < 0 else run.high) for run in (runs, whole))
+    bone = sign * side.arm.at_rows(a)[0]
+    with np.errstate(invalid="ignore"):
+        half = outer - bone  # of the arm, unless that goes on along the row
+        in_front = (half > 0) & (half < SLEEVE_RADIUS * side.shoulder_px) & (bone - end < IN_FRONT * half)
+        return (outer - end > THIN * side.shoulder_px) & ~in_front
 
 
-def _mean_side(a: Array, end: Array, clean: Mask, free: Mask) -> float:
-    """Mean `b` px of one side over all rows.
+def _judged(a: Array, end: Array, merged: Mask, hidden: Mask, tolerance: float) -> tuple[float, str]:
+    """Mean `b` px of one side over all rows, and what makes it doubtful ("": nothing).
 
     Args:
         a: (R,) px.
         end: (R,) `b` px of the side; NaN where the row has no panel.
-        clean: (R,) rows that nothing touches; with enough of them, the line through them counts.
-        free: (R,) rows that no sleeve touches; they come next.
+        merged: (R,) rows in which a sleeve touches the panel.
+        hidden: (R,) rows in which something may hide the panel's end.
+        tolerance: px that the mean of a line through some rows may lie off the mean of these rows.
     """
     seen = np.isfinite(end)
     if not seen.any():
-        return float("nan")
-    trusted = next((rows for rows in (clean, free) if rows.sum() >= FEWEST_CLEAN * len(end)), None)
-    if trusted is None or trusted.all():
-        return float(end[seen].mean())
-    slope, intercept = np.polyfit(a[trusted], end[trusted], 1)
-    return float(slope * a.mean() + intercept)
+        return float("nan"), ""
+    for trusted, doubt in (
+        (seen & ~merged & ~hidden, ""),
+        (seen & ~merged, "arm_touches_panel"),
+    ):
+        if trusted.sum() == seen.sum():
+            return float(end[seen].mean()), doubt
+        if trusted.sum() >= FEWEST_CLEAN * len(end):
+            slope, intercept = np.polyfit(a[trusted], end[trusted], 1)
+            mean = float(slope * a.mean() + intercept)
+            if abs(mean - float(end[trusted].mean())) <= tolerance:
+                return mean, doubt
+    return float(end[seen].mean()), "sleeve_touches_panel" if merged.any() else "arm_touches_panel"

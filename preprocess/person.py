@@ -79,7 +79,7 @@ def prepare_person(
         OSError: A file can't be read, `pose_model` among them.
     """
     picture = read_picture(photo, "person photo")
-    shape = picture.shape[:2]
+    shape = (picture.shape[0], picture.shape[1])
     notes: list[str] = []
     labels = None if parse is None else read_labels(parse, shape)
     person = read_joints(keypoints, picture, pose_model, notes)
@@ -165,28 +165,35 @@ def require_person(keypoints: Keypoints) -> None:
         ) from error
 
 
-def read_labels(parse: NDArray[np.uint8] | str | Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def read_labels(parse: NDArray[np.uint8] | str | Path, shape: tuple[int, int]) -> NDArray[np.uint8]:
     """Read a parse map of the photo's size."""
-    labels = parse if isinstance(parse, np.ndarray) else load_parse(Path(parse))
+    try:
+        labels = parse if isinstance(parse, np.ndarray) else load_parse(Path(parse))
+    except (Image.DecompressionBombError, SyntaxError) as error:
+        raise ValueError(f"the parse map {parse} must be a PNG of labels: {error}") from error
     return same_size("parse map", labels, shape)
 
 
-def read_mask(mask: NDArray[Any] | str | Path, shape: tuple[int, ...]) -> Mask:
+def read_mask(mask: NDArray[Any] | str | Path, shape: tuple[int, int]) -> Mask:
     """Read a mask of the photo's size: an array, not 0 inside; or a picture, light inside."""
     if isinstance(mask, np.ndarray):
-        return same_size("inpainting mask", mask, shape) != 0
-    return same_size("inpainting mask", read_picture(mask, "inpainting mask").max(axis=2), shape) >= 128
+        inside: Mask = same_size("inpainting mask", mask, shape) != 0
+        return inside
+    light: Mask = (
+        same_size("inpainting mask", read_picture(mask, "inpainting mask").max(axis=2), shape) >= 128
+    )
+    return light
 
 
-def read_densepose(densepose: PictureSource, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def read_densepose(densepose: PictureSource, shape: tuple[int, int]) -> NDArray[np.uint8]:
     """Read DensePose's picture, resized to the photo where it is smaller or larger."""
     picture = read_picture(densepose, "DensePose")
     if picture.shape[:2] == shape:
         return picture
-    return np.asarray(Image.fromarray(picture).resize(shape[::-1], Image.Resampling.BOX))
+    return np.asarray(Image.fromarray(picture).resize((shape[1], shape[0]), Image.Resampling.BOX))
 
 
-def same_size(what: str, array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+def same_size(what: str, array: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
     """Return `array`, or raise ValueError unless it has the photo's (H, W)."""
     if array.shape != shape:
         raise ValueError(f"the {what} must have the photo's shape {shape}, got {array.shape}")

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 Picture = NDArray[np.uint8]
 PictureSource = str | Path | Image.Image | NDArray[Any]
@@ -38,10 +38,12 @@ def read_picture(source: PictureSource, what: str = "picture") -> Picture:
     try:
         with Image.open(source, formats=FORMATS) as picture:
             return upright(picture, f"{what} {source}")
-    except (UnidentifiedImageError, Image.DecompressionBombError, SyntaxError) as error:
+    except (OSError, Image.DecompressionBombError, SyntaxError) as error:
+        if getattr(error, "errno", None) is not None:
+            raise  # the file system's: not found, not allowed
         raise ValueError(
-            f"{what} {source} must be a picture ({', '.join(FORMATS)}) of at most {MAX_PIXELS:,} pixels: "
-            f"{error}"
+            f"{what} {source} must be a whole picture ({', '.join(FORMATS)}) of at most {MAX_PIXELS:,} "
+            f"pixels: {error}"
         ) from error
 
 

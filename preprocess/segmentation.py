@@ -1,5 +1,6 @@
 """Read the maps that say what is where in a photo: human parsing and DensePose."""
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from preprocess.vocabulary import GARMENT_LABELS, Category
+from preprocess.vocabulary import ATR_TO_LIP, GARMENT_LABELS, Category, Lip, ParseLabels
 
 Mask = NDArray[np.bool_]
 
@@ -27,8 +28,12 @@ TORSO_PARTS = (1, 2)
 _BITS = 4  # of each colour channel in the table of the nearest parts
 
 
-def load_parse(path: Path) -> NDArray[np.uint8]:
-    """Read the (H, W) LIP labels of a palette PNG (or of a grey one).
+OCCLUDERS = (Lip.HAIR, Lip.GLOVE, Lip.SCARF, Lip.LEFT_ARM, Lip.RIGHT_ARM)
+"""What may lie in front of a garment and hide its sides."""
+
+
+def load_parse(path: Path, labels: ParseLabels = ParseLabels.LIP) -> NDArray[np.uint8]:
+    """Read a palette PNG (or a grey one) of `labels` as (H, W) LIP labels.
 
     Raises:
         ValueError: The file is no such picture.
@@ -40,18 +45,23 @@ def load_parse(path: Path) -> NDArray[np.uint8]:
                 f"{path} must hold labels (palette or grey), got mode {picture.mode}: use the data set's "
                 "label files, not their coloured previews"
             )
-        return np.asarray(picture)
-
-
-def load_garment_mask(path: Path, category: Category) -> Mask:
-    """Read where the worn garment of `category` is: (H, W) bool."""
-    return garment_mask(load_parse(path), category)
+        parse = np.asarray(picture)
+    if labels is ParseLabels.LIP:
+        return parse
+    table = np.zeros(256, np.uint8)
+    table[: len(ATR_TO_LIP)] = ATR_TO_LIP
+    return np.asarray(cv2.LUT(parse, table))
 
 
 def garment_mask(parse: NDArray[np.uint8], category: Category) -> Mask:
     """Return where (H, W) labels are the worn garment of `category`."""
+    return labels_mask(parse, GARMENT_LABELS[category])
+
+
+def labels_mask(parse: NDArray[np.uint8], labels: Sequence[Lip]) -> Mask:
+    """Return where (H, W) labels are one of `labels`."""
     table = np.zeros(256, np.uint8)
-    table[list(GARMENT_LABELS[category])] = 1
+    table[list(labels)] = 1
     found: Mask = cv2.LUT(parse, table).view(np.bool_)
     return found
 
@@ -66,10 +76,15 @@ def load_densepose_torso(path: Path, *, reduce: bool = False) -> Mask:
     Raises:
         OSError: The file can't be decoded.
     """
-    picture = cv2.imread(str(path), cv2.IMREAD_REDUCED_COLOR_2 if reduce else cv2.IMREAD_COLOR)
+    colours = path.suffix.lower() in (".jpg", ".jpeg")
+    picture = cv2.imread(
+        str(path), cv2.IMREAD_REDUCED_COLOR_2 if reduce and colours else cv2.IMREAD_UNCHANGED
+    )
     if picture is None:
         raise OSError(f"{path}: not a readable picture")
-    return densepose_torso(picture[:, :, ::-1])
+    if picture.ndim == 2:
+        return np.isin(picture, TORSO_PARTS)
+    return densepose_torso(picture[:, :, 2::-1])
 
 
 def densepose_torso(picture: NDArray[np.uint8]) -> Mask:

@@ -73,6 +73,8 @@ def csv_rows(path: Path) -> dict[str, dict[str, Any]]:
             )
         for row in reader:
             size = (row.pop("size") or "").strip()
+            if None in row:
+                raise ValueError(f"{path}: line {reader.line_num} has more cells than the header")
             if size in rows:
                 raise ValueError(f"{path}: the size {shown(size)} is there twice")
             rows[size] = {name: number(value) for name, value in row.items()}

@@ -84,6 +84,39 @@ class Lip(IntEnum):
     RIGHT_SHOE = 19
 
 
+ATR_TO_LIP = (
+    Lip.BACKGROUND,
+    Lip.HAT,
+    Lip.HAIR,
+    Lip.SUNGLASSES,
+    Lip.UPPER_CLOTHES,
+    Lip.SKIRT,
+    Lip.PANTS,
+    Lip.DRESS,
+    Lip.PANTS,  # belt
+    Lip.LEFT_SHOE,
+    Lip.RIGHT_SHOE,
+    Lip.FACE,
+    Lip.LEFT_LEG,
+    Lip.RIGHT_LEG,
+    Lip.LEFT_ARM,
+    Lip.RIGHT_ARM,
+    Lip.SCARF,  # bag: like a scarf it is worn in front of the garment
+    Lip.SCARF,
+)
+"""LIP label for each of ATR's, which Dress Code's `label_maps` have: there 4 is the top and 5 a skirt.
+
+Source: `data/labelmap.py` of Dress Code's repository.
+"""
+
+
+class ParseLabels(StrEnum):
+    """What the numbers in a parse map mean."""
+
+    LIP = "lip"
+    ATR = "atr"
+
+
 GARMENT_LABELS: dict[Category, tuple[Lip, ...]] = {
     Category.UPPER: (Lip.UPPER_CLOTHES, Lip.DRESS, Lip.COAT),
 }

@@ -40,4 +40,5 @@ def expected_outline(person: PreparedPerson, request: SizeRequest) -> NDArray[np
     edges, _ = cv2.findContours(layout.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     if not edges:
         return np.empty((0, 2))
-    return (max(edges, key=cv2.contourArea)[:, 0] + 0.5) * stretch
+    outline: NDArray[np.float64] = (max(edges, key=cv2.contourArea)[:, 0] + 0.5) * stretch
+    return outline

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.keypoints import KeypointError, Keypoints
+from preprocess.keypoints import BodyFrame, KeypointError, Keypoints
 from preprocess.masks import inpainting_mask
 from preprocess.segmentation import garment_mask, load_parse
 from preprocess.sources.source import ManifestRow
@@ -22,6 +23,10 @@ from shards.ustar import SampleError, pack
 
 BUILD_VERSION = 1
 """Raise it when the same inputs make other bytes, so that shards are written again."""
+
+
+GARMENT_MARGIN = 0.1
+"""How far a mask that follows the garment reaches beyond it, in shoulder widths."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,12 +62,14 @@ def build_sample(parts: Parts, params: WriteShardsParams) -> Sample:
         height, width = picture_size(image)
     stored_height, stored_width = params.image_height or height, params.image_width or width
     keypoints = Keypoints.from_flat(parts.keypoints)
-    parse = load_parse(files.parse) if files.parse else None
+    parse = load_parse(files.parse, files.parse_labels) if files.parse else None
     try:
         inpaint = inpainting_mask(keypoints, height, width, files.category, params.mask, parse=parse)
     except KeypointError as error:
         raise SampleError(f"{files.key}: no inpainting mask: {error}") from error
     garment = None if parse is None else garment_mask(parse, files.category)
+    if params.mask_follows == "garment" and garment is not None:
+        inpaint = grown(garment, keypoints)
     scaled = keypoints.scaled(stored_width / width, stored_height / height)
     return Sample(
         record=record_of(parts, scaled, stored_height, stored_width),
@@ -73,6 +80,13 @@ def build_sample(parts: Parts, params: WriteShardsParams) -> Sample:
         garment_mask=None if garment is None else shrunk(garment, params),
         cloth_mask=mask_of(files.cloth_mask, params) if files.cloth_mask else None,
     )
+
+
+def grown(garment: NDArray[np.bool_], keypoints: Keypoints) -> NDArray[np.bool_]:
+    """Return the worn garment and what lies within `GARMENT_MARGIN` shoulder widths of it."""
+    radius = max(1, round(GARMENT_MARGIN * BodyFrame.from_keypoints(keypoints).shoulder_width))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    return cv2.dilate(garment.view(np.uint8), disc).view(np.bool_)
 
 
 def record_of(parts: Parts, keypoints: Keypoints, image_height: int, image_width: int) -> SizeRecord:

@@ -1,7 +1,7 @@
 """Parameters of the shards. Imports nothing heavy."""
 
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
 
@@ -29,6 +29,9 @@ class WriteShardsParams:
 
     mask: MaskParams = field(default_factory=MaskParams)
     """What the inpainting mask must be able to cover."""
+
+    mask_follows: Literal["body", "garment"] = "body"
+    """`garment` grows the worn garment a little, as VITON-HD's own masks do; it tells the size (ablation)."""
 
     def __post_init__(self) -> None:
         if (self.image_height is None) != (self.image_width is None):

@@ -16,9 +16,11 @@ CODE_FOLDERS = ("model", "shards", "train")
 def run_fingerprint(params: "DataclassInstance", *inputs: Path) -> str:
     """xxh3_128 (hex) of parameters, input files (folders: all files below) and this project's training code.
 
-    A checkpoint is only continued by a run with the same fingerprint.
+    A checkpoint is only continued by a run with the same fingerprint. Where and how the work runs (`runtime`)
+    doesn't count: a run may go on with more processes or threads.
     """
-    digest = xxhash.xxh3_128(repr(asdict(params)).encode())
+    learned = {name: value for name, value in asdict(params).items() if name != "runtime"}
+    digest = xxhash.xxh3_128(repr(learned).encode())
     sources = sorted(file for folder in CODE_FOLDERS for file in (CODE / folder).rglob("*.py"))
     for file in [*sources, *(file for path in inputs for file in files_below(path))]:
         digest.update(file.name.encode())

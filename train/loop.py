@@ -6,125 +6,172 @@ sum to descend under `loss`. What requires a gradient is trained; the rest is fr
 
 import logging
 import math
+import signal
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
-from tqdm import tqdm
 
+from train.checkpoint import BEST, LATEST, checkpoint_at, explaining_full_disk, pointed, publish, writing_at
+from train.guards import StopRequest, culprits, is_spike, report_skip
 from train.keyed_random import KeyedRandom
-from train.params import OptimisationParams, RuntimeParams
-from train.state import load_checkpoint, load_trainable, save_checkpoint, trainable_state
+from train.optimizer import make_optimizer, make_schedule
+from train.options import RuntimeParams
+from train.params import OptimisationParams
+from train.state import LogRow, RunState, Stream, trainable_weights
+from train.watch import Watch, accelerator_of, log_summary
 
 log = logging.getLogger(__name__)
 
-MAX_SKIPPED_IN_A_ROW = 5
-
-
-class Stream(Protocol):
-    """Batches in a fixed, endless order, and the cursor that says how far it was consumed."""
-
-    def __iter__(self) -> Iterator[Any]:
-        """Yield batches without end, from the cursor on."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the cursor."""
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Put the cursor where it was."""
+STOPPED = 128 + signal.SIGTERM
+"""Exit status of a run that was asked to stop, as a shell has it."""
 
 
 @dataclass(frozen=True)
-class LogRow:
-    """What one optimizer step did."""
+class Validation:
+    """Judges the averaged weights now and then."""
 
-    step: int
-    losses: Mapping[str, float]
+    every: int
+    """Steps between two validations; after the last step there is always one."""
+
+    judge: Callable[[int], dict[str, float]]
+    """The step's number -> figures; the checkpoint whose `score` is highest is the one that is kept."""
 
 
 class Trainer:
     """What changes while a task is trained, and how it is saved and restored.
 
     Args:
+        accelerator: Device, processes, precision.
         task: Its weights that require gradients are trained.
-        stream: Where batches come from.
+        stream: This process's batches.
         params: The schedule.
-        runtime: Precision.
+        runtime: How a step is split.
+        seed: Keys noise, timesteps and dropout.
         parameter_groups: For AdamW, where not everything has the same learning rate.
     """
 
     def __init__(
         self,
+        accelerator: Accelerator,
         task: nn.Module,
         stream: Stream,
         params: OptimisationParams,
         runtime: RuntimeParams,
+        seed: int,
         parameter_groups: list[dict[str, Any]] | None = None,
     ) -> None:
-        self.accelerator = Accelerator(
-            mixed_precision=runtime.mixed_precision, cpu=not torch.cuda.is_available()
-        )
-        self.task, self.stream, self.params = task, stream, params
-        self.trainable = [p for p in task.parameters() if p.requires_grad]
-        self.ema = EMAModel(self.trainable, decay=params.ema_decay, use_ema_warmup=True, power=0.75)
-        optimizer = torch.optim.AdamW(
-            parameter_groups or self.trainable,
-            lr=params.learning_rate,
-            weight_decay=params.weight_decay,
-            fused=True,
-        )
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, partial(cosine_with_warmup, params=params)
-        )
-        self.model, self.optimizer = self.accelerator.prepare(task.train(), optimizer)
-        self.rows: list[LogRow] = []
-        self.skipped = 0
+        self.accelerator, self.task, self.stream = accelerator, task, stream
+        self.params, self.runtime, self.seed = params, runtime, seed
+        self.trainable = list(trainable_weights(task).values())
+        optimizer = make_optimizer(parameter_groups or [{"params": self.trainable}], params)
+        schedule = make_schedule(optimizer, params)
+        self.model, self.optimizer = accelerator.prepare(task.train(), optimizer)
+        ema = EMAModel(self.trainable, decay=params.ema_decay, use_ema_warmup=True, power=0.75, foreach=True)
+        self.state = RunState(accelerator, task, ema, schedule, stream)
+        self.batches: Iterator[Any] | None = None
 
-    def step(self, batch: Any, random: KeyedRandom) -> LogRow:
-        """Learn from one batch, unless its loss or gradient is not finite."""
-        number = len(self.rows) + 1
-        with self.accelerator.autocast():
-            losses = self.model(batch, random)
-        self.accelerator.backward(losses["loss"])
+    @property
+    def num_steps(self) -> int:
+        """Optimizer steps that were done."""
+        return len(self.state.rows)
+
+    def step(self, watch: Watch) -> LogRow:
+        """Learn from the next batch of all processes, unless its loss or gradient is not finite."""
+        self.batches = self.batches or iter(self.stream)
+        batches = [next(self.batches) for _ in range(self.runtime.gradient_accumulation)]
+        watch.data_arrived()
+        losses = self.add_gradients(batches)
         norm = self.accelerator.clip_grad_norm_(self.trainable, self.params.max_grad_norm)
-        if torch.isfinite(norm) and torch.isfinite(losses["loss"]):
-            self.skipped = 0
+        row = LogRow(self.num_steps + 1, losses)
+        self.update(row, bool(torch.isfinite(norm)), batches)
+        if is_spike(losses["loss"], [earlier.losses["loss"] for earlier in self.state.rows]):
+            keys = ", ".join(key for batch in batches for key in batch.keys)
+            log.warning("step %d: the loss jumped to %.4g: %s", row.step, losses["loss"], keys)
+        self.state.rows.append(row)
+        watch.step_done(row.step, losses, self.state.schedule.get_last_lr()[0])
+        self.state.schedule.step()
+        return row
+
+    def add_gradients(self, batches: list[Any]) -> dict[str, float]:
+        """Go forward and backward through a step's batches; return each loss's mean over all processes."""
+        rows = []
+        for number, batch in enumerate(batches, start=1):
+            last = number == len(batches)
+            with nullcontext() if last else self.accelerator.no_sync(self.model):
+                losses = self.model(batch, KeyedRandom(self.seed, batch.position))
+                self.accelerator.backward(losses["loss"] / len(batches))
+            rows.append(torch.stack([value.detach().float() for value in losses.values()]))
+        means = self.accelerator.reduce(torch.stack(rows).mean(dim=0), "mean")
+        return dict(zip(losses, means.tolist(), strict=True))
+
+    def update(self, row: LogRow, finite_gradient: bool, batches: list[Any]) -> None:
+        """Change the weights by the gradients, if those and the loss are finite."""
+        finite_loss = math.isfinite(row.losses["loss"])
+        scaled = self.accelerator.scaler is not None  # float16: it must see each step, and skips by itself
+        if scaled or (finite_loss and finite_gradient):
             self.optimizer.step()
-            self.ema.step(self.trainable)
-        else:
-            self.skipped = report_skip(self.skipped + 1, number, batch.keys)
-        self.schedule.step()
+        if finite_loss and finite_gradient:
+            self.state.skipped = 0
+            self.state.ema.step(self.trainable)
+        elif not (scaled and finite_loss):  # a gradient that overflows float16 is how the scale is found
+            self.state.skipped += 1
+            report_skip(self.state.skipped, row.step, culprits(self.task, batches, self.seed))
         self.optimizer.zero_grad(set_to_none=True)
-        self.rows.append(LogRow(number, {part: float(value.detach()) for part, value in losses.items()}))
-        return self.rows[-1]
 
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that the next step depends on, and the losses so far."""
-        return {
-            "weights": trainable_state(self.task),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
-            "ema": self.ema.state_dict(),
-            "stream": self.stream.state_dict(),
-            "skipped": self.skipped,
-            "rows": [(row.step, dict(row.losses)) for row in self.rows],
-        }
+    def validate(self, judge: Callable[[int], dict[str, float]]) -> dict[str, float]:
+        """Let the first process judge the averaged weights; all of them learn the figures."""
+        with self.averaged():
+            found = [judge(self.num_steps) if self.accelerator.is_main_process else {}]
+        (figures,) = broadcast_object_list(found)
+        self.state.figures[self.num_steps] = figures
+        return figures
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where `state` was taken."""
-        load_trainable(self.task, state["weights"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.ema.load_state_dict(state["ema"])
-        self.stream.load_state_dict(state["stream"])
-        self.skipped = state["skipped"]
-        self.rows = [LogRow(step, losses) for step, losses in state["rows"]]
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Within the block, the task has the moving average of its weights."""
+        self.state.ema.store(self.trainable)
+        self.keep_average()
+        self.task.eval()
+        try:
+            yield
+        finally:
+            self.task.train()
+            self.state.ema.restore(self.trainable)
+
+    def keep_average(self) -> None:
+        """Give the task the moving average of its weights, where there is one."""
+        if self.params.ema_decay > 0:
+            self.state.ema.copy_to(self.trainable)
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint below `folder`; it appears whole or not at all."""
+        checkpoint = checkpoint_at(folder, self.num_steps)
+        with explaining_full_disk(checkpoint):
+            writing_at(checkpoint).mkdir(parents=True, exist_ok=True)
+            self.accelerator.save_state(str(writing_at(checkpoint)))
+            self.accelerator.wait_for_everyone()
+            if self.accelerator.is_main_process:
+                best = self.state.best() == self.num_steps
+                publish(checkpoint, best=best, keep=self.runtime.keep_checkpoints)
+        self.accelerator.wait_for_everyone()
+
+    def anywhere(self, happened: bool) -> bool:
+        """Whether it happened in any process."""
+        counted = torch.tensor(float(happened), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(counted, "sum") > 0)
+
+    def restore(self, checkpoint: Path) -> None:
+        """Go on where `checkpoint` was written."""
+        self.accelerator.load_state(str(checkpoint))
+        self.batches = None
 
 
 def fit(
@@ -136,80 +183,64 @@ def fit(
     name: str,
     seed: int,
     checkpoint_dir: Path,
-    fingerprint: str,
+    live_dir: Path,
     parameter_groups: list[dict[str, Any]] | None = None,
-    on_step: Callable[[LogRow], None] | None = None,
+    validation: Validation | None = None,
 ) -> list[LogRow]:
     """Train `task` for `params.steps` optimizer steps; its weights end as their moving average.
 
+    With a validation they end as those of the checkpoint that it found best.
+
     Args:
         task: Returns `{"loss": scalar, ...}` from `task(batch, KeyedRandom)`.
-        stream: Yields batches with `position` (B,) and `keys`.
+        stream: Yields `Batch`es of this process's share of a step, split by `gradient_accumulation`.
         params: The schedule.
-        runtime: Precision, checkpoints.
-        name: Shown in the progress bar.
+        runtime: Precision, checkpoints, tracker.
+        name: Of the run, shown in the progress bar.
         seed: Keys noise, timesteps and dropout.
-        checkpoint_dir: Where the run leaves checkpoints, and continues from.
-        fingerprint: Identifies parameters and data; a checkpoint of another fingerprint is not continued.
+        checkpoint_dir: Where the run leaves checkpoints, and continues from. It is this run's alone: other
+            parameters or data need another folder.
+        live_dir: Where the tracker keeps its files.
         parameter_groups: For AdamW, where not everything has the same learning rate.
-        on_step: Called with each step's losses.
+        validation: Judges the averaged weights.
 
     Returns:
         One row per optimizer step, those before an interruption included.
 
     Raises:
         ValueError: Several batches in a row had a loss or gradient that was not finite.
+        OSError: A checkpoint could not be written.
+        SystemExit: SIGTERM came; a checkpoint was written.
     """
-    trainer = Trainer(task, stream, params, runtime, parameter_groups)
-    if saved := load_checkpoint(checkpoint_dir, fingerprint):
-        trainer.load_state_dict(saved)
-    done = len(trainer.rows)
-    batches = iter(stream)
-    progress = tqdm(range(done, params.steps), desc=name, initial=done, total=params.steps, disable=None)
-    for _ in progress:
-        batch = next(batches)
-        row = trainer.step(batch, KeyedRandom(seed, batch.position))
-        progress.set_postfix({part: f"{value:.4f}" for part, value in row.losses.items()}, refresh=False)
-        if on_step:
-            on_step(row)
-        due = row.step % runtime.checkpoint_every == 0 or row.step == params.steps
-        if due and trainer.accelerator.is_main_process:
-            save_checkpoint(checkpoint_dir, row.step, trainer.state_dict() | {"fingerprint": fingerprint})
-    if params.ema_decay > 0:
-        trainer.ema.copy_to(trainer.trainable)
-    log_summary(name, trainer.rows)
-    return trainer.rows
-
-
-def report_skip(skipped: int, step: int, keys: list[str]) -> int:
-    """Log a batch that was not learned from; stop when too many come in a row.
-
-    Raises:
-        ValueError: `skipped` is over the limit. The message names the last batch's samples.
-    """
-    log.warning("step %d: loss or gradient is not finite, batch skipped: %s", step, ", ".join(keys))
-    if skipped > MAX_SKIPPED_IN_A_ROW:
-        raise ValueError(
-            f"{skipped} batches in a row gave a loss or gradient that is not finite, the last at step {step} "
-            f"with samples {', '.join(keys)}: lower the learning rate, or look at these samples"
-        )
-    return skipped
-
-
-def cosine_with_warmup(step: int, params: OptimisationParams) -> float:
-    """Factor of the peak learning rate at `step`: a linear rise, then a cosine down to zero."""
-    if step < params.warmup_steps:
-        return (step + 1) / params.warmup_steps
-    progress = (step - params.warmup_steps) / max(1, params.steps - params.warmup_steps)
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
-
-
-def log_summary(name: str, rows: list[LogRow]) -> None:
-    """Log the mean of each loss over the first and the last tenth of the steps."""
-    tenth = max(1, len(rows) // 10)
-    for part in rows[-1].losses:
-        first, last = (sum(r.losses[part] for r in some) / tenth for some in (rows[:tenth], rows[-tenth:]))
-        log.info("%s: %s %.4f -> %.4f over %d steps", name, part, first, last, len(rows))
+    accelerator = accelerator_of(runtime, live_dir)
+    trainer = Trainer(accelerator, task, stream, params, runtime, seed, parameter_groups)
+    if checkpoint := pointed(checkpoint_dir, LATEST):
+        log.info("continuing from %s", checkpoint)
+        trainer.restore(checkpoint)
+    with (
+        StopRequest() as stop,
+        Watch(accelerator, name, params, runtime, live_dir, trainer.state.rows) as watch,
+    ):
+        while trainer.num_steps < params.steps:
+            number = trainer.step(watch).step
+            last, stopping = number == params.steps, trainer.anywhere(stop.received)
+            judged = validation is not None and (last or number % validation.every == 0)
+            if validation is not None and judged:
+                figures = trainer.validate(validation.judge)
+                watch.tell({f"validation/{figure}": value for figure, value in figures.items()}, number)
+            if judged or last or stopping or number % runtime.checkpoint_every == 0:
+                trainer.save(checkpoint_dir)
+                watch.lap()
+            if stopping and not last:
+                log.warning("stopped after step %d: run the same command again to go on", number)
+                raise SystemExit(STOPPED)
+    rows = trainer.state.rows
+    if (best := pointed(checkpoint_dir, BEST)) and best != pointed(checkpoint_dir, LATEST):
+        log.info("%s was the best checkpoint", best.name)
+        trainer.restore(best)
+    trainer.keep_average()
+    log_summary(name, rows)
+    return rows
 
 
 def total(losses: Mapping[str, tuple[float, Tensor]]) -> dict[str, Tensor]:

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from train.processes import count_per_process
+
 
 def signal_to_noise(alphas_cumprod: Tensor, timesteps: Tensor) -> Tensor:
     """(B,) signal-to-noise ratio alpha / (1 - alpha) at (B,) `timesteps`; 0 at pure noise."""
@@ -52,12 +54,12 @@ def size_loss(read: Tensor, ratios: Tensor, weight: Tensor) -> Tensor:
     """Scalar: Huber distance of (B, D) ratios read from a picture to those it should show.
 
     Null ratios (NaN) do not count. `weight` (B,) says how much each sample counts; if nothing counts the
-    loss is zero.
+    loss is zero. The mean is over the batch of all processes.
     """
     known = ~ratios.isnan()
     error = F.smooth_l1_loss(read, torch.where(known, ratios, read.detach()), beta=0.1, reduction="none")
     counted = known * weight[:, None]
-    return (error * counted).sum() / counted.sum().clamp(min=1)
+    return (error * counted).sum() / count_per_process(counted.sum())
 
 
 def contrastive_loss(left: Tensor, right: Tensor, logit_scale: Tensor) -> Tensor:

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
 
+from train.options import AugmentationParams, RuntimeParams, ValidationParams, require_encodable
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OptimisationParams:
@@ -31,25 +33,8 @@ class OptimisationParams:
     ema_decay: Annotated[float, Ge(0), Le(1)] = 0.99
     """Largest decay of the moving average of the weights, which is what is saved; 0 saves the raw weights."""
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RuntimeParams:
-    """Where and how the work runs: nothing here is meant to change what is learned."""
-
-    mixed_precision: Literal["no", "fp16", "bf16"] = "no"
-    """Arithmetic of the forward pass. CPUs want `no`, recent GPUs `bf16`."""
-
-    cache_encodings: bool = True
-    """Encode every sample once and keep the encodings in memory (about 60 kB a sample for `tiny`)."""
-
-    gradient_checkpointing: bool = False
-    """Trade compute for memory in the try-on UNet."""
-
-    checkpoint_every: Annotated[int, Gt(0)] = 200
-    """Steps between checkpoints, from which an interrupted run continues."""
-
-    num_threads: Annotated[int, Gt(0)] = 2
-    """Threads that read and decode samples."""
+    optimizer: Literal["adamw", "adamw_8bit"] = "adamw"
+    """`adamw_8bit` keeps the moments in 8 bits (bitsandbytes): a quarter of their memory on GPUs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,6 +119,9 @@ class TrainSizeParams:
     parts: tuple[Literal["tokens", "time", "map"], ...] = ("tokens", "time", "map")
     """Ways in which size enters the try-on UNet."""
 
+    train_controller: bool = True
+    """False leaves the size controller at its random start, without layout loss: an ablation."""
+
     optimisation: OptimisationParams = field(
         default_factory=lambda: OptimisationParams(steps=450, batch_size=16, learning_rate=1.5e-3)
     )
@@ -145,22 +133,37 @@ class TrainSizeParams:
     dropout: Annotated[float, Ge(0), Le(1)] = 0.1
     """Share of samples whose size is hidden, so that size guidance has an unknown to guide away from."""
 
+    augmentation: AugmentationParams = field(default_factory=AugmentationParams)
+    """Changes of the samples. `colour` and `zoom` need `runtime.cache_encodings: false`."""
+
+    validation: ValidationParams = field(default_factory=ValidationParams)
+    """Ladders drawn while training."""
+
     runtime: RuntimeParams = field(default_factory=RuntimeParams)
     """Where and how the work runs."""
+
+    def __post_init__(self) -> None:
+        require_encodable(self.augmentation, self.runtime)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainJointParams:
-    """Section `train_joint` of params.yaml: the adapter and LoRA layers of the try-on UNet learn together."""
+    """Section `train_joint` of params.yaml: the adapter and part of the try-on UNet learn together."""
 
     seed: int = 0
     """Seed of weights, order, noise and dropout."""
 
+    base_layers: Literal["lora", "attention"] = "lora"
+    """What of the try-on UNet learns: low-rank updates, or its attention layers in full."""
+
     lora_rank: Annotated[int, Gt(0)] = 16
-    """Rank of the low-rank updates of the try-on UNet's transformer and residual blocks."""
+    """Rank of the low-rank updates of the try-on UNet's transformer and residual blocks, for `lora`."""
 
     base_learning_rate: Annotated[float, Gt(0)] = 1e-3
-    """Peak learning rate of the LoRA layers; the adapter has the one of `optimisation`."""
+    """Peak learning rate of those layers; the adapter has the one of `optimisation`."""
+
+    train_controller: bool = True
+    """False keeps the size controller as `train_size` left it, without layout loss: an ablation."""
 
     optimisation: OptimisationParams = field(
         default_factory=lambda: OptimisationParams(steps=350, batch_size=16, learning_rate=5e-4)
@@ -173,5 +176,14 @@ class TrainJointParams:
     dropout: Annotated[float, Ge(0), Le(1)] = 0.1
     """Share of samples whose size is hidden."""
 
+    augmentation: AugmentationParams = field(default_factory=AugmentationParams)
+    """Changes of the samples. `colour` and `zoom` need `runtime.cache_encodings: false`."""
+
+    validation: ValidationParams = field(default_factory=ValidationParams)
+    """Ladders drawn while training."""
+
     runtime: RuntimeParams = field(default_factory=RuntimeParams)
     """Where and how the work runs."""
+
+    def __post_init__(self) -> None:
+        require_encodable(self.augmentation, self.runtime)

@@ -45,17 +45,20 @@ class SampleEncoder:
         """Return the encodings of the batch's samples."""
         if not self.known:
             return encode(self.base, batch)
-        return stack([self.known[key] for key in batch.keys])
+        stacked = stack([self.known[key] for key in batch.keys])
+        return {name: encoded.to(self.base.device) for name, encoded in stacked.items()}
 
     @torch.no_grad()
     def latents(self, batch: Batch) -> Tensor:
         """Return the (B, C, h, w) latents of the photos alone."""
         if not self.known:
             return encode_images(self.base.vae, from_uint8(batch.image).to(self.base.device))
-        return torch.cat([self.known[key]["latents"] for key in batch.keys])
+        return torch.cat([self.known[key]["latents"] for key in batch.keys]).to(self.base.device)
 
     def fill(self, batches: Iterable[Batch], num_samples: int, store: Path) -> None:
         """Encode every sample of `batches`, or read them all from `store`, where they are left for the next.
+
+        They are known beside those of an earlier call.
 
         Args:
             batches: One pass over the split, always in the same order: a sample's encoding may differ in its
@@ -67,7 +70,7 @@ class SampleEncoder:
             self._write(batches, num_samples, store)
         stacked = load_file(store)
         keys = bytes(stacked.pop("keys").tolist()).decode().split("\n")
-        self.known = {key: {n: v[i : i + 1] for n, v in stacked.items()} for i, key in enumerate(keys)}
+        self.known |= {key: {n: v[i : i + 1] for n, v in stacked.items()} for i, key in enumerate(keys)}
         log.info("the encodings of %d samples are in %s", len(keys), store)
 
     def _write(self, batches: Iterable[Batch], num_samples: int, store: Path) -> None:

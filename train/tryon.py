@@ -21,6 +21,9 @@ from train.loss import diffusion_loss, layout_loss, min_snr_weight, signal_to_no
 from train.params import LossParams
 from train.sample_encoder import SampleEncoder, conditioning_of
 
+LABEL_DROPOUT = 0.5
+"""Share of samples whose fit label is hidden: a request of ratios alone has none."""
+
 
 class TryOnTask(nn.Module):
     """Diffusion loss of the try-on UNet; with an adapter also the losses of its size map and of the critic.
@@ -90,10 +93,11 @@ class TryOnTask(nn.Module):
         ratios = torch.from_numpy(batch.ratios).to(latents)
         labels = torch.from_numpy(batch.fit_label_numbers()).to(latents.device)
         hidden = (random.uniform("size") < self.size_dropout).to(latents.device)
+        unlabelled = hidden | (random.uniform("label") < LABEL_DROPOUT).to(latents.device)
         return self.adapter(
             ratios.masked_fill(hidden[:, None], torch.nan),
             self.body_maps(batch, latents),
-            fit_labels=labels.masked_fill(hidden, -1),
+            fit_labels=labels.masked_fill(unlabelled, -1),
             garment_features=conditioning.image_tokens.mean(dim=1),
         )
 

@@ -2,7 +2,8 @@
 
 `{split}_pairs_paired.txt` and `{split}_pairs_unpaired.txt` (train has `train_pairs.txt`) list
 "person_0.jpg garment_1.jpg" in each category's folder. Keypoints are COCO-18 for a picture of 384 x 512,
-whatever the size of the photo; `preprocess.openpose` scales them. DensePose is a grey map of part numbers.
+whatever the size of the photo; `preprocess.openpose` scales them. Parse maps have ATR's labels, not LIP's,
+and DensePose is a grey map of part numbers.
 
 Source: the layout of Dress Code's release (Morelli et al., ECCV 2022). Only upper body is read.
 """
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from preprocess.sources.source import SourceSample
-from preprocess.vocabulary import Category
+from preprocess.vocabulary import Category, ParseLabels
 
 CATEGORY_FOLDER = "upper_body"
 
@@ -57,6 +58,7 @@ class DressCode:
             image=image,
             cloth=existing(folder / "images" / f"{person}_1.jpg"),
             parse=existing(folder / "label_maps" / f"{person}_4.png"),
+            parse_labels=ParseLabels.ATR,
             densepose=existing(folder / "dense" / f"{person}_5.png"),
             openpose_json=existing(folder / "keypoints" / f"{person}_2.json"),
             unpaired_key=other,

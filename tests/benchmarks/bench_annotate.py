@@ -53,6 +53,7 @@ def row(keys: list[str], index: int, changed: int | None) -> dict[str, object]:
     key = keys[index % len(keys)]
     files = {part: f"{folder}/{key}{end}" for part, (folder, end) in PARTS.items()}
     sample = {"key": f"{index:06d}", "split": "test", "category": "upper", "status": "ok", "caption": ""}
+    sample["parse_labels"] = "lip"
     return sample | files | {"input_hash": f"{index}{'*' if index == changed else ''}"}
 
 

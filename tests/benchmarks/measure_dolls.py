@@ -16,7 +16,7 @@ import numpy as np
 from preprocess.keypoints import BodyFrame, KeypointError, Keypoints
 from preprocess.measurements import measure_worn
 from preprocess.quality import parse_flags
-from preprocess.segmentation import garment_mask
+from preprocess.segmentation import OCCLUDERS, garment_mask, labels_mask
 from preprocess.size_ratios import SizeRatioParams, size_ratios
 from preprocess.sources.paper_dolls import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
@@ -32,7 +32,8 @@ def outcome(params: PaperDollParams, index: int) -> Outcome:
     person = Keypoints.from_flat(np.where(missing[:, None], (np.nan, np.nan, 0), picture.keypoints))
     plain = not (picture.truth["sleeve_touches_panel"] or picture.truth["hand_raised"])
     try:
-        worn = measure_worn(garment_mask(picture.parse, Category.UPPER), person)
+        garment, arms = garment_mask(picture.parse, Category.UPPER), labels_mask(picture.parse, OCCLUDERS)
+        worn = measure_worn(garment, person, occluders=arms)
     except KeypointError as problem:
         return "failed", str(problem), plain, [np.nan] * 3
     flags = parse_flags(picture.parse, worn, BodyFrame.from_keypoints(person))

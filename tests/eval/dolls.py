@@ -18,13 +18,14 @@ Floats = NDArray[np.float64]
 class DollStudio:
     """Draws people at any size, and remembers where the garment is in each picture it drew."""
 
-    def __init__(self, num_people: int) -> None:
+    def __init__(self, num_people: int, params: PaperDollParams = PARAMS) -> None:
+        self.params = params
         self.samples: list[DollSample] = []
         self.masks: dict[bytes, NDArray[np.bool_]] = {}
         pictures, keypoints, natural = [], [], []
         for index in range(4 * num_people):
-            sample = doll_sample(PARAMS, "test", index)
-            drawn = render_sample(PARAMS, sample)
+            sample = doll_sample(params, "test", index)
+            drawn = render_sample(params, sample)
             joints = np.where(drawn.keypoints[:, 2:] > 0, drawn.keypoints, [np.nan, np.nan, 0]).astype(
                 np.float32
             )
@@ -50,7 +51,7 @@ class DollStudio:
 
     def draw(self, person: int, requested: Floats) -> NDArray[np.uint8]:
         """(N, H, W, 3) pictures at exactly (N, 3) requested ratios."""
-        drawn = [render_sample(PARAMS, self.samples[person], ratios) for ratios in requested]
+        drawn = [render_sample(self.params, self.samples[person], ratios) for ratios in requested]
         for picture in drawn:
             self._remember(picture.image, picture.parse)
         return np.stack([picture.image for picture in drawn])

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from matplotlib.path import Path as Polygon
 from numpy.typing import NDArray
 
-from eval.boundary import boundary, deviation, distances, resample
+from eval.boundary import boundary, deviation, nearest, outline
 
 SHOULDER_PX = 130.0
 TORSO = np.array([[102, 120], [282, 120], [264, 200], [277, 380], [192, 392], [107, 380], [120, 200]], float)
@@ -24,11 +24,11 @@ def panel(
 
 
 def gfd(one: NDArray[np.bool_], other: NDArray[np.bool_], shoulder_px: float = SHOULDER_PX) -> float:
-    return deviation(boundary(one), boundary(other), shoulder_px).gfd
+    return deviation(outline(one), outline(other), shoulder_px).gfd
 
 
 def test_a_panel_does_not_deviate_from_itself() -> None:
-    result = deviation(boundary(panel()), boundary(panel()), SHOULDER_PX)
+    result = deviation(outline(panel()), outline(panel()), SHOULDER_PX)
     assert result.gfd == 0.0
     assert result.hd95 == 0.0
 
@@ -56,14 +56,14 @@ def test_a_mirrored_pair_deviates_the_same() -> None:
 def test_hd95_sees_a_hem_that_the_mean_hardly_does() -> None:
     longer = panel()
     longer[380:440, 115:270] = True
-    result = deviation(boundary(longer), boundary(panel()), SHOULDER_PX)
+    result = deviation(outline(longer), outline(panel()), SHOULDER_PX)
     assert result.hd95 > 3 * result.gfd
 
 
 def test_an_empty_panel_is_unknown_not_zero() -> None:
-    nothing = boundary(np.zeros((20, 20), bool))
-    assert nothing.shape == (0, 2)
-    assert np.isnan(deviation(nothing, boundary(panel()), SHOULDER_PX).gfd)
+    nothing = outline(np.zeros((20, 20), bool))
+    assert len(nothing) == 0
+    assert np.isnan(deviation(nothing, outline(panel()), SHOULDER_PX).gfd)
 
 
 def test_only_the_largest_piece_has_a_boundary() -> None:
@@ -81,6 +81,28 @@ def test_the_boundary_of_a_square_lies_on_its_edges() -> None:
 
 
 def test_distances_go_to_the_line_not_to_its_points() -> None:
-    square = resample(np.array([[0, 0], [8, 0], [8, 8], [0, 8]], float), 16)
+    square = np.array([[0, 0], [4, 0], [8, 0], [8, 4], [8, 8], [4, 8], [0, 8], [0, 4]], float)
     points = np.array([[4.5, -3.0], [4.0, 4.0], [11.0, 12.0]])
-    np.testing.assert_allclose(distances(points, square), [3, 4, 5])
+    np.testing.assert_allclose(nearest(points, square)[0], [3, 4, 5])
+
+
+def test_where_a_sleeve_was_cut_off_nothing_is_compared() -> None:
+    """The same panel, cut from a sleeve along another line: no edge of the garment is elsewhere."""
+    garment = np.zeros((200, 200), bool)
+    garment[20:180, 60:140] = True
+    garment[40:70, 140:190] = True  # a sleeve to the right
+    panels = [garment.copy() for _ in range(2)]
+    panels[0][:, 140:] = False
+    panels[1][:, 148:] = False
+    whole = [outline(panel) for panel in panels]
+    edges = [outline(panel, garment) for panel in panels]
+    assert deviation(*whole, SHOULDER_PX).gfd > 0.002
+    assert deviation(*edges, SHOULDER_PX).gfd < 0.0005
+    assert not edges[0].is_edge.all()
+    assert edges[0].is_edge.mean() == pytest.approx(1 - 30 / 480, abs=0.02)
+
+
+def test_points_are_evenly_spaced_along_the_line() -> None:
+    square = outline(np.pad(np.ones((30, 30), bool), 5)).resampled(64)
+    steps = np.linalg.norm(np.roll(square.xy, -1, axis=0) - square.xy, axis=1)
+    np.testing.assert_allclose(steps, steps.mean(), rtol=0.05)

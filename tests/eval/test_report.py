@@ -9,12 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from eval.data_summary import DataSummary
-from eval.image_metrics import ABSENT, image_section
+from eval.image_metrics import ABSENT, ImageMeter, Judges
 from eval.params import EvaluateParams
 from eval.pictures import StripCell, StripRow, WorstCase
-from eval.report import Report, render, verdict_summary
+from eval.report import Report, render
 from eval.scoring import ladder_cells
 from eval.summary import ADAPTER, SCALE_ZERO, summarize, without_nan
+from eval.tables import verdict_summary
 from eval.trials import Trials
 from eval.verdict import BETTER, verdicts
 from eval.write import write_report
@@ -43,9 +44,10 @@ def report(adapter: Trials) -> Report:
     trials = {ADAPTER: adapter, SCALE_ZERO: natural, "natural": natural, "dilate": scale, "scale": scale}
     pictures = RNG.integers(0, 256, (5, 32, 24, 3), dtype=np.uint8)
     masks = np.ones((5, 32, 24), bool)
+    images = ImageMeter(Judges(), paired=True, seed=0)
+    images.update(pictures, pictures[::-1], masks)
     metrics = summarize(trials, THRESHOLDS, PARAMS) | {
-        "image": image_section(pictures, pictures[::-1], masks, {})
-        | {"outside_mask_mean_abs_difference": 0.0},
+        "image": images.section() | {"outside_mask_mean_abs_difference": 0.0},
         "annotator": {"width_mae": 0.01},
         "protocol": {"seed": 0, "people": 5},
     }
@@ -59,6 +61,7 @@ def report(adapter: Trials) -> Report:
         data=DataSummary(
             ratios={"train": NATURAL, "test": NATURAL},
             trusted=NATURAL,
+            trusted_split="train",
             statuses={"train": {"ok": 4, "suspect": 1}, "test": {"ok": 5}},
             reasons={"back view": 1},
             thresholds=THRESHOLDS,
@@ -84,7 +87,8 @@ def test_the_page_needs_no_network(page: str) -> None:
 
 def test_the_page_names_every_reason_a_number_is_absent(page: str) -> None:
     for name, reason in ABSENT.items():
-        assert f"image.{name}</code> {reason}" in unescape(page)
+        (line,) = re.findall(f"<li>{re.escape(reason)}: (.*?)</li>", unescape(page))
+        assert f"<code>image.{name}</code>" in line
 
 
 def test_the_page_says_that_dolls_are_no_photographs(page: str) -> None:
@@ -116,10 +120,16 @@ def test_writes_the_same_bytes_twice(tmp_path: Path) -> None:
     for name in ("one", "other"):
         write_report(report_once, KEYS, tmp_path / name)
     files = [path.relative_to(tmp_path / "one") for path in sorted((tmp_path / "one").rglob("*.*"))]
-    assert {path.name for path in files} >= {"metrics.json", "report.html", "strip.png", "ladder.csv"}
+    assert {path.name for path in files} >= {"metrics.json", "report.html", "strip.png", "ladder_width.csv"}
     for path in files:
         assert (tmp_path / "one" / path).read_bytes() == (tmp_path / "other" / path).read_bytes(), path
     assert json.loads((tmp_path / "one" / "metrics.json").read_text()) == report_once.metrics
+    headline = json.loads((tmp_path / "one" / "headline.json").read_text())
+    assert headline["ladder.width.order_accuracy"] == 1.0
+    assert "image.fid" not in headline  # absent
+    plot = (tmp_path / "one" / "plots" / "ladder_width.csv").read_text().splitlines()
+    assert plot[0] == "requested,measured,gfd"
+    assert [float(line.split(",")[0]) for line in plot[1:]] == VALUES[1].tolist()
     rows = pq.read_table(tmp_path / "one" / "readings.parquet").to_pylist()
     assert len(rows) == 5 * 5 * 3 * 3
     assert rows[0]["key"] == KEYS[0]

@@ -6,7 +6,14 @@ from eval.baselines import baseline_draws, growth_px, scale_factor
 from eval.card import COMPARED, compare
 from eval.collect import Collector
 from eval.params import EvaluateParams
-from eval.scoring import Cell, Scorer, annotator_section, batches, ladder_cells
+from eval.scoring import (
+    Cell,
+    Scorer,
+    annotator_section,
+    batches,
+    ladder_cells,
+    shuffled_requests,
+)
 from eval.summary import ADAPTER, summarize
 from eval.trials import Trials, beyond, ladder_values
 from preprocess.vocabulary import SIZE_RATIOS
@@ -66,6 +73,18 @@ def test_every_fit_figure_ranks_truth_first(truth: Trials, natural: Trials, one_
     for name in SIZE_RATIOS:  # one size off keeps the order, and is wrong by its step
         assert figures[f"ladder.{name}.order_accuracy"]["one size off"] == 1.0
         assert figures[f"ladder.{name}.mae"]["best"] == ["truth"]
+
+
+def test_swapped_requests_bring_every_fit_figure_to_chance(truth: Trials) -> None:
+    held = [SCORER.score_against(COLLECTOR.readings, shuffled_requests(REQUESTS, seed)) for seed in range(8)]
+    cards = [summarize({ADAPTER: trials}, THRESHOLDS, PARAMS) for trials in held]
+    for name in SIZE_RATIOS:
+        order = np.mean([card["ladder"][name]["order_accuracy"] for card in cards])
+        assert order == pytest.approx(0.5, abs=0.15)
+        assert abs(np.mean([card["ladder"][name]["kendall_tau"] for card in cards])) < 0.3
+    balanced = np.mean([card["size_accuracy"]["balanced"] for card in cards])
+    assert balanced == pytest.approx(1 / 3, abs=0.15)  # three of the labels are asked for
+    assert np.nanmean([trials.gfd for trials in held]) > 3 * np.nanmean(truth.gfd)
 
 
 def test_a_size_too_large_is_measured_with_its_sign(one_size_off: Trials) -> None:

@@ -11,7 +11,14 @@ from torch import nn
 from model.base import TryOnBase
 from model.checks import missing_parts, wrong_shapes
 from model.doctor import find_problems
-from model.memory import MemoryEstimate, memory_estimates, meta, peak_elements, saved_elements
+from model.memory import (
+    FullSizeNetworks,
+    MemoryEstimate,
+    memory_estimates,
+    meta,
+    peak_elements,
+    saved_elements,
+)
 from model.presets import SdxlPreset, TinyPreset
 from tests.model.conftest import PRESET
 
@@ -90,7 +97,7 @@ def test_the_doctor_looks_at_shapes_once_nothing_is_missing(folder: Path) -> Non
 @pytest.mark.slow
 def test_full_size_estimates_are_in_the_known_range() -> None:
     """2 x 2.57 B weights in half precision are 10.3 GB; trained attention layers dominate the joint stage."""
-    inference, size, joint = memory_estimates(SdxlPreset(), bytes_per_weight=2)
+    inference, size, joint = memory_estimates(FullSizeNetworks(SdxlPreset(), bytes_per_weight=2))
     assert 12e9 < inference.weights < 16e9
     assert inference.total < 24 * 2**30
     assert size.training < 0.2e9

@@ -49,6 +49,10 @@ def test_doctor_says_what_is_missing_and_how_much_memory_it_takes(tmp_path: Path
     [
         pytest.param(["annotate", "--root", "nowhere", "--out", "x"], "nowhere is not a folder", id="folder"),
         pytest.param(["compare", "nowhere"], "nowhere", id="card"),
+        pytest.param(["evaluate", "--out", "x"], "one of --checkpoint and --generated", id="nothing judged"),
+        pytest.param(
+            ["evaluate", "--out", "x", "--checkpoint", "joint"], "--root, or by --shards", id="no data"
+        ),
         pytest.param(["doctor", "--preset", "huge"], "preset must be tiny or sdxl", id="preset"),
     ],
 )

@@ -8,9 +8,9 @@ import pytest
 from pipeline import compute_size_ratios, extract_keypoints
 from preprocess.keypoints import ExtractKeypointsParams
 from preprocess.size_ratios import SizeRatioParams
+from preprocess.sources.manifest import write_manifest
 from preprocess.sources.paper_dolls import render_dataset
 from preprocess.sources.params import PaperDollParams
-from preprocess.sources.source import write_manifest
 from preprocess.sources.viton_hd import VitonHd
 from preprocess.vocabulary import SIZE_RATIOS, Lip
 from tests.pipeline.folders import add_sample, new_root

@@ -27,6 +27,7 @@ from preprocess.sources.params import PrepareDatasetParams
 from shards.params import WriteShardsParams
 from tests.shared_data import shared_data
 from train.fingerprint import files_below
+from train.options import AugmentationParams, ValidationParams
 from train.params import OptimisationParams, TrainBaseParams, TrainJointParams, TrainSizeParams
 
 TOLERATED = (
@@ -39,6 +40,7 @@ TOLERATED = (
 )
 """Nearly everybody's arms touch the garment here, and eleven people leave nobody to spare."""
 
+SHORT = ValidationParams(every=1, num_people=1, num_rungs=2, num_steps=1)
 FEW = OptimisationParams(steps=2, batch_size=4, learning_rate=1e-3, warmup_steps=0)
 
 
@@ -76,9 +78,12 @@ def trained(data: Path) -> Path:
     )
     before = {file: file.read_bytes() for file in files_below(data / "base")}
     shards, base, size, joint = (data / name for name in ("shards", "base", "size", "joint"))
-    train_size.run(TrainSizeParams(optimisation=FEW), shards=shards, base=base, out=size)
+    train_size.run(TrainSizeParams(optimisation=FEW, validation=SHORT), shards=shards, base=base, out=size)
     assert all(file.read_bytes() == content for file, content in before.items())
-    train_joint.run(TrainJointParams(optimisation=FEW), shards=shards, base=base, size=size, out=joint)
+    joint_params = TrainJointParams(
+        optimisation=FEW, validation=SHORT, augmentation=AugmentationParams(mirror=0.5)
+    )
+    train_joint.run(joint_params, shards=shards, base=base, size=size, out=joint)
     return data
 
 
@@ -94,7 +99,14 @@ def test_every_photo_has_a_row_and_ratios_are_plausible(data: Path) -> None:
 
 def test_training_leaves_whole_outputs_and_no_checkpoints(trained: Path) -> None:
     assert read_record(trained / "base")["image_height"] == 96
-    assert not list((trained / "work" / "checkpoints").rglob("*.pt"))
+    assert not [path for path in (trained / "work" / "checkpoints").rglob("*") if path.is_file()]
+    for stage in ("size", "joint"):
+        found = sorted(path.name for path in (trained / stage / "validation").iterdir())
+        assert found == ["step-000001.json", "step-000001.png", "step-000002.json", "step-000002.png"]
+        figures = json.loads((trained / stage / "validation" / "step-000002.json").read_text())
+        assert figures["score"] == pytest.approx(
+            sum(figures[f"{name}_order_accuracy"] for name in ("shoulder", "width", "length")) / 3
+        )
     _, size_only = load_size_aware(trained / "base", trained / "size")
     networks, joint = load_size_aware(trained / "base", trained / "joint")
     assert isinstance(size_only, SizeAdapter)

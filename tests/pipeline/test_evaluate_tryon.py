@@ -2,10 +2,13 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from peft import LoraConfig
 
+from eval.image_metrics import ABSENT
 from eval.params import EvaluateParams
+from eval.wardrobe import Wardrobe
 from model.presets import TinyPreset
 from model.segmenter import Segmenter
 from model.size_conditioning import SizeAdapter
@@ -22,7 +25,9 @@ from pipeline.evaluate_generated import evaluate_generated, request_pictures
 from preprocess.keypoints import ExtractKeypointsParams
 from preprocess.size_ratios import SizeRatioParams
 from preprocess.sources.params import PaperDollParams, PrepareDatasetParams
+from shards.index import ShardIndex
 from shards.params import WriteShardsParams
+from shards.stream import SampleStream
 
 PARAMS = EvaluateParams(
     num_people=2, num_rungs=2, num_steps=1, num_bootstrap=20, num_worst=2, num_strip_people=1
@@ -95,7 +100,7 @@ def reports(data: Path, networks: Path, tmp_path_factory: pytest.TempPathFactory
 
 def test_writes_numbers_report_and_plots(reports: Path) -> None:
     names = {path.relative_to(reports).as_posix() for path in reports.rglob("*.*")}
-    assert names >= {"metrics.json", "report.html", "strip.png", "readings.parquet", "plots/ladder.csv"}
+    assert names >= {"metrics.json", "report.html", "strip.png", "readings.parquet", "plots/ladder_width.csv"}
     metrics = json.loads((reports / "metrics.json").read_text())
     assert metrics["ladder"]["people"] == 2
     assert set(metrics["baselines"]) == {"natural", "dilate", "scale"}
@@ -123,7 +128,8 @@ def test_scores_pictures_of_another_system(data: Path, networks: Path, tmp_path:
     }
     request_pictures(PARAMS, **inputs, out=tmp_path / "requests.csv")
     files = [line.split(",")[0] for line in (tmp_path / "requests.csv").read_text().splitlines()[1:]]
-    assert len(files) == 2 + 2 * 3 * 2
+    # everybody twice, and two people's rungs: two along each ratio, and along the width in another's garment
+    assert len(files) == 2 * len(people_of(data)) + 2 * (3 + 1) * 2
     strip = (reports / "strip.png").read_bytes()  # any picture will do
     for file in files[:-1]:
         (tmp_path / "theirs" / file).parent.mkdir(parents=True, exist_ok=True)
@@ -133,6 +139,36 @@ def test_scores_pictures_of_another_system(data: Path, networks: Path, tmp_path:
     assert {k: v for k, v in theirs["protocol"].items() if k != "system"} == {
         k: v for k, v in ours["protocol"].items() if k != "system"
     }
+
+
+def people_of(data: Path) -> list[str]:
+    """Keys of the test split."""
+    index = ShardIndex(data / "shards" / "test")
+    return [key for entry in index.entries() for key in entry.keys]
+
+
+def test_everybody_wears_another_garment_in_the_unpaired_test(data: Path, reports: Path) -> None:
+    metrics = json.loads((reports / "metrics.json").read_text())
+    everybody = len(people_of(data))
+    assert metrics["image"]["pictures"] == metrics["image"]["asked"] == everybody
+    assert metrics["image"]["unpaired"]["asked"] == everybody
+    assert metrics["image"]["unpaired"]["fid"] == {"absent": ABSENT["fid"]}
+    assert metrics["image"]["at_512x384"]["absent"].startswith("the pictures have")
+    assert metrics["unpaired"]["people"] == 2
+    assert "width" in metrics["unpaired"]
+
+
+def test_the_garment_of_the_unpaired_test_is_the_other_ones(data: Path) -> None:
+    stream = SampleStream(data / "shards" / "test", batch_size=8, image_height=128, image_width=96, seed=0)
+    (people,) = stream.epoch_batches()
+    wardrobe = Wardrobe(stream.reader)
+    rows, dressed = wardrobe.swapped(people)
+    assert dressed.keys == [people.keys[row] for row in rows] == people.keys
+    for row, key in enumerate(dressed.keys):
+        other = people.keys.index(wardrobe.unpaired_key(key))
+        assert other != row
+        np.testing.assert_array_equal(dressed.cloth[row], people.cloth[other])
+        np.testing.assert_array_equal(dressed.image[row], people.image[row])
 
 
 def test_names_the_folder_that_has_no_pictures(data: Path, networks: Path, tmp_path: Path) -> None:

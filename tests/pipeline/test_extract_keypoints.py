@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.extract_keypoints import run
 from preprocess.keypoints import ExtractKeypointsParams
-from preprocess.sources.source import write_manifest
+from preprocess.sources.manifest import write_manifest
 from preprocess.sources.viton_hd import VitonHd
 from preprocess.vocabulary import Joint
 from tests.pipeline.folders import add_sample, new_root

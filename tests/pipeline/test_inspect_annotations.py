@@ -71,7 +71,9 @@ def test_dress_code_is_measured_like_the_rest(tmp_path: Path) -> None:
     half = np.reshape(coco_18_numbers(person().scaled(0.5, 0.5)), (18, 3))
     rows = [[x, y, 0.0, float(row)] if c else [-1.0] * 4 for row, (x, y, c) in enumerate(half.tolist())]
     write_json(folder / "keypoints/000001_2.json", {"keypoints": rows})
-    Image.fromarray(5 * tunic(width=240).astype(np.uint8)).save(folder / "label_maps/000001_4.png")
+    labels = np.where(tunic(width=240), 4, 0).astype(np.uint8)
+    labels[700:] = 5  # a skirt in Dress Code, a top in VITON-HD
+    Image.fromarray(labels).save(folder / "label_maps/000001_4.png")
     sample = next(iter(DressCode(tmp_path / "dress_code", splits=("test",)).samples()))
     assert (sample.key, sample.unpaired_key) == ("000001", "000002")
     out = annotate(tmp_path / "dress_code", tmp_path / "sizes.parquet", layout="dress-code", split="test")

@@ -10,9 +10,10 @@ import webdataset
 
 from pipeline.write_shards import run
 from preprocess.openpose import read_openpose
+from preprocess.sources.manifest import write_manifest
 from preprocess.sources.paper_dolls import PaperDolls, render_dataset
 from preprocess.sources.params import PaperDollParams
-from preprocess.sources.source import read_manifest, write_manifest
+from preprocess.sources.source import read_manifest
 from shards.params import WriteShardsParams
 from shards.plan import sha256_of
 from shards.sample import decode

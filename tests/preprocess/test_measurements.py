@@ -8,7 +8,7 @@ from preprocess.keypoints import BodyFrame, KeypointError, Keypoints
 from preprocess.measurements import WornMeasures, garment_panel, measure_worn
 from preprocess.openpose import read_openpose
 from preprocess.quality import parse_flags
-from preprocess.segmentation import densepose_torso, garment_mask, load_garment_mask
+from preprocess.segmentation import densepose_torso, garment_mask, load_parse
 from preprocess.sources.paper_dolls import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import SIZE_RATIOS, Category, Joint, Lip
@@ -120,7 +120,7 @@ def test_specks_of_the_segmentation_do_not_count() -> None:
     speckled = tunic()
     speckled[302:306, 40:44] = speckled[900:905, 380:385] = True
     clean = ratios(measure_worn(tunic(), person()))
-    np.testing.assert_allclose(ratios(measure_worn(speckled, person())), clean, rtol=1e-9)
+    np.testing.assert_allclose(ratios(measure_worn(speckled, person())), clean, rtol=1e-4)
 
 
 def test_no_measure_without_a_trunk() -> None:
@@ -171,7 +171,7 @@ def test_tilt_scale_shift_and_mirror_change_no_ratio(
     if mirror:
         mask, moved = mask[:, ::-1].copy(), moved.mirrored(WIDTH)
     worn = measure_worn(mask, moved)
-    tolerance = 0.005 if scale > 0.7 else 0.01
+    tolerance = max(0.005, 1.4 / (240 * scale))  # the moved mask's own edges are whole pixels
     np.testing.assert_allclose(ratios(worn), ratios(measure_worn(sleeved, person())), rtol=tolerance)
 
 
@@ -247,7 +247,8 @@ def test_densepose_colours_survive_noise() -> None:
 
 def test_a_second_run_of_openpose_measures_the_same_shirt() -> None:
     folder = shared_data() / "data"
-    mask = load_garment_mask(folder / "vitonhd/test/image-parse-v3/00006_00.png", Category.UPPER)
+    parse = load_parse(folder / "vitonhd/test/image-parse-v3/00006_00.png")
+    mask = garment_mask(parse, Category.UPPER)
     runs = [
         folder / "vitonhd/test/openpose_json/00006_00_keypoints.json",
         folder / "openpose_variants/aalaa_openpose_openpose_json_00006_00_keypoints.json",

@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from preprocess.sources.source import SourceSample, read_manifest, write_manifest
+from preprocess.sources.manifest import write_manifest
+from preprocess.sources.source import SourceSample, read_manifest
 from preprocess.sources.viton_hd import VitonHd, read_pairs
 from preprocess.vocabulary import Category, RowStatus
 
@@ -156,7 +157,7 @@ def test_a_manifest_that_is_missing_or_older_is_refused(root: Path) -> None:
     write_manifest(VitonHd(root), path)
     table = pq.read_table(path)
     pq.write_table(table.replace_schema_metadata({"root": str(root), "schema_version": "0"}), path)
-    with pytest.raises(ValueError, match="must have manifest schema 1, got 0"):
+    with pytest.raises(ValueError, match="must have manifest schema 2, got 0"):
         read_manifest(path)
 
 

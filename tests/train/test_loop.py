@@ -1,85 +1,30 @@
-"""The loop on a small real task: it learns, skips what is not finite, and resumes bit for bit."""
+"""The loop on a small real task: it learns, guards itself, and resumes bit for bit."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import math
+import os
+import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from shards.batch import Batch
+from tests.train.small_run import PARAMS, RUNTIME, Counting, CrashError, Regression, run
+from train.checkpoint import BEST, LATEST, pointed
 from train.keyed_random import KeyedRandom
-from train.loop import LogRow, cosine_with_warmup, fit
-from train.params import OptimisationParams, RuntimeParams
-
-PARAMS = OptimisationParams(steps=12, batch_size=4, learning_rate=0.05, warmup_steps=2, ema_decay=0.9)
+from train.loop import STOPPED, Validation
+from train.optimizer import cosine_with_warmup
 
 
-@dataclass
-class Rows:
-    keys: list[str]
-    position: np.ndarray
+def weights(task: nn.Module) -> list[Tensor]:
+    return [weight.detach().clone() for weight in task.parameters()]
 
 
-class Counting:
-    """A stream of consecutive positions."""
-
-    def __init__(self) -> None:
-        self.position = 0
-
-    def __iter__(self) -> Iterator[Rows]:
-        while True:
-            start, self.position = self.position, self.position + PARAMS.batch_size
-            places = np.arange(start, self.position)
-            yield Rows([f"k{p}" for p in places], places)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"position": self.position}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.position = state["position"]
-
-
-class Regression(nn.Module):
-    """Learn the sum of four inputs; a batch that starts at `poisoned` gives NaN."""
-
-    def __init__(self, poisoned: frozenset[int] = frozenset()) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.linear = nn.Linear(4, 1)
-        self.frozen = nn.Parameter(torch.ones(3), requires_grad=False)
-        self.poisoned = poisoned
-
-    def forward(self, batch: Rows, random: KeyedRandom) -> dict[str, Tensor]:
-        inputs = random.normal("inputs", (4,))
-        loss = (self.linear(inputs)[:, 0] - inputs.sum(1)).square().mean()
-        return {"loss": loss * (torch.nan if int(batch.position[0]) in self.poisoned else 1.0)}
-
-
-class CrashError(Exception):
-    """Stands for a crash."""
-
-
-def run(
-    task: nn.Module, folder: Path, *, stop_after: int | None = None, fingerprint: str = "a"
-) -> list[LogRow]:
-    def crash(row: LogRow) -> None:
-        if row.step == stop_after:
-            raise CrashError
-
-    return fit(
-        task,
-        Counting(),
-        PARAMS,
-        RuntimeParams(checkpoint_every=3),
-        name="regression",
-        seed=1,
-        checkpoint_dir=folder,
-        fingerprint=fingerprint,
-        on_step=crash,
-    )
+def equal(left: nn.Module, right: nn.Module) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(left.parameters(), right.parameters(), strict=True))
 
 
 def test_learns_and_leaves_frozen_weights_alone(tmp_path: Path) -> None:
@@ -90,42 +35,160 @@ def test_learns_and_leaves_frozen_weights_alone(tmp_path: Path) -> None:
     assert torch.equal(task.frozen, torch.ones(3))
 
 
-@pytest.mark.parametrize("stop_after", [1, 3, 4, 8, 11])
-def test_a_run_that_crashed_ends_as_the_unbroken_one(tmp_path: Path, stop_after: int) -> None:
+@pytest.mark.parametrize("batches", [1, 3, 4, 8, 11])
+def test_a_run_whose_data_was_lost_ends_as_the_unbroken_one(tmp_path: Path, batches: int) -> None:
     unbroken = Regression()
     expected = run(unbroken, tmp_path / "unbroken")
 
     with pytest.raises(CrashError):
-        run(Regression(), tmp_path / "broken", stop_after=stop_after)
+        run(Regression(), tmp_path / "broken", stream=Counting(crash_at=4 * batches))
     resumed = Regression()
-    actual = run(resumed, tmp_path / "broken")
 
-    assert actual == expected
-    assert all(torch.equal(a, b) for a, b in zip(resumed.parameters(), unbroken.parameters(), strict=True))
-
-
-def test_a_checkpoint_of_another_run_is_not_continued(tmp_path: Path) -> None:
-    with pytest.raises(CrashError):
-        run(Regression(), tmp_path, stop_after=8, fingerprint="other")
-    fresh = run(Regression(), tmp_path / "fresh")
-    assert run(Regression(), tmp_path) == fresh
+    assert run(resumed, tmp_path / "broken") == expected
+    assert equal(resumed, unbroken)
 
 
-def test_a_batch_that_is_not_finite_is_skipped_and_named(
+def test_sigterm_leaves_a_checkpoint_and_the_next_run_ends_as_the_unbroken_one(tmp_path: Path) -> None:
+    unbroken = Regression()
+    expected = run(unbroken, tmp_path / "unbroken")
+
+    class Preempted(Regression):
+        def forward(self, batch: Batch, random: KeyedRandom) -> dict[str, Tensor]:
+            if batch.position[0] == 16:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return super().forward(batch, random)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as stopped:
+        run(Preempted(), tmp_path / "broken")
+    assert stopped.value.code == STOPPED == 143
+    assert signal.getsignal(signal.SIGTERM) is before
+    checkpoint = pointed(tmp_path / "broken", LATEST)
+    assert checkpoint is not None
+    assert checkpoint.name == "step-000005"
+    resumed = Regression()
+    assert run(resumed, tmp_path / "broken") == expected
+    assert equal(resumed, unbroken)
+
+
+def test_the_optimizer_steps_once_however_a_batch_is_split(tmp_path: Path) -> None:
+    whole, split = Regression(), Regression()
+    expected = run(whole, tmp_path / "whole")
+    halves = replace(RUNTIME, gradient_accumulation=2)
+    rows = run(split, tmp_path / "split", stream=Counting(batch_size=2), runtime=halves)
+    assert len(rows) == len(expected) == 12
+    for row, other in zip(rows, expected, strict=True):
+        assert row.losses["loss"] == pytest.approx(other.losses["loss"], rel=1e-5)
+    for a, b in zip(weights(split), weights(whole), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_a_sample_that_is_not_finite_is_named_and_its_batch_skipped(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    task = Regression(poisoned=frozenset({8}))
+    task = Regression(poisoned=frozenset({9}))
     rows = run(task, tmp_path)
-    assert "step 3" in caplog.text
-    assert "k8, k9, k10, k11" in caplog.text
+    assert "step 3: loss or gradient is not finite, batch skipped because of k9" in caplog.text
+    assert "k8" not in caplog.text
+    assert math.isnan(rows[2].losses["loss"])
     assert rows[-1].losses["loss"] < rows[0].losses["loss"]
-    assert all(torch.isfinite(p).all() for p in task.parameters())
+    assert all(torch.isfinite(weight).all() for weight in task.parameters())
+
+
+def test_a_gradient_that_overflows_blames_the_whole_batch(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Overflowing(Regression):
+        def forward(self, batch: Batch, random: KeyedRandom) -> dict[str, Tensor]:
+            losses = super().forward(batch, random)
+            if batch.position[0] == 8 and losses["loss"].requires_grad:
+                losses["loss"].register_hook(lambda gradient: gradient * math.inf)
+            return losses
+
+    run(Overflowing(), tmp_path)
+    assert "step 3: loss or gradient is not finite, batch skipped because of k8, k9, k10, k11" in caplog.text
 
 
 def test_too_many_bad_batches_in_a_row_stop_the_run(tmp_path: Path) -> None:
     task = Regression(poisoned=frozenset(range(0, 48, 4)))
-    with pytest.raises(ValueError, match=r"6 batches in a row .* with samples k20, k21, k22, k23"):
+    with pytest.raises(ValueError, match=r"6 batches in a row .* at step 6 because of k20:"):
         run(task, tmp_path)
+
+
+def test_a_loss_that_jumps_is_logged_with_its_keys(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run(Regression(huge=frozenset({101})), tmp_path, params=replace(PARAMS, steps=26, learning_rate=1e-6))
+    jumps = [record.getMessage() for record in caplog.records if "jumped" in record.getMessage()]
+    assert len(jumps) == 1
+    assert jumps[0].startswith("step 26: the loss jumped to ")
+    assert jumps[0].endswith("k100, k101, k102, k103")
+
+
+def test_the_newest_checkpoints_and_the_best_are_kept_and_the_best_is_what_remains(tmp_path: Path) -> None:
+    seen: dict[int, list[Tensor]] = {}
+    task = Regression()
+
+    def judge(step: int) -> dict[str, float]:
+        assert not task.training
+        seen[step] = weights(task)
+        return {"score": float(step == 6)}
+
+    run(task, tmp_path, validation=Validation(every=3, judge=judge))
+    kept = sorted(path.name for path in tmp_path.iterdir() if path.name != "live")
+    assert kept == ["best", "latest", "step-000006", "step-000009", "step-000012"]
+    best = pointed(tmp_path, BEST)
+    assert best is not None
+    assert best.name == "step-000006"
+    assert list(seen) == [3, 6, 9, 12]
+    assert all(torch.equal(a, b) for a, b in zip(weights(task), seen[6], strict=True))
+
+
+def test_of_equally_good_checkpoints_the_last_remains(tmp_path: Path) -> None:
+    with_judge, without = Regression(), Regression()
+    rows = run(
+        with_judge, tmp_path / "judged", validation=Validation(every=5, judge=lambda _: {"score": 0.5})
+    )
+    assert rows == run(without, tmp_path / "plain")
+    assert equal(with_judge, without)
+
+
+def test_eight_bit_moments_learn_and_resume(tmp_path: Path) -> None:
+    params = replace(PARAMS, optimizer="adamw_8bit")
+    unbroken = Regression()
+    expected = run(unbroken, tmp_path / "unbroken", params=params)
+    with pytest.raises(CrashError):
+        run(Regression(), tmp_path / "broken", params=params, stream=Counting(crash_at=28))
+    resumed = Regression()
+    assert run(resumed, tmp_path / "broken", params=params) == expected
+    assert equal(resumed, unbroken)
+    assert expected[-1].losses["loss"] < expected[0].losses["loss"]
+
+
+def test_the_tracker_has_every_step_once_also_after_a_crash(tmp_path: Path) -> None:
+    runtime = replace(RUNTIME, tracker="dvclive", log_every=2)
+    with pytest.raises(CrashError):
+        run(Regression(), tmp_path, runtime=runtime, stream=Counting(crash_at=44))
+    rows = run(Regression(), tmp_path, runtime=runtime)
+    lines = (tmp_path / "live" / "plots" / "metrics" / "loss.tsv").read_text().splitlines()
+    found = [(int(step), float(loss)) for step, loss in (line.split("\t") for line in lines[1:])]
+    assert found == [(row.step, row.losses["loss"]) for row in rows if row.step % 2 == 0]
+
+
+def test_a_tracker_that_is_not_installed_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="pip install wandb"):
+        run(Regression(), tmp_path, runtime=replace(RUNTIME, tracker="wandb"))
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CrashError):
+        run(Regression(), tmp_path, stream=Counting(crash_at=16))
+
+    class Wider(Regression):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            self.more = nn.Linear(1, 1)
+
+    with pytest.raises(ValueError, match=r"missing \['more.bias', 'more.weight'\], unexpected \[\]"):
+        run(Wider(), tmp_path)
 
 
 def test_learning_rate_rises_then_falls_to_zero() -> None:

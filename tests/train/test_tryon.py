@@ -5,51 +5,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.testing import assert_close
 
-from model.base import TryOnBase
-from model.body_maps import NUM_BODY_MAPS
-from model.presets import TinyPreset
-from model.size_conditioning import SizeAdapter
-from model.size_critic import SizeCritic
+from model.base import garment_pass
 from model.tiny import build_tiny_base
 from shards.batch import Batch
+from tests.train.small_try_on import PRESET, batch, size_task
 from train.keyed_random import KeyedRandom
 from train.loop import fit
-from train.params import LossParams, OptimisationParams, RuntimeParams
-from train.sample_encoder import SampleEncoder
+from train.options import RuntimeParams
+from train.params import LossParams, OptimisationParams
+from train.sample_encoder import SampleEncoder, conditioning_of
 from train.tryon import TryOnTask, clean_from
-
-PRESET = TinyPreset(image_height=32, image_width=32, vae_width=8, unet_channels=(16, 32, 32))
-
-
-def batch(start: int = 0, size: int = 4) -> Batch:
-    rng = np.random.default_rng(start)
-    shape = (size, PRESET.image_height, PRESET.image_width)
-    mask = np.zeros(shape, np.uint8)
-    mask[:, 8:28, 6:26] = 1
-    keypoints = rng.uniform(4, 28, (size, 25, 3)).astype(np.float32)
-    ratios = rng.uniform(0.8, 1.8, (size, 3)).astype(np.float32)
-    ratios[0, 0] = np.nan
-    return Batch(
-        keys=[f"{start + i:05d}_00" for i in range(size)],
-        position=np.arange(start, start + size),
-        **{
-            name: rng.integers(0, 256, (*shape, 3)).astype(np.uint8)
-            for name in ("image", "cloth", "densepose")
-        },
-        cloth_mask=mask,
-        inpaint_mask=mask,
-        garment_mask=mask,
-        ratios=ratios,
-        keypoints=keypoints,
-        fit_label=["tight", None, "loose", "oversized"][:size],
-        captions=["a red top"] * size,
-        statuses=["ok"] * size,
-    )
 
 
 class Batches:
@@ -77,18 +46,6 @@ def digest(module: nn.Module) -> str:
     return sha.hexdigest()
 
 
-def size_task(base: TryOnBase) -> TryOnTask:
-    torch.manual_seed(0)
-    return TryOnTask(
-        base.requires_grad_(False),
-        SampleEncoder(base),
-        loss=LossParams(size_min_snr=1e-6),
-        adapter=SizeAdapter.for_unet(base.tryon_unet),
-        critic=SizeCritic(4, NUM_BODY_MAPS, width=8).requires_grad_(False),
-        size_dropout=0.25,
-    )
-
-
 def test_the_size_stage_changes_the_adapter_and_no_bit_of_the_base(tmp_path: Path) -> None:
     base = build_tiny_base(PRESET, seed=0)
     task = size_task(base)
@@ -99,11 +56,11 @@ def test_the_size_stage_changes_the_adapter_and_no_bit_of_the_base(tmp_path: Pat
         task,
         Batches(),
         OptimisationParams(steps=3, batch_size=4, learning_rate=1e-3, warmup_steps=0, ema_decay=0),
-        RuntimeParams(),
+        RuntimeParams(tracker="none"),
         name="adapter",
         seed=0,
         checkpoint_dir=tmp_path,
-        fingerprint="f",
+        live_dir=tmp_path,
     )
     assert (digest(base), digest(task.critic)) == frozen
     assert digest(task.adapter) != fresh
@@ -144,3 +101,16 @@ def test_the_clean_latents_follow_from_either_prediction() -> None:
     velocity = alpha.sqrt() * noise - (1 - alpha).sqrt() * clean
     assert_close(clean_from(velocity, noisy, steps, alphas, "v_prediction"), clean)
     assert_close(clean_from(noise, noisy, steps, alphas, "epsilon"), clean)
+
+
+def test_nothing_frozen_keeps_a_graph() -> None:
+    task = size_task(build_tiny_base(PRESET, seed=0))
+    encoded = task.encoder(batch())
+    conditioning = conditioning_of(task.base, encoded, torch.zeros(4, dtype=torch.bool))
+    garment = garment_pass(task.base, conditioning, torch.zeros(4, dtype=torch.long))
+    below = [*vars(conditioning).values(), *garment.values()]
+    assert not any(tensor.requires_grad for tensor in below)
+    task(batch(), KeyedRandom(0, batch().position))["loss"].backward()
+    frozen = [weight for weight in task.parameters() if not weight.requires_grad]
+    assert frozen
+    assert all(weight.grad is None for weight in frozen)

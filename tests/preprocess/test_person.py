@@ -1,0 +1,130 @@
+"""A photo made ready for trying on: what is missing is found or drawn, and said."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from preprocess.body_drawing import draw_body
+from preprocess.person import prepare_person, with_worn_garment
+from preprocess.pictures import read_picture
+from preprocess.segmentation import DENSEPOSE_COLOURS, densepose_torso
+from preprocess.size_request import SizeRequest
+from preprocess.vocabulary import Joint, Lip
+from preprocess.worn_outline import expected_outline
+from tests.preprocess.people import HEIGHT, WIDTH, body_25_numbers, openpose, person, tunic, write_json
+from tests.shared_data import shared_data
+
+PHOTO = np.full((HEIGHT, WIDTH, 3), 200, np.uint8)
+
+
+def parse(garment: np.ndarray) -> np.ndarray:
+    return np.where(garment, Lip.UPPER_CLOTHES, Lip.BACKGROUND).astype(np.uint8)
+
+
+def test_everything_given_leaves_nothing_to_say() -> None:
+    prepared = prepare_person(PHOTO, keypoints=person(), parse=parse(tunic()), densepose=PHOTO)
+    assert prepared.notes == []
+    assert prepared.natural_size is not None
+    # B = 200 px, T = 320 px: 260 / 200, 240 / 200, (700 - 300) / 320
+    np.testing.assert_allclose(prepared.natural_size.as_array(), [1.3, 1.2, 1.25], atol=0.01)
+
+
+def test_what_is_missing_is_said(tmp_path: Path) -> None:
+    path = write_json(tmp_path / "person.json", openpose(body_25_numbers(person())))
+    prepared = prepare_person(PHOTO, keypoints=path)
+    assert len(prepared.notes) == 2
+    assert "no parse map" in prepared.notes[0]
+    assert "drawn from the joints" in prepared.notes[1]
+    assert prepared.natural_size is None
+    assert prepared.garment_mask is None
+
+
+def test_without_keypoints_mediapipe_is_needed(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="cinderella fetch-models"):
+        prepare_person(PHOTO, pose_model=tmp_path / "none.task")
+
+
+def test_mediapipe_finds_the_joints_of_ones_own_photo() -> None:
+    model = shared_data() / "models/pose_landmarker_full.task"
+    prepared = prepare_person(shared_data() / "data/mediapipe_pose/pose.jpg", pose_model=model)
+    assert prepared.keypoints.source == "mediapipe"
+    assert "no keypoints: MediaPipe finds the joints" in prepared.notes
+    assert 0.1 < prepared.inpaint_mask.mean() < 0.9
+
+
+def test_a_photo_without_a_person_is_refused() -> None:
+    with pytest.raises(ValueError, match="both shoulders and the hips: missing_shoulders"):
+        prepare_person(PHOTO, keypoints=np.zeros((25, 3)))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"keypoints": np.zeros((18, 3))}, r"keypoints must have shape \(25, 3\)"),
+        ({"parse": np.zeros((10, 10), np.uint8)}, "parse map must have the photo's shape"),
+        ({"inpaint_mask": np.zeros((10, 10), np.uint8)}, "inpainting mask must have the photo's shape"),
+    ],
+)
+def test_what_doesnt_belong_to_the_photo_is_refused(given: dict[str, np.ndarray], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        prepare_person(PHOTO, **({"keypoints": person()} | given))
+
+
+def test_no_garment_in_the_parse_map_is_said() -> None:
+    nothing = np.zeros((HEIGHT, WIDTH), bool)
+    prepared = with_worn_garment(prepare_person(PHOTO, keypoints=person(), densepose=PHOTO), nothing)
+    assert prepared.natural_size is None
+    assert "the parse map shows no garment" in prepared.notes[-1]
+
+
+def test_the_drawn_body_has_densepose_colours_where_the_body_is() -> None:
+    drawn = draw_body(person(), HEIGHT, WIDTH)
+    assert set(map(tuple, drawn.reshape(-1, 3))) <= set(map(tuple, DENSEPOSE_COLOURS))
+    torso = densepose_torso(drawn)
+    assert torso[460, 384]
+    widths = torso[300 + int(0.35 * 320) : 300 + int(0.55 * 320)].sum(axis=1)
+    assert 0.85 < widths.mean() / 200 < 1.05, "about as wide as the shoulder joints are apart"
+    for joint, part in ((Joint.RIGHT_ELBOW, (18, 22)), (Joint.LEFT_WRIST, (21, 4)), (Joint.NOSE, (23,))):
+        x, y = person().xy[joint].astype(int)
+        assert any((drawn[y, x] == DENSEPOSE_COLOURS[p]).all() for p in part)
+
+
+def test_the_expected_outline_is_the_garment_at_the_size() -> None:
+    prepared = prepare_person(PHOTO, keypoints=person(), parse=parse(tunic()), densepose=PHOTO)
+    worn = expected_outline(prepared, prepared.natural_size or SizeRequest())
+    wide = expected_outline(prepared, SizeRequest(width=1.8))
+    assert np.ptp(worn[worn[:, 1] > 500][:, 0]) == pytest.approx(240, abs=6)
+    assert np.ptp(wide[wide[:, 1] > 500][:, 0]) == pytest.approx(360, abs=8)
+    assert expected_outline(prepare_person(PHOTO, keypoints=person()), SizeRequest(width=1)).shape == (0, 2)
+
+
+def test_pictures_are_turned_upright_and_laid_on_white(tmp_path: Path) -> None:
+    turned = Image.new("RGB", (40, 20), "red")
+    exif = turned.getexif()
+    exif[0x0112] = 6  # the camera was held upright
+    turned.save(tmp_path / "turned.jpg", exif=exif)
+    assert read_picture(tmp_path / "turned.jpg").shape == (40, 20, 3)
+    Image.new("RGBA", (20, 20), (255, 0, 0, 0)).save(tmp_path / "clear.png")
+    assert (read_picture(tmp_path / "clear.png") == 255).all()
+    assert read_picture(np.zeros((20, 30), np.uint8)).shape == (20, 30, 3)
+
+
+def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"\x89PNG\r\n\x1a\nno")
+    with pytest.raises(ValueError, match="must be a whole picture"):
+        read_picture(broken)
+    Image.new("RGB", (200, 200), "red").save(tmp_path / "whole.jpg")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:700])
+    with pytest.raises(ValueError, match="must be a whole picture"):
+        read_picture(tmp_path / "cut.jpg")
+    with pytest.raises(FileNotFoundError):
+        read_picture(tmp_path / "nowhere.jpg")
+    Image.new("1", (10_000, 10_000)).save(tmp_path / "huge.png")
+    with pytest.raises(ValueError, match="at most 40,000,000 pixels"):
+        read_picture(tmp_path / "huge.png")
+    for array in (np.zeros((20, 20, 4), np.uint8), np.zeros((20, 20, 3)), np.zeros((4, 20), np.uint8)):
+        with pytest.raises(ValueError, match="must be"):
+            read_picture(array)

@@ -1,0 +1,196 @@
+"""Sizes in human units: every conversion goes there and back, every bad request says what must hold."""
+
+import logging
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from preprocess.sizes import GarmentMeasures, SizeChart, SizeRequest, Wearer, ease_cm, from_ease_cm
+
+BODY = Wearer(chest_cm=90, shoulder_cm=40, torso_cm=50, chest_depth_cm=20)
+"""Joints 28 cm apart; a snug garment is 45 - 20 (pi / 2 - 1) = 33.58 cm wide from the front."""
+
+
+def test_a_garment_as_large_as_the_body_is_worked_out_on_paper() -> None:
+    size = GarmentMeasures(chest_cm=90, shoulder_cm=42, length_cm=56.25).request(BODY)
+    assert size.width == pytest.approx(33.584 / 28, rel=1e-4)
+    assert size.shoulder == pytest.approx(1.5)
+    assert size.length == pytest.approx(1.0), "56.25 cm from the neck end at the hips: 50 + 50 / 8"
+
+
+def test_ease_adds_half_of_itself_to_the_front() -> None:
+    snug, loose = from_ease_cm(BODY, chest=0), from_ease_cm(BODY, chest=14)
+    assert loose.width - snug.width == pytest.approx(7 / 28)
+    assert from_ease_cm(BODY, length=0).length == pytest.approx(1.0)
+    assert from_ease_cm(BODY, shoulder=2).shoulder == pytest.approx(42 / 28)
+    assert from_ease_cm(BODY).as_array().tolist() == pytest.approx([float("nan")] * 3, nan_ok=True)
+
+
+wearers = st.builds(
+    Wearer,
+    chest_cm=st.floats(70, 150),
+    height_cm=st.floats(140, 210),
+    shoulder_cm=st.none() | st.floats(30, 60),
+    torso_cm=st.none() | st.floats(35, 70),
+    chest_depth_cm=st.none() | st.floats(15, 40),
+)
+garments = st.builds(
+    GarmentMeasures, chest_cm=st.floats(80, 200), shoulder_cm=st.floats(30, 80), length_cm=st.floats(30, 120)
+)
+
+
+@given(wearer=wearers, garment=garments)
+def test_measures_survive_the_way_to_ratios_and_back(wearer: Wearer, garment: GarmentMeasures) -> None:
+    back = GarmentMeasures.of(garment.request(wearer), wearer)
+    assert back.chest_cm == pytest.approx(garment.chest_cm, rel=0.005)
+    assert back.shoulder_cm == pytest.approx(garment.shoulder_cm, rel=0.005)
+    assert back.length_cm == pytest.approx(garment.length_cm, rel=0.005)
+
+
+@given(wearer=wearers, chest=st.floats(0, 60), shoulder=st.floats(-4, 20), length=st.floats(-15, 40))
+def test_ease_survives_the_way_to_ratios_and_back(
+    wearer: Wearer, chest: float, shoulder: float, length: float
+) -> None:
+    found = ease_cm(from_ease_cm(wearer, chest=chest, shoulder=shoulder, length=length), wearer)
+    assert found == pytest.approx(
+        {"chest": chest, "shoulder": shoulder, "length": length}, rel=0.005, abs=1e-6
+    )
+
+
+def test_what_was_not_measured_is_said() -> None:
+    assert BODY.assumptions() == []
+    lines = Wearer(chest_cm=100, height_cm=200).assumptions()
+    assert lines[0] == "shoulder_cm not given: 51.8 from the height"
+    assert lines[2] == "chest_depth_cm not given: 25.0 from the chest"
+    with pytest.raises(ValueError, match="must have height_cm, or both of"):
+        Wearer(chest_cm=100)
+
+
+def test_steps_are_counted_from_the_natural_size() -> None:
+    natural = SizeRequest(shoulder=1.2, width=1.3)
+    assert SizeRequest.natural().resolved(natural) == natural
+    two = SizeRequest.natural(2).resolved(natural)
+    assert two.as_array().tolist() == pytest.approx([1.28, 1.5, float("nan")], nan_ok=True)
+    assert SizeRequest(width=1.0, steps=0).resolved(natural) == SizeRequest(shoulder=1.2, width=1.0)
+    assert SizeRequest.natural().resolved(None) == SizeRequest()
+    with pytest.raises(ValueError, match="not known for this photo"):
+        SizeRequest.natural(1).resolved(None)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("width=1.4,length=1.1", SizeRequest(width=1.4, length=1.1)),
+        (" shoulder = 1 , steps=-1", SizeRequest(shoulder=1, steps=-1)),
+    ],
+)
+def test_sizes_are_read_from_text(text: str, expected: SizeRequest) -> None:
+    assert SizeRequest.parse(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("wide=1.4", "must be like width=1.4"),
+        ("width=1,width=2", "at most once"),
+        ("", "must be like"),
+        ("width=a", "width must be a number"),
+        ("width=nan", "finite"),
+        ("width=inf", "finite"),
+        ("width=-1", "above 0"),
+        ("steps=50", "within 10"),
+        ("=cmd|'/c calc'!A1", "must be like"),
+        ("width=" + "9" * 5000, "finite"),
+    ],
+)
+def test_what_is_no_size_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as error:
+        SizeRequest.parse(text)
+    assert len(str(error.value)) < 300
+
+
+def test_sizes_out_of_range_are_refused_or_clamped_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    size = SizeRequest(width=3.0, length=1.0)
+    assert not size.in_range()
+    with pytest.raises(ValueError, match=r"width must be between 0.7 and 2.2, got 3: ask for less"):
+        size.required_in_range()
+    with caplog.at_level(logging.WARNING):
+        assert size.clamped() == SizeRequest(width=2.2, length=1.0)
+    assert "width must be between 0.7 and 2.2, got 3: clamped" in caplog.text
+    assert SizeRequest(width=2.2, shoulder=0.7).in_range()
+
+
+CSV = "size,chest_cm,shoulder_cm,length_cm\nS,96,44,68\nOne size,104,,70\n"
+YAML = "S: {chest_cm: 96, shoulder_cm: 44, length_cm: 68}\n38: {chest_cm: 104}\n"
+
+
+def written(folder: Path, name: str, text: str | bytes) -> Path:
+    path = folder / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def test_charts_are_read_from_csv_and_yaml(tmp_path: Path) -> None:
+    small = GarmentMeasures(chest_cm=96, shoulder_cm=44, length_cm=68)
+    chart = SizeChart.read(written(tmp_path, "chart.csv", "\ufeff" + CSV))
+    assert chart.sizes == {"S": small, "One size": GarmentMeasures(chest_cm=104, length_cm=70)}
+    again = SizeChart.read(written(tmp_path, "chart.yaml", YAML))
+    assert again.sizes == {"S": small, "38": GarmentMeasures(chest_cm=104)}
+    assert chart.request("S", BODY) == small.request(BODY)
+    with pytest.raises(ValueError, match="size must be one of S, One size, got 'XL'"):
+        chart.request("XL", BODY)
+
+
+BOMB = "a: &a [1,1,1,1,1,1,1,1,1]\n" + "".join(
+    f"{new}: &{new} [{','.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("c.csv", "size,chest_cm\n=HYPERLINK(1),96\n", "a size's name must be"),
+        ("c.csv", "size,chest_cm\n../../etc,96\n", "a size's name must be"),
+        ("c.csv", "size,chest_cm\n<script>,96\n", "a size's name must be"),
+        ("c.csv", "size,chest_cm\nS,=1+1\n", "chest_cm of the garment must be 5 to 400 cm"),
+        ("c.csv", "size,chest_cm\nS,38e9\n", "chest_cm of the garment must be 5 to 400 cm"),
+        ("c.csv", "size,chest_cm\nS,nan\n", "chest_cm of the garment must be 5 to 400 cm"),
+        ("c.csv", "size,bust\nS,96\n", "must have some of chest_cm"),
+        ("c.csv", "size,chest_cm\nS,96\nS,97\n", "twice"),
+        ("c.csv", "chest_cm\n96\n", "must have the columns size"),
+        ("c.csv", 'size,chest_cm\n"S,96\n', "not CSV"),
+        ("c.csv", "size,chest_cm\nS,96,1,2\n", "line 2 has more cells than the header"),
+        ("c.csv", "", "must have the columns"),
+        ("c.csv", "size,chest_cm\n", "1 to 200 sizes"),
+        ("c.csv", b"\xff\xfe\x00", "UTF-8"),
+        ("c.csv", "x" * 300_000, "at most 262144 bytes"),
+        ("c.yaml", "!!python/object/apply:os.system [ls]", "not valid YAML"),
+        ("c.yaml", "- 1", "must be a mapping"),
+        ("c.yaml", "S: 96", "must have measures"),
+        ("c.yaml", "S: {chest_cm: [1]}", "got a list"),
+        ("c.yaml", "S: {chest_cm: true}", "5 to 400 cm"),
+        ("c.yaml", "S: {chest_cm: 96", "not valid YAML"),
+        ("c.yaml", BOMB, "must have measures"),
+        ("c.yaml", "? [a, b]\n: 1", "not valid YAML|name must be"),
+    ],
+)
+def test_a_hostile_chart_does_no_harm(tmp_path: Path, name: str, text: str | bytes, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as error:
+        SizeChart.read(written(tmp_path, name, text))
+    assert len(str(error.value)) < 600
+
+
+def test_a_wearer_is_read_from_yaml(tmp_path: Path) -> None:
+    path = written(tmp_path, "wearer.yaml", "chest_cm: 92\nheight_cm: 172\n")
+    assert Wearer.read(path) == Wearer(chest_cm=92, height_cm=172)
+    for text, message in (
+        ("chest_cm: 92", "must have height_cm"),
+        ("height_cm: 172", "must have chest_cm"),
+        ("chest_cm: 92\nheight_cm: 1.72", "height_cm of the wearer must be 5 to 400 cm, got 1.72"),
+        ("chest_cm: 92\nage: 3", "may have height_cm"),
+        ("chest_cm: 92\n? &a [x]\n: 1", "got 'chest_cm', a |not valid YAML"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Wearer.read(written(tmp_path, "wearer.yaml", text))

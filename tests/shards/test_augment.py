@@ -1,0 +1,110 @@
+"""Augmentations leave ratios true: what is measured on the changed sample is what was measured before."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from preprocess.keypoints import Keypoints
+from preprocess.measurements import measure_worn
+from preprocess.segmentation import DENSEPOSE_COLOURS, garment_mask
+from preprocess.sources.paper_dolls import doll_sample, render_sample
+from preprocess.sources.params import PaperDollParams
+from preprocess.vocabulary import Category, Joint
+from shards.augment import mirrored, recoloured, swapped_parts, zoomed
+from shards.batch import Batch, empty_batch
+
+DOLLS = PaperDollParams(image_height=256, image_width=192)
+NUM = 3
+
+
+@pytest.fixture(scope="module")
+def dolls() -> Batch:
+    """Paper dolls as the stream gives them."""
+    batch = empty_batch(range(NUM), DOLLS.image_height, DOLLS.image_width)
+    for row in range(NUM):
+        drawn = render_sample(DOLLS, doll_sample(DOLLS, "train", row))
+        batch.keys[row] = f"{row:05d}_00"
+        batch.image[row] = batch.cloth[row] = drawn.image
+        batch.densepose[row] = drawn.densepose
+        batch.garment_mask[row] = garment_mask(drawn.parse, Category.UPPER)
+        batch.inpaint_mask[row] = batch.cloth_mask[row] = batch.garment_mask[row]
+        missing = drawn.keypoints[:, 2:] == 0
+        batch.keypoints[row] = np.where(missing, [np.nan, np.nan, 0], drawn.keypoints)
+    return batch
+
+
+def measured(batch: Batch, row: int) -> NDArray[np.float64]:
+    """Shoulder, width and length over the body's, as the annotator measures them."""
+    worn = measure_worn(batch.garment_mask[row].astype(bool), Keypoints.from_flat(batch.keypoints[row]))
+    return np.array(
+        [
+            worn.garment_shoulder_px / worn.body_shoulder_px,
+            worn.garment_width_px / worn.body_shoulder_px,
+            worn.garment_length_px / worn.body_torso_px,
+        ]
+    )
+
+
+def test_a_mirror_swaps_the_sides_and_leaves_the_ratios(dolls: Batch) -> None:
+    mirror = mirrored(dolls, np.array([True, False, True]))
+    assert mirror.keys == ["00000_00:mirrored", "00001_00", "00002_00:mirrored"]
+    assert np.array_equal(mirror.image[1], dolls.image[1])
+    assert np.array_equal(mirror.image[0], dolls.image[0][:, ::-1])
+    right, left = dolls.keypoints[0, Joint.RIGHT_SHOULDER], mirror.keypoints[0, Joint.LEFT_SHOULDER]
+    assert left[0] == pytest.approx(DOLLS.image_width - 1 - right[0])
+    assert left[1] == right[1]
+    for row in range(NUM):
+        np.testing.assert_allclose(measured(mirror, row), measured(dolls, row), atol=0.02)
+
+
+def test_a_mirror_of_a_mirror_is_the_sample(dolls: Batch) -> None:
+    every = np.ones(NUM, bool)
+    again = mirrored(mirrored(dolls, every), every)
+    for name in ("image", "densepose", "garment_mask"):
+        assert np.array_equal(getattr(again, name), getattr(dolls, name))
+    np.testing.assert_allclose(again.keypoints, dolls.keypoints, atol=1e-4)
+
+
+def test_a_mirror_swaps_right_and_left_parts_of_densepose() -> None:
+    shown = swapped_parts(DENSEPOSE_COLOURS[None, [0, 1, 2, 3, 4, 23, 24]])
+    assert np.array_equal(shown, DENSEPOSE_COLOURS[None, [0, 1, 2, 4, 3, 24, 23]])
+
+
+@settings(max_examples=6, deadline=None)
+@given(cut=st.floats(0, 0.6), x=st.floats(0, 1), y=st.floats(0, 1))
+def test_a_zoom_keeps_garment_and_frame_and_leaves_the_ratios(
+    dolls: Batch, cut: float, x: float, y: float
+) -> None:
+    place = np.tile(np.array([x, y], np.float32), (NUM, 1))
+    near = zoomed(dolls, np.full(NUM, cut, np.float32), place)
+    for row in range(NUM):
+        before, after = dolls.garment_mask[row].sum(), near.garment_mask[row].sum()
+        scale = (near.keypoints[row, Joint.LEFT_SHOULDER] - near.keypoints[row, Joint.RIGHT_SHOULDER])[0] / (
+            dolls.keypoints[row, Joint.LEFT_SHOULDER] - dolls.keypoints[row, Joint.RIGHT_SHOULDER]
+        )[0]
+        assert scale + 1e-6 >= 1
+        assert scale <= 1 / (1 - cut) + 1e-4
+        assert after == pytest.approx(before * scale**2, rel=0.03)
+        np.testing.assert_allclose(measured(near, row), measured(dolls, row), atol=0.03)
+
+
+def test_without_a_body_frame_there_is_no_zoom(dolls: Batch) -> None:
+    keypoints = dolls.keypoints.copy()
+    keypoints[0, Joint.LEFT_HIP] = (np.nan, np.nan, 0)
+    lost = replace(dolls, keypoints=keypoints)
+    near = zoomed(lost, np.full(NUM, 0.2, np.float32), np.zeros((NUM, 2), np.float32))
+    assert np.array_equal(near.image[0], dolls.image[0])
+
+
+def test_colours_change_alike_on_person_and_garment_and_nowhere_else(dolls: Batch) -> None:
+    gains = np.array([[0.5, 1.0, 1.0]] * NUM, np.float32)
+    light = recoloured(dolls, gains)
+    for name in ("image", "cloth"):
+        np.testing.assert_allclose(getattr(light, name)[..., 0], getattr(dolls, name)[..., 0] / 2, atol=0.5)
+        assert np.array_equal(getattr(light, name)[..., 1:], getattr(dolls, name)[..., 1:])
+    assert light.densepose is dolls.densepose
+    assert light.garment_mask is dolls.garment_mask

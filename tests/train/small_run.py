@@ -1,0 +1,92 @@
+"""A run small enough to be repeated often: batches without pictures, and a regression on keyed noise."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from shards.batch import Batch, empty_batch
+from train.keyed_random import KeyedRandom
+from train.loop import Validation, fit
+from train.options import RuntimeParams
+from train.params import OptimisationParams
+from train.state import LogRow
+
+BATCH = 4
+PARAMS = OptimisationParams(steps=12, batch_size=BATCH, learning_rate=0.05, warmup_steps=2, ema_decay=0.9)
+RUNTIME = RuntimeParams(checkpoint_every=3, tracker="none")
+
+
+class CrashError(Exception):
+    """Stands for a stream whose data is gone."""
+
+
+class Counting:
+    """A stream of consecutive positions, dealt to ranks like `SampleStream` does; it may end in a crash."""
+
+    def __init__(
+        self, *, crash_at: int | None = None, batch_size: int = BATCH, rank: int = 0, world_size: int = 1
+    ) -> None:
+        self.cursor = 0
+        self.crash_at = crash_at
+        self.batch_size, self.rank, self.world_size = batch_size, rank, world_size
+
+    def __iter__(self) -> Iterator[Batch]:
+        while True:
+            if self.cursor == self.crash_at:
+                raise CrashError
+            start, self.cursor = self.cursor, self.cursor + self.batch_size * self.world_size
+            places = range(start + self.rank, self.cursor, self.world_size)
+            batch = empty_batch(places, 1, 1)
+            batch.keys[:] = [f"k{place}" for place in places]
+            yield batch
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"cursor": self.cursor}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.cursor = state["cursor"]
+
+
+class Regression(nn.Module):
+    """Learn the sum of four inputs; the positions in `poisoned` give NaN, those in `huge` a huge loss."""
+
+    def __init__(self, *, poisoned: frozenset[int] = frozenset(), huge: frozenset[int] = frozenset()) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.linear = nn.Linear(4, 1)
+        self.frozen = nn.Parameter(torch.ones(3), requires_grad=False)
+        self.poisoned, self.huge = poisoned, huge
+
+    def forward(self, batch: Batch, random: KeyedRandom) -> dict[str, Tensor]:
+        inputs = random.normal("inputs", (4,))
+        errors = (self.linear(inputs)[:, 0] - inputs.sum(1)).square()
+        factors = [
+            torch.nan if p in self.poisoned else 1e4 if p in self.huge else 1.0 for p in batch.position
+        ]
+        return {"loss": (errors * torch.tensor(factors)).mean(), "again": errors.detach().mean()}
+
+
+def run(
+    task: nn.Module,
+    folder: Path,
+    *,
+    stream: Counting | None = None,
+    params: OptimisationParams = PARAMS,
+    runtime: RuntimeParams = RUNTIME,
+    validation: Validation | None = None,
+) -> list[LogRow]:
+    """Train, or go on training, with checkpoints in `folder`."""
+    return fit(
+        task,
+        stream or Counting(),
+        params,
+        runtime,
+        name="regression",
+        seed=1,
+        checkpoint_dir=folder,
+        live_dir=folder / "live",
+        validation=validation,
+    )

@@ -1,0 +1,44 @@
+"""Augment batches on their way from the stream: keyed by the sample's place, like every other choice."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from shards.augment import mirrored, recoloured, zoomed
+from shards.batch import Batch
+from train.keyed_random import KeyedRandom
+from train.options import AugmentationParams
+from train.state import Stream
+
+
+class AugmentedStream:
+    """A stream whose batches are augmented; its cursor is that of the stream behind it."""
+
+    def __init__(self, stream: Stream, params: AugmentationParams, seed: int) -> None:
+        self.stream, self.params, self.seed = stream, params, seed
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in self.stream:
+            yield augmented(batch, self.params, KeyedRandom(self.seed, batch.position))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the cursor of the stream behind."""
+        return self.stream.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put the cursor of the stream behind where it was."""
+        self.stream.load_state_dict(state)
+
+
+def augmented(batch: Batch, params: AugmentationParams, random: KeyedRandom) -> Batch:
+    """Zoom, recolour and mirror the samples of a batch, as far as `params` allow."""
+    if params.zoom > 0:
+        place = np.stack([random.uniform("zoom_x"), random.uniform("zoom_y")], axis=1)
+        batch = zoomed(batch, params.zoom * random.uniform("zoom").numpy(), place)
+    if params.colour > 0:
+        channels = np.stack([random.uniform(channel) for channel in ("red", "green", "blue")], axis=1)
+        batch = recoloured(batch, 1 + params.colour * (2 * channels - 1))
+    if params.mirror > 0:
+        batch = mirrored(batch, random.uniform("mirror").numpy() < params.mirror)
+    return batch

@@ -1,0 +1,149 @@
+"""What a run tells people while it lasts: a progress bar, and a tracker of their choice."""
+
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import torch
+from accelerate import Accelerator, DistributedType
+from tqdm import tqdm
+
+from train.options import RuntimeParams
+from train.params import OptimisationParams
+from train.state import LogRow
+
+log = logging.getLogger(__name__)
+
+SMOOTHING = 0.1
+"""Weight of the last step in the running means of times."""
+
+PACKAGES = {"dvclive": "dvclive", "tensorboard": "tensorboard", "wandb": "wandb"}
+
+PROCESSES_WITH_WHOLE_WEIGHTS = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
+"""Averages and checkpoints are of whole weights."""
+
+
+class Watch:
+    """Progress bar and tracker of one run; times every step, split into waiting for data and computing.
+
+    Args:
+        accelerator: From `accelerator_of`, which knows the tracker.
+        name: Of the run.
+        params: The schedule.
+        runtime: The tracker and how often it is told.
+        live_dir: Where the tracker keeps its files.
+        rows: What earlier processes did; the tracker is told it again, and so has every step once.
+    """
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        name: str,
+        params: OptimisationParams,
+        runtime: RuntimeParams,
+        live_dir: Path,
+        rows: list[LogRow],
+    ) -> None:
+        self.accelerator, self.params, self.runtime = accelerator, params, runtime
+        self.bar = tqdm(
+            desc=name,
+            initial=len(rows),
+            total=params.steps,
+            disable=None if accelerator.is_main_process else True,
+        )
+        self.waited = self.computed = 0.0
+        self.data_seconds = self.step_seconds = 0.0
+        if accelerator.log_with:
+            options = {"dir": str(live_dir), "save_dvc_exp": False, "dvcyaml": None}
+            accelerator.init_trackers(name, init_kwargs={"dvclive": options})
+            for row in rows[runtime.log_every - 1 :: runtime.log_every]:
+                accelerator.log(dict(row.losses), step=row.step)
+        self.mark = time.perf_counter()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.close()
+        for tracker in self.accelerator.trackers:  # end_training() would also end the process group
+            tracker.finish()
+
+    def data_arrived(self) -> None:
+        """Say that the step's batches are there."""
+        self.waited = self.lap()
+
+    def step_done(self, step: int, losses: Mapping[str, float], learning_rate: float) -> None:
+        """Say what the step came to."""
+        self.computed = self.lap()
+        speed = self.speed()
+        shown = {part: f"{value:.4f}" for part, value in losses.items()}
+        self.bar.set_postfix(
+            shown | {"samples/s": f"{speed['samples_per_s']:.1f}", "data": f"{speed['data_share']:.0%}"},
+            refresh=False,
+        )
+        self.bar.update()
+        if step % self.runtime.log_every == 0:
+            self.tell(dict(losses) | {"learning_rate": learning_rate} | speed, step)
+
+    def speed(self) -> dict[str, float]:
+        """Running means: samples a second, seconds a step, and the share of it that data was waited for."""
+        weight = SMOOTHING if self.step_seconds else 1.0
+        self.data_seconds += weight * (self.waited - self.data_seconds)
+        self.step_seconds += weight * (self.waited + self.computed - self.step_seconds)
+        return {
+            "samples_per_s": self.params.batch_size / self.step_seconds,
+            "step_s": self.step_seconds,
+            "data_share": self.data_seconds / self.step_seconds,
+        }
+
+    def tell(self, figures: Mapping[str, float], step: int) -> None:
+        """Tell the tracker."""
+        self.accelerator.log(dict(figures), step=step)
+        self.lap()  # neither data nor computing
+
+    def lap(self) -> float:
+        """Seconds since the last call."""
+        now = time.perf_counter()
+        seconds, self.mark = now - self.mark, now
+        return seconds
+
+
+def accelerator_of(runtime: RuntimeParams, live_dir: Path) -> Accelerator:
+    """Return the accelerator of a run, with its tracker: a GPU where there is one, all that were launched.
+
+    Raises:
+        ValueError: The tracker's package isn't installed, or weights would be sharded.
+    """
+    tracker = None if runtime.tracker == "none" else runtime.tracker
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = runtime.tf32
+    accelerator = Accelerator(
+        cpu=not torch.cuda.is_available(),
+        mixed_precision=runtime.mixed_precision,
+        log_with=tracker,
+        project_dir=str(live_dir),
+    )
+    if accelerator.distributed_type not in PROCESSES_WITH_WHOLE_WEIGHTS:
+        raise ValueError(
+            f"every process must hold whole weights, but {accelerator.distributed_type} shards them: launch "
+            "with torchrun or `accelerate launch --multi_gpu`, and save memory by gradient_checkpointing, "
+            "gradient_accumulation and optimizer: adamw_8bit"
+        )
+    if tracker and not accelerator.log_with:
+        raise ValueError(
+            f"runtime.tracker is {tracker}, but the package {PACKAGES[tracker]} isn't installed: "
+            f"pip install {PACKAGES[tracker]}, or choose another tracker"
+        )
+    return accelerator
+
+
+def log_summary(name: str, rows: list[LogRow]) -> None:
+    """Log the mean of each loss over the first and the last tenth of the steps."""
+    tenth = max(1, len(rows) // 10)
+    for part in rows[-1].losses:
+        first, last = (sum(r.losses[part] for r in some) / tenth for some in (rows[:tenth], rows[-tenth:]))
+        log.info("%s: %s %.4f -> %.4f over %d steps", name, part, first, last, len(rows))
