@@ -3,7 +3,7 @@
     python -m tests.benchmarks.load_demo --model artifacts --examples artifacts/manifest.parquet
 
 The command `cinderella demo` is started as a process of its own. Every client chooses a person, draws at
-random sizes, asks for all sizes now and then, sends a broken photo, and comes back as somebody else. Reported:
+random sizes, asks for all sizes now and then, sends a broken photo, and comes back as somebody else. Told are
 errors, pictures, the process's memory after a warm-up and at the end, and for every request that had to wait,
 what it was told to wait against what it waited. The crowd shows that the queue is bounded.
 """
