@@ -47,7 +47,7 @@ def main() -> None:
     command += ["--model", arguments.model, "--examples", arguments.examples]
     with subprocess.Popen(command) as server:
         try:
-            wait_for(url)
+            wait_for(server, url)
             print(json.dumps(measure(url, server.pid, arguments.seconds), indent=2))  # noqa: T201
         finally:
             server.terminate()
@@ -60,15 +60,20 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(url: str) -> None:
-    """Return once the server answers."""
-    while True:
+def wait_for(server: subprocess.Popen[bytes], url: str) -> None:
+    """Return once the server answers.
+
+    Raises:
+        RuntimeError: It ended instead.
+    """
+    while server.poll() is None:
         try:
             urlopen(url).close()
         except OSError:
             time.sleep(0.5)
         else:
             return
+    raise RuntimeError("cinderella demo ended before it answered")
 
 
 def measure(url: str, pid: int, seconds: float) -> Found:

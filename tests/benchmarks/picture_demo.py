@@ -1,0 +1,62 @@
+"""Take the README's pictures of a demo that is being served: a desktop's page and a phone's.
+
+    cinderella demo &
+    python -m tests.benchmarks.picture_demo --url http://127.0.0.1:7860 --out docs
+"""
+
+import argparse
+import io
+import shutil
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from playwright.sync_api import expect, sync_playwright
+
+WINDOWS = {"demo": (1240, 1240), "demo-phone": (390, 1560)}
+"""Width and height (px) by the name of the picture."""
+
+PATIENCE, COLOURS = 120_000, 200
+
+
+def main() -> None:
+    """Write one PNG for each window."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--url", default="http://127.0.0.1:7860")
+    parser.add_argument("--out", type=Path, default=Path("docs"))
+    arguments = parser.parse_args()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        for name, (width, height) in WINDOWS.items():
+            page = browser.new_page(viewport={"width": width, "height": height})
+            page.set_default_timeout(PATIENCE)
+            page.goto(arguments.url)
+            shot = try_on(page)
+            # 200 colours are enough for a page, and a fifth of the bytes
+            Image.open(io.BytesIO(shot)).convert("RGB").quantize(COLOURS).save(
+                arguments.out / f"{name}.png", optimize=True
+            )
+            page.close()
+        browser.close()
+
+
+def try_on(page: Any) -> bytes:
+    """Ask for a wide garment with its outline, and for all sizes; return the page as PNG."""
+    picture = page.locator("#picture img")
+    page.locator("#people button").nth(5).click()
+    page.locator("#garments button").nth(4).click()
+    page.get_by_label("Expected outline").check()
+    page.locator("#all-sizes").click()
+    expect(page.locator("#strip img")).to_have_count(7, timeout=PATIENCE)
+    before = picture.get_attribute("src")
+    number = page.locator("#size-width input[type=number]")
+    number.fill("1.7")
+    number.blur()
+    expect(picture).not_to_have_attribute("src", str(before), timeout=PATIENCE)
+    page.evaluate("scrollTo(0, 0)")
+    page.wait_for_timeout(1500)
+    return bytes(page.screenshot())
+
+
+if __name__ == "__main__":
+    main()
