@@ -1,7 +1,7 @@
 """Take the README's pictures of a demo that is being served: a desktop's page and a phone's.
 
-    cinderella demo &
-    python -m tests.benchmarks.picture_demo --url http://127.0.0.1:7860 --out docs
+cinderella demo &
+python -m tests.benchmarks.picture_demo --url http://127.0.0.1:7860 --out docs
 """
 
 import argparse
@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
-WINDOWS = {"demo": (1240, 1240), "demo-phone": (390, 1560)}
+WINDOWS = {"demo": (1240, 1300), "demo-phone": (390, 1500)}
 """Width and height (px) by the name of the picture."""
 
 PATIENCE, COLOURS = 120_000, 200
@@ -43,8 +43,8 @@ def main() -> None:
 def try_on(page: Any) -> bytes:
     """Ask for a wide garment with its outline, and for all sizes; return the page as PNG."""
     picture = page.locator("#picture img")
-    page.locator("#people button").nth(5).click()
-    page.locator("#garments button").nth(4).click()
+    page.locator("#people button").nth(1).click()
+    page.locator("#garments button").nth(2).click()
     page.get_by_label("Expected outline").check()
     page.locator("#all-sizes").click()
     expect(page.locator("#strip img")).to_have_count(7, timeout=PATIENCE)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from pipeline.demo import EXAMPLE_CHART, serving
+from pipeline.demo_visit import FittingRoom
 from preprocess.sizes import Wearer
-from tests.pipeline.dolls import NUM_EXAMPLES, doll_room
 from tests.pipeline.photos import png_of
 
 sync_api = pytest.importorskip(
@@ -23,8 +23,7 @@ PATIENCE = 90_000
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    room = doll_room(tmp_path_factory.mktemp("dolls"))
+def url(room: FittingRoom) -> Iterator[str]:
     with serving(room, EXAMPLE_CHART, host="127.0.0.1", port=None) as address:
         yield address
 
@@ -157,7 +156,7 @@ def test_a_phone_shows_everything_without_scrolling_sideways(browser: Any, url: 
     page.goto(url)
     picture_of(page)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
-    assert page.locator("#people img").count() == NUM_EXAMPLES
+    assert page.locator("#people img").count() == 2
     for part in ("#size-width", "#all-sizes", "#overlays", "#chart"):
         box = page.locator(part).bounding_box()
         assert box["x"] >= 0
