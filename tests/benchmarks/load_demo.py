@@ -113,7 +113,7 @@ def visitor(url: str, seed: int, until: float) -> tuple[Counter[str], list[tuple
     broken = Path(tempfile.mkdtemp()) / "<img src=x onerror=alert(1)>.png"
     broken.write_bytes(b"\x89PNG not a photo")
     while time.monotonic() < until:
-        client = Client(url, verbose=False, download_files=False)
+        client = connect(url)
         counts["visits"] += 1
         ask(client, "/arrive", page_values(1.2), counts, waits)
         for _ in range(choice.randint(4, 10)):
@@ -124,6 +124,11 @@ def visitor(url: str, seed: int, until: float) -> tuple[Counter[str], list[tuple
         refused(client, broken, counts)
         client.close()
     return counts, waits
+
+
+def connect(url: str) -> Client:
+    """Return a client that, like a browser, waits patiently for a busy server."""
+    return Client(url, verbose=False, download_files=False, httpx_kwargs={"timeout": 60})
 
 
 def page_values(width: float) -> list[Any]:
@@ -159,7 +164,7 @@ def refused(client: Client, photo: Path, counts: Counter[str]) -> None:
 
 def crowd(url: str) -> Found:
     """Let many clients ask at once; those whom the queue has no room for are told so."""
-    clients = [Client(url, verbose=False, download_files=False) for _ in range(NUM_CLIENTS)]
+    clients = [connect(url) for _ in range(NUM_CLIENTS)]
     jobs = [clients[n % NUM_CLIENTS].submit(*page_values(1.2), api_name="/arrive") for n in range(NUM_CROWD)]
     outcomes = Counter(outcome(job.exception) for job in jobs)
     return dict(outcomes)

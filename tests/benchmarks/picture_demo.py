@@ -7,6 +7,7 @@ python -m tests.benchmarks.picture_demo --url http://127.0.0.1:7860 --out docs
 import argparse
 import io
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,20 +43,27 @@ def main() -> None:
 
 def try_on(page: Any) -> bytes:
     """Ask for a wide garment with its outline, and for all sizes; return the page as PNG."""
-    picture = page.locator("#picture img")
-    page.locator("#people button").nth(1).click()
-    page.locator("#garments button").nth(2).click()
+    number = page.locator("#size-width input[type=number]")
     page.get_by_label("Expected outline").check()
+    after(page, page.locator("#people button").nth(1).click)
+    after(page, page.locator("#garments button").nth(2).click)
     page.locator("#all-sizes").click()
     expect(page.locator("#strip img")).to_have_count(7, timeout=PATIENCE)
-    before = picture.get_attribute("src")
-    number = page.locator("#size-width input[type=number]")
-    number.fill("1.7")
-    number.blur()
-    expect(picture).not_to_have_attribute("src", str(before), timeout=PATIENCE)
-    page.evaluate("scrollTo(0, 0)")
+    number.fill("1.8")
+    after(page, number.blur)
+    page.evaluate(
+        "document.querySelectorAll('.grid-wrap').forEach(part => part.scrollTo(0, 0)), scrollTo(0, 0)"
+    )
     page.wait_for_timeout(1500)
     return bytes(page.screenshot())
+
+
+def after(page: Any, act: Callable[[], None]) -> None:
+    """Act, and wait for the picture that comes of it."""
+    picture = page.locator("#picture img")
+    before = picture.get_attribute("src")
+    act()
+    expect(picture).not_to_have_attribute("src", str(before), timeout=PATIENCE)
 
 
 if __name__ == "__main__":
