@@ -20,8 +20,17 @@ COMPARED: tuple[tuple[str, int], ...] = (
     ("size_accuracy.macro_f1", 1),
     ("gfd.mean", -1),
     ("gfd.hd95", -1),
+    ("unpaired.width.order_accuracy", 1),
+    ("unpaired.width.mae", -1),
     ("image.ssim", 1),
     ("image.psnr", 1),
+    ("image.lpips_alex", -1),
+    ("image.lpips_vgg", -1),
+    *(
+        (f"image.{pairing}{figure}", -1)
+        for pairing in ("", "unpaired.")
+        for figure in ("fid", "kid", "fd_effnet_lite0")
+    ),
 )
 """Figures of metrics.json that cards are ranked by; 1 where more is better, -1 where less is."""
 

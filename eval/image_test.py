@@ -42,7 +42,7 @@ class ImageTest:
     def update(self, pictures: Pictures, photos: Pictures, masks: Masks) -> None:
         """Take in (N, H, W, 3) pictures, photos and (N, H, W) inpainting masks of their own size."""
         for size, meter in self._meters.items():
-            meter.update(*(shrunk(images, size) for images in (pictures, photos)), shrunk_masks(masks, size))
+            meter.update(shrunk(pictures, size), shrunk(photos, size), shrunk_masks(masks, size))
 
     def section(self) -> dict[str, Any]:
         """Figures at the own size, and a section `at_{height}x{width}` for every standard size."""
@@ -83,10 +83,10 @@ def image_section(
             )
             asked[unpaired] += len(dressed)
             made = make(dressed, unpaired) if len(dressed) else []
-            found = [row for row, picture in enumerate(made) if picture is not None]
+            found = {row: picture for row, picture in enumerate(made) if picture is not None}
             if found:
-                pictures = np.stack([made[row] for row in found])
-                test.update(pictures, dressed.image[found], dressed.inpaint_mask[found].astype(bool))
+                rows, pictures = list(found), np.stack(list(found.values()))
+                test.update(pictures, dressed.image[rows], dressed.inpaint_mask[rows].astype(bool))
     sections = {unpaired: test.section() | {"asked": asked[unpaired]} for unpaired, test in tests.items()}
     return sections[False] | {"unpaired": sections[True]}
 

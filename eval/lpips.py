@@ -157,7 +157,7 @@ def weighted(maps: Tensor, masks: Tensor | None) -> Tensor:
     """Mean of (N, 1, h, w) maps, weighted by (N, 1, H, W) masks, (N,)."""
     if masks is None:
         return maps.mean(dim=(1, 2, 3))
-    weights = nn.functional.adaptive_avg_pool2d(masks, maps.shape[2:])
+    weights = nn.functional.adaptive_avg_pool2d(masks, (maps.shape[2], maps.shape[3]))
     return (maps * weights).sum(dim=(1, 2, 3)) / weights.sum(dim=(1, 2, 3))
 
 

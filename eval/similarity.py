@@ -18,7 +18,7 @@ def ssim_map(picture: Pictures, photo: Pictures) -> NDArray[np.float32]:
         Wang et al., "Image quality assessment: from error visibility to structural similarity", 2004. The
         filter is separable: torchmetrics' two-dimensional one gives the same at several times the cost.
     """
-    x, y = (image.astype(np.float32) / 255 for image in (picture, photo))
+    x, y = (np.divide(image, 255, dtype=np.float32) for image in (picture, photo))
     mean_x, mean_y, square_x, square_y, product = (blurred(z) for z in (x, y, x * x, y * y, x * y))
     variances = np.maximum(square_x - mean_x**2, 0) + np.maximum(square_y - mean_y**2, 0)
     covariance = product - mean_x * mean_y

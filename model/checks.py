@@ -1,5 +1,6 @@
 """What the folder of a base lacks: files, and right shapes by the headers of its files. Nothing is loaded."""
 
+import json
 from pathlib import Path
 
 import torch
@@ -8,22 +9,26 @@ from safetensors import safe_open
 from torch import Tensor
 
 from model.image_tokens import Resampler, install_tryon_attention
-from model.loading import load_weight_file, require_same_weights, weight_files
-from model.presets import LATENT_CHANNELS, TRYON_CHANNELS, SdxlPreset, TinyPreset
+from model.loading import PARTS
+from model.presets import LATENT_CHANNELS, NUM_TIME_IDS, TRYON_CHANNELS, SdxlPreset, TinyPreset
 from model.unet import open_time_embedding
-
-PARTS = (
-    "unet",
-    "unet_encoder",
-    "image_encoder",
-    "vae",
-    "text_encoder",
-    "text_encoder_2",
-    "tokenizer",
-    "tokenizer_2",
-    "scheduler",
+from model.weights import (
+    ENCODER_PATTERNS,
+    WEIGHT_PATTERNS,
+    load_weight_file,
+    require_same_weights,
+    weight_files,
 )
-"""Sub-folders of a base."""
+
+ENCODERS = ("image_encoder", "text_encoder", "text_encoder_2")
+"""Parts that transformers loads."""
+
+CONFIGS = {
+    "tokenizer": ("vocab.json", "tokenizer.json"),
+    "tokenizer_2": ("vocab.json", "tokenizer.json"),
+    "scheduler": ("scheduler_config.json",),
+}
+"""Files that say what a part is, one of which must be there; `config.json` where nothing else is named."""
 
 
 def missing_parts(folder: Path) -> list[str]:
@@ -31,19 +36,46 @@ def missing_parts(folder: Path) -> list[str]:
     if not folder.is_dir():
         return [f"{folder}: no such folder; download the base there, or give its path"]
     missing = [f"{folder / part}: missing" for part in PARTS if not (folder / part).is_dir()]
-    for part in ("unet", "unet_encoder", "vae"):
+    for part in PARTS:
         if (folder / part).is_dir():
-            missing += missing_weights(folder / part)
+            missing += missing_files(folder, part)
     return missing
 
 
-def missing_weights(folder: Path) -> list[str]:
-    """Return a line if a network's folder has no file of weights."""
-    try:
-        weight_files(folder)
-    except FileNotFoundError as error:
-        return [str(error)]
-    return []
+def missing_files(folder: Path, part: str) -> list[str]:
+    """Return a line for what a part's folder lacks: its configuration, its weights."""
+    lines = []
+    configs = CONFIGS.get(part, ("config.json",))
+    if not any((folder / part / name).is_file() for name in configs):
+        lines.append(f"no {' or '.join(configs)} in {folder / part}")
+    if part not in CONFIGS:
+        try:
+            weight_files(folder / part, ENCODER_PATTERNS if part in ENCODERS else WEIGHT_PATTERNS)
+        except FileNotFoundError as error:
+            lines.append(str(error))
+    return lines
+
+
+def wrong_widths(folder: Path, preset: SdxlPreset | TinyPreset) -> list[str]:
+    """Return a line for every part whose configuration does not fit the UNets of `preset`."""
+    read = {part: json.loads((folder / part / "config.json").read_text()) for part in (*ENCODERS, "vae")}
+    unet, resampler = preset.unet_config(TRYON_CHANNELS), preset.resampler_config()
+    pooled = unet["projection_class_embeddings_input_dim"] - NUM_TIME_IDS * unet["addition_time_embed_dim"]
+    text = [read[part].get("hidden_size") for part in ("text_encoder", "text_encoder_2")]
+    found = {
+        "image_encoder: hidden_size": (read["image_encoder"].get("hidden_size"), resampler["embedding_dim"]),
+        "text_encoder_2: projection_dim": (read["text_encoder_2"].get("projection_dim"), pooled),
+        "vae: latent_channels": (read["vae"].get("latent_channels"), LATENT_CHANNELS),
+        "text_encoder + text_encoder_2: hidden_size": (
+            sum(width or 0 for width in text),
+            unet["cross_attention_dim"],
+        ),
+    }
+    return [
+        f"{folder}: {name} must be {wanted}, got {got}"
+        for name, (got, wanted) in found.items()
+        if got != wanted
+    ]
 
 
 def wrong_shapes(folder: Path, preset: SdxlPreset | TinyPreset) -> list[str]:

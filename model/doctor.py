@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.checks import missing_parts, wrong_shapes
+from model.checks import missing_parts, wrong_shapes, wrong_widths
 from model.memory import FullSizeNetworks, memory_report
 from model.memory_settings import setting_lines
 from model.presets import SdxlPreset
@@ -34,5 +34,5 @@ def examine(preset: SdxlPreset, folder: Path, bytes_per_weight: int = 2) -> Doct
 
 
 def find_problems(preset: SdxlPreset, folder: Path) -> list[str]:
-    """Return a line for everything that is missing; where nothing is, how shapes differ from `preset`."""
-    return missing_parts(folder) or wrong_shapes(folder, preset)
+    """Return a line for everything that is missing; where nothing is, what differs from `preset`."""
+    return missing_parts(folder) or [*wrong_widths(folder, preset), *wrong_shapes(folder, preset)]

@@ -56,6 +56,7 @@ class Resampler(nn.Module):
         ff_mult: int,
     ) -> None:
         super().__init__()
+        self.dim_head = dim_head
         self.latents = nn.Parameter(torch.randn(1, num_queries, dim) / dim**0.5)
         self.proj_in = nn.Linear(embedding_dim, dim)
         self.proj_out = nn.Linear(dim, output_dim)

@@ -1,6 +1,6 @@
 """The adapter: everything that size adds to a frozen base, in a module of its own.
 
-B batch, K body maps, h x w the latent grid, S size tokens, r their rank.
+B batch, K body maps, h x w the latent grid.
 """
 
 import json
@@ -15,11 +15,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from model.card import model_card, versions
+from model.hub import local_folder
 from model.image_tokens import cross_attention_layers
-from model.loading import require_same_weights
 from model.size_condition import SizeCondition
 from model.size_controller import MapResiduals, ResidualSpec, SimpleSizeController, SizeController
 from model.size_encoder import SIZE_EMBEDDING_DIM, HybridSizeEncoder, SizeEncoder
+from model.size_tokens import SizeTokenProjection
+from model.weights import require_same_weights
 
 PARTS = ("tokens", "time", "map")
 """The ways by which a size acts on the try-on UNet."""
@@ -84,6 +86,17 @@ class AdapterConfig:
         )
 
 
+def read_config(file: Path) -> AdapterConfig:
+    """Read what `SizeAdapter.save_pretrained` wrote beside the weights."""
+    saved = json.loads(file.read_text())
+    saved.pop("provenance", None)
+    try:
+        saved |= {"parts": tuple(saved["parts"]), "residuals": tuple(map(tuple, saved["residuals"]))}
+        return AdapterConfig(**saved)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{file} is not the config of a size adapter of this version: {error}") from error
+
+
 def residual_specs(unet: UNet2DConditionModel) -> list[ResidualSpec]:
     """Return where `unet` adds its `down_intrablock_additional_residuals`.
 
@@ -97,28 +110,6 @@ def residual_specs(unet: UNet2DConditionModel) -> list[ResidualSpec]:
         specs.append(ResidualSpec(level if attends else level + halves, channels))
         level += halves
     return [*specs, ResidualSpec(level, unet.config.block_out_channels[-1])]
-
-
-class SizeTokenProjection(nn.Module):
-    """The embedding -> size tokens of low rank -> keys and values for each cross-attention, values zero."""
-
-    def __init__(self, embedding_dim: int, layers: Mapping[str, int], num_tokens: int, rank: int) -> None:
-        super().__init__()
-        self.layers = dict(sorted(layers.items()))  # whatever the order in a saved config
-        self.num_tokens = num_tokens
-        self.tokens = nn.Linear(embedding_dim, num_tokens * rank)
-        self.norm = nn.LayerNorm(rank)
-        channels = sum(layers.values())
-        self.keys = nn.Linear(rank, channels, bias=False)
-        self.values = nn.Linear(rank, channels, bias=False)
-        nn.init.zeros_(self.values.weight)
-
-    def forward(self, embedding: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-        """Return (B, S, C) keys and values by the layer's name."""
-        tokens = self.norm(self.tokens(embedding).unflatten(1, (self.num_tokens, -1)))
-        channels = list(self.layers.values())
-        keys, values = self.keys(tokens).split(channels, dim=-1), self.values(tokens).split(channels, dim=-1)
-        return dict(zip(self.layers, zip(keys, values, strict=True), strict=True))
 
 
 class SizeAdapter(nn.Module):
@@ -231,19 +222,17 @@ class SizeAdapter(nn.Module):
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, torch_dtype: torch.dtype | None = None) -> Self:
-        """Load an adapter that `save_pretrained` wrote.
+        """Load an adapter that `save_pretrained` wrote, from a folder or a repository of the hub.
 
         Raises:
-            FileNotFoundError: The folder holds no adapter.
-            ValueError: The weights are not those of the config; the message lists the differences.
+            FileNotFoundError: There is no such folder or repository, or it holds no adapter.
+            ValueError: The config is none of an adapter, or the weights are not those of the config; the
+                message lists the differences.
         """
-        source = Path(folder)
+        source = local_folder(folder, [CONFIG_FILE, WEIGHTS_FILE])
         if not (source / CONFIG_FILE).is_file():
             raise FileNotFoundError(f"no {CONFIG_FILE} in {source}: not a saved size adapter")
-        saved = json.loads((source / CONFIG_FILE).read_text())
-        saved.pop("provenance", None)
-        saved |= {"parts": tuple(saved["parts"]), "residuals": tuple(map(tuple, saved["residuals"]))}
-        adapter = cls(AdapterConfig(**saved))
+        adapter = cls(read_config(source / CONFIG_FILE))
         weights = load_file(source / WEIGHTS_FILE)
         require_same_weights(adapter.state_dict(), weights, source)
         adapter.load_state_dict(weights)

@@ -13,18 +13,12 @@ from torch import Tensor
 from transformers import CLIPVisionModelWithProjection
 
 from model.base import TryOnBase
+from model.hub import files_of, local_folder
 from model.image_tokens import Resampler, TryOnCrossAttention, install_tryon_attention
-from model.loading import (
-    load_encoder,
-    load_garment_unet,
-    load_shared_parts,
-    load_weight_file,
-    local_folder,
-    require_same_weights,
-    resampler_config,
-)
+from model.loading import PARTS, load_encoder, load_garment_unet, load_shared_parts, resampler_config
 from model.presets import TRYON_CHANNELS
 from model.unet import widen_conv_in
+from model.weights import load_weight_file, require_same_weights
 
 
 def start_from_inpainting(
@@ -47,7 +41,8 @@ def start_from_inpainting(
     Raises:
         ValueError: Weights are missing or not expected; the message lists them.
     """
-    root = local_folder(inpainting)
+    root = local_folder(inpainting, files_of(*PARTS))
+    encoder = local_folder(image_encoder, ["config.json", "model.safetensors", "pytorch_model.bin"])
     tryon_unet = load_garment_unet(root / "unet", torch_dtype)  # so far a stock one too
     widen_conv_in(tryon_unet, TRYON_CHANNELS)
     install_tryon_attention(tryon_unet)
@@ -55,8 +50,8 @@ def start_from_inpainting(
     return TryOnBase(
         **load_shared_parts(root, torch_dtype),
         tryon_unet=tryon_unet,
-        garment_unet=load_garment_unet(local_folder(garment) / "unet", torch_dtype),
-        image_encoder=load_encoder(CLIPVisionModelWithProjection, local_folder(image_encoder), torch_dtype),
+        garment_unet=load_garment_unet(local_folder(garment, files_of("unet")) / "unet", torch_dtype),
+        image_encoder=load_encoder(CLIPVisionModelWithProjection, encoder, torch_dtype),
     )
 
 

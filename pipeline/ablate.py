@@ -6,7 +6,7 @@ that was trained with the same parameters, data and code is not trained again.
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -25,7 +25,7 @@ from train.params import TrainSizeParams
 log = logging.getLogger(__name__)
 
 Part = Literal["tokens", "time", "map"]
-COLUMNS = ("order_accuracy", "slope", "mae")
+COLUMNS = ("order_accuracy", "slope")
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,23 @@ def variants() -> Iterator[Variant]:
                 yield Variant(chosen, "simple")
 
 
+def chosen_variants(names: Sequence[str]) -> list[Variant]:
+    """Return the variants called `names`, or all of them when there are none.
+
+    Raises:
+        ValueError: A name is none of a variant; the message lists those there are.
+    """
+    known = {variant.name: variant for variant in variants()}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(f"a variant is one of {', '.join(map(repr, known))}; got {', '.join(unknown)}")
+    return [known[name] for name in names or known]
+
+
 def ablate(
     train: TrainSizeParams,
     evaluate: EvaluateParams,
+    names: Sequence[str] = (),
     *,
     shards: Path,
     size_annotations: Path,
@@ -66,6 +80,7 @@ def ablate(
     Args:
         train: The schedule; its `parts` and `controller` are replaced.
         evaluate: People and rungs of the ladders.
+        names: Variants to run; all when empty.
         shards: Folder with train/ and test/ shards.
         size_annotations: size_annotations.parquet of the same data.
         base: Folder of `train_base`.
@@ -74,9 +89,11 @@ def ablate(
     Returns:
         The table as Markdown.
     """
+    chosen = chosen_variants(names)
     evaluation = Evaluation.prepare(evaluate, shards=shards, size_annotations=size_annotations, base=base)
     figures: dict[str, Any] = {}
-    for variant in variants():
+    table = ""
+    for variant in chosen:
         folder = out / variant.name.replace(" ", "_").replace("(", "").replace(")", "")
         params = replace(train, parts=variant.parts, controller=variant.controller)
         if not is_trained(params, shards=shards, base=base, folder=folder):
@@ -84,9 +101,9 @@ def ablate(
             train_size.run(params, shards=shards, base=base, out=folder)
         figures[variant.name] = judge(evaluation, base, folder)
         log.info("%s: %s", variant.name, {r: f["order_accuracy"] for r, f in figures[variant.name].items()})
-    table = markdown(figures, len(evaluation.people))
-    (out / "ablation.json").write_text(json.dumps(figures, indent=2) + "\n")
-    (out / "ablation.md").write_text(table)
+        table = markdown(figures, len(evaluation.people), train.optimisation.steps)
+        (out / "ablation.json").write_text(json.dumps(figures, indent=2) + "\n")
+        (out / "ablation.md").write_text(table)
     return table
 
 
@@ -110,11 +127,20 @@ def judge(evaluation: Evaluation, base: Path, checkpoint: Path) -> dict[str, Any
     }
 
 
-def markdown(figures: dict[str, Any], num_people: int) -> str:
-    """One row a variant: order accuracy, slope and error of each ratio's ladder."""
+def markdown(figures: dict[str, Any], num_people: int, steps: int) -> str:
+    """One row a variant: order accuracy and slope of each ratio's ladder, with their intervals."""
     heads = [f"{name} {column.replace('_', ' ')}" for name in SIZE_RATIOS for column in COLUMNS]
-    lines = ["| parts (controller) | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(heads)]
+    lines = ["| parts (controller) | " + " | ".join(heads) + " |", "|---|" + "---|" * len(heads)]
     for variant, ladders in figures.items():
-        cells = [f"{ladders[name][column]:.3f}" for name in SIZE_RATIOS for column in COLUMNS]
+        cells = [with_interval(ladders[name], column) for name in SIZE_RATIOS for column in COLUMNS]
         lines.append(f"| {variant} | " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", f"{num_people} held-out people, one seed.", ""])
+    protocol = f"{num_people} held-out people, {steps} steps of `train_size`, one seed."
+    return "\n".join([*lines, "", f"{protocol} In brackets the 95 % bootstrap interval over people.", ""])
+
+
+def with_interval(ladder: dict[str, Any], column: str) -> str:
+    """A figure and its interval; a dash where nobody could be measured."""
+    if ladder[column] is None:
+        return "-"
+    low, high = ladder[f"{column}_ci95"]
+    return f"{ladder[column]:.3f} ({low:.3f} to {high:.3f})"

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline import network_commands
 from pipeline.stage import configure_logging, fail
 from pipeline.tryon_commands import ladder, publish, try_on
 
@@ -14,6 +15,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     rich_markup_mode="markdown",
 )
+app.add_typer(network_commands.app)
 
 Root = Annotated[Path, typer.Option(help="Folder of the data set.")]
 Layout = Annotated[str, typer.Option(help="How the folder is laid out: viton-hd, dress-code or folder.")]
@@ -129,16 +131,18 @@ def stream(
     rank: Annotated[int, typer.Option(help="Which of them.")] = 0,
     workers: Annotated[int, typer.Option(help="Threads that decode on the way; 0 reads only the index.")] = 0,
     skip: Annotated[int, typer.Option(help="Samples of this rank to leave out.")] = 0,
+    keys: Annotated[bool, typer.Option("--keys/--count", help="Print every key, or how many.")] = True,
 ) -> None:
     """Print the keys of an epoch in the order in which a rank sees them.
 
-    Example: `cinderella stream --shards artifacts/shards/train --world-size 2 --rank 1`
+    Example: `cinderella stream --shards artifacts/shards/train --world-size 2 --rank 1 --keys`
     """
     from shards.inspection import stream_keys
 
     options = {"seed": seed, "epoch": epoch, "world_size": world_size, "rank": rank}
-    for key in stream_keys(shards, **options, num_workers=workers, skip=skip):
-        typer.echo(key)
+    found = stream_keys(shards, **options, num_workers=workers, skip=skip)
+    for line in found if keys else [sum(1 for _ in found)]:
+        typer.echo(line)
 
 
 @app.command()
@@ -232,34 +236,6 @@ def compare(
         figures = ["-" if row[name] is None else f"{row[name]:.4f}" for name in cards]
         table.add_row(row["figure"], *figures, ", ".join(row["best"]))
     Console().print(table)
-
-
-@app.command()
-def ablate(
-    shards: Shards,
-    size_annotations: Annotations,
-    base: Base,
-    out: Annotated[Path, typer.Option(help="Folder for the variants and the table.")],
-    params: Annotated[Path, typer.Option(help="Schedule and protocol.")] = Path("params.yaml"),
-) -> None:
-    """Train the adapter with every combination of parts and controllers, and tabulate their ladders.
-
-    Example: `cinderella ablate --shards artifacts/shards --size-annotations
-    artifacts/size_annotations.parquet --base artifacts/base --out artifacts/ablation`
-    """
-    from pipeline.ablate import ablate as run
-    from pipeline.params import load_params
-
-    loaded = load_params(params)
-    table = run(
-        loaded.train_size,
-        loaded.evaluate_tryon,
-        shards=shards,
-        size_annotations=size_annotations,
-        base=base,
-        out=out,
-    )
-    typer.echo(table)
 
 
 @app.command()

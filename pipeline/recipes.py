@@ -85,7 +85,7 @@ def run_recipes(names: Sequence[str]) -> None:
 
 
 def experiment_metrics(names: Sequence[str]) -> dict[str, dict[str, Any] | None]:
-    """metrics.json of each experiment, None for one that was not run."""
+    """headline.json of each experiment, None for one that was not run."""
     from dvc.api import metrics_show
     from dvc.exceptions import DvcException
     from scmrepo.exceptions import SCMError
@@ -112,8 +112,8 @@ def table(metrics: Mapping[str, Mapping[str, Any] | None]) -> str:
 
 def row(figures: Mapping[str, Any]) -> list[str]:
     """Cells of one experiment, a dash where a figure is unknown."""
-    values = [figures["ladder"][ratio][column] for ratio in SIZE_RATIOS for column in COLUMNS]
-    values.append(figures["size_accuracy"]["balanced"])
+    names = [f"ladder.{ratio}.{column}" for ratio in SIZE_RATIOS for column in COLUMNS]
+    values = [figures.get(name) for name in [*names, "size_accuracy.balanced"]]
     return ["-" if value is None else f"{value:.3f}" for value in values]
 
 

@@ -54,7 +54,7 @@ def run(params: TrainBaseParams, *, shards: Path, out: Path) -> None:
         segmenter = Segmenter()
         critic = SizeCritic(base.vae.config.latent_channels, NUM_BODY_MAPS)
     losses["segmenter"] = run_.fit(SegmenterTask(segmenter, encoder), params.segmenter, "segmenter")
-    losses["critic"] = run_.fit(CriticTask(critic, encoder), params.critic, "critic")
+    losses["critic"] = run_.fit(CriticTask(critic, encoder), params.critic, "critic", encoder=encoder)
     with run_.output(out) as partial:
         if isinstance(preset, TinyPreset):
             base.save_pretrained(partial)
@@ -87,9 +87,8 @@ def train_unets(
     """Train try-on and garment UNet on encoded samples, ignorant of size; leave the base frozen."""
     base.tryon_unet.requires_grad_(True)
     base.garment_unet.requires_grad_(True)
-    rows = run_.fit(
-        TryOnTask(base, encoder, loss=LossParams(), text_dropout=params.dropout), params.unets, "unets"
-    )
+    task = TryOnTask(base, encoder, loss=LossParams(), text_dropout=params.dropout)
+    rows = run_.fit(task, params.unets, "unets", encoder=encoder)
     base.requires_grad_(False)
     return rows
 

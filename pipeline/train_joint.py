@@ -49,9 +49,9 @@ def run(params: TrainJointParams, *, shards: Path, base: Path, size: Path, out: 
         {"params": list(opened.values()), "lr": params.base_learning_rate},
     ]
     judge = ladder_validation(run_, networks, adapter, base)
-    rows = run_.fit(task, params.optimisation, "joint", groups, judge)
+    rows = run_.fit(task, params.optimisation, "joint", groups, judge, task.encoder)
     with run_.output(out) as partial:
-        adapter.save_pretrained(partial / "adapter")
+        adapter.save_pretrained(partial / "adapter", run_.provenance)
         if params.base_layers == "lora":
             networks.tryon_unet.save_lora_adapter(partial / "lora")
         else:

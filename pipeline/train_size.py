@@ -42,9 +42,9 @@ def run(params: TrainSizeParams, *, shards: Path, base: Path, out: Path) -> None
         size_dropout=params.dropout,
     )
     judge = ladder_validation(run_, networks, adapter, base)
-    rows = run_.fit(task, params.optimisation, "adapter", validation=judge)
+    rows = run_.fit(task, params.optimisation, "adapter", validation=judge, encoder=task.encoder)
     with run_.output(out) as partial:
-        adapter.save_pretrained(partial / "adapter")
+        adapter.save_pretrained(partial / "adapter", run_.provenance)
         write_losses(rows, partial / "losses" / "adapter.csv")
 
 

@@ -28,6 +28,7 @@ from train.options import AugmentationParams
 from train.params import LossParams, OptimisationParams
 from train.sample_encoder import SampleEncoder
 from train.state import LogRow, Stream
+from train.stored_encodings import encoders_hash, stored_encodings
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -74,10 +75,28 @@ class TrainingRun:
             fingerprint=run_fingerprint(params, index, *inputs),
         )
 
-    def stream(self, batch_size: int, seed: int, *, rank: int = 0, world_size: int = 1) -> SampleStream:
-        """Shuffled batches of the train split."""
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Where weights of this run come from, to be kept beside them."""
+        return {
+            "stage": self.stage,
+            "params": asdict(self.params),
+            "data_hash": xxhash.xxh3_128((self.shards / "train" / "index.json").read_bytes()).hexdigest(),
+            "fingerprint": self.fingerprint,
+        }
+
+    def stream(
+        self,
+        batch_size: int,
+        seed: int,
+        *,
+        rank: int = 0,
+        world_size: int = 1,
+        folder: Path | None = None,
+    ) -> SampleStream:
+        """Shuffled batches of the train split: of its pictures, or of what `folder` has in their place."""
         return SampleStream(
-            self.shards / "train" / "index.json",
+            (folder or self.shards / "train") / "index.json",
             batch_size=batch_size,
             image_height=self.image_height,
             image_width=self.image_width,
@@ -87,7 +106,7 @@ class TrainingRun:
             num_threads=self.params.runtime.num_threads,
         )
 
-    def share(self, optimisation: OptimisationParams) -> Stream:
+    def share(self, optimisation: OptimisationParams, folder: Path | None = None) -> Stream:
         """This process's part of every batch, in as many pieces as a step is split into, augmented.
 
         Raises:
@@ -105,6 +124,7 @@ class TrainingRun:
             self.params.seed,
             rank=processes.process_index,
             world_size=processes.num_processes,
+            folder=folder,
         )
         return AugmentedStream(stream, self.augmentation, self.params.seed)
 
@@ -116,10 +136,14 @@ class TrainingRun:
     def encoder(self, base: TryOnBase) -> SampleEncoder:
         """Return the encoder of samples; it has encoded them all if the runtime parameters say so.
 
-        Mirrored samples, where there are any, are encoded beside the plain ones.
+        Those that lie beside the shards are read where they serve. Mirrored samples, where there are any, are
+        encoded beside the plain ones.
         """
-        encoder = SampleEncoder(base)
-        if self.params.runtime.cache_encodings:
+        plain = self.augmentation == AugmentationParams()  # changed pictures have other encodings
+        train = self.shards / "train"
+        stored = stored_encodings(train, base, self.image_height, self.image_width) if plain else None
+        encoder = SampleEncoder(base, stored)
+        if self.params.runtime.cache_encodings and stored is None:
             with processes_of_run().main_process_first():
                 self.fill(encoder, mirror=False)
                 if self.augmentation.mirror > 0:
@@ -143,11 +167,15 @@ class TrainingRun:
         name: str,
         parameter_groups: list[dict[str, Any]] | None = None,
         validation: Validation | None = None,
+        encoder: SampleEncoder | None = None,
     ) -> list[LogRow]:
-        """Train `task` on the train split, continuing from a checkpoint of this very run."""
+        """Train `task` on the train split, continuing from a checkpoint of this very run.
+
+        With an `encoder` the task needs nothing but encodings, so stored ones are read in place of pictures.
+        """
         return fit(
             task,
-            self.share(optimisation),
+            self.share(optimisation, encoder.stored if encoder else None),
             optimisation,
             self.params.runtime,
             name=name,
@@ -224,10 +252,7 @@ def open_adapter(adapter: SizeAdapter, loss: LossParams, train_controller: bool)
 def encodings_name(base: TryOnBase, stream: SampleStream, image_height: int, image_width: int) -> str:
     """xxh3_128 (hex) of all that encodings depend on: data, picture size and the encoders' weights."""
     digest = xxhash.xxh3_128(f"{stream.reader.index.digest} {image_height} {image_width}".encode())
-    digest.update(repr(base.vae.config.scaling_factor).encode())
-    for module in (base.vae, base.text_encoder, base.text_encoder_2, base.image_encoder):
-        for weight in module.state_dict().values():
-            digest.update(weight.cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    digest.update(encoders_hash(base).encode())
     return digest.hexdigest()
 
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from model.tryon import SizeAwareTryOn
     from pipeline.size_list import NamedSize
     from pipeline.try_on import TryOnOptions
-    from pipeline.wearers import FilesWearer, ShardWearer, TableWearer
+    from pipeline.wearers import FilesWearer, Wearer
 
 Model = Annotated[
     Path, typer.Option(help="Published folder, or one with base/ beside joint/ or size/, such as artifacts.")
@@ -105,8 +105,8 @@ def try_on(
         files = files_of(person, garment, given, caption)
         draw_one(load(model, pose_model, low_memory), files, named, options, out)
         return
-    wearers = table_wearers(table) if table is not None else shard_wearers(str(shards))
-    rows = list(wearers)
+    rows: list[Wearer] = []
+    rows += table_wearers(table) if table is not None else shard_wearers(str(shards))
     draw_many(load(model, pose_model, low_memory), rows, named, options, out)
 
 
@@ -212,7 +212,7 @@ def draw_one(
 
 def draw_many(
     tryon: "SizeAwareTryOn",
-    rows: "list[TableWearer] | list[ShardWearer]",
+    rows: "list[Wearer]",
     sizes: "list[NamedSize]",
     options: "TryOnOptions",
     out: Path,

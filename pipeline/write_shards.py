@@ -1,6 +1,7 @@
 """DVC stage `write_shards`: manifest, keypoints and measures -> shards/{split}/*.tar and index.json."""
 
 import logging
+import shutil
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -15,11 +16,14 @@ from pipeline.stage import run_stage
 from preprocess.sources.source import ManifestRow, read_manifest
 from preprocess.vocabulary import RowStatus
 from shards.build import BUILD_VERSION, Parts, build_packed
+from shards.latents import LATENTS_FOLDER
 from shards.params import WriteShardsParams
 from shards.plan import Ingredients
 from shards.writer import build_shards
 
 log = logging.getLogger(__name__)
+
+TRAINED_SPLIT = "train"
 
 Row = Mapping[str, Any]
 
@@ -52,6 +56,17 @@ def run(
         )
         if left_out[split]:
             log.warning("%s: left out %s", split, dict(left_out[split]))
+    write_latents(params, out / TRAINED_SPLIT)
+
+
+def write_latents(params: WriteShardsParams, pictures: Path) -> None:
+    """Write the encodings of the split that is trained on, or remove those that aren't wanted any more."""
+    if params.encode == "latents" and pictures.is_dir():
+        from pipeline.encode_latents import encode_latents  # the encoders' libraries take seconds
+
+        encode_latents(params, pictures, TRAINED_SPLIT)
+    else:
+        shutil.rmtree(pictures / LATENTS_FOLDER, ignore_errors=True)
 
 
 def by_name(table: Path) -> dict[tuple[str, str], Row]:

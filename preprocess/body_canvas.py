@@ -55,10 +55,11 @@ class BodyCanvas:
     """px of the picture between grid lines."""
 
     @classmethod
-    def of(cls, mask: Mask, frame: BodyFrame) -> Self:
+    def of(cls, mask: Mask, frame: BodyFrame, *, specks: bool = False) -> Self:
         """Resample the (H, W) bool `mask`; the canvas holds all of it, with a margin.
 
         The margin is two grid lines, and `BESIDE` across: what lies beside the garment may hide its side.
+        Islands that are small against the whole are left out, unless `specks` is set.
         """
         step = frame.torso_length / ROWS_PER_TORSO
         levels = np.ascontiguousarray(mask).view(np.uint8)
@@ -80,7 +81,8 @@ class BodyCanvas:
             b0=float(b0),
             step=step,
         )
-        return replace(blank, cover=_without_specks(blank.resampled(mask, np.arange(num_rows))))
+        cover = blank.resampled(mask, np.arange(num_rows))
+        return replace(blank, cover=cover if specks else _without_specks(cover))
 
     def resampled(self, mask: Mask, rows: Rows, scale: tuple[float, float] = (1.0, 1.0)) -> NDArray[np.uint8]:
         """(R, C) cover, 0 to 255, of another mask of the same picture in some rows of this grid.

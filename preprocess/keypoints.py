@@ -54,6 +54,10 @@ MIN_CONFIDENCE = 0.1
 """Joints below this are missing. OpenPose draws from 0.05; between the two, VITON-HD's hips are guesses."""
 
 
+WIDEST = 5.0
+"""Shoulders further apart than this, in torso lengths, are nobody's; people bending over reach 2."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExtractKeypointsParams:
     """Section `extract_keypoints` of params.yaml."""
@@ -210,7 +214,7 @@ class BodyFrame:
         detector's own mid-hip otherwise.
 
         Raises:
-            KeypointError: A shoulder or the hips are missing, or they coincide.
+            KeypointError: A shoulder or the hips are missing, or they coincide or are absurdly far apart.
         """
         _require_trunk(keypoints)
         xy = keypoints.xy
@@ -222,6 +226,8 @@ class BodyFrame:
         torso_length, shoulder_width = float(np.hypot(*torso)), float(np.hypot(*across))
         if not (torso_length > 1 and shoulder_width > 1):
             raise KeypointError("shoulders or hips coincide")
+        if shoulder_width > WIDEST * torso_length:
+            raise KeypointError("implausible_skeleton")
         u = torso / torso_length
         v = np.array([u[1], -u[0]])
         v = -v if v @ across < 0 else v

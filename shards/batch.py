@@ -1,7 +1,7 @@
 """A batch: samples decoded straight into arrays of the training size."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -9,10 +9,13 @@ from numpy.typing import NDArray
 
 from preprocess.vocabulary import FIT_LABELS, NUM_JOINTS, SIZE_RATIOS
 from shards.codec import decode_mask, decode_photo
+from shards.latents import LATENTS_SUFFIX, Arrays, EncodingsSpec, fill_encodings
 from shards.record import decode_record
 from shards.sample import MASKS, RECORD_SUFFIX, REQUIRED, SUFFIXES, blaming, require_member
 
 PHOTOS = tuple(name for name in SUFFIXES if name not in MASKS)
+STORED_BESIDE_LATENTS = ("garment_mask",)
+"""Pictures that training needs even where the others are encoded: the layout is compared with it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +61,10 @@ class Batch:
     statuses: list[str]
     """`ok` or `suspect`: whether the measures can be trusted."""
 
+    encodings: Arrays = field(default_factory=dict)
+    """By name, B first: latents and embeddings. Where there are any, pictures are zeros,
+    all but `garment_mask`."""
+
     def __len__(self) -> int:
         return len(self.keys)
 
@@ -66,11 +73,27 @@ class Batch:
         return np.array([-1 if label is None else FIT_LABELS.index(label) for label in self.fit_label])
 
 
-def empty_batch(positions: Sequence[int], image_height: int, image_width: int) -> Batch:
-    """Return a batch whose arrays wait to be filled by `fill_row`; its lists are as long as `positions`."""
+def empty_batch(
+    positions: Sequence[int], image_height: int, image_width: int, encodings: EncodingsSpec | None = None
+) -> Batch:
+    """Return a batch whose arrays wait to be filled by `fill_row`; its lists are as long as `positions`.
+
+    Args:
+        positions: (B,) global positions.
+        image_height: Rows of pictures.
+        image_width: Columns of pictures.
+        encodings: What the samples hold in place of pictures.
+    """
     count = len(positions)
-    photos = {name: np.empty((count, image_height, image_width, 3), np.uint8) for name in PHOTOS}
-    masks = {name: np.empty((count, image_height, image_width), np.uint8) for name in MASKS}
+    pictures = {}
+    for name in SUFFIXES:
+        shape = (count, image_height, image_width) + (() if name in MASKS else (3,))
+        if encodings is None:
+            pictures[name] = np.empty(shape, np.uint8)
+        elif name in STORED_BESIDE_LATENTS:
+            pictures[name] = np.zeros(shape, np.uint8)
+        else:
+            pictures[name] = np.broadcast_to(np.uint8(0), shape)  # takes no memory
     return Batch(
         keys=[""] * count,
         position=np.array(positions, dtype=np.int64),
@@ -79,8 +102,8 @@ def empty_batch(positions: Sequence[int], image_height: int, image_width: int) -
         fit_label=[None] * count,
         captions=[""] * count,
         statuses=[""] * count,
-        **photos,
-        **masks,
+        encodings={} if encodings is None else encodings.empty(count),
+        **pictures,
     )
 
 
@@ -91,17 +114,12 @@ def fill_row(batch: Batch, row: int, key: str, members: Mapping[str, memoryview]
         SampleError: A required member is missing, or one can't be decoded.
     """
     record = decode_record(key, require_member(key, members, RECORD_SUFFIX))
+    if batch.encodings:
+        content = require_member(key, members, LATENTS_SUFFIX)
+        with blaming(key, LATENTS_SUFFIX):
+            fill_encodings(batch.encodings, row, content)
+    fill_pictures(batch, row, key, members)
     height, width = batch.image.shape[1:3]
-    for name, suffix in SUFFIXES.items():
-        array: NDArray[np.uint8] = getattr(batch, name)
-        if suffix in members:
-            with blaming(key, suffix):
-                decode_picture = decode_mask if name in MASKS else decode_photo
-                array[row] = decode_picture(members[suffix], height, width)
-        elif name in REQUIRED:
-            require_member(key, members, suffix)
-        else:
-            array[row] = 0
     batch.keys[row] = key
     batch.ratios[row] = record.ratio_array()
     scale = np.array([width / record.image_width, height / record.image_height, 1], np.float32)
@@ -111,11 +129,29 @@ def fill_row(batch: Batch, row: int, key: str, members: Mapping[str, memoryview]
     batch.statuses[row] = str(record.status)
 
 
+def fill_pictures(batch: Batch, row: int, key: str, members: Mapping[str, memoryview]) -> None:
+    """Decode the pictures of a sample into row `row`."""
+    height, width = batch.image.shape[1:3]
+    for name in STORED_BESIDE_LATENTS if batch.encodings else SUFFIXES:
+        array: NDArray[np.uint8] = getattr(batch, name)
+        suffix = SUFFIXES[name]
+        if suffix in members:
+            with blaming(key, suffix):
+                decode_picture = decode_mask if name in MASKS else decode_photo
+                array[row] = decode_picture(members[suffix], height, width)
+        elif name in REQUIRED:
+            require_member(key, members, suffix)
+        elif not batch.encodings:  # beside encodings they are zeros already
+            array[row] = 0
+
+
 def select(batch: Batch, rows: Sequence[int]) -> Batch:
     """Return some rows of a batch."""
-    values = {field.name: getattr(batch, field.name) for field in fields(Batch)}
-    chosen: dict[str, Any] = {
-        name: value[list(rows)] if isinstance(value, np.ndarray) else [value[row] for row in rows]
-        for name, value in values.items()
-    }
-    return Batch(**chosen)
+    return Batch(**{one.name: _rows_of(getattr(batch, one.name), list(rows)) for one in fields(Batch)})
+
+
+def _rows_of(value: Any, rows: list[int]) -> Any:
+    """Return some rows of an array, of a list, or of each value of a dict."""
+    if isinstance(value, dict):
+        return {name: array[rows] for name, array in value.items()}
+    return value[rows] if isinstance(value, np.ndarray) else [value[row] for row in rows]

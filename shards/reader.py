@@ -12,6 +12,7 @@ import xxhash
 
 from shards.batch import Batch, empty_batch, fill_row, select
 from shards.index import ShardIndex
+from shards.latents import EncodingsSpec
 from shards.storage import Folder
 from shards.ustar import SampleError, unpack
 
@@ -44,6 +45,14 @@ class ShardReader:
     def __init__(self, folder: Folder, image_height: int, image_width: int, on_damage: OnDamage) -> None:
         self.folder = folder
         self.index = ShardIndex(folder.index())
+        self.encodings = EncodingsSpec.from_header(self.index.header)
+        """What the samples hold in place of pictures; None: pictures."""
+        stored = self.encodings
+        if stored is not None and (image_height, image_width) != (stored.image_height, stored.image_width):
+            raise ValueError(
+                f"{self.index.path} has latents of {stored.image_width}x{stored.image_height} pictures, "
+                f"{image_width}x{image_height} were asked for: write the shards at that size"
+            )
         self.image_height, self.image_width = image_height, image_width
         self.on_damage = on_damage
         self.damaged: Counter[str] = Counter()
@@ -78,7 +87,7 @@ class ShardReader:
         Raises:
             DamageError: A sample is missing or damaged, and `on_damage` is `raise`; or all of them are.
         """
-        batch = empty_batch(positions, self.image_height, self.image_width)
+        batch = empty_batch(positions, self.image_height, self.image_width, self.encodings)
         good = [row for row, (shard, number) in enumerate(places) if self._fill(batch, row, shard, number)]
         if not good:
             raise DamageError(f"every sample of a batch is damaged, e.g. {next(iter(self.damaged))}")

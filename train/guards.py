@@ -66,8 +66,8 @@ def loss_of_row(task: nn.Module, batch: Batch, row: int, seed: int) -> torch.Ten
 
 
 def is_spike(loss: float, earlier: Sequence[float]) -> bool:
-    """Whether `loss` stands far above the losses of the steps just before it."""
-    recent = [value for value in earlier[-RECENT:] if math.isfinite(value)]
+    """Whether `loss` stands far above the `RECENT` losses just before it."""
+    recent = [value for value in earlier if math.isfinite(value)]
     return len(recent) >= ENOUGH and loss > SPIKE * statistics.median(recent)
 
 

@@ -6,6 +6,7 @@ sum to descend under `loss`. What requires a gradient is trained; the rest is fr
 
 import logging
 import math
+import shutil
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -20,7 +21,7 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
 from train.checkpoint import BEST, LATEST, checkpoint_at, explaining_full_disk, pointed, publish, writing_at
-from train.guards import StopRequest, culprits, is_spike, report_skip
+from train.guards import RECENT, StopRequest, culprits, is_spike, report_skip
 from train.keyed_random import KeyedRandom
 from train.optimizer import make_optimizer, make_schedule
 from train.options import RuntimeParams
@@ -92,7 +93,7 @@ class Trainer:
         norm = self.accelerator.clip_grad_norm_(self.trainable, self.params.max_grad_norm)
         row = LogRow(self.num_steps + 1, losses)
         self.update(row, bool(torch.isfinite(norm)), batches)
-        if is_spike(losses["loss"], [earlier.losses["loss"] for earlier in self.state.rows]):
+        if is_spike(losses["loss"], [earlier.losses["loss"] for earlier in self.state.rows[-RECENT:]]):
             keys = ", ".join(key for batch in batches for key in batch.keys)
             log.warning("step %d: the loss jumped to %.4g: %s", row.step, losses["loss"], keys)
         self.state.rows.append(row)
@@ -140,11 +141,9 @@ class Trainer:
         self.state.ema.store(self.trainable)
         self.keep_average()
         self.task.eval()
-        try:
-            yield
-        finally:
-            self.task.train()
-            self.state.ema.restore(self.trainable)
+        yield
+        self.task.train()
+        self.state.ema.restore(self.trainable)
 
     def keep_average(self) -> None:
         """Give the task the moving average of its weights, where there is one."""
@@ -155,7 +154,10 @@ class Trainer:
         """Write a checkpoint below `folder`; it appears whole or not at all."""
         checkpoint = checkpoint_at(folder, self.num_steps)
         with explaining_full_disk(checkpoint):
-            writing_at(checkpoint).mkdir(parents=True, exist_ok=True)
+            if self.accelerator.is_main_process:
+                shutil.rmtree(writing_at(checkpoint), ignore_errors=True)
+                writing_at(checkpoint).mkdir(parents=True)
+            self.accelerator.wait_for_everyone()
             self.accelerator.save_state(str(writing_at(checkpoint)))
             self.accelerator.wait_for_everyone()
             if self.accelerator.is_main_process:
@@ -187,9 +189,7 @@ def fit(
     parameter_groups: list[dict[str, Any]] | None = None,
     validation: Validation | None = None,
 ) -> list[LogRow]:
-    """Train `task` for `params.steps` optimizer steps; its weights end as their moving average.
-
-    With a validation they end as those of the checkpoint that it found best.
+    """Train `task`; its weights end as their moving average, with a validation that of the best checkpoint.
 
     Args:
         task: Returns `{"loss": scalar, ...}` from `task(batch, KeyedRandom)`.
@@ -210,7 +210,7 @@ def fit(
     Raises:
         ValueError: Several batches in a row had a loss or gradient that was not finite.
         OSError: A checkpoint could not be written.
-        SystemExit: SIGTERM came; a checkpoint was written.
+        SystemExit: SIGTERM came, and a checkpoint was written.
     """
     accelerator = accelerator_of(runtime, live_dir)
     trainer = Trainer(accelerator, task, stream, params, runtime, seed, parameter_groups)

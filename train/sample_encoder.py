@@ -31,26 +31,35 @@ field of `Conditioning` but the image tokens, which a resampler in training make
 
 
 class SampleEncoder:
-    """Encodings of the samples of a batch: made when asked for, or all of them once, beforehand.
+    """Encodings of a batch's samples: read with it, made when asked for, or all of them once, beforehand.
 
     Args:
         base: Its autoencoder and its text and image encoders are used; they must not change meanwhile.
+        stored: Folder of shards that have them in place of pictures.
     """
 
-    def __init__(self, base: TryOnBase) -> None:
-        self.base = base
+    def __init__(self, base: TryOnBase, stored: Path | None = None) -> None:
+        self.base, self.stored = base, stored
         self.known: dict[str, Encodings] = {}
 
     def __call__(self, batch: Batch) -> Encodings:
         """Return the encodings of the batch's samples."""
+        if batch.encodings:
+            return {name: self.read(batch, name) for name in batch.encodings}
         if not self.known:
             return encode(self.base, batch)
         stacked = stack([self.known[key] for key in batch.keys])
         return {name: encoded.to(self.base.device) for name, encoded in stacked.items()}
 
+    def read(self, batch: Batch, name: str) -> Tensor:
+        """Return encodings that came with the batch, as the base would have made them."""
+        return torch.from_numpy(batch.encodings[name]).to(self.base.device, self.base.vae.dtype)
+
     @torch.no_grad()
     def latents(self, batch: Batch) -> Tensor:
         """Return the (B, C, h, w) latents of the photos alone."""
+        if batch.encodings:
+            return self.read(batch, "latents")
         if not self.known:
             return encode_images(self.base.vae, from_uint8(batch.image).to(self.base.device))
         return torch.cat([self.known[key]["latents"] for key in batch.keys]).to(self.base.device)

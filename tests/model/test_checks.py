@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from model.base import TryOnBase
-from model.checks import missing_parts, wrong_shapes
+from model.checks import missing_parts, wrong_shapes, wrong_widths
 from model.doctor import find_problems
 from model.memory import (
     FullSizeNetworks,
@@ -33,19 +33,32 @@ def folder(base: TryOnBase, tmp_path: Path) -> Path:
 
 def test_a_whole_folder_has_no_problem(folder: Path) -> None:
     assert missing_parts(folder) == []
+    assert wrong_widths(folder, PRESET) == []
     assert wrong_shapes(folder, PRESET) == []
 
 
 def test_missing_parts_are_named(folder: Path) -> None:
-    shutil.rmtree(folder / "image_encoder")
+    shutil.rmtree(folder / "vae")
     (folder / "unet" / WEIGHTS).unlink()
+    (folder / "image_encoder" / "model.safetensors").unlink()
+    (folder / "scheduler" / "scheduler_config.json").unlink()
     lines = missing_parts(folder)
-    assert lines[0] == f"{folder / 'image_encoder'}: missing"
-    assert lines[1].startswith(f"no weights in {folder / 'unet'}")
-    assert len(lines) == 2
+    assert lines[0] == f"{folder / 'vae'}: missing"
+    assert lines[1].startswith(
+        f"no weights in {folder / 'unet'}: it has none of diffusion_pytorch_model.safe"
+    )
+    assert lines[2].startswith(f"no weights in {folder / 'image_encoder'}: it has none of model.safetensors")
+    assert lines[3] == f"no scheduler_config.json in {folder / 'scheduler'}"
+    assert len(lines) == 4
     assert missing_parts(folder / "nowhere") == [
         f"{folder / 'nowhere'}: no such folder; download the base there, or give its path"
     ]
+
+
+def test_an_encoder_that_does_not_fit_is_named(folder: Path) -> None:
+    config = folder / "image_encoder" / "config.json"
+    config.write_text(config.read_text().replace('"hidden_size": 48', '"hidden_size": 1664'))
+    assert wrong_widths(folder, PRESET) == [f"{folder}: image_encoder: hidden_size must be 48, got 1664"]
 
 
 def test_weights_of_another_shape_are_named_from_their_headers(folder: Path) -> None:
@@ -89,8 +102,7 @@ def test_an_estimate_reads_as_a_line() -> None:
 
 def test_the_doctor_looks_at_shapes_once_nothing_is_missing(folder: Path) -> None:
     problems = find_problems(SdxlPreset(), folder)
-    assert len(problems) == 2
-    assert all("of another shape" in problem for problem in problems)
+    assert ["of another shape" in problem for problem in problems] == [False, False, False, True, True]
     assert find_problems(SdxlPreset(), folder / "nowhere") == missing_parts(folder / "nowhere")
 
 

@@ -91,10 +91,22 @@ def test_a_strip_of_sizes_equals_its_runs_one_by_one(
     assert strip.shape[0] == len(ratios)
     for row, ratio in enumerate(ratios):
         alone = sample_tryon(shared_base, person, size=sizes(adapter, [ratio]), num_steps=STEPS, noise=start)
-        assert_close(strip[row : row + 1], alone, rtol=0, atol=1e-4)
+        assert_close(strip[row : row + 1], alone, rtol=0, atol=1e-5)
 
 
-def test_refreshing_the_garment_changes_the_picture_a_little(
+@pytest.mark.parametrize(("every", "times"), [(0, [0]), (1, [999, 666, 332]), (2, [999, 332])])
+def test_the_garment_is_seen_once_or_at_every_nth_step(
+    shared_base: TryOnBase, conditioning: Conditioning, noise: Tensor, every: int, times: list[int]
+) -> None:
+    seen: list[int] = []
+    embedding = shared_base.garment_unet.time_proj
+    hook = embedding.register_forward_hook(lambda _module, args, _out: seen.append(int(args[0][0])))
+    sample_tryon(shared_base, conditioning, num_steps=STEPS, noise=noise, garment_refresh=every)
+    hook.remove()
+    assert seen == times
+
+
+def test_refreshing_the_garment_changes_the_picture(
     shared_base: TryOnBase, conditioning: Conditioning, noise: Tensor
 ) -> None:
     once, each = (

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.testing import assert_close
 
@@ -157,6 +158,20 @@ def test_any_latent_size(shared_base: TryOnBase, controller: str, latent_hw: tup
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("controller", ["simple", "full"])
+def test_an_odd_grid_runs_through_the_unet(
+    shared_base: TryOnBase, conditioning: Conditioning, controller: str
+) -> None:
+    grid = (17, 11)
+    names = ("mask", "masked_latents", "densepose_latents", "garment_latents")
+    resized = {name: F.interpolate(getattr(conditioning, name), grid) for name in names}
+    odd, noise = replace(conditioning, **resized), torch.ones(BATCH, 4, *grid)
+    adapter = jolt(fresh(shared_base, controller=controller))
+    size = adapter(RATIOS, body_maps(keypoints(), (64, 48), grid))
+    assert predict(shared_base, noise, odd, size).shape == noise.shape
+
+
+@torch.no_grad()
 @pytest.mark.parametrize(("encoder", "controller"), KINDS)
 def test_a_saved_adapter_comes_back(
     shared_base: TryOnBase, tmp_path: Path, encoder: str, controller: str
@@ -174,3 +189,11 @@ def test_another_unet_is_refused(shared_base: TryOnBase) -> None:
     adapter = fresh(shared_base)
     with pytest.raises(ValueError, match=r"made for another UNet.*layers"):
         adapter.attach(shared_base.garment_unet.__class__(**PRESET.unet_config(13) | {"layers_per_block": 2}))
+
+
+def test_a_config_of_something_else_is_refused(shared_base: TryOnBase, tmp_path: Path) -> None:
+    fresh(shared_base).save_pretrained(tmp_path)
+    file = tmp_path / "size_adapter.json"
+    file.write_text(file.read_text().replace('"num_tokens"', '"tokens"'))
+    with pytest.raises(ValueError, match=r"size_adapter\.json is not the config of a size adapter.*'tokens'"):
+        SizeAdapter.from_pretrained(tmp_path)

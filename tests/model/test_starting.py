@@ -14,7 +14,7 @@ from model.base import TryOnBase
 from model.starting import start_from_inpainting
 from tests.model.conftest import PRESET
 
-IN_CHANNELS = 9
+CAPTIONED = {"text_embeds": torch.ones(1, 32), "time_ids": torch.ones(1, 6)}
 
 
 def stock_unet(in_channels: int) -> UNet2DConditionModel:
@@ -37,11 +37,17 @@ def ip_adapter_weights(base: TryOnBase) -> dict[str, dict[str, Tensor]]:
     return {"image_proj": base.resampler.state_dict(), "ip_adapter": projections}
 
 
+@pytest.fixture(params=[4, 9])
+def in_channels(request: pytest.FixtureRequest) -> int:
+    """Of the UNet that is started from: a plain SDXL, or one for inpainting."""
+    return request.param
+
+
 @pytest.fixture
-def folders(base: TryOnBase, tmp_path: Path) -> dict[str, Path]:
+def folders(base: TryOnBase, tmp_path: Path, in_channels: int) -> dict[str, Path]:
     inpainting, garment, encoder = (tmp_path / name for name in ("inpainting", "sdxl", "clip"))
     base.save_pretrained(inpainting)
-    stock_unet(IN_CHANNELS).save_pretrained(inpainting / "unet")
+    stock_unet(in_channels).save_pretrained(inpainting / "unet")
     stock_unet(4).save_pretrained(garment / "unet")
     base.image_encoder.save_pretrained(encoder)
     torch.save(ip_adapter_weights(base), tmp_path / "ip_adapter.bin")
@@ -53,9 +59,9 @@ def folders(base: TryOnBase, tmp_path: Path) -> dict[str, Path]:
     }
 
 
-def stock_ip_adapter(weights: dict[str, dict[str, Tensor]]) -> UNet2DConditionModel:
-    """The inpainting UNet with diffusers' own IP-Adapter processors."""
-    unet = stock_unet(IN_CHANNELS)
+def stock_ip_adapter(weights: dict[str, dict[str, Tensor]], in_channels: int) -> UNet2DConditionModel:
+    """The UNet that is started from with diffusers' own IP-Adapter processors."""
+    unet = stock_unet(in_channels)
     processors = dict(unet.attn_processors)
     for number, name in enumerate(list(processors)):
         if "attn2" in name:
@@ -71,20 +77,20 @@ def stock_ip_adapter(weights: dict[str, dict[str, Tensor]]) -> UNet2DConditionMo
 
 @torch.no_grad()
 def test_starts_at_the_numbers_of_inpainting_with_ip_adapter(
-    base: TryOnBase, folders: dict[str, Path]
+    base: TryOnBase, folders: dict[str, Path], in_channels: int
 ) -> None:
     weights = ip_adapter_weights(base)
     started = start_from_inpainting(**folders)
-    sample, text, tokens = torch.randn(1, 9, 16, 12), torch.randn(1, 8, 64), torch.randn(1, 16, 64)
-    added = {"text_embeds": torch.randn(1, 32), "time_ids": torch.ones(1, 6)}
-    reference = stock_ip_adapter(weights)
-    expected = reference(sample, 500, (text, [tokens[:, None]]), added_cond_kwargs=added).sample
+    sample, text, tokens = torch.randn(1, 13, 16, 12), torch.randn(1, 8, 64), torch.randn(1, 16, 64)
+    reference = stock_ip_adapter(weights, in_channels)
+    known, image = sample[:, :in_channels], (text, [tokens[:, None]])
+    expected = reference(known, 500, image, added_cond_kwargs=CAPTIONED).sample
     actual = started.tryon_unet(
-        torch.cat([sample, torch.randn(1, 4, 16, 12)], dim=1),
+        sample,
         500,
         text,
         class_labels=torch.zeros(1, 1),
-        added_cond_kwargs=added,
+        added_cond_kwargs=CAPTIONED,
         cross_attention_kwargs={"image_tokens": tokens},
     ).sample
     assert_close(actual, expected, rtol=0, atol=1e-5)
@@ -92,6 +98,7 @@ def test_starts_at_the_numbers_of_inpainting_with_ip_adapter(
     assert started.tryon_unet.config.in_channels == 13
 
 
+@pytest.mark.parametrize("in_channels", [9], indirect=True)
 def test_safetensors_and_bin_are_the_same(base: TryOnBase, folders: dict[str, Path]) -> None:
     weights = ip_adapter_weights(base)
     flat = {
@@ -105,6 +112,7 @@ def test_safetensors_and_bin_are_the_same(base: TryOnBase, folders: dict[str, Pa
     assert_close(first.tryon_unet.state_dict(), second.tryon_unet.state_dict())
 
 
+@pytest.mark.parametrize("in_channels", [9], indirect=True)
 def test_an_ip_adapter_of_another_network_is_refused(base: TryOnBase, folders: dict[str, Path]) -> None:
     weights = ip_adapter_weights(base)
     weights["ip_adapter"]["99.to_k_ip.weight"] = weights["ip_adapter"].pop("1.to_k_ip.weight")

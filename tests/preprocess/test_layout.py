@@ -1,11 +1,13 @@
 import itertools
 
+import cv2
 import numpy as np
 import pytest
 
-from preprocess.keypoints import Keypoints
-from preprocess.layout import layout_at, split, torso_measures
-from preprocess.measurements import measure_worn
+from preprocess.garment_parts import split, torso_measures
+from preprocess.keypoints import BodyFrame, Keypoints
+from preprocess.layout import layout_at
+from preprocess.measurements import WIDTH_ROWS, measure_worn
 from preprocess.segmentation import garment_mask
 from preprocess.sources.paper_dolls import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
@@ -23,8 +25,8 @@ def ratios_of(garment: np.ndarray, keypoints: Keypoints) -> tuple[np.ndarray, bo
     return lengths / [worn.body_shoulder_px, worn.body_shoulder_px, worn.body_torso_px], not worn.flags
 
 
-def worn_by(index: int) -> tuple[np.ndarray, Keypoints, np.ndarray]:
-    picture = render_sample(DOLLS, doll_sample(DOLLS, "test", index))
+def worn_by(index: int, split: str = "test") -> tuple[np.ndarray, Keypoints, np.ndarray]:
+    picture = render_sample(DOLLS, doll_sample(DOLLS, split, index))
     garment, keypoints = garment_mask(picture.parse, Category.UPPER), keypoints_of(picture)
     return garment, keypoints, ratios_of(garment, keypoints)[0]
 
@@ -40,23 +42,36 @@ def test_layouts_measure_what_was_asked_for() -> None:
                 errors.append(np.abs(measured / requested - 1))
     assert len(errors) >= 16
     assert np.mean(errors) <= 0.01
-    assert (np.max(errors, axis=1) <= 0.02).mean() >= 0.95  # arms akimbo under a wide sleeve are the rest
+    assert (np.max(errors, axis=1) <= 0.02).mean() >= 0.97  # arms akimbo under a wide sleeve are the rest
 
 
-@pytest.mark.slow  # 32 layouts
+@pytest.mark.slow  # 36 layouts
 @pytest.mark.parametrize("axis", [0, 1, 2])
-def test_a_larger_request_covers_almost_all_of_a_smaller(axis: int) -> None:
-    shares = []
-    for index in range(4):
+def test_a_larger_request_covers_a_smaller(axis: int) -> None:
+    smallest = SMALLEST[axis] if axis < 2 else WIDTH_ROWS[1]  # shorter, other rows define the width
+    for index in range(3):
         garment, keypoints, natural = worn_by(index)
         ladder = []
-        for value in np.linspace(SMALLEST[axis], LARGEST[axis], 5):
+        for value in np.linspace(smallest, LARGEST[axis], 4):
             requested = natural.copy()
             requested[axis] = value
             ladder.append(layout_at(garment, keypoints, natural, requested))
-        shares += [(one & two).sum() / one.sum() for one, two in itertools.pairwise(ladder)]
-    assert np.median(shares) >= 0.995
-    assert np.min(shares) >= 0.9
+        shares = [(one & two).sum() / one.sum() for one, two in itertools.pairwise(ladder)]
+        assert min(shares) >= 0.995
+
+
+def test_hair_over_the_shoulders_stays_where_it_is() -> None:
+    garment, keypoints, natural = worn_by(1)
+    frame = BodyFrame.from_keypoints(keypoints)
+    strand = np.zeros_like(garment)
+    end = frame.to_image(np.array([[0.0, 0.4 * frame.shoulder_width]]))[0]
+    cv2.circle(strand.view(np.uint8), tuple(np.rint(end).astype(int).tolist()), 3, 1, cv2.FILLED)
+    for factor in (0.8, 1.4):
+        layout = layout_at(garment & ~strand, keypoints, natural, natural * [factor, 1, 1])
+        assert not (layout & strand).any() or factor < 1
+    requested = np.array([0.78, *natural[1:]])
+    narrow = layout_at(garment & ~strand, keypoints, natural, requested)
+    assert ratios_of(narrow, keypoints)[0][0] == pytest.approx(0.78, rel=0.02)
 
 
 def test_the_size_it_is_worn_at_changes_nothing() -> None:

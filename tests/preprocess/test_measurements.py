@@ -8,7 +8,7 @@ from preprocess.keypoints import BodyFrame, KeypointError, Keypoints
 from preprocess.measurements import WornMeasures, garment_panel, measure_worn
 from preprocess.openpose import read_openpose
 from preprocess.quality import parse_flags
-from preprocess.segmentation import densepose_torso, garment_mask, load_parse
+from preprocess.segmentation import OCCLUDERS, densepose_torso, garment_mask, labels_mask, load_parse
 from preprocess.sources.paper_dolls import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import SIZE_RATIOS, Category, Joint, Lip
@@ -198,6 +198,27 @@ def test_fresh_paper_dolls_measure_as_drawn(image_height: int, image_width: int,
     assert len(errors) > 0.7 * params.train
     assert np.median(np.abs(errors), axis=0).max() < tolerance / 4
     assert np.quantile(np.abs(errors), 0.95, axis=0).max() < tolerance
+
+
+@settings(max_examples=150, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_whatever_the_joints_and_labels_a_person_is_measured_or_refused(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    parse = cv2.resize(
+        rng.choice([0, 5, 5, 7, 14, 15, 2], (6, 5)).astype(np.uint8), (90, 120), interpolation=0
+    )
+    fuzzed = Keypoints.missing()
+    found = rng.random(25) < 0.9
+    fuzzed.xy[found] = rng.normal((45, 60), rng.choice([0.5, 20, 200]), (25, 2))[found]
+    fuzzed.confidence[found] = rng.random(found.sum())
+    try:
+        worn = measure_worn(
+            garment_mask(parse, Category.UPPER), fuzzed, occluders=labels_mask(parse, OCCLUDERS)
+        )
+    except KeypointError:
+        return
+    parse_flags(parse, worn, BodyFrame.from_keypoints(fuzzed))
+    assert not (ratios(worn) <= 0).any()
 
 
 def labels(mask: np.ndarray) -> np.ndarray:

@@ -26,7 +26,7 @@ def test_no_ok_row_is_wrong(people: Annotated) -> None:
 
 def test_people_without_ambiguity_are_ok(people: Annotated) -> None:
     plain = [result for person, result in people if person.plain]
-    assert len(plain) > 8
+    assert len(plain) >= 6
     assert np.mean([result.status is RowStatus.OK for result in plain]) >= 0.85
 
 

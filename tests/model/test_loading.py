@@ -1,0 +1,79 @@
+"""Where weights come from: the hub's cache, pickles of strangers, names that are nobody's."""
+
+import shutil
+from pathlib import Path
+
+import huggingface_hub.constants as hub
+import pytest
+import torch
+from torch.testing import assert_close
+
+from model.base import TryOnBase
+from model.publishing import load_pipeline, save_pipeline
+from model.size_conditioning import SizeAdapter
+from model.weights import load_weight_file
+from tests.model.conftest import jolt
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of the hub, and no way to the network."""
+    monkeypatch.setattr(hub, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(hub, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub"
+
+
+def put_into_cache(cache: Path, name: str, folder: Path) -> None:
+    """Lay a folder out as the hub's client does once it has fetched it."""
+    repository = cache / f"models--{name.replace('/', '--')}"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text(COMMIT)
+    shutil.copytree(folder, repository / "snapshots" / COMMIT)
+
+
+def test_base_and_adapter_load_from_a_repository_of_the_hub(
+    base: TryOnBase, tmp_path: Path, hub_cache: Path
+) -> None:
+    adapter = jolt(SizeAdapter.for_unet(base.tryon_unet))
+    save_pipeline(base, adapter, tmp_path / "whole", picture_hw=(64, 48))
+    adapter.save_pretrained(tmp_path / "adapter")
+    put_into_cache(hub_cache, "someone/tryon", tmp_path / "whole")
+    put_into_cache(hub_cache, "someone/size", tmp_path / "adapter")
+
+    assert_close(TryOnBase.from_pretrained("someone/tryon").state_dict(), base.state_dict())
+    assert_close(SizeAdapter.from_pretrained("someone/size").state_dict(), adapter.state_dict())
+    assert_close(load_pipeline("someone/tryon")[1].state_dict(), adapter.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("/models/IDM-VTON", "no folder /models/IDM-VTON; a repository of the hub is named owner/name"),
+        ("someone/nothing", "no folder someone/nothing, and the hub did not give it"),
+    ],
+)
+def test_what_is_neither_a_folder_nor_a_repository_is_said(hub_cache: Path, name: str, message: str) -> None:
+    for load in (TryOnBase.from_pretrained, SizeAdapter.from_pretrained):
+        with pytest.raises(FileNotFoundError, match=message):
+            load(name)
+    assert not hub_cache.exists()
+
+
+class Intruder:
+    """An object whose unpickling would write a file."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.file,)
+
+
+def test_a_pickle_with_code_is_refused_and_runs_nothing(tmp_path: Path) -> None:
+    file, trace = tmp_path / "diffusion_pytorch_model.bin", tmp_path / "was here"
+    torch.save({"conv_in.weight": torch.ones(1), "more": Intruder(trace)}, file)
+    with pytest.raises(ValueError, match=r"holds more than weights and is not loaded: use safetensors"):
+        load_weight_file(file)
+    assert not trace.exists()

@@ -1,0 +1,203 @@
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save
+from torch.testing import assert_close
+
+from model.base import TryOnBase
+from model.presets import TinyPreset
+from model.tiny import build_tiny_base
+from pipeline.encode_latents import encode_latents
+from pipeline.write_shards import write_latents
+from shards.batch import Batch
+from shards.latents import EncodingsSpec, fill_encodings
+from shards.params import WriteShardsParams
+from shards.plan import sha256_of
+from shards.stream import SampleStream
+from shards.ustar import SampleError
+from shards.writer import write_shards
+from tests.shards.making import sample, samples
+from train.keyed_random import KeyedRandom
+from train.params import LossParams
+from train.sample_encoder import SampleEncoder
+from train.stored_encodings import stored_encodings
+from train.tryon import TryOnTask
+
+COUNT, SIDE = 7, 32
+PRESET = TinyPreset(image_height=SIDE, image_width=SIDE, vae_width=8, unet_channels=(16, 32, 32))
+
+
+def params_of(base: Path, dtype: str = "float32") -> WriteShardsParams:
+    return WriteShardsParams(
+        samples_per_shard=3,
+        image_height=SIDE,
+        image_width=SIDE,
+        encode="latents",
+        latents_base=str(base),
+        latents_dtype=dtype,
+    )
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("base")
+    build_tiny_base(PRESET, seed=0).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def networks(base: Path) -> TryOnBase:
+    return TryOnBase.from_pretrained(base).eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def pictures(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shards") / "train"
+    write_shards(samples(COUNT), folder, "train", 3)
+    encode_latents(params_of(base), folder, "train")
+    return folder
+
+
+def batches(folder: Path, **options: object) -> list[Batch]:
+    stream = SampleStream(
+        folder, batch_size=2, image_height=SIDE, image_width=SIDE, seed=1, num_threads=2, **options
+    )
+    return list(itertools.islice(stream, 5))
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {path.name: sha256_of(path) for path in folder.iterdir()}
+
+
+def test_stored_encodings_are_what_the_base_makes_of_the_pictures(
+    pictures: Path, networks: TryOnBase
+) -> None:
+    encoder = SampleEncoder(networks)
+    for seen, stored in zip(batches(pictures), batches(pictures / "latents"), strict=True):
+        assert seen.keys == stored.keys
+        expected, found = encoder(seen), encoder(stored)
+        assert expected.keys() == found.keys()
+        for name, value in expected.items():
+            assert_close(found[name], value, atol=2e-5, rtol=1e-4)
+        np.testing.assert_array_equal(seen.garment_mask, stored.garment_mask)
+        np.testing.assert_array_equal(seen.ratios, stored.ratios)
+        np.testing.assert_array_equal(seen.keypoints, stored.keypoints)
+
+
+def test_training_takes_either(pictures: Path, networks: TryOnBase) -> None:
+    task = TryOnTask(networks, SampleEncoder(networks), loss=LossParams())
+    seen, stored = batches(pictures)[0], batches(pictures / "latents")[0]
+    assert not stored.image.any()
+    losses = [float(task(batch, KeyedRandom(0, batch.position))["loss"]) for batch in (seen, stored)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_half_precision_takes_half_the_room_and_stays_close(
+    pictures: Path, base: Path, networks: TryOnBase, tmp_path: Path
+) -> None:
+    write_shards(samples(COUNT), tmp_path, "train", 3)
+    folder = encode_latents(params_of(base, "float16"), tmp_path, "train")
+    sizes = [sum(tar.stat().st_size for tar in one.glob("*.tar")) for one in (folder, pictures / "latents")]
+    assert sizes[0] < 0.7 * sizes[1]  # records and masks stay as they are
+    half, whole = batches(folder)[0], batches(pictures / "latents")[0]
+    assert half.encodings["latents"].dtype == np.float16
+    assert SampleEncoder(networks)(half)["latents"].dtype == torch.float32
+    for name, value in whole.encodings.items():
+        np.testing.assert_allclose(half.encodings[name], value, atol=1e-3, rtol=2e-3)
+
+
+def test_encoding_is_deterministic_and_does_only_what_changed(
+    pictures: Path, base: Path, tmp_path: Path
+) -> None:
+    changed = [*samples(COUNT - 1), sample(f"{COUNT - 1:05d}_00", seed=1)]
+    write_shards(changed, tmp_path, "train", 3)
+    folder = encode_latents(params_of(base), tmp_path, "train")
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("*.tar")}
+    encode_latents(params_of(base), tmp_path, "train")
+    assert before == {path: path.stat().st_mtime_ns for path in folder.glob("*.tar")}
+    write_shards(samples(COUNT), tmp_path, "train", 3)
+    encode_latents(params_of(base), tmp_path, "train")
+    assert sum(before[path] != path.stat().st_mtime_ns for path in before) == 1
+    assert hashes(folder) == hashes(pictures / "latents")
+
+
+def test_only_the_same_base_and_the_same_pictures_may_use_them(
+    pictures: Path, base: Path, networks: TryOnBase, tmp_path: Path
+) -> None:
+    assert stored_encodings(pictures, networks, SIDE, SIDE) == pictures / "latents"
+    assert stored_encodings(pictures, build_tiny_base(PRESET, seed=1), SIDE, SIDE) is None
+    assert stored_encodings(pictures, networks, SIDE, 2 * SIDE) is None
+    write_shards(samples(COUNT), tmp_path, "train", 3)
+    assert stored_encodings(tmp_path, networks, SIDE, SIDE) is None
+    encode_latents(params_of(base), tmp_path, "train")
+    write_shards(samples(COUNT + 1), tmp_path, "train", 3)
+    assert stored_encodings(tmp_path, networks, SIDE, SIDE) is None
+
+
+def test_encodings_that_are_not_wanted_any_more_are_removed(base: Path, tmp_path: Path) -> None:
+    write_shards(samples(COUNT), tmp_path, "train", 3)
+    write_latents(params_of(base), tmp_path)
+    assert (tmp_path / "latents" / "index.json").is_file()
+    write_latents(WriteShardsParams(), tmp_path)
+    assert not (tmp_path / "latents").exists()
+
+
+def test_another_picture_size_is_refused(pictures: Path) -> None:
+    with pytest.raises(ValueError, match="has latents of 32x32 pictures, 16x16 were asked for"):
+        SampleStream(pictures / "latents", batch_size=2, image_height=16, image_width=16, seed=0)
+
+
+def test_latents_need_a_base_and_a_size() -> None:
+    with pytest.raises(ValueError, match="encode: latents needs latents_base and the image_height"):
+        WriteShardsParams(encode="latents", latents_base="somewhere")
+
+
+SPEC = EncodingsSpec(
+    encoders="", scaling_factor=1.0, dtype="float16", image_height=8, image_width=8, pictures="",
+    tensors={"latents": [4, 2, 3], "text": [5]},
+)  # fmt: skip
+
+
+def good() -> dict[str, np.ndarray]:
+    return {"latents": np.arange(24, dtype=np.float16).reshape(4, 2, 3), "text": np.ones(5, np.float16)}
+
+
+def test_a_member_is_copied_into_its_row() -> None:
+    arrays = SPEC.empty(2)
+    fill_encodings(arrays, 1, memoryview(save(good())))
+    for name, value in good().items():
+        np.testing.assert_array_equal(arrays[name][1], value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "cut short"),
+        (save(good())[:-3], "cut short"),
+        (b"\2\0\0\0\0\0\0\0[]", "not a safetensors file"),
+        (save({"latents": good()["latents"]}), r"without a tensor text of shape \(5,\) and type float16"),
+        (save(good() | {"text": np.ones(6, np.float16)}), "without a tensor text of shape"),
+        (save(good() | {"text": np.ones(5, np.float32)}), "without a tensor text of shape"),
+    ],
+)
+def test_a_wrong_member_is_refused(content: bytes, message: str) -> None:
+    with pytest.raises(SampleError, match=message):
+        fill_encodings(SPEC.empty(1), 0, content)
+
+
+def test_mutated_members_end_in_an_error_or_are_read() -> None:
+    content = save(good())
+    refused = 0
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        changed = bytearray(content)
+        for place in rng.integers(0, 150, 3):
+            changed[place] = rng.integers(256)
+        try:
+            fill_encodings(SPEC.empty(1), 0, bytes(changed))
+        except SampleError:
+            refused += 1
+    assert refused > 200
