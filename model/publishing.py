@@ -111,7 +111,7 @@ def load_pipeline(
     folder: str | Path, torch_dtype: torch.dtype | None = None
 ) -> tuple[TryOnBase, SizeAdapter, Segmenter | None]:
     """Load what `save_pipeline` wrote, from a folder or a repository of the hub."""
-    root = local_folder(folder, files_of(*PARTS, ADAPTER_FOLDER))
+    root = local_folder(folder, files_of(*PARTS, ADAPTER_FOLDER, SEGMENTER_FOLDER))
     base = TryOnBase.from_pretrained(root, torch_dtype)
     adapter = SizeAdapter.from_pretrained(root / ADAPTER_FOLDER, torch_dtype)
     adapter.attach(base.tryon_unet)
@@ -126,7 +126,7 @@ def picture_size(folder: str | Path) -> tuple[int, int]:
     Raises:
         FileNotFoundError: `save_pipeline` didn't write this folder.
     """
-    path = local_folder(folder) / PICTURE_FILE
+    path = local_folder(folder, [PICTURE_FILE]) / PICTURE_FILE
     if not path.is_file():
         raise FileNotFoundError(f"{path} not found: save_pipeline writes it beside the networks")
     picture = json.loads(path.read_text())

@@ -292,6 +292,29 @@ def doctor(
 
 
 @app.command()
+def demo(
+    model: Annotated[
+        Path, typer.Option(help="Folder with base/ beside joint/ or size/, or a published one.")
+    ] = Path("artifacts"),
+    examples: Annotated[Path, typer.Option(help="manifest.parquet whose test split is shown.")] = Path(
+        "artifacts/manifest.parquet"
+    ),
+    num_examples: Annotated[int, typer.Option(help="People, and as many garments.", min=1, max=24)] = 8,
+    chart: Annotated[Path | None, typer.Option(help="A brand's sizes, CSV or YAML, for the buttons.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 for all.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen at.", min=1, max=65535)] = 7860,
+) -> None:
+    """Serve a page on which sizes are tried on, with sliders. Nothing leaves this computer.
+
+    Examples: `cinderella demo`, `cinderella demo --model published --examples artifacts/manifest.parquet`,
+    `cinderella demo --chart chart.csv --port 8000`
+    """
+    from pipeline.demo import serve
+
+    serve(model, examples, chart, host=host, port=port, num_examples=num_examples)
+
+
+@app.command()
 def fetch_models(
     out: Annotated[Path, typer.Option(help="The .task file to write.")] = Path(
         "data/pose_landmarker_full.task"

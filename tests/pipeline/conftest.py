@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 
 from model.tryon import SizeAwareTryOn
+from pipeline import prepare_dataset
+from pipeline.demo_visit import FittingRoom, read_examples
 from pipeline.fitting_room import load_tryon
+from preprocess.sources.params import PrepareDatasetParams
 from tests.pipeline.fitting import build_artifacts
 
 
@@ -19,3 +22,14 @@ def fitting_artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tryon(fitting_artifacts: Path) -> SizeAwareTryOn:
     """Its networks; tests leave them as they are."""
     return load_tryon(fitting_artifacts)
+
+
+@pytest.fixture(scope="session")
+def room(
+    fitting_artifacts: Path, tryon: SizeAwareTryOn, tmp_path_factory: pytest.TempPathFactory
+) -> FittingRoom:
+    """The demo's work without its page: two dolls and the garments of two others."""
+    folder = tmp_path_factory.mktemp("examples")
+    source = PrepareDatasetParams(source="viton_hd", root=str(fitting_artifacts / "raw"))
+    prepare_dataset.run(source, raw=folder / "unused", out=folder / "manifest.parquet")
+    return FittingRoom(tryon, *read_examples(folder / "manifest.parquet", 2))

@@ -1,0 +1,294 @@
+"""What the demo does when something on its page is touched."""
+
+import html
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from model.tryon import TryOnResult
+from pipeline.demo_pictures import Picture, fit_table, shown, slider_mark, thumbnail
+from pipeline.demo_visit import FittingRoom, Settings, Visit
+from pipeline.uploads import Uploads
+from pipeline.visitors import Visitors
+from preprocess.sizes import SizeChart, SizeRequest, Wearer
+from preprocess.vocabulary import SIZE_RATIOS
+
+log = logging.getLogger(__name__)
+
+SIZE_MAP, OUTLINE = "Size map", "Expected outline"
+STRIP_STEPS = (-3, -2, -1, 0, 1, 2, 3)
+USUAL = SizeRequest(shoulder=1.1, width=1.2, length=1.1)
+"""Where sliders stand for what isn't known of a photo's natural size."""
+
+PROGRESS = gr.Progress()
+
+Values = Mapping[Any, Any]
+"""What stands in each control of the page."""
+
+Update = dict[Any, Any]
+"""What shall stand in controls from now on."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Controls:
+    """The page's parts that have a value or can be touched."""
+
+    people: gr.Gallery
+    person_upload: gr.UploadButton
+    garments: gr.Gallery
+    garment_upload: gr.UploadButton
+    caption: gr.Textbox
+    picture: gr.Image
+    overlays: gr.CheckboxGroup
+    fit: gr.HTML
+    sliders: Sequence[gr.Slider]
+    marks: Sequence[gr.HTML]
+    natural: gr.Button
+    chart: gr.Radio
+    chest: gr.Number
+    height: gr.Number
+    seed: gr.Number
+    num_steps: gr.Slider
+    text_guidance: gr.Slider
+    size_guidance: gr.Slider
+    around: gr.Button
+    charted: gr.Button
+    strip: gr.Gallery
+
+    def settings_sliders(self) -> tuple[gr.Slider, ...]:
+        """How the picture is made, as far as sliders tell."""
+        return self.num_steps, self.text_guidance, self.size_guidance
+
+    def inputs(self) -> set[Any]:
+        """All that a handler may ask for, uploads excepted."""
+        given = {*self.sliders, *self.settings_sliders(), self.caption, self.overlays, self.chart}
+        return given | {self.chest, self.height, self.seed}
+
+
+def as_message(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Let an error of a handler appear on the page as a message, escaped; an unforeseen one is logged."""
+
+    @wraps(handler)
+    def handle(*arguments: Any) -> Any:
+        try:
+            return handler(*arguments)
+        except (ValueError, OSError) as error:
+            raise gr.Error(html.escape(str(error)), print_exception=False) from error
+        except Exception as error:
+            log.exception("the demo failed")
+            message = "Something went wrong here, and was written to the log"
+            raise gr.Error(message, print_exception=False) from error
+
+    return handle
+
+
+class Answers:
+    """Handlers of the page's events. Each gets the page's values and returns what changes on it.
+
+    Args:
+        room: Does the work.
+        visitors: What is remembered of each visitor, by Gradio's session.
+        chart: Sizes for the buttons.
+    """
+
+    controls: Controls
+
+    def __init__(self, room: FittingRoom, visitors: Visitors[Visit], chart: SizeChart) -> None:
+        self.room = room
+        self.visitors = visitors
+        self.chart = chart
+        self.uploads = Uploads()
+
+    @as_message
+    def arrive(self, values: Values, request: gr.Request, progress: gr.Progress = PROGRESS) -> Update:
+        """Begin with the first person in the first garment."""
+        visit = self.visit(request)
+        self.room.choose_person(visit, 0)
+        garment = self.room.choose_garment(visit, 0)
+        return {self.controls.caption: garment.caption} | self.at_natural(visit, values, progress)
+
+    @as_message
+    def choose_person(
+        self, values: Values, chosen: gr.SelectData, request: gr.Request, progress: gr.Progress = PROGRESS
+    ) -> Update:
+        """Take the person that was clicked on."""
+        visit = self.visit(request)
+        self.room.choose_person(visit, chosen.index)
+        return self.at_natural(visit, values, progress)
+
+    @as_message
+    def bring_person(self, values: Values, request: gr.Request, progress: gr.Progress = PROGRESS) -> Update:
+        """Take the visitor's own photo."""
+        visit = self.visit(request)
+        photo = self.uploads.take(Path(values[self.controls.person_upload]))
+        self.room.bring_person(visit, photo)
+        gallery = gr.Gallery([thumbnail(person.photo) for person in visit.people], selected_index=0)
+        update = {self.controls.people: gallery, self.controls.person_upload: None}
+        return update | self.at_natural(visit, values, progress)
+
+    @as_message
+    def choose_garment(
+        self, values: Values, chosen: gr.SelectData, request: gr.Request, progress: gr.Progress = PROGRESS
+    ) -> Update:
+        """Take the garment that was clicked on."""
+        visit = self.visit(request)
+        garment = self.room.choose_garment(visit, chosen.index)
+        values = {**values, self.controls.caption: garment.caption}
+        return {self.controls.caption: garment.caption} | self.drawn(visit, values, progress)
+
+    @as_message
+    def bring_garment(self, values: Values, request: gr.Request, progress: gr.Progress = PROGRESS) -> Update:
+        """Take the visitor's own garment."""
+        visit = self.visit(request)
+        self.room.bring_garment(visit, self.uploads.take(Path(values[self.controls.garment_upload])))
+        gallery = gr.Gallery([thumbnail(garment.photo) for garment in visit.garments], selected_index=0)
+        update = {
+            self.controls.garments: gallery,
+            self.controls.garment_upload: None,
+            self.controls.caption: "",
+        }
+        return update | self.drawn(visit, {**values, self.controls.caption: ""}, progress)
+
+    @as_message
+    def draw(self, values: Values, request: gr.Request, progress: gr.Progress = PROGRESS) -> Update:
+        """Draw at the size of the sliders."""
+        return {self.controls.chart: None} | self.drawn(self.visit(request), values, progress)
+
+    @as_message
+    def back_to_natural(
+        self, values: Values, request: gr.Request, progress: gr.Progress = PROGRESS
+    ) -> Update:
+        """Draw at the size at which the person wears a garment in the photo."""
+        return self.at_natural(self.visit(request), values, progress)
+
+    @as_message
+    def choose_size(self, values: Values, request: gr.Request, progress: gr.Progress = PROGRESS) -> Update:
+        """Draw at a size of the chart, and move the sliders there."""
+        size = self.charted(values[self.controls.chart], values)
+        moved = self.moved_to(size)
+        return moved | self.drawn(self.visit(request), {**values, **moved}, progress)
+
+    @as_message
+    def draw_around(
+        self, values: Values, request: gr.Request, progress: gr.Progress = PROGRESS
+    ) -> list[tuple[Picture, str]]:
+        """Draw sizes from smaller to larger than the natural one."""
+        visit = self.visit(request)
+        middle = self.natural_of(visit)
+        sizes = {f"{step:+d}" if step else "natural": step_from(middle, step) for step in STRIP_STEPS}
+        return self.strip(visit, sizes, values, progress)
+
+    @as_message
+    def draw_chart(
+        self, values: Values, request: gr.Request, progress: gr.Progress = PROGRESS
+    ) -> list[tuple[Picture, str]]:
+        """Draw every size of the chart."""
+        sizes = {name: self.charted(name, values) for name in self.chart.sizes}
+        return self.strip(self.visit(request), sizes, values, progress)
+
+    @as_message
+    def switch_overlays(self, values: Values, request: gr.Request) -> Update:
+        """Draw what is there once more, with or without lines over it."""
+        visit, overlays = self.visit(request), values[self.controls.overlays]
+        update: Update = {}
+        if visit.result is not None:
+            update[self.controls.picture] = pictures_of(visit.result, overlays)[0]
+        if visit.strip is not None:
+            names, result = visit.strip
+            update[self.controls.strip] = list(zip(pictures_of(result, overlays), names, strict=True))
+        return update
+
+    def leave(self, request: gr.Request) -> None:
+        """Forget who closed the page."""
+        self.visitors.forget(str(request.session_hash))
+
+    def visit(self, request: gr.Request) -> Visit:
+        """Return what is remembered of the visitor."""
+        return self.visitors.of(str(request.session_hash))
+
+    def natural_of(self, visit: Visit) -> SizeRequest:
+        """Return the size of the visitor's photo, with what is usual where it isn't known."""
+        known = visit.person.natural_size if visit.person else None
+        ratios = {**USUAL.ratios(), **{n: r for n, r in (known or USUAL).ratios().items() if r is not None}}
+        return SizeRequest(**ratios).clamped()
+
+    def at_natural(self, visit: Visit, values: Values, progress: gr.Progress) -> Update:
+        """Move the sliders and their marks to the natural size, and draw it."""
+        natural = visit.person.natural_size if visit.person else None
+        known = (natural or SizeRequest()).ratios()
+        marks = {
+            mark: slider_mark(name, known[name])
+            for mark, name in zip(self.controls.marks, SIZE_RATIOS, strict=True)
+        }
+        moved = self.moved_to(self.natural_of(visit))
+        drawn = self.drawn(visit, {**values, **moved}, progress)
+        return {self.controls.chart: None, **marks, **moved, **drawn}
+
+    def moved_to(self, size: SizeRequest) -> Update:
+        """Return where the sliders stand at a size; those of open ratios stay."""
+        places = zip(self.controls.sliders, size.ratios().values(), strict=True)
+        return {slider: round(ratio, 2) for slider, ratio in places if ratio is not None}
+
+    def charted(self, name: str | None, values: Values) -> SizeRequest:
+        """Return the ratios of a size of the chart on a person of the measures on the page."""
+        chest, height = values[self.controls.chest], values[self.controls.height]
+        if name is None or chest is None or height is None:
+            raise ValueError("A size of the chart needs the person's measures: fill in chest and height")
+        return self.chart.request(name, Wearer(chest_cm=chest, height_cm=height)).clamped()
+
+    def drawn(self, visit: Visit, values: Values, progress: gr.Progress) -> Update:
+        """Draw at the size of the sliders; remember the result for overlays."""
+        ratios = dict(zip(SIZE_RATIOS, (values[slider] for slider in self.controls.sliders), strict=True))
+        visit.result = self.try_on(visit, [SizeRequest(**ratios)], values, progress)
+        notes = visit.person.notes if visit.person else []
+        return {
+            self.controls.picture: pictures_of(visit.result, values[self.controls.overlays])[0],
+            self.controls.fit: fit_table(visit.result.fit, notes),
+        }
+
+    def strip(
+        self, visit: Visit, sizes: Mapping[str, SizeRequest], values: Values, progress: gr.Progress
+    ) -> list[tuple[Picture, str]]:
+        """Draw several sizes; return each with its name and what was asked for."""
+        result = self.try_on(visit, list(sizes.values()), values, progress)
+        names = [f"{name}: {size.width:.2f}" for name, size in zip(sizes, result.requests, strict=True)]
+        visit.strip = names, result
+        return list(zip(pictures_of(result, values[self.controls.overlays]), names, strict=True))
+
+    def try_on(
+        self, visit: Visit, sizes: list[SizeRequest], values: Values, progress: gr.Progress
+    ) -> TryOnResult:
+        """Run the networks with the settings of the page."""
+        controls = self.controls
+        settings = Settings(
+            caption=values[controls.caption],
+            seed=values[controls.seed] or 0,
+            num_steps=values[controls.num_steps],
+            text_guidance=values[controls.text_guidance],
+            size_guidance=values[controls.size_guidance],
+        )
+        return self.room.try_on(visit, sizes, settings, lambda done, of: progress((done, of), desc="Drawing"))
+
+
+def pictures_of(result: TryOnResult, overlays: Sequence[str]) -> list[Picture]:
+    """Return the pictures of a result as they are shown, with the overlays that are switched on."""
+    rows = zip(result.pictures, result.size_maps, result.expected_outlines, strict=True)
+    return [
+        shown(
+            np.asarray(picture),
+            size_map if SIZE_MAP in overlays else None,
+            outline if OUTLINE in overlays else None,
+        )
+        for picture, size_map, outline in rows
+    ]
+
+
+def step_from(size: SizeRequest, step: int) -> SizeRequest:
+    """Return the size so many steps larger in every ratio, or the nearest that may be asked for."""
+    return SizeRequest(steps=step).resolved(size).clamped()

@@ -1,0 +1,164 @@
+"""The demo in a browser: Chromium without a screen, on a page that is really served."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from pipeline.demo import EXAMPLE_CHART, serving
+from pipeline.demo_visit import FittingRoom
+from preprocess.sizes import Wearer
+from tests.pipeline.photos import png_of
+
+sync_api = pytest.importorskip(
+    "playwright.sync_api", reason="playwright drives the browser: pip install -e .[dev]"
+)
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
+
+PATIENCE = 90_000
+"""Milliseconds until a test gives up; nothing is judged by them."""
+
+
+@pytest.fixture(scope="module")
+def url(room: FittingRoom) -> Iterator[str]:
+    with serving(room, EXAMPLE_CHART, host="127.0.0.1", port=None) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Any, url: str) -> Iterator[Any]:
+    """The page after its first picture; it must not ask anybody else, nor run what visitors write."""
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.set_default_timeout(PATIENCE)
+    asked: list[str] = []
+    alarms: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("dialog", lambda dialog: (alarms.append(dialog.message), dialog.dismiss()))
+    page.goto(url)
+    picture_of(page)
+    yield page
+    page.close()
+    assert not [one for one in asked if not one.startswith((url, "data:", "blob:"))]
+    assert not alarms
+
+
+def picture_of(page: Any, other_than: str | None = None) -> str:
+    """Wait for a picture, other than the one before, and return its address."""
+    picture = page.locator("#picture img")
+    sync_api.expect(picture).to_be_visible(timeout=PATIENCE)
+    if other_than is not None:
+        sync_api.expect(picture).not_to_have_attribute("src", other_than, timeout=PATIENCE)
+    return str(picture.get_attribute("src"))
+
+
+def message_of(page: Any) -> str:
+    """Wait for a message, return its text and close it."""
+    text = str(page.get_by_test_id("toast-text").first.inner_text())
+    page.get_by_test_id("toast-close").first.click()
+    sync_api.expect(page.get_by_test_id("toast-text")).to_have_count(0)
+    return text
+
+
+def upload(page: Any, where: str, name: str, content: bytes) -> None:
+    page.locator(f"#{where}").locator("xpath=preceding-sibling::input[1]").set_input_files(
+        {"name": name, "mimeType": "image/png", "buffer": content}
+    )
+
+
+def test_moving_a_slider_changes_the_picture(page: Any) -> None:
+    before = picture_of(page)
+    number = page.locator("#size-width input[type=number]")
+    number.fill("2.0")
+    number.blur()
+    after = picture_of(page, other_than=before)
+    slider = page.locator("#size-length input[type=range]")
+    slider.focus()
+    slider.press("ArrowRight")
+    picture_of(page, other_than=after)
+    page.locator("#natural").click()
+    sync_api.expect(page.locator("#picture img")).to_have_attribute("src", before, timeout=PATIENCE)
+
+
+def test_the_natural_size_is_marked_and_chart_sizes_move_the_sliders(page: Any) -> None:
+    marks = [page.locator(f"#mark-{name}").inner_text() for name in ("shoulder", "width", "length")]
+    assert all(re.fullmatch(r"natural \d\.\d\d", mark.strip()) for mark in marks)
+    before = picture_of(page)
+    page.get_by_label("XL").check()
+    picture_of(page, other_than=before)
+    width = float(page.locator("#size-width input[type=number]").input_value())
+    worn = EXAMPLE_CHART.request("XL", Wearer(chest_cm=92, height_cm=172))
+    assert worn.width is not None
+    assert abs(width - worn.width) <= 0.005
+
+
+def test_overlays_are_switched_on_and_off(page: Any) -> None:
+    plain = picture_of(page)
+    page.get_by_label("Expected outline").check()
+    outlined = picture_of(page, other_than=plain)
+    page.get_by_label("Size map").check()
+    picture_of(page, other_than=outlined)
+    page.get_by_label("Size map").uncheck()
+    page.get_by_label("Expected outline").uncheck()
+    sync_api.expect(page.locator("#picture img")).to_have_attribute("src", plain, timeout=PATIENCE)
+
+
+def test_all_sizes_stand_side_by_side(page: Any) -> None:
+    page.locator("#all-sizes").click()
+    pictures = page.locator("#strip img")
+    sync_api.expect(pictures).to_have_count(7, timeout=PATIENCE)
+    assert len({picture.get_attribute("src") for picture in pictures.all()}) == 7
+    page.locator("#all-charted").click()
+    sync_api.expect(pictures).to_have_count(4, timeout=PATIENCE)
+    captions = page.locator("#strip .caption-label").all_inner_texts()
+    assert [caption.split(":")[0] for caption in captions] == ["S", "M", "L", "XL"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(b"not a photo", "whole photo", id="broken"),
+        pytest.param(png_of(10_000, 10_000), "10000x10000", id="100 megapixels"),
+    ],
+)
+def test_bad_uploads_are_refused_in_words(page: Any, content: bytes, message: str) -> None:
+    before = picture_of(page)
+    for where in ("person-upload", "garment-upload"):
+        upload(page, where, "photo.png", content)
+        assert message in message_of(page)
+    assert picture_of(page) == before
+
+
+def test_hostile_names_and_words_do_no_harm(page: Any) -> None:
+    before = picture_of(page)
+    trap = "<img src=x onerror=alert(1)>"
+    upload(page, "garment-upload", f"../../{trap}.png", b"not a photo")
+    assert "whole photo" in message_of(page)
+    page.locator("#caption textarea").fill(f"{trap} ${{alert(2)}} {{{{7*7}}}}")
+    page.locator("#caption textarea").press("Enter")
+    picture_of(page, other_than=before)
+    assert page.locator("img[src=x]").count() == 0
+
+
+def test_a_phone_shows_everything_without_scrolling_sideways(browser: Any, url: str) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.set_default_timeout(PATIENCE)
+    page.goto(url)
+    picture_of(page)
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    assert page.locator("#people img").count() == 2
+    for part in ("#size-width", "#all-sizes", "#overlays", "#chart"):
+        box = page.locator(part).bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390
+    page.close()

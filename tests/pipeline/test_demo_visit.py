@@ -1,0 +1,84 @@
+"""The demo's work without its page: who is chosen, what is drawn, what is shown of it."""
+
+import numpy as np
+import pytest
+
+from pipeline.demo_pictures import MAP_COLOUR, OUTLINE_COLOUR, fit_table, shown, slider_mark
+from pipeline.demo_visit import FittingRoom, Settings
+from preprocess.fit_report import FitReport, RegionFit
+from preprocess.sizes import LARGEST, SMALLEST, SizeRequest
+
+QUICK = Settings(num_steps=1)
+TRAP = "<img src=x onerror=alert(1)>"
+
+
+def test_a_visit_draws_the_chosen_person_and_garment_at_every_size(room: FittingRoom) -> None:
+    visit = room.new_visit()
+    person = room.choose_person(visit, 1)
+    room.choose_garment(visit, 0)
+    steps: list[tuple[int, int]] = []
+    sizes = [SizeRequest(width=1.0), SizeRequest(width=2.0)]
+    result = room.try_on(visit, sizes, QUICK, lambda done, of: steps.append((done, of)))
+    assert [picture.size for picture in result.pictures] == [person.photo.shape[1::-1]] * 2
+    assert steps[-1][0] == steps[-1][1]
+
+
+def test_an_example_is_prepared_once_for_all_visitors(room: FittingRoom) -> None:
+    first, second = room.new_visit(), room.new_visit()
+    assert room.choose_person(first, 0) is room.choose_person(second, 0)
+
+
+def test_an_own_garment_stands_first_and_is_nobody_elses(room: FittingRoom) -> None:
+    visit, photo = room.new_visit(), np.full((80, 60, 3), 200, np.uint8)
+    room.bring_garment(visit, photo)
+    room.bring_garment(visit, photo)
+    assert [garment.photo is photo for garment in visit.garments] == [True, False, False]
+    assert len(room.new_visit().garments) == 2
+
+
+@pytest.mark.parametrize("place", [-1, 2])
+def test_a_choice_that_is_not_there_is_refused(room: FittingRoom, place: int) -> None:
+    with pytest.raises(ValueError, match="Choose a person and a garment again"):
+        room.choose_person(room.new_visit(), place)
+
+
+def test_a_forgotten_visitor_is_asked_to_choose_again(room: FittingRoom) -> None:
+    with pytest.raises(ValueError, match="forgotten after a quarter of an hour"):
+        room.try_on(room.new_visit(), [SizeRequest(width=1.2)], QUICK)
+
+
+def test_a_size_out_of_range_becomes_the_nearest_one(room: FittingRoom) -> None:
+    visit = room.new_visit()
+    room.choose_person(visit, 0)
+    room.choose_garment(visit, 0)
+    result = room.try_on(visit, [SizeRequest(width=9.0)], QUICK)
+    assert result.requests[0].width == LARGEST["width"]
+
+
+def test_overlays_lie_where_they_belong() -> None:
+    grey = np.full((96, 72, 3), 100, np.uint8)
+    left = np.zeros((96, 72), np.float32)
+    left[:, :36] = 1
+    box = np.array([[18, 24], [54, 24], [54, 72], [18, 72]], np.float64)
+    plain, mapped, outlined = shown(grey), shown(grey, left), shown(grey, outline=box)
+    assert plain.shape == (768, 576, 3)
+    np.testing.assert_allclose(mapped[400, 100], 0.45 * 100 + 0.55 * np.array(MAP_COLOUR), atol=1)
+    assert (mapped[400, 400] == 100).all()
+    assert tuple(outlined[24 * 8, 36 * 8]) == OUTLINE_COLOUR
+    assert (outlined[400, 288] == 100).all()
+
+
+def test_the_natural_size_is_marked_in_proportion() -> None:
+    middle = (SMALLEST["width"] + LARGEST["width"]) / 2
+    assert "--at:50.0%" in slider_mark("width", middle)
+    assert "--at:100.0%" in slider_mark("width", 99)
+    assert "not known" in slider_mark("width", None)
+
+
+def test_words_in_the_report_are_not_html() -> None:
+    region = RegionFit(requested=1.2, measured=None, natural=1.1, verdict=TRAP, obedience="")
+    report = FitReport(regions={"width": region}, confidence=1.0, doubts=(TRAP,))
+    text = fit_table([report], [TRAP])
+    assert "<img" not in text
+    assert text.count("&lt;img src=x") == 3
+    assert "asked 1.20, measured -" in text
