@@ -58,7 +58,7 @@ def swapped_parts(densepose: NDArray[np.uint8]) -> NDArray[np.uint8]:
     cells = densepose.astype(np.int32) >> (8 - _BITS)
     parts = _nearest_parts()[(cells[..., 0] << 2 * _BITS) | (cells[..., 1] << _BITS) | cells[..., 2]]
     colours = DENSEPOSE_COLOURS.astype(np.int32)
-    changed = densepose + (colours[SWAPPED_PARTS] - colours)[parts]
+    changed: NDArray[np.int32] = densepose + (colours[SWAPPED_PARTS] - colours)[parts]
     return changed.clip(0, 255).astype(np.uint8)
 
 
@@ -67,7 +67,8 @@ def _nearest_parts() -> NDArray[np.int64]:
     """Each coarse RGB cell's part with the nearest colour."""
     levels = (np.arange(1 << _BITS) + 0.5) * (1 << (8 - _BITS))
     cells = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 1, 3)
-    return ((cells - DENSEPOSE_COLOURS.astype(np.float64)) ** 2).sum(axis=-1).argmin(axis=1)
+    distances: NDArray[np.float64] = ((cells - DENSEPOSE_COLOURS.astype(np.float64)) ** 2).sum(axis=-1)
+    return distances.argmin(axis=1)
 
 
 def recoloured(batch: Batch, gains: NDArray[np.float32]) -> Batch:

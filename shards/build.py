@@ -86,7 +86,7 @@ def grown(garment: NDArray[np.bool_], keypoints: Keypoints) -> NDArray[np.bool_]
     """Return the worn garment and what lies within `GARMENT_MARGIN` shoulder widths of it."""
     radius = max(1, round(GARMENT_MARGIN * BodyFrame.from_keypoints(keypoints).shoulder_width))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    return cv2.dilate(garment.view(np.uint8), disc).view(np.bool_)
+    return np.asarray(cv2.dilate(garment.view(np.uint8), disc)).view(np.bool_)
 
 
 def record_of(parts: Parts, keypoints: Keypoints, image_height: int, image_width: int) -> SizeRecord:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shards.augment import mirrored, recoloured, zoomed
 from shards.batch import Batch
@@ -34,11 +35,16 @@ class AugmentedStream:
 def augmented(batch: Batch, params: AugmentationParams, random: KeyedRandom) -> Batch:
     """Zoom, recolour and mirror the samples of a batch, as far as `params` allow."""
     if params.zoom > 0:
-        place = np.stack([random.uniform("zoom_x"), random.uniform("zoom_y")], axis=1)
+        place = together(random, "zoom_x", "zoom_y")
         batch = zoomed(batch, params.zoom * random.uniform("zoom").numpy(), place)
     if params.colour > 0:
-        channels = np.stack([random.uniform(channel) for channel in ("red", "green", "blue")], axis=1)
+        channels = together(random, "red", "green", "blue")
         batch = recoloured(batch, 1 + params.colour * (2 * channels - 1))
     if params.mirror > 0:
         batch = mirrored(batch, random.uniform("mirror").numpy() < params.mirror)
     return batch
+
+
+def together(random: KeyedRandom, *names: str) -> NDArray[np.float32]:
+    """(B, names) uniform numbers."""
+    return np.stack([random.uniform(name).numpy() for name in names], axis=1)

@@ -97,7 +97,7 @@ class Trainer:
             keys = ", ".join(key for batch in batches for key in batch.keys)
             log.warning("step %d: the loss jumped to %.4g: %s", row.step, losses["loss"], keys)
         self.state.rows.append(row)
-        watch.step_done(row.step, losses, self.state.schedule.get_last_lr()[0])
+        watch.step_done(row.step, losses, float(self.state.schedule.get_last_lr()[0]))
         self.state.schedule.step()
         return row
 
