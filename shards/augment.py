@@ -68,7 +68,7 @@ def _nearest_parts() -> NDArray[np.int64]:
     levels = (np.arange(1 << _BITS) + 0.5) * (1 << (8 - _BITS))
     cells = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 1, 3)
     distances: NDArray[np.float64] = ((cells - DENSEPOSE_COLOURS.astype(np.float64)) ** 2).sum(axis=-1)
-    return distances.argmin(axis=1)
+    return np.asarray(distances.argmin(axis=1))
 
 
 def recoloured(batch: Batch, gains: NDArray[np.float32]) -> Batch:

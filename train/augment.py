@@ -36,7 +36,7 @@ def augmented(batch: Batch, params: AugmentationParams, random: KeyedRandom) -> 
     """Zoom, recolour and mirror the samples of a batch, as far as `params` allow."""
     if params.zoom > 0:
         place = together(random, "zoom_x", "zoom_y")
-        batch = zoomed(batch, params.zoom * random.uniform("zoom").numpy(), place)
+        batch = zoomed(batch, np.float32(params.zoom) * together(random, "zoom")[:, 0], place)
     if params.colour > 0:
         channels = together(random, "red", "green", "blue")
         batch = recoloured(batch, 1 + params.colour * (2 * channels - 1))
