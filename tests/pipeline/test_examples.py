@@ -58,6 +58,7 @@ def user(fitting_artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     home = tmp_path_factory.mktemp("user")
     artifacts = home / "artifacts"
     shutil.copytree(fitting_artifacts, artifacts)
+    shutil.copy(ROOT / "params.yaml", home)
     (home / "data").mkdir()
     (home / "data" / "zalando-hd-resized").symlink_to(artifacts / "raw")
     manifest, keypoints = artifacts / "manifest.parquet", artifacts / "keypoints.parquet"
