@@ -2,17 +2,16 @@
 
 import html
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import numpy as np
 
 from model.tryon import TryOnResult
-from pipeline.demo_pictures import Picture, fit_table, shown, slider_mark, thumbnail
+from pipeline.demo_controls import Controls, Update, Values
+from pipeline.demo_pictures import Picture, fit_table, pictures_of, slider_mark, thumbnail
 from pipeline.demo_visit import FittingRoom, Settings, Visit
 from pipeline.uploads import Uploads
 from pipeline.visitors import Visitors
@@ -21,54 +20,11 @@ from preprocess.vocabulary import SIZE_RATIOS
 
 log = logging.getLogger(__name__)
 
-SIZE_MAP, OUTLINE = "Size map", "Expected outline"
 STRIP_STEPS = (-3, -2, -1, 0, 1, 2, 3)
 USUAL = SizeRequest(shoulder=1.1, width=1.2, length=1.1)
 """Where sliders stand for what isn't known of a photo's natural size."""
 
 PROGRESS = gr.Progress()
-
-Values = Mapping[Any, Any]
-"""What stands in each control of the page."""
-
-Update = dict[Any, Any]
-"""What shall stand in controls from now on."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Controls:
-    """The page's parts that have a value or can be touched."""
-
-    people: gr.Gallery
-    person_upload: gr.UploadButton
-    garments: gr.Gallery
-    garment_upload: gr.UploadButton
-    caption: gr.Textbox
-    picture: gr.Image
-    overlays: gr.CheckboxGroup
-    fit: gr.HTML
-    sliders: Sequence[gr.Slider]
-    marks: Sequence[gr.HTML]
-    natural: gr.Button
-    chart: gr.Radio
-    chest: gr.Number
-    height: gr.Number
-    seed: gr.Number
-    num_steps: gr.Slider
-    text_guidance: gr.Slider
-    size_guidance: gr.Slider
-    around: gr.Button
-    charted: gr.Button
-    strip: gr.Gallery
-
-    def settings_sliders(self) -> tuple[gr.Slider, ...]:
-        """How the picture is made, as far as sliders tell."""
-        return self.num_steps, self.text_guidance, self.size_guidance
-
-    def inputs(self) -> set[Any]:
-        """All that a handler may ask for, uploads excepted."""
-        given = {*self.sliders, *self.settings_sliders(), self.caption, self.overlays, self.chart}
-        return given | {self.chest, self.height, self.seed}
 
 
 def as_message(handler: Callable[..., Any]) -> Callable[..., Any]:
@@ -120,7 +76,7 @@ class Answers:
         """Take the person that was clicked on."""
         visit = self.visit(request)
         self.room.choose_person(visit, chosen.index)
-        return self.at_natural(visit, values, progress)
+        return self.without_strip(visit) | self.at_natural(visit, values, progress)
 
     @as_message
     def bring_person(self, values: Values, request: gr.Request, progress: gr.Progress = PROGRESS) -> Update:
@@ -130,7 +86,7 @@ class Answers:
         self.room.bring_person(visit, photo)
         gallery = gr.Gallery([thumbnail(person.photo) for person in visit.people], selected_index=0)
         update = {self.controls.people: gallery, self.controls.person_upload: None}
-        return update | self.at_natural(visit, values, progress)
+        return update | self.without_strip(visit) | self.at_natural(visit, values, progress)
 
     @as_message
     def choose_garment(
@@ -140,7 +96,8 @@ class Answers:
         visit = self.visit(request)
         garment = self.room.choose_garment(visit, chosen.index)
         values = {**values, self.controls.caption: garment.caption}
-        return {self.controls.caption: garment.caption} | self.drawn(visit, values, progress)
+        update = self.without_strip(visit) | {self.controls.caption: garment.caption}
+        return update | self.drawn(visit, values, progress)
 
     @as_message
     def bring_garment(self, values: Values, request: gr.Request, progress: gr.Progress = PROGRESS) -> Update:
@@ -153,7 +110,8 @@ class Answers:
             self.controls.garment_upload: None,
             self.controls.caption: "",
         }
-        return update | self.drawn(visit, {**values, self.controls.caption: ""}, progress)
+        values = {**values, self.controls.caption: ""}
+        return update | self.without_strip(visit) | self.drawn(visit, values, progress)
 
     @as_message
     def draw(self, values: Values, request: gr.Request, progress: gr.Progress = PROGRESS) -> Update:
@@ -248,9 +206,16 @@ class Answers:
         visit.result = self.try_on(visit, [SizeRequest(**ratios)], values, progress)
         notes = visit.person.notes if visit.person else []
         return {
+            # sliders may have moved since: a picture never stands beside other sizes than its own
+            **{slider: values[slider] for slider in self.controls.sliders},
             self.controls.picture: pictures_of(visit.result, values[self.controls.overlays])[0],
             self.controls.fit: fit_table(visit.result.fit, notes),
         }
+
+    def without_strip(self, visit: Visit) -> Update:
+        """Take the strip off the page: it shows another person or garment."""
+        visit.strip = None
+        return {self.controls.strip: []}
 
     def strip(
         self, visit: Visit, sizes: Mapping[str, SizeRequest], values: Values, progress: gr.Progress
@@ -274,19 +239,6 @@ class Answers:
             size_guidance=values[controls.size_guidance],
         )
         return self.room.try_on(visit, sizes, settings, lambda done, of: progress((done, of), desc="Drawing"))
-
-
-def pictures_of(result: TryOnResult, overlays: Sequence[str]) -> list[Picture]:
-    """Return the pictures of a result as they are shown, with the overlays that are switched on."""
-    rows = zip(result.pictures, result.size_maps, result.expected_outlines, strict=True)
-    return [
-        shown(
-            np.asarray(picture),
-            size_map if SIZE_MAP in overlays else None,
-            outline if OUTLINE in overlays else None,
-        )
-        for picture, size_map, outline in rows
-    ]
 
 
 def step_from(size: SizeRequest, step: int) -> SizeRequest:

@@ -5,8 +5,9 @@ from typing import Any
 
 import gradio as gr
 
-from pipeline.demo_answers import OUTLINE, SIZE_MAP, Answers, Controls
-from pipeline.demo_pictures import thumbnail
+from pipeline.demo_answers import Answers
+from pipeline.demo_controls import Controls
+from pipeline.demo_pictures import OUTLINE, SIZE_MAP, thumbnail
 from pipeline.uploads import ENDINGS, MAX_BYTES
 from pipeline.visitors import MOST_VISITORS
 from preprocess.sizes import LARGEST, SMALLEST
@@ -183,22 +184,24 @@ def wire(page: gr.Blocks, controls: Controls, answers: Answers) -> None:
     """Connect what is touched with its answer."""
     answers.controls = controls
     given = controls.inputs()
-    drawn = [controls.picture, controls.fit]
-    sized = [*drawn, *controls.sliders, *controls.marks, controls.chart]
+    drawn = [controls.picture, controls.fit, *controls.sliders]
+    sized = [*drawn, *controls.marks, controls.chart]
     on_picture: dict[str, Any] = {
         "show_progress_on": controls.picture,
         "trigger_mode": "always_last",
         **NETWORKS,
     }
-    own_person = [controls.people, controls.person_upload, *sized]
-    own_garment = [controls.garments, controls.garment_upload, controls.caption, *drawn]
+    person = [controls.strip, *sized]
+    garment = [controls.strip, controls.caption, *drawn]
+    own_person = [controls.people, controls.person_upload, *person]
+    own_garment = [controls.garments, controls.garment_upload, *garment]
 
     page.load(answers.arrive, given, [controls.caption, *sized], **on_picture)
-    controls.people.select(answers.choose_person, given, sized, **on_picture)
+    controls.people.select(answers.choose_person, given, person, **on_picture)
     controls.person_upload.upload(
         answers.bring_person, given | {controls.person_upload}, own_person, **on_picture
     )
-    controls.garments.select(answers.choose_garment, given, [controls.caption, *drawn], **on_picture)
+    controls.garments.select(answers.choose_garment, given, garment, **on_picture)
     controls.garment_upload.upload(
         answers.bring_garment, given | {controls.garment_upload}, own_garment, **on_picture
     )

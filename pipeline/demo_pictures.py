@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from model.tryon import TryOnResult
 from preprocess.fit_report import FitReport
 from preprocess.sizes import LARGEST, SMALLEST
 
@@ -23,6 +24,22 @@ MAP_STRENGTH = 0.55
 
 THUMBNAIL_HEIGHT = 256
 """Of choices (px)."""
+
+SIZE_MAP, OUTLINE = "Size map", "Expected outline"
+"""What may be drawn over a picture, as the page calls it."""
+
+
+def pictures_of(result: TryOnResult, overlays: Sequence[str]) -> list[Picture]:
+    """Return the pictures of a result as they are shown, with the overlays that are switched on."""
+    rows = zip(result.pictures, result.size_maps, result.expected_outlines, strict=True)
+    return [
+        shown(
+            np.asarray(picture),
+            size_map if SIZE_MAP in overlays else None,
+            outline if OUTLINE in overlays else None,
+        )
+        for picture, size_map, outline in rows
+    ]
 
 
 def shown(

@@ -124,6 +124,13 @@ def test_all_sizes_stand_side_by_side(page: Any) -> None:
     assert [caption.split(":")[0] for caption in captions] == ["S", "M", "L", "XL"]
 
 
+def test_a_strip_leaves_with_the_person_that_it_shows(page: Any) -> None:
+    page.locator("#all-sizes").click()
+    sync_api.expect(page.locator("#strip img")).to_have_count(7, timeout=PATIENCE)
+    page.locator("#people button").nth(1).click()
+    sync_api.expect(page.locator("#strip img")).to_have_count(0, timeout=PATIENCE)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
