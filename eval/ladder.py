@@ -15,23 +15,6 @@ from preprocess.vocabulary import SIZE_RATIOS, require_shape
 Floats = NDArray[np.float64]
 
 
-def ladder_requests(natural: Floats, dimension: int, values: Floats) -> Floats:
-    """Ask for the natural size but for one ratio.
-
-    Args:
-        natural: (3,) ratios of the garment as it was worn, ordered as `SIZE_RATIOS`.
-        dimension: Index of the ratio that changes.
-        values: (R,) what that ratio is asked to be.
-
-    Returns:
-        (R, 3) requested ratios.
-    """
-    require_shape("natural", natural, (len(SIZE_RATIOS),))
-    requests = np.tile(np.asarray(natural, dtype=np.float64), (len(values), 1))
-    requests[:, dimension] = values
-    return requests
-
-
 def order_accuracy(requested: Floats, measured: Floats) -> Floats:
     """Share of each person's pairs of rungs whose measured ratios stand in the requested order.
 

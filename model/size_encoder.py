@@ -42,7 +42,7 @@ class SizeEncoder(nn.Module):
 
 
 class HybridSizeEncoder(SizeEncoder):
-    """Ratios, fit label and pooled garment features to an embedding; every one of them may be unknown."""
+    """Ratios, fit label and pooled garment features to an embedding; ratios and label may be unknown."""
 
     def __init__(
         self,
@@ -55,7 +55,6 @@ class HybridSizeEncoder(SizeEncoder):
         super().__init__(input_dim, hidden_dim, output_dim)
         self.fit_label = nn.Embedding(num_fit_labels + 1, hidden_dim)
         self.garment = nn.Sequential(nn.LayerNorm(garment_dim), nn.Linear(garment_dim, hidden_dim))
-        self.unknown_garment = nn.Parameter(torch.zeros(hidden_dim))
 
     def forward(
         self, ratios: Tensor, fit_labels: Tensor | None = None, garment_features: Tensor | None = None
@@ -69,12 +68,15 @@ class HybridSizeEncoder(SizeEncoder):
 
         Returns:
             (B, E).
+
+        Raises:
+            ValueError: There are no garment features: it was never trained without.
         """
+        if garment_features is None:
+            raise ValueError("the hybrid size encoder reads the garment: give garment_features")
         hidden = self.hidden(ratios)
         if fit_labels is None:
             fit_labels = torch.full(ratios.shape[:1], -1, device=ratios.device)
         last = self.fit_label.num_embeddings - 1
         hidden = hidden + self.fit_label(torch.where(fit_labels < 0, last, fit_labels))
-        if garment_features is None:
-            return self.output(hidden + self.unknown_garment)
         return self.output(hidden + self.garment(garment_features.to(hidden.dtype)))

@@ -125,7 +125,12 @@ def size_of(
     image_hw = (person.image.shape[1], person.image.shape[2])
     like = conditioning.mask
     maps = body_maps(torch.from_numpy(person.keypoints), image_hw, (like.shape[2], like.shape[3]))
-    return adapter(torch.from_numpy(ratios).to(like), maps.to(like).repeat(len(ratios), 1, 1, 1))
+    garment = conditioning.image_tokens.mean(dim=1).expand(len(ratios), -1)
+    return adapter(
+        torch.from_numpy(ratios).to(like),
+        maps.to(like).repeat(len(ratios), 1, 1, 1),
+        garment_features=garment,
+    )
 
 
 def size_maps(size: SizeCondition) -> NDArray[np.float32]:

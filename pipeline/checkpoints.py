@@ -34,15 +34,17 @@ def read_record(folder: Path) -> dict[str, Any]:
     return record
 
 
-def load_base(folder: Path) -> TryOnBase:
-    """Load the base that `train_base` made, or the pretrained one that it checked and recorded.
+def load_base(folder: Path, device: str | torch.device | None = None) -> TryOnBase:
+    """Load the base that `train_base` made, or the pretrained one that it checked and recorded, frozen.
 
-    It is frozen, and lies on the GPU where there is one.
+    Args:
+        folder: Of `train_base`.
+        device: Where it shall lie; the GPU where there is one when None.
     """
     params = read_record(folder)["params"]
     source = folder if params["preset"] == "tiny" else params["pretrained"]
     base = TryOnBase.from_pretrained(source)
-    return base.requires_grad_(False).to("cuda" if torch.cuda.is_available() else "cpu")
+    return base.requires_grad_(False).to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def image_size(base: Path) -> tuple[int, int]:
@@ -51,17 +53,20 @@ def image_size(base: Path) -> tuple[int, int]:
     return record["image_height"], record["image_width"]
 
 
-def load_size_aware(base: Path, checkpoint: Path | None) -> tuple[TryOnBase, SizeAdapter | None]:
+def load_size_aware(
+    base: Path, checkpoint: Path | None, device: str | torch.device | None = None
+) -> tuple[TryOnBase, SizeAdapter | None]:
     """Load the base with what `train_size` or `train_joint` added to it.
 
     Args:
         base: Folder of `train_base`.
         checkpoint: Folder of `train_size` or `train_joint`; None: the base alone.
+        device: Where they shall lie; the GPU where there is one when None.
 
     Returns:
         The networks, frozen, and the adapter.
     """
-    networks = load_base(base)
+    networks = load_base(base, device)
     if checkpoint is None:
         return networks, None
     read_record(checkpoint)

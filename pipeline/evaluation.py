@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from eval.baselines import baseline_draws
@@ -171,6 +172,7 @@ def held_out(stream: SampleStream, params: EvaluateParams) -> Batch:
 def scorer_of(scene: Scene, folder: Path, params: EvaluateParams) -> Scorer:
     """Measure with the frozen segmenter in `folder`."""
     segmenter = Segmenter.from_pretrained(folder).eval().requires_grad_(False)
+    segmenter.to("cuda" if torch.cuda.is_available() else "cpu")
     return Scorer(
         scene,
         partial(segment_with, segmenter),

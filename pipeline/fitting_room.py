@@ -48,17 +48,18 @@ def find_tryon(folder: Path, device: str) -> SizeAwareTryOn:
             f"{folder} must have model_index.json, or base/ beside joint/ or size/, but has neither: run "
             "`make repro` first, or name another folder with --model"
         )
-    return from_stages(folder / "base", checkpoint).to(device)
+    return from_stages(folder / "base", checkpoint, device)
 
 
-def from_stages(base: Path, checkpoint: Path) -> SizeAwareTryOn:
-    """Load what `train_base` and `train_size` or `train_joint` wrote; on the GPU where there is one.
+def from_stages(base: Path, checkpoint: Path, device: str | None = None) -> SizeAwareTryOn:
+    """Load what `train_base` and `train_size` or `train_joint` wrote.
 
     Args:
         base: Folder of `train_base`.
         checkpoint: Folder of `train_size` or `train_joint`.
+        device: Where the networks shall lie; the GPU where there is one when None.
     """
-    networks, adapter = load_size_aware(base, checkpoint)
+    networks, adapter = load_size_aware(base, checkpoint, device)
     assert adapter is not None
     image_height, image_width = image_size(base)
     tryon = SizeAwareTryOn(

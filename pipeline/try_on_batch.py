@@ -100,9 +100,9 @@ def finished(path: Path, digest: str) -> dict[str, Any] | None:
 
 
 def setting_digest(tryon: SizeAwareTryOn, sizes: Sequence[NamedSize], options: TryOnOptions) -> str:
-    """Hash (hex) what all rows share: sizes, options, and the weights that draw."""
+    """Hash (hex) what all rows share: sizes, options, and the weights that draw and measure."""
     digest = xxhash.xxh3_128(repr((sizes, asdict(options))).encode())
-    for networks in (tryon.adapter, tryon.base.tryon_unet):
-        for weight in networks.state_dict().values():
+    for networks in (tryon.adapter, tryon.base, tryon.segmenter):
+        for weight in networks.state_dict().values() if networks is not None else ():
             digest.update(weight.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
     return digest.hexdigest()

@@ -1,5 +1,6 @@
 """Commands that try garments on: `cinderella try-on`, `ladder` and `publish`."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,6 +27,9 @@ DenseposeFile = Annotated[
 Out = Annotated[Path, typer.Option(help="Folder for pictures, strip.png and fit.json.")]
 NumSteps = Annotated[int, typer.Option(help="Denoising steps.")]
 Seed = Annotated[int, typer.Option(help="Of the noise, which all sizes share.")]
+SizeGuidance = Annotated[
+    float, typer.Option(help="1 is off; 1.25 is what the embedded default is evaluated at.")
+]
 PoseModel = Annotated[
     Path, typer.Option(help="MediaPipe's pose landmarker, for photos without keypoints (fetch-models).")
 ]
@@ -60,7 +64,7 @@ def try_on(
     num_steps: NumSteps = 20,
     seed: Seed = 0,
     text_guidance: Annotated[float, typer.Option(help="1 is off.")] = 1.0,
-    size_guidance: Annotated[float, typer.Option(help="1 is off.")] = 1.0,
+    size_guidance: SizeGuidance = 1.25,
     size_scale: Annotated[float, typer.Option(help="Strength of the size; 0: the base alone.")] = 1.0,
     clamp: Annotated[bool, typer.Option(help="Move sizes out of range to the nearest one.")] = False,
     low_memory: LowMemory = "off",
@@ -100,11 +104,12 @@ def try_on(
     )
     if [person is not None, table is not None, shards is not None].count(True) != 1:
         raise ValueError("name who tries on: exactly one of --person, --table and --shards")
+    given = {"keypoints": keypoints, "parse": parse, "densepose": densepose, "inpaint_mask": inpaint_mask}
     if person is not None:
-        given = {"keypoints": keypoints, "parse": parse, "densepose": densepose, "inpaint_mask": inpaint_mask}
         files = files_of(person, garment, given, caption)
         draw_one(load(model, pose_model, low_memory), files, named, options, out)
         return
+    require_none(given | {"garment": garment, "caption": caption or None})
     rows: list[Wearer] = []
     rows += table_wearers(table) if table is not None else shard_wearers(str(shards))
     draw_many(load(model, pose_model, low_memory), rows, named, options, out)
@@ -126,6 +131,7 @@ def ladder(
     pose_model: PoseModel = POSE_MODEL,
     num_steps: NumSteps = 20,
     seed: Seed = 0,
+    size_guidance: SizeGuidance = 1.25,
     low_memory: LowMemory = "off",
 ) -> None:
     """Let one ratio rise while all else stays natural, and say whether the pictures follow.
@@ -140,7 +146,7 @@ def ladder(
     files = files_of(
         person, garment, {"keypoints": keypoints, "parse": parse, "densepose": densepose}, caption
     )
-    options = TryOnOptions(num_steps=num_steps, seed=seed)
+    options = TryOnOptions(num_steps=num_steps, seed=seed, size_guidance=size_guidance)
     report = draw_one(load(model, pose_model, low_memory), files, sizes, options, out)
     typer.echo(f"{ratio}: {ladder_order(report, ratio)}")
 
@@ -160,6 +166,15 @@ def publish(
 
     run(load_tryon(model), out)
     typer.echo(f"{out}: SizeAwareTryOn.from_pretrained({str(out)!r}) loads it")
+
+
+def require_none(options: Mapping[str, object]) -> None:
+    """Refuse options of one person beside a table or shards, where each row has its own."""
+    named = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
+    if named:
+        raise ValueError(
+            f"{', '.join(named)} go with --person; a row of --table or --shards names its own files"
+        )
 
 
 def load(model: Path, pose_model: Path, low_memory: str) -> "SizeAwareTryOn":

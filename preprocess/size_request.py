@@ -137,10 +137,6 @@ class SizeRequest:
             if value is not None and not SMALLEST[name] <= value <= LARGEST[name]
         ]
 
-    def in_range(self) -> bool:
-        """Whether every ratio may be asked for."""
-        return not self.out_of_range()
-
     def required_in_range(self) -> Self:
         """Return this request.
 

@@ -8,7 +8,6 @@ from scipy.stats import kendalltau, linregress
 from eval.ladder import (
     cross_talk,
     kendall_tau,
-    ladder_requests,
     mae,
     mean_and_interval,
     order_accuracy,
@@ -21,11 +20,6 @@ from eval.ladder import (
 NAN = np.nan
 RISING = np.array([[1.0, 2.0, 3.0]])
 ladders = arrays(np.float64, (3, 6), elements=st.floats(-4, 4).map(lambda x: round(x, 2)))
-
-
-def test_a_ladder_changes_one_ratio_and_keeps_the_others() -> None:
-    requests = ladder_requests(np.array([1.1, 1.2, 0.9]), 1, np.array([0.8, 1.6]))
-    np.testing.assert_array_equal(requests, [[1.1, 0.8, 0.9], [1.1, 1.6, 0.9]])
 
 
 @pytest.mark.parametrize(

@@ -30,10 +30,12 @@ def test_the_hybrid_encoder_reads_label_and_garment() -> None:
     torch.manual_seed(0)
     encoder = HybridSizeEncoder(garment_dim=16)
     ratios, garment = torch.tensor([[1.0, 1.2, NAN]]), torch.randn(1, 16)
-    plain = encoder(ratios)
-    assert_close(encoder(ratios, torch.tensor([-1])), plain)
-    answers = [plain, encoder(ratios, torch.tensor([2])), encoder(ratios, garment_features=garment)]
+    plain = encoder(ratios, garment_features=garment)
+    assert_close(encoder(ratios, torch.tensor([-1]), garment), plain)
+    answers = [plain, encoder(ratios, torch.tensor([2]), garment), encoder(ratios, None, -garment)]
     assert all((a - b).abs().max() > 1e-3 for i, a in enumerate(answers) for b in answers[:i])
+    with pytest.raises(ValueError, match="give garment_features"):
+        encoder(ratios)
 
 
 @torch.no_grad()

@@ -113,13 +113,13 @@ def test_what_is_no_size_is_refused(text: str, message: str) -> None:
 
 def test_sizes_out_of_range_are_refused_or_clamped_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     size = SizeRequest(width=3.0, length=1.0)
-    assert not size.in_range()
     with pytest.raises(ValueError, match=r"width must be between 0.7 and 2.2, got 3: ask for less"):
         size.required_in_range()
     with caplog.at_level(logging.WARNING):
         assert size.clamped() == SizeRequest(width=2.2, length=1.0)
     assert "width must be between 0.7 and 2.2, got 3: clamped" in caplog.text
-    assert SizeRequest(width=2.2, shoulder=0.7).in_range()
+    largest = SizeRequest(width=2.2, shoulder=0.7)
+    assert largest.required_in_range() is largest
 
 
 CSV = "size,chest_cm,shoulder_cm,length_cm\nS,96,44,68\nOne size,104,,70\n"
