@@ -33,7 +33,7 @@ def annotate(
         layout: How the folder is laid out, one of `LAYOUTS`.
         split: `train` or `test`; None takes all there are.
         keypoints: Where keypoints come from; None takes the defaults.
-        sizes: How ratios are judged; None takes the defaults.
+        sizes: How ratios are judged; None takes the defaults, and `grabcut` as the segmenter of `folder`.
 
     Returns:
         `out`.
@@ -47,8 +47,13 @@ def annotate(
     manifest, found = work / "manifest.parquet", work / "keypoints.parquet"
     write_manifest(source_of(layout, root, split), manifest)
     extract_keypoints.run(keypoints or ExtractKeypointsParams(), manifest=manifest, out=found)
-    compute_size_ratios.run(sizes or SizeRatioParams(), manifest=manifest, keypoints=found, out=out)
+    compute_size_ratios.run(sizes or default_sizes(layout), manifest=manifest, keypoints=found, out=out)
     return out
+
+
+def default_sizes(layout: str) -> SizeRatioParams:
+    """Measure a layout by the defaults; a folder of photos has no parse maps to measure by."""
+    return SizeRatioParams(segmenter="grabcut" if layout == "folder" else "none")
 
 
 def source_of(layout: str, root: Path, split: str | None) -> Source:

@@ -1,7 +1,7 @@
 """The `cinderella` command. Heavy libraries are imported only by the commands that need them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -46,16 +46,25 @@ def annotate(
     layout: Layout = "viton-hd",
     split: Annotated[str | None, typer.Option(help="train or test; all there are when left out.")] = None,
     mediapipe_model: DetectorModel = None,
+    segmenter: Annotated[
+        Literal["none", "grabcut"] | None,
+        typer.Option(help="Finds garments where there is no parse map; grabcut when left out for folder."),
+    ] = None,
 ) -> None:
     """Measure a folder of try-on data into one Parquet file.
 
-    Example: `cinderella annotate --root data/zalando-hd-resized --split test --out test.parquet`
+    Examples: `cinderella annotate --root data/zalando-hd-resized --split test --out test.parquet`,
+    `cinderella annotate --layout folder --root photos --mediapipe-model data/pose_landmarker_full.task
+    --out photos.parquet`
     """
     from pipeline.annotate import annotate as run
     from preprocess.keypoints import ExtractKeypointsParams
+    from preprocess.size_ratios import SizeRatioParams
 
     model = str(mediapipe_model) if mediapipe_model else None
-    run(root, out, layout=layout, split=split, keypoints=ExtractKeypointsParams(mediapipe_model=model))
+    keypoints = ExtractKeypointsParams(mediapipe_model=model)
+    sizes = SizeRatioParams(segmenter=segmenter) if segmenter else None
+    run(root, out, layout=layout, split=split, keypoints=keypoints, sizes=sizes)
 
 
 @app.command()

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
+from pipeline import measure_sample
 from pipeline.incremental import (
     DIGEST_KEY,
     Finish,
@@ -22,14 +23,22 @@ from pipeline.incremental import (
     journal_batches,
     update_rows,
 )
+from pipeline.measure_sample import MeasureJob, measured
 from pipeline.stage import run_stage
-from preprocess import arms, body_canvas, keypoints, measurements, panel, quality, segmentation, size_ratios
-from preprocess.keypoints import Array, BodyFrame, KeypointError, Keypoints
-from preprocess.measurements import WornMeasures, measure_worn
-from preprocess.quality import parse_flags
-from preprocess.segmentation import OCCLUDERS, garment_mask, labels_mask, load_densepose_torso, load_parse
+from preprocess import (
+    arms,
+    body_canvas,
+    garment_segmentation,
+    keypoints,
+    masks,
+    measurements,
+    panel,
+    quality,
+    segmentation,
+    size_ratios,
+)
+from preprocess.keypoints import Array, KeypointError
 from preprocess.size_ratios import SizeRatioParams, fit_label, fit_label_thresholds
-from preprocess.sources.source import ManifestRow
 from preprocess.vocabulary import FIT_LABELS, SIZE_RATIOS, RowStatus
 
 log = logging.getLogger(__name__)
@@ -75,20 +84,6 @@ SCHEMA = pa.schema(
 of rising width ratios, stand in the schema's metadata under `fit_label_thresholds`."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MeasureJob:
-    """One sample with its keypoints; travels to another process."""
-
-    sample: ManifestRow
-    """What the manifest says."""
-
-    found: dict[str, Any]
-    """The sample's row of keypoints.parquet."""
-
-    params: SizeRatioParams
-    """The stage's section."""
-
-
 def run(params: SizeRatioParams, *, manifest: Path, keypoints: Path, out: Path) -> None:
     """Write one row of size ratios for every row of the manifest, then cut the fit labels."""
     update_rows(
@@ -109,7 +104,9 @@ def made_by(params: SizeRatioParams, keypoint_file: Path) -> str:
     digest = xxhash.xxh3_128(json.dumps(own, sort_keys=True).encode())
     digest.update(pq.read_schema(keypoint_file).metadata.get(DIGEST_KEY, b""))
     modules = (arms, body_canvas, keypoints, measurements, panel, quality, segmentation, size_ratios)
-    digest.update(code_digest(*modules))
+    digest.update(code_digest(measure_sample, *modules))
+    if params.segmenter != "none":
+        digest.update(code_digest(garment_segmentation, masks))
     digest.update(Path(__file__).read_bytes())
     return digest.hexdigest()
 
@@ -165,74 +162,6 @@ def annotation_row(job: MeasureJob) -> Row:
         return row | measured(job)
     except KeypointError as problem:
         return row | {"status": str(RowStatus.FAILED), "reason": str(problem)}
-
-
-def measured(job: MeasureJob) -> Row:
-    """Measure one sample.
-
-    Raises:
-        KeypointError: It can't be measured; the message is the reason.
-    """
-    found = job.found
-    parse = parse_of(job.sample)
-    garment = garment_mask(parse, job.sample.category)
-    if not garment.any():
-        raise KeypointError("no_garment")
-    scale = parse.shape[1] / found["image_width"]
-    if abs(parse.shape[0] / found["image_height"] / scale - 1) > 0.01:
-        raise KeypointError("parse_of_other_shape")
-    person = Keypoints.from_flat(
-        found["keypoints"], source=found["keypoint_source"], layout=found["keypoint_format"]
-    ).scaled(scale, scale)
-    worn = measure_worn(
-        garment,
-        person,
-        occluders=labels_mask(parse, OCCLUDERS),
-        densepose_torso=torso_of(job.sample),
-    )
-    flags = parse_flags(parse, worn, BodyFrame.from_keypoints(person))
-    flags += found["reason"].split("; ") if found["reason"] else []
-    return columns(worn, size_ratios.size_ratios(worn, job.params, keypoints=person, flags=flags), scale)
-
-
-def parse_of(sample: ManifestRow) -> Any:
-    """Load the labels of a sample, or give the reason why not."""
-    if sample.parse is None:
-        raise KeypointError("no_parse")
-    try:
-        return load_parse(sample.parse, sample.parse_labels)
-    except (OSError, ValueError) as error:
-        raise KeypointError("parse_unreadable") from error
-
-
-def torso_of(sample: ManifestRow) -> Any:
-    """Load DensePose's torso; None where there is none: the ease is null then, and nothing else changes."""
-    if sample.densepose is None:
-        return None
-    try:
-        return load_densepose_torso(sample.densepose, reduce=True)
-    except OSError:
-        return None
-
-
-def columns(worn: WornMeasures, result: size_ratios.SizeRatios, scale: float) -> Row:
-    """Columns of one measured sample; lengths in px of the photo, null where they can't be measured."""
-    lengths = {
-        name: getattr(worn, name) / scale
-        for name in (
-            "body_shoulder_px",
-            "body_torso_px",
-            *(f"garment_{name}_px" for name in SIZE_RATIOS),
-        )
-    }
-    ratios = {f"{name}_ratio": float(ratio) for name, ratio in zip(SIZE_RATIOS, result.ratios, strict=True)}
-    extra = {"ease_ratio": result.ease_ratio, "sleeve_ratio": result.sleeve_ratio, "tilt_deg": worn.tilt_deg}
-    values = {name: None if np.isnan(value) else value for name, value in (lengths | ratios | extra).items()}
-    return values | {
-        "status": str(result.status),
-        "reason": result.reason,
-        "confidence": result.confidence,
-    }
 
 
 def cut_labels(journal: Path, params: SizeRatioParams) -> tuple[dict[bytes, bytes], Finish]:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from pipeline.compute_size_ratios import THRESHOLDS_KEY, keypoint_rows
 from pipeline.incremental import iter_manifest
 from pipeline.overlay import draw_sample, save_png
+from preprocess.garment_segmentation import SEGMENTED
 from preprocess.keypoints import KeypointError, Keypoints
 from preprocess.sources.source import ManifestRow
 from preprocess.vocabulary import FIT_LABELS, SIZE_RATIOS, RowStatus
@@ -60,12 +61,13 @@ def inspect(
     lines = summary(table, thresholds_of(annotations))
     if key is not None or html is not None:
         files = sidecars(annotations, manifest, keypoints)
+        segmented = segmented_keys(annotations)
         if key is not None:
-            save_png(draw_key(key, *files), png or Path(f"{key}.png"))
+            save_png(draw_key(key, *files, segmented), png or Path(f"{key}.png"))
             lines.append(f"{png or Path(f'{key}.png')}: {key}")
         if html is not None:
             html.parent.mkdir(parents=True, exist_ok=True)
-            html.write_text(gallery(table, lines, *files, limit=limit))
+            html.write_text(gallery(table, lines, *files, segmented, limit=limit))
             lines.append(f"{html}: gallery")
     return "\n".join(lines)
 
@@ -110,6 +112,12 @@ def summary(table: pa.Table, thresholds: list[float]) -> list[str]:
     return lines
 
 
+def segmented_keys(annotations: Path) -> set[tuple[str, str]]:
+    """Split and key of the rows whose garment was found by its colours."""
+    rows = pq.read_table(annotations, columns=["split", "key", "reason"]).to_pylist()
+    return {(row["split"], row["key"]) for row in rows if SEGMENTED in (row["reason"] or "").split("; ")}
+
+
 def sidecars(annotations: Path, manifest: Path | None, keypoints: Path | None) -> tuple[Path, Path]:
     """Find the manifest and the keypoints that belong to a file of annotations."""
     folders = (annotations.parent / f".{annotations.stem}", annotations.parent)
@@ -128,7 +136,7 @@ def samples_of(manifest: Path, keypoints: Path, keys: set[str]) -> Iterator[tupl
             yield sample, Keypoints.from_flat(row["keypoints"], source=row["keypoint_source"])
 
 
-def draw_key(key: str, manifest: Path, keypoints: Path) -> Any:
+def draw_key(key: str, manifest: Path, keypoints: Path, segmented: set[tuple[str, str]]) -> Any:
     """Draw one sample.
 
     Raises:
@@ -136,18 +144,27 @@ def draw_key(key: str, manifest: Path, keypoints: Path) -> Any:
     """
     for sample, person in samples_of(manifest, keypoints, {key}):
         try:
-            return draw_sample(sample, person)
+            return draw_sample(sample, person, segmented=(sample.split, sample.key) in segmented)
         except KeypointError as problem:
             raise ValueError(f"{key} can't be drawn: {problem}") from problem
     raise ValueError(f"key must be one of {manifest}, got {key!r}")
 
 
-def gallery(table: pa.Table, lines: list[str], manifest: Path, keypoints: Path, *, limit: int) -> str:
+def gallery(
+    table: pa.Table,
+    lines: list[str],
+    manifest: Path,
+    keypoints: Path,
+    segmented: set[tuple[str, str]],
+    *,
+    limit: int,
+) -> str:
     """A page that needs nothing else: summary, histograms, least certain rows first, filters."""
     rows = sorted(table.to_pylist(), key=lambda row: (row["confidence"], row["key"]))[:limit]
     drawn = {}
     for sample, person in samples_of(manifest, keypoints, {row["key"] for row in rows}):
-        drawn[(sample.split, sample.key)] = thumbnail(sample, person)
+        name = (sample.split, sample.key)
+        drawn[name] = thumbnail(sample, person, segmented=name in segmented)
     cards = "\n".join(card(row, drawn.get((row["split"], row["key"]), "")) for row in rows)
     histograms = "\n".join(histogram(table, name) for name in SIZE_RATIOS)
     statuses = "".join(
@@ -166,10 +183,10 @@ def gallery(table: pa.Table, lines: list[str], manifest: Path, keypoints: Path, 
     return page
 
 
-def thumbnail(sample: ManifestRow, person: Keypoints) -> str:
+def thumbnail(sample: ManifestRow, person: Keypoints, *, segmented: bool) -> str:
     """The drawn sample as a data URL; empty when it can't be drawn."""
     try:
-        picture = draw_sample(sample, person)
+        picture = draw_sample(sample, person, segmented=segmented)
     except (KeypointError, OSError, ValueError):
         return ""
     width = round(picture.shape[1] * THUMBNAIL_HEIGHT / picture.shape[0])

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from preprocess.garment_segmentation import segment_garment
 from preprocess.keypoints import BodyFrame, Keypoints
 from preprocess.measurements import AXIS_BAND, WornMeasures, garment_panel, measure_worn
 from preprocess.segmentation import OCCLUDERS, garment_mask, labels_mask, load_parse
@@ -21,8 +22,13 @@ FRAME, BONES, PANEL, SLEEVE = (250, 200, 40), (255, 255, 255), (60, 160, 220), (
 SKELETON = ((2, 5), (2, 3), (3, 4), (5, 6), (6, 7), (9, 12), (2, 9), (5, 12), (0, 1))
 
 
-def draw_sample(sample: ManifestRow, keypoints: Keypoints) -> Picture:
+def draw_sample(sample: ManifestRow, keypoints: Keypoints, *, segmented: bool = False) -> Picture:
     """Return the (H, W, 3) RGB photo of a sample with everything that was measured on it.
+
+    Args:
+        sample: Its files.
+        keypoints: Its joints, px of the photo.
+        segmented: Whether the garment was found by its colours, for want of a parse map.
 
     Raises:
         KeypointError: The person has no trunk.
@@ -30,10 +36,14 @@ def draw_sample(sample: ManifestRow, keypoints: Keypoints) -> Picture:
     """
     with Image.open(sample.image) as photo:
         picture = np.asarray(photo.convert("RGB")).copy()
-    if sample.parse is None:
+    occluders = None
+    if sample.parse is not None:
+        parse = load_parse(sample.parse, sample.parse_labels)
+        garment, occluders = garment_mask(parse, sample.category), labels_mask(parse, OCCLUDERS)
+    elif segmented:
+        garment = segment_garment(picture, keypoints)
+    else:
         return draw_joints(picture, keypoints)
-    parse = load_parse(sample.parse, sample.parse_labels)
-    garment = garment_mask(parse, sample.category)
     scale = garment.shape[1] / picture.shape[1]
     person = keypoints.scaled(scale, scale)
     panel = garment_panel(garment, person)
@@ -41,7 +51,7 @@ def draw_sample(sample: ManifestRow, keypoints: Keypoints) -> Picture:
         full = cv2.resize(mask.astype(np.uint8), picture.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
         picture[full] = (0.6 * picture[full] + 0.4 * np.array(colour)).astype(np.uint8)
     draw_joints(picture, keypoints)
-    worn = measure_worn(garment, person, occluders=labels_mask(parse, OCCLUDERS))
+    worn = measure_worn(garment, person, occluders=occluders)
     return draw_measures(picture, worn, BodyFrame.from_keypoints(person), 1 / scale)
 
 

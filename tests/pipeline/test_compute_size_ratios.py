@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from pipeline import compute_size_ratios, extract_keypoints
 from preprocess.keypoints import ExtractKeypointsParams
@@ -14,7 +15,7 @@ from preprocess.sources.params import PaperDollParams
 from preprocess.sources.viton_hd import VitonHd
 from preprocess.vocabulary import SIZE_RATIOS, Lip
 from tests.pipeline.folders import add_sample, new_root
-from tests.preprocess.people import body_25_numbers, openpose, person, tunic
+from tests.preprocess.people import body_25_numbers, openpose, paint_photo, person, tunic
 
 PARAMS = SizeRatioParams(workers=1)
 DESIGN_COLUMNS = [
@@ -97,6 +98,35 @@ def test_bad_samples_are_rows_with_nulls(tmp_path: Path) -> None:
     ]
     assert all(row["width_ratio"] is None and row["fit_label"] is None for row in list(found.values())[:4])
     assert found["00004_00"]["length_ratio"] is None
+
+
+def test_a_garment_told_by_its_colours_is_suspect_unless_that_is_tolerated(tmp_path: Path) -> None:
+    root = new_root(tmp_path)
+    add_people(root, {"00000_00": 240})
+    good = openpose(body_25_numbers(person()))
+    for key in ("00001_00", "00002_00"):
+        add_sample(root, key, good)
+    Image.fromarray(paint_photo(tunic(width=240), person())).save(
+        root / "test/image/00001_00.jpg", quality=95
+    )
+    add_sample(root, "00003_00", good, labels(np.zeros_like(tunic())))
+    before = rows(annotate(root))
+    found = rows(annotate(root, SizeRatioParams(workers=1, segmenter="grabcut")))
+    assert [(row["status"], row["reason"]) for row in found.values()] == [
+        ("ok", None),
+        ("suspect", "segmented_garment"),
+        ("failed", "no_garment"),
+        ("failed", "no_garment"),
+    ]
+    same = ("00000_00", "00003_00")
+    assert [found[key] for key in same] == [before[key] for key in same]
+    row = found["00001_00"]
+    ratios = [row[f"{name}_ratio"] for name in SIZE_RATIOS]
+    assert ratios == pytest.approx([1.3, 1.2, 1.25], rel=0.015)
+    assert row["confidence"] == 0.5, "halved by the flag"
+    tolerant = SizeRatioParams(workers=1, segmenter="grabcut", tolerated_flags=("segmented_garment",))
+    row = rows(annotate(root, tolerant))["00001_00"]
+    assert (row["status"], row["reason"]) == ("ok", "segmented_garment")
 
 
 def test_a_parse_at_half_the_size_gives_the_same_ratios(tmp_path: Path) -> None:

@@ -10,7 +10,15 @@ from preprocess.keypoints import ExtractKeypointsParams
 from preprocess.size_ratios import SizeRatioParams
 from preprocess.sources.dress_code import DressCode
 from tests.pipeline.folders import add_sample, blank_photo, new_root
-from tests.preprocess.people import body_25_numbers, coco_18_numbers, openpose, person, tunic, write_json
+from tests.preprocess.people import (
+    body_25_numbers,
+    coco_18_numbers,
+    openpose,
+    paint_photo,
+    person,
+    tunic,
+    write_json,
+)
 
 
 @pytest.fixture
@@ -87,7 +95,25 @@ def test_a_folder_of_photos_says_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "photos/paris/me.jpg").write_bytes(blank_photo())
     write_json(tmp_path / "photos/paris/me.json", openpose(body_25_numbers(person())))
     out = annotate(tmp_path / "photos", tmp_path / "sizes.parquet", layout="folder")
+    assert "1 failed   no_garment" in inspect(out, where="key = 'paris__me'")
+    strict = SizeRatioParams(segmenter="none")
+    out = annotate(tmp_path / "photos", tmp_path / "strict.parquet", layout="folder", sizes=strict)
     assert "1 failed   no_parse" in inspect(out, where="key = 'paris__me'")
+
+
+def test_a_folder_of_photos_is_measured_by_colours_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(paint_photo(tunic(width=240), person())).save(tmp_path / "photos/me.png")
+    write_json(tmp_path / "photos/me.json", openpose(body_25_numbers(person())))
+    out = annotate(tmp_path / "photos", tmp_path / "sizes.parquet", layout="folder")
+    drawings = {"png": tmp_path / "me.png", "html": tmp_path / "me.html"}
+    text = inspect(out, where="abs(width_ratio - 1.2) < 0.02", key="me", **drawings)
+    assert text.startswith("1 rows\n       1 suspect  segmented_garment\n")
+    painted = np.asarray(Image.open(tmp_path / "me.png")).astype(int)
+    red = (painted[..., 0] > 180) & (painted[..., 1] < 90) & (painted[..., 2] < 90)
+    columns = np.flatnonzero(red[295:306].any(axis=0))
+    assert (columns.min(), columns.max()) == pytest.approx((384 - 130, 384 + 130), abs=5)
+    assert (tmp_path / "me.html").read_text().count("data:image/jpeg;base64,") == 1
 
 
 def test_an_unknown_layout_is_refused(tmp_path: Path) -> None:

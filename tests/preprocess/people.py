@@ -77,3 +77,17 @@ def write_json(path: Path, document: object) -> Path:
 def openpose(*people: list[float], name: str = "pose_keypoints_2d", **fields: object) -> dict[str, object]:
     """OpenPose's document for people."""
     return {"version": 1.3, "people": [{"person_id": [-1], name: numbers} for numbers in people], **fields}
+
+
+def paint_photo(
+    mask: NDArray[np.bool_], keypoints: Keypoints, colour: tuple[int, int, int] = (40, 90, 160)
+) -> NDArray[np.uint8]:
+    """(HEIGHT, WIDTH, 3) RGB: someone with bare arms and grey trousers in a garment of one colour."""
+    photo = np.full((HEIGHT, WIDTH, 3), 225, np.uint8)
+    skin = (200, 150, 120)
+    cv2.rectangle(photo, (310, 560), (458, HEIGHT), (90, 85, 80), cv2.FILLED)
+    for bones in ((1, 0), (2, 3, 4), (5, 6, 7)):
+        cv2.polylines(photo, [keypoints.xy[list(bones)].astype(np.int32)], False, skin, 60)
+    cv2.circle(photo, (384, 170), 80, skin, cv2.FILLED)
+    photo[mask] = colour
+    return photo
