@@ -163,8 +163,8 @@ def gallery(
     rows = sorted(table.to_pylist(), key=lambda row: (row["confidence"], row["key"]))[:limit]
     drawn = {}
     for sample, person in samples_of(manifest, keypoints, {row["key"] for row in rows}):
-        name = (sample.split, sample.key)
-        drawn[name] = thumbnail(sample, person, segmented=name in segmented)
+        which = (sample.split, sample.key)
+        drawn[which] = thumbnail(sample, person, segmented=which in segmented)
     cards = "\n".join(card(row, drawn.get((row["split"], row["key"]), "")) for row in rows)
     histograms = "\n".join(histogram(table, name) for name in SIZE_RATIOS)
     statuses = "".join(

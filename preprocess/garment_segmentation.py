@@ -97,7 +97,8 @@ def _seeds(picture: Picture, keypoints: Keypoints, core: Picture, torso: Picture
             end = shoulder + UPPER_SLEEVE * (elbow - shoulder)
             draw_capsule(likely, shoulder, end, SLEEVE_RADIUS * frame.shoulder_width)
     # hands are drawn larger than they are, and rest on garments: colours decide there too
-    region = inpainting_mask(keypoints, *torso.shape, Category.UPPER, MaskParams()) | (hands > 0)
+    height, width = torso.shape
+    region = inpainting_mask(keypoints, height, width, Category.UPPER, MaskParams()) | (hands > 0)
     seeds = np.where(region, cv2.GC_PR_BGD, cv2.GC_BGD).astype(np.uint8)
     seeds[region & (likely > 0) & ~_skin(picture, keypoints, core)] = cv2.GC_PR_FGD
     seeds[(core > 0) & (hands == 0)] = cv2.GC_FGD
@@ -105,13 +106,13 @@ def _seeds(picture: Picture, keypoints: Keypoints, core: Picture, torso: Picture
 
 
 def _grabcut(picture: Picture, seeds: Picture) -> Picture:
-    """(h, w) 0 or 1: what GrabCut makes of its classes; nothing where there is too little of one side."""
+    """(h, w) 0 or 1: what GrabCut makes of its classes; nothing where a side or every contrast is missing."""
     found = np.zeros_like(seeds)
     x, y, width, height = cv2.boundingRect((seeds != cv2.GC_BGD).view(np.uint8))
     box = slice(y, y + height), slice(x, x + width)
     classes = np.ascontiguousarray(seeds[box])
     inside = np.count_nonzero(classes & 1)  # GC_FGD and GC_PR_FGD are odd
-    if min(inside, classes.size - inside) < LEAST_PIXELS:
+    if min(inside, classes.size - inside) < LEAST_PIXELS or np.ptp(picture[box]) < FAINTEST:
         return found
     cv2.setRNGSeed(0)  # its k-means starts at random
     models = np.zeros((1, 65)), np.zeros((1, 65))

@@ -106,14 +106,14 @@ def test_a_folder_of_photos_is_measured_by_colours_and_says_so(tmp_path: Path) -
     Image.fromarray(paint_photo(tunic(width=240), person())).save(tmp_path / "photos/me.png")
     write_json(tmp_path / "photos/me.json", openpose(body_25_numbers(person())))
     out = annotate(tmp_path / "photos", tmp_path / "sizes.parquet", layout="folder")
-    drawings = {"png": tmp_path / "me.png", "html": tmp_path / "me.html"}
-    text = inspect(out, where="abs(width_ratio - 1.2) < 0.02", key="me", **drawings)
+    png, html = tmp_path / "me.png", tmp_path / "me.html"
+    text = inspect(out, where="abs(width_ratio - 1.2) < 0.02", key="me", png=png, html=html)
     assert text.startswith("1 rows\n       1 suspect  segmented_garment\n")
-    painted = np.asarray(Image.open(tmp_path / "me.png")).astype(int)
+    painted = np.asarray(Image.open(png)).astype(int)
     red = (painted[..., 0] > 180) & (painted[..., 1] < 90) & (painted[..., 2] < 90)
     columns = np.flatnonzero(red[295:306].any(axis=0))
     assert (columns.min(), columns.max()) == pytest.approx((384 - 130, 384 + 130), abs=5)
-    assert (tmp_path / "me.html").read_text().count("data:image/jpeg;base64,") == 1
+    assert html.read_text().count("data:image/jpeg;base64,") == 1
 
 
 def test_an_unknown_layout_is_refused(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def overlap(first: Mask, second: Mask) -> float:
 
 
 def ratios(mask: Mask, keypoints: Keypoints) -> list[float]:
-    return size_ratios(measure_worn(mask, keypoints), SizeRatioParams()).ratios.tolist()
+    return list(size_ratios(measure_worn(mask, keypoints), SizeRatioParams()).ratios)
 
 
 def test_finds_a_garment_whose_measures_are_known() -> None:
