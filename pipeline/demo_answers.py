@@ -2,7 +2,7 @@
 
 import html
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,7 @@ class Answers:
         visit = self.visit(request)
         photo = self.uploads.take(Path(values[self.controls.person_upload]))
         self.room.bring_person(visit, photo)
-        gallery = gr.Gallery([thumbnail(person.photo) for person in visit.people], selected_index=0)
+        gallery = last_of([person.photo for person in visit.people])
         update = {self.controls.people: gallery, self.controls.person_upload: None}
         return update | self.without_strip(visit) | self.at_natural(visit, values, progress)
 
@@ -104,7 +104,7 @@ class Answers:
         """Take the visitor's own garment."""
         visit = self.visit(request)
         self.room.bring_garment(visit, self.uploads.take(Path(values[self.controls.garment_upload])))
-        gallery = gr.Gallery([thumbnail(garment.photo) for garment in visit.garments], selected_index=0)
+        gallery = last_of([garment.photo for garment in visit.garments])
         update = {
             self.controls.garments: gallery,
             self.controls.garment_upload: None,
@@ -239,6 +239,11 @@ class Answers:
             size_guidance=values[controls.size_guidance],
         )
         return self.room.try_on(visit, sizes, settings, lambda done, of: progress((done, of), desc="Drawing"))
+
+
+def last_of(photos: Sequence[Picture]) -> gr.Gallery:
+    """Return choices of which the last one is chosen."""
+    return gr.Gallery([thumbnail(photo) for photo in photos], selected_index=len(photos) - 1)
 
 
 def step_from(size: SizeRequest, step: int) -> SizeRequest:

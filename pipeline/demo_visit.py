@@ -55,10 +55,10 @@ class Visit:
     """What one visitor brought and chose."""
 
     people: list[Person]
-    """To choose from: the visitor's own first, if there is one."""
+    """To choose from: the visitor's own behind the examples, so that theirs keep their places."""
 
     garments: list[Garment]
-    """To choose from: the visitor's own first, if there is one."""
+    """To choose from, likewise."""
 
     person: PreparedPerson | None = None
     """Chosen and made ready."""
@@ -119,7 +119,7 @@ class FittingRoom:
         """
         person = Person(photo=photo)
         visit.person = self._prepare(person)
-        visit.people = [person, *self.people]
+        visit.people = [*self.people, person]
         return visit.person
 
     def choose_garment(self, visit: Visit, place: int) -> Garment:
@@ -130,7 +130,7 @@ class FittingRoom:
     def bring_garment(self, visit: Visit, photo: Picture) -> Garment:
         """Choose a visitor's own garment; it takes the place of the one before."""
         visit.garment = Garment(photo=photo)
-        visit.garments = [visit.garment, *self.garments]
+        visit.garments = [*self.garments, visit.garment]
         return visit.garment
 
     def try_on(

@@ -28,12 +28,22 @@ def test_an_example_is_prepared_once_for_all_visitors(room: FittingRoom) -> None
     assert room.choose_person(first, 0) is room.choose_person(second, 0)
 
 
-def test_an_own_garment_stands_first_and_is_nobody_elses(room: FittingRoom) -> None:
+def test_an_own_garment_moves_no_other_and_is_nobody_elses(room: FittingRoom) -> None:
     visit, photo = room.new_visit(), np.full((80, 60, 3), 200, np.uint8)
+    before = list(visit.garments)
+    room.bring_garment(visit, np.zeros_like(photo))
     room.bring_garment(visit, photo)
-    room.bring_garment(visit, photo)
-    assert [garment.photo is photo for garment in visit.garments] == [True, False, False]
-    assert len(room.new_visit().garments) == 2
+    assert visit.garments[:-1] == before
+    assert visit.garments[-1].photo is photo
+    assert room.new_visit().garments == before
+
+
+def test_a_forgotten_own_garment_is_not_taken_for_another(room: FittingRoom) -> None:
+    visit = room.new_visit()
+    room.bring_garment(visit, np.full((80, 60, 3), 200, np.uint8))
+    place = len(visit.garments) - 1
+    with pytest.raises(ValueError, match="Choose a person and a garment again"):
+        room.choose_garment(room.new_visit(), place)
 
 
 @pytest.mark.parametrize("place", [-1, 2])
