@@ -76,7 +76,8 @@ class Answers:
         """Take the person that was clicked on."""
         visit = self.visit(request)
         self.room.choose_person(visit, chosen.index)
-        return self.without_strip(visit) | self.at_natural(visit, values, progress)
+        update = {self.controls.people: gr.Gallery(selected_index=chosen.index)}
+        return update | self.without_strip(visit) | self.at_natural(visit, values, progress)
 
     @as_message
     def bring_person(self, values: Values, request: gr.Request, progress: gr.Progress = PROGRESS) -> Update:
@@ -96,8 +97,11 @@ class Answers:
         visit = self.visit(request)
         garment = self.room.choose_garment(visit, chosen.index)
         values = {**values, self.controls.caption: garment.caption}
-        update = self.without_strip(visit) | {self.controls.caption: garment.caption}
-        return update | self.drawn(visit, values, progress)
+        update = {
+            self.controls.garments: gr.Gallery(selected_index=chosen.index),
+            self.controls.caption: garment.caption,
+        }
+        return update | self.without_strip(visit) | self.drawn(visit, values, progress)
 
     @as_message
     def bring_garment(self, values: Values, request: gr.Request, progress: gr.Progress = PROGRESS) -> Update:

@@ -26,11 +26,16 @@ the computer that serves this page, and are forgotten when you leave, or after a
 
 SIZES_HEAD = "<p>Garment over body: shoulder and width over the body's shoulders, length over the torso.</p>"
 
-KEYS = """<script>document.addEventListener("keyup", event => {
-  if (event.target.matches("input[type=range]") && /^(Arrow|Page|Home|End)/.test(event.key))
-    event.target.dispatchEvent(new PointerEvent("pointerup", {bubbles: true}));
+KEYS = """<script>
+let atRest;
+document.addEventListener("keyup", event => {
+  if (!event.target.matches("input[type=range]") || !/^(Arrow|Page|Home|End)/.test(event.key)) return;
+  clearTimeout(atRest);
+  const letGo = () => event.target.dispatchEvent(new PointerEvent("pointerup", {bubbles: true}));
+  atRest = setTimeout(letGo, 300);
 });</script>"""
-"""Gradio's sliders tell that they were let go of by a pointer; this lets arrow keys say the same."""
+"""Gradio's sliders tell that they were let go of by a pointer; this lets arrow keys say the same when they rest,
+so that ten steps are one picture."""
 
 THEME = gr.themes.Default(
     primary_hue="emerald", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
@@ -188,13 +193,14 @@ def wire(page: gr.Blocks, controls: Controls, answers: Answers) -> None:
     sized = [*drawn, *controls.marks, controls.chart]
     on_picture: dict[str, Any] = {
         "show_progress_on": controls.picture,
-        "trigger_mode": "always_last",
+        # Gradio's always_last would run the last touch with what the first one was about
+        "trigger_mode": "multiple",
         **NETWORKS,
     }
-    person = [controls.strip, *sized]
-    garment = [controls.strip, controls.caption, *drawn]
-    own_person = [controls.people, controls.person_upload, *person]
-    own_garment = [controls.garments, controls.garment_upload, *garment]
+    person = [controls.people, controls.strip, *sized]
+    garment = [controls.garments, controls.strip, controls.caption, *drawn]
+    own_person = [controls.person_upload, *person]
+    own_garment = [controls.garment_upload, *garment]
 
     page.load(answers.arrive, given, [controls.caption, *sized], **on_picture)
     controls.people.select(answers.choose_person, given, person, **on_picture)

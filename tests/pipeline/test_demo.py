@@ -90,6 +90,34 @@ def test_moving_a_slider_changes_the_picture(page: Any) -> None:
     sync_api.expect(page.locator("#picture img")).to_have_attribute("src", before, timeout=PATIENCE)
 
 
+def test_of_two_quick_choices_the_last_one_is_shown(page: Any) -> None:
+    first = picture_of(page)
+    people = page.locator("#people button")
+    people.nth(1).click()
+    people.nth(0).click()
+    picture_of(page, other_than=first)
+    sync_api.expect(page.locator("#picture img")).to_have_attribute("src", first, timeout=PATIENCE)
+    sync_api.expect(people.nth(0)).to_have_class(re.compile("selected"))
+
+
+def test_of_two_quick_sizes_the_last_one_is_shown(page: Any) -> None:
+    number = page.locator("#size-width input[type=number]")
+    for width in ("1.95", "0.85"):
+        number.fill(width)
+        number.blur()
+    fit = page.locator("#fit tr").nth(1)
+    sync_api.expect(fit).to_contain_text("asked 0.85", timeout=PATIENCE)
+    sync_api.expect(number).to_have_value("0.85")
+
+
+def test_of_two_quick_uploads_the_last_one_is_shown(page: Any) -> None:
+    for width in (96, 128):
+        upload(page, "garment-upload", f"{width}.png", png_of(width, 128))
+    own = page.locator("#garments button").nth(2)
+    sync_api.expect(own.locator("img")).to_have_js_property("naturalWidth", 256, timeout=PATIENCE)
+    sync_api.expect(own).to_have_class(re.compile("selected"))
+
+
 def test_the_natural_size_is_marked_and_chart_sizes_move_the_sliders(page: Any) -> None:
     marks = [page.locator(f"#mark-{name}").inner_text() for name in ("shoulder", "width", "length")]
     assert all(re.fullmatch(r"natural \d\.\d\d", mark.strip()) for mark in marks)
