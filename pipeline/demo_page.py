@@ -21,8 +21,9 @@ MAX_WAITING = 16
 NETWORKS: dict[str, Any] = {"concurrency_id": "networks", "concurrency_limit": 1}
 """Of every event that runs the networks: one at a time, so that waiting times can be told."""
 
-HEAD = """<h1>Cinderella</h1><p>See how a garment fits at the size you ask for. Photos stay in the memory of
-the computer that serves this page, and are forgotten when you leave, or after a quarter of an hour.</p>"""
+HEAD = """<h1>Cinderella</h1><p>See how a garment fits at the size you ask for. Photos stay on the computer that
+serves this page: an upload lies in a private folder for a minute or two, what is shown of it for a quarter of an
+hour, and its memory forgets them when you leave, or after a quarter of an hour.</p>"""
 
 SIZES_HEAD = "<p>Garment over body: shoulder and width over the body's shoulders, length over the torso.</p>"
 
