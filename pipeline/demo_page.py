@@ -21,9 +21,9 @@ MAX_WAITING = 16
 NETWORKS: dict[str, Any] = {"concurrency_id": "networks", "concurrency_limit": 1}
 """Of every event that runs the networks: one at a time, so that waiting times can be told."""
 
-HEAD = """<h1>Cinderella</h1><p>See how a garment fits at the size you ask for. Photos stay on the computer that
-serves this page: an upload lies in a private folder for a minute or two, what is shown of it for a quarter of an
-hour, and its memory forgets them when you leave, or after a quarter of an hour.</p>"""
+HEAD = """<h1>Cinderella</h1><p>See how a garment fits at the size you ask for. Photos stay on the computer
+that serves this page: an upload lies in a private folder for a minute or two, what is shown of it for a
+quarter of an hour, and its memory forgets them when you leave, or after a quarter of an hour.</p>"""
 
 SIZES_HEAD = "<p>Garment over body: shoulder and width over the body's shoulders, length over the torso.</p>"
 
@@ -35,8 +35,8 @@ document.addEventListener("keyup", event => {
   const letGo = () => event.target.dispatchEvent(new PointerEvent("pointerup", {bubbles: true}));
   atRest = setTimeout(letGo, 300);
 });</script>"""
-"""Gradio's sliders tell that they were let go of by a pointer; this lets arrow keys say the same when they rest,
-so that ten steps are one picture."""
+"""Gradio's sliders tell that they were let go of by a pointer; this lets arrow keys say the same when they
+rest, so that ten steps are one picture."""
 
 THEME = gr.themes.Default(
     primary_hue="emerald", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
