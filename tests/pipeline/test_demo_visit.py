@@ -1,8 +1,11 @@
 """The demo's work without its page: who is chosen, what is drawn, what is shown of it."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from pipeline.demo import serve
 from pipeline.demo_pictures import MAP_COLOUR, OUTLINE_COLOUR, fit_table, shown, slider_mark
 from pipeline.demo_visit import FittingRoom, Settings
 from preprocess.fit_report import FitReport, RegionFit
@@ -44,6 +47,13 @@ def test_a_forgotten_own_garment_is_not_taken_for_another(room: FittingRoom) -> 
     place = len(visit.garments) - 1
     with pytest.raises(ValueError, match="Choose a person and a garment again"):
         room.choose_garment(room.new_visit(), place)
+
+
+def test_html_in_a_chart_is_refused_before_anything_is_served(tmp_path: Path) -> None:
+    chart = tmp_path / "chart.csv"
+    chart.write_text(f"size,chest_cm\n{TRAP},96\n")
+    with pytest.raises(ValueError, match="a size's name must be"):
+        serve(tmp_path, tmp_path / "manifest.parquet", chart, host="127.0.0.1", port=7860, num_examples=1)
 
 
 @pytest.mark.parametrize("place", [-1, 2])
