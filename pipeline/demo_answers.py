@@ -12,6 +12,7 @@ import gradio as gr
 from model.tryon import TryOnResult
 from pipeline.demo_controls import Controls, Update, Values
 from pipeline.demo_pictures import Picture, fit_table, pictures_of, slider_mark, thumbnail
+from pipeline.demo_sizes import known_ratios, natural_or_usual, on_sliders, strip_around
 from pipeline.demo_visit import FittingRoom, Settings, Visit
 from pipeline.uploads import Uploads
 from pipeline.visitors import Visitors
@@ -19,10 +20,6 @@ from preprocess.sizes import SizeChart, SizeRequest, Wearer
 from preprocess.vocabulary import SIZE_RATIOS
 
 log = logging.getLogger(__name__)
-
-STRIP_STEPS = (-3, -2, -1, 0, 1, 2, 3)
-USUAL = SizeRequest(shoulder=1.1, width=1.2, length=1.1)
-"""Where sliders stand for what isn't known of a photo's natural size."""
 
 PROGRESS = gr.Progress()
 
@@ -120,7 +117,10 @@ class Answers:
     @as_message
     def draw(self, values: Values, request: gr.Request, progress: gr.Progress = PROGRESS) -> Update:
         """Draw at the size of the sliders."""
-        return {self.controls.chart: None} | self.drawn(self.visit(request), values, progress)
+        visit = self.visit(request)
+        ratios = (values[slider] for slider in self.controls.sliders)
+        visit.size = SizeRequest(**dict(zip(SIZE_RATIOS, ratios, strict=True)))
+        return {self.controls.chart: None} | self.drawn(visit, values, progress)
 
     @as_message
     def back_to_natural(
@@ -131,10 +131,11 @@ class Answers:
 
     @as_message
     def choose_size(self, values: Values, request: gr.Request, progress: gr.Progress = PROGRESS) -> Update:
-        """Draw at a size of the chart, and move the sliders there."""
+        """Draw at a size of the chart, and move the sliders there; those that it leaves open stay."""
+        visit = self.visit(request)
         size = self.charted(values[self.controls.chart], values)
-        moved = self.moved_to(size)
-        return moved | self.drawn(self.visit(request), {**values, **moved}, progress)
+        visit.size = on_sliders(known_ratios(visit.size) | known_ratios(size))
+        return {self.controls.chart: values[self.controls.chart]} | self.drawn(visit, values, progress)
 
     @as_message
     def draw_around(
@@ -142,9 +143,7 @@ class Answers:
     ) -> list[tuple[Picture, str]]:
         """Draw sizes from smaller to larger than the natural one."""
         visit = self.visit(request)
-        middle = self.natural_of(visit)
-        sizes = {f"{step:+d}" if step else "natural": step_from(middle, step) for step in STRIP_STEPS}
-        return self.strip(visit, sizes, values, progress)
+        return self.strip(visit, strip_around(self.natural_of(visit)), values, progress)
 
     @as_message
     def draw_chart(
@@ -157,13 +156,14 @@ class Answers:
     @as_message
     def switch_overlays(self, values: Values, request: gr.Request) -> Update:
         """Draw what is there once more, with or without lines over it."""
-        visit, overlays = self.visit(request), values[self.controls.overlays]
+        visit = self.visit(request)
+        visit.overlays = values[self.controls.overlays]
         update: Update = {}
         if visit.result is not None:
-            update[self.controls.picture] = pictures_of(visit.result, overlays)[0]
+            update[self.controls.picture] = pictures_of(visit.result, visit.overlays)[0]
         if visit.strip is not None:
             names, result = visit.strip
-            update[self.controls.strip] = list(zip(pictures_of(result, overlays), names, strict=True))
+            update[self.controls.strip] = list(zip(pictures_of(result, visit.overlays), names, strict=True))
         return update
 
     def leave(self, request: gr.Request) -> None:
@@ -176,9 +176,7 @@ class Answers:
 
     def natural_of(self, visit: Visit) -> SizeRequest:
         """Return the size of the visitor's photo, with what is usual where it isn't known."""
-        known = visit.person.natural_size if visit.person else None
-        ratios = {**USUAL.ratios(), **{n: r for n, r in (known or USUAL).ratios().items() if r is not None}}
-        return SizeRequest(**ratios).clamped()
+        return natural_or_usual(visit.person.natural_size if visit.person else None)
 
     def at_natural(self, visit: Visit, values: Values, progress: gr.Progress) -> Update:
         """Move the sliders and their marks to the natural size, and draw it."""
@@ -188,14 +186,8 @@ class Answers:
             mark: slider_mark(name, known[name])
             for mark, name in zip(self.controls.marks, SIZE_RATIOS, strict=True)
         }
-        moved = self.moved_to(self.natural_of(visit))
-        drawn = self.drawn(visit, {**values, **moved}, progress)
-        return {self.controls.chart: None, **marks, **moved, **drawn}
-
-    def moved_to(self, size: SizeRequest) -> Update:
-        """Return where the sliders stand at a size; those of open ratios stay."""
-        places = zip(self.controls.sliders, size.ratios().values(), strict=True)
-        return {slider: round(ratio, 2) for slider, ratio in places if ratio is not None}
+        visit.size = on_sliders(known_ratios(self.natural_of(visit)))
+        return {self.controls.chart: None, **marks, **self.drawn(visit, values, progress)}
 
     def charted(self, name: str | None, values: Values) -> SizeRequest:
         """Return the ratios of a size of the chart on a person of the measures on the page."""
@@ -205,16 +197,19 @@ class Answers:
         return self.chart.request(name, Wearer(chest_cm=chest, height_cm=height)).clamped()
 
     def drawn(self, visit: Visit, values: Values, progress: gr.Progress) -> Update:
-        """Draw at the size of the sliders; remember the result for overlays."""
-        ratios = dict(zip(SIZE_RATIOS, (values[slider] for slider in self.controls.sliders), strict=True))
-        visit.result = self.try_on(visit, [SizeRequest(**ratios)], values, progress)
+        """Draw at the size of the visit; remember the result for overlays."""
+        visit.result = self.try_on(visit, [visit.size], values, progress)
         notes = visit.person.notes if visit.person else []
         return {
             # sliders may have moved since: a picture never stands beside other sizes than its own
-            **{slider: values[slider] for slider in self.controls.sliders},
-            self.controls.picture: pictures_of(visit.result, values[self.controls.overlays])[0],
+            **dict(zip(self.controls.sliders, visit.size.ratios().values(), strict=True)),
+            self.controls.picture: pictures_of(visit.result, self.overlays(visit, values))[0],
             self.controls.fit: fit_table(visit.result.fit, notes),
         }
+
+    def overlays(self, visit: Visit, values: Values) -> Sequence[str]:
+        """Return what is drawn over pictures: boxes may have been ticked since the values were sent."""
+        return values[self.controls.overlays] if visit.overlays is None else visit.overlays
 
     def without_strip(self, visit: Visit) -> Update:
         """Take the strip off the page: it shows another person or garment."""
@@ -228,7 +223,7 @@ class Answers:
         result = self.try_on(visit, list(sizes.values()), values, progress)
         names = [f"{name}: {size.width:.2f}" for name, size in zip(sizes, result.requests, strict=True)]
         visit.strip = names, result
-        return list(zip(pictures_of(result, values[self.controls.overlays]), names, strict=True))
+        return list(zip(pictures_of(result, self.overlays(visit, values)), names, strict=True))
 
     def try_on(
         self, visit: Visit, sizes: list[SizeRequest], values: Values, progress: gr.Progress
@@ -248,8 +243,3 @@ class Answers:
 def last_of(photos: Sequence[Picture]) -> gr.Gallery:
     """Return choices of which the last one is chosen."""
     return gr.Gallery([thumbnail(photo) for photo in photos], selected_index=len(photos) - 1)
-
-
-def step_from(size: SizeRequest, step: int) -> SizeRequest:
-    """Return the size so many steps larger in every ratio, or the nearest that may be asked for."""
-    return SizeRequest(steps=step).resolved(size).clamped()

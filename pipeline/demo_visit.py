@@ -1,7 +1,7 @@
 """Who tries on what: the demo without its page."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -65,6 +65,12 @@ class Visit:
 
     garment: Garment | None = None
     """Chosen."""
+
+    size: SizeRequest = field(default_factory=SizeRequest)
+    """What was last asked for; sliders may have stood elsewhere when a request began to wait."""
+
+    overlays: Sequence[str] | None = None
+    """What was last switched on to be drawn over pictures; None before the first time."""
 
     result: TryOnResult | None = None
     """The picture that is shown; overlays may be switched later."""

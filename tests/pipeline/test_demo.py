@@ -141,6 +141,37 @@ def test_overlays_are_switched_on_and_off(page: Any) -> None:
     sync_api.expect(page.locator("#picture img")).to_have_attribute("src", plain, timeout=PATIENCE)
 
 
+def test_an_overlay_that_is_switched_while_drawing_stays(page: Any) -> None:
+    people, outline = page.locator("#people button"), page.get_by_label("Expected outline")
+    first = picture_of(page)
+    people.nth(1).click()
+    plain = picture_of(page, other_than=first)
+    outline.check()
+    outlined = picture_of(page, other_than=plain)
+    outline.uncheck()
+    sync_api.expect(page.locator("#picture img")).to_have_attribute("src", plain, timeout=PATIENCE)
+    people.nth(0).click()
+    sync_api.expect(page.locator("#picture img")).to_have_attribute("src", first, timeout=PATIENCE)
+    people.nth(1).click()
+    outline.check()
+    sync_api.expect(page.locator("#picture img")).to_have_attribute("src", outlined, timeout=PATIENCE)
+
+
+def test_a_garment_that_is_chosen_while_drawing_is_drawn_at_the_new_persons_size(page: Any) -> None:
+    people, garments = page.locator("#people button"), page.locator("#garments button")
+    first = picture_of(page)
+    people.nth(1).click()
+    in_first_garment = picture_of(page, other_than=first)
+    garments.nth(1).click()
+    wanted = picture_of(page, other_than=in_first_garment)
+    people.nth(0).click()
+    garments.nth(0).click()
+    sync_api.expect(page.locator("#picture img")).to_have_attribute("src", first, timeout=PATIENCE)
+    people.nth(1).click()
+    garments.nth(1).click()
+    sync_api.expect(page.locator("#picture img")).to_have_attribute("src", wanted, timeout=PATIENCE)
+
+
 def test_all_sizes_stand_side_by_side(page: Any) -> None:
     page.locator("#all-sizes").click()
     pictures = page.locator("#strip img")
