@@ -113,7 +113,6 @@ class SegmenterTask(nn.Module):
             decoded = decode_latents(self.encoder.base.vae, latents)
         pictures = torch.cat([decoded.to(photo), photo[num_decoded:]])
         garment = torch.from_numpy(batch.garment_mask).to(photo)[:, None]
-        garment = torch.from_numpy(batch.garment_mask).to(photo)[:, None]
         pictures = dyed(pictures, garment, random)
         gain = 0.8 + 0.4 * random.uniform("gain").to(photo)[:, None, None, None]
         logits = self.segmenter((pictures * gain).clamp(-1, 1))
