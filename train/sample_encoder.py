@@ -95,20 +95,29 @@ class SampleEncoder:
     def add_garment_tokens(self) -> None:
         """Keep what the garment UNet makes of every encoded sample: it must not change any more.
 
-        Its time is always 0, so its tokens are the same at every step. Too large ones are not kept.
+        Its time is always 0, so its tokens are the same at every step. More than `LARGEST_GARMENT_CACHE` are
+        not kept.
         """
         keys = list(self.known)
+        if not keys:
+            return
+        size = len(keys) * sum(seen.nbytes for seen in self._garment_tokens(keys[:1]).values())
+        if size > LARGEST_GARMENT_CACHE:
+            log.info("garment tokens would take %d MB: they are made anew at each step", size // 2**20)
+            return
         for start in range(0, len(keys), GARMENT_BATCH):
-            some = [self.known[key] for key in keys[start : start + GARMENT_BATCH]]
-            rows = stack([{n: row[n] for n in ("garment_latents", "garment_text")} for row in some])
-            times = torch.zeros(len(some), dtype=torch.long, device=self.base.device)
-            tokens = garment_tokens_of(
-                self.base.garment_unet, rows["garment_latents"], times, rows["garment_text"]
-            )
-            if len(keys) * sum(seen[0].nbytes for seen in tokens.values()) > LARGEST_GARMENT_CACHE:
-                return
-            for number, row in enumerate(some):
-                row |= {GARMENT + layer: seen[number : number + 1] for layer, seen in tokens.items()}
+            some = keys[start : start + GARMENT_BATCH]
+            tokens = {layer: seen.cpu() for layer, seen in self._garment_tokens(some).items()}
+            for number, key in enumerate(some):
+                self.known[key] |= {
+                    GARMENT + layer: seen[number : number + 1] for layer, seen in tokens.items()
+                }
+
+    def _garment_tokens(self, keys: list[str]) -> dict[str, Tensor]:
+        rows = stack([{n: self.known[key][n] for n in ("garment_latents", "garment_text")} for key in keys])
+        rows = {name: row.to(self.base.device) for name, row in rows.items()}
+        times = torch.zeros(len(keys), dtype=torch.long, device=self.base.device)
+        return garment_tokens_of(self.base.garment_unet, rows["garment_latents"], times, rows["garment_text"])
 
     def _write(self, batches: Iterable[Batch], num_samples: int, store: Path) -> None:
         keys: list[str] = []

@@ -1,10 +1,12 @@
 """The try-on task on tiny real networks: what is trained learns, what is frozen stays to the bit."""
 
 import hashlib
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 from torch.testing import assert_close
@@ -13,6 +15,7 @@ from model.base import garment_pass
 from model.tiny import build_tiny_base
 from shards.batch import Batch
 from tests.train.small_try_on import PRESET, batch, size_task
+from train import sample_encoder
 from train.keyed_random import KeyedRandom
 from train.loop import fit
 from train.options import RuntimeParams
@@ -100,6 +103,40 @@ def test_garment_tokens_kept_beforehand_change_no_loss(tmp_path: Path) -> None:
     layers = {name for name in task.encoder(batch()) if name.startswith(GARMENT)}
     assert len(layers) == sum(name.endswith("attn1") for name, _ in base.garment_unet.named_modules())
     assert_close(task(batch(), KeyedRandom(0, batch().position)), before)
+
+
+def test_garment_tokens_are_made_where_the_networks_are_and_kept_beside_the_encodings(
+    tmp_path: Path,
+) -> None:
+    encoder = SampleEncoder(build_tiny_base(PRESET, seed=0).requires_grad_(False))
+    encoder.fill([batch(0, 4), batch(4, 4)], 8, tmp_path / "encodings.safetensors")
+    conditioning = conditioning_of(encoder.base, encoder(batch(0, 8)), torch.zeros(8, dtype=torch.bool))
+    expected = garment_pass(encoder.base, conditioning, torch.zeros(8, dtype=torch.long))
+    if torch.cuda.is_available():
+        encoder.base.to("cuda")
+    encoder.add_garment_tokens()
+    for layer, seen in expected.items():
+        kept = torch.cat([row[GARMENT + layer] for row in encoder.known.values()])
+        assert kept.device.type == "cpu"
+        assert_close(kept, seen, **({} if torch.cuda.is_available() else {"rtol": 0, "atol": 0}))
+
+
+def test_garment_tokens_that_are_too_large_cost_one_row_and_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The meta device stands for a GPU: it refuses tensors that were left behind, and computes nothing."""
+    encoder = SampleEncoder(build_tiny_base(PRESET, seed=0).requires_grad_(False))
+    encoder.fill([batch(0, 4), batch(4, 4)], 8, tmp_path / "encodings.safetensors")
+    seen: list[tuple[int, str]] = []
+    encoder.base.to("meta").garment_unet.register_forward_pre_hook(
+        lambda _, args: seen.append((len(args[0]), args[0].device.type))
+    )
+    monkeypatch.setattr(sample_encoder, "LARGEST_GARMENT_CACHE", 1000)
+    with caplog.at_level(logging.INFO):
+        encoder.add_garment_tokens()
+    assert seen == [(1, "meta")]
+    assert "garment tokens would take" in caplog.text
+    assert not any(name.startswith(GARMENT) for row in encoder.known.values() for name in row)
 
 
 def test_the_clean_latents_follow_from_either_prediction() -> None:
