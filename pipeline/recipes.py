@@ -20,11 +20,14 @@ class Recipe:
     """What it answers."""
 
     overrides: tuple[str, ...] = ()
-    """As `dvc exp run --set-param` takes them."""
+    """Each `section.key=value`."""
 
     def command(self, name: str) -> list[str]:
-        """The command that runs it as an experiment of that name."""
-        changes = [part for override in self.overrides for part in ("--set-param", override)]
+        """The command that runs it as an experiment of that name.
+
+        `++` also takes keys that params.yaml leaves at their defaults.
+        """
+        changes = [part for override in self.overrides for part in ("--set-param", f"++{override}")]
         return ["dvc", "exp", "run", "--force", "--name", name, *changes]
 
 
@@ -35,14 +38,6 @@ def both(override: str) -> tuple[str, str]:
 
 RECIPES: Mapping[str, Recipe] = {
     REFERENCE: Recipe("params.yaml as it is"),
-    "no-augmentation": Recipe(
-        "are the samples augmented for something?",
-        (
-            *both("augmentation.mirror=0.0"),
-            *both("augmentation.colour=0.0"),
-            *both("augmentation.zoom=0.0"),
-        ),
-    ),
     "mirrored": Recipe("do mirrored samples help?", both("augmentation.mirror=0.5")),
     "random-size-maps": Recipe(
         "is a size map worth learning, or do random features of body and size do?",
