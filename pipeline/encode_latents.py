@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import torch
 import xxhash
 from safetensors.numpy import save
 from torch import Tensor
@@ -45,6 +46,7 @@ def encode_latents(params: WriteShardsParams, pictures: Path, split: str) -> Pat
     assert params.image_height is not None
     assert params.image_width is not None
     base = TryOnBase.from_pretrained(params.latents_base).eval().requires_grad_(False)
+    base.to("cuda" if torch.cuda.is_available() else "cpu")
     reader = ShardReader(LocalFolder(pictures), params.image_height, params.image_width, OnDamage.RAISE)
     spec = EncodingsSpec(
         encoders=encoders_hash(base),

@@ -47,7 +47,9 @@ def run(params: TrainBaseParams, *, shards: Path, out: Path) -> None:
         losses["unets"] = train_unets(base, encoder, run_, params)
     else:
         assert params.pretrained is not None
-        base = TryOnBase.from_pretrained(params.pretrained).requires_grad_(False)
+        base = (
+            TryOnBase.from_pretrained(params.pretrained).requires_grad_(False).to(processes_of_run().device)
+        )
         encoder = run_.encoder(base)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(params.seed)
