@@ -47,7 +47,8 @@ def build_packed(parts: Parts, params: WriteShardsParams) -> bytes:
     """Return the tar bytes of a sample.
 
     Raises:
-        SampleError: A file can't be decoded or joints for the mask are missing; the message says which.
+        SampleError: A file can't be decoded, joints for the mask are missing, or it should follow the garment
+            without a parse map; the message says which.
     """
     sample = build_sample(parts, params)
     return pack(sample.key, encode(sample))
@@ -68,7 +69,9 @@ def build_sample(parts: Parts, params: WriteShardsParams) -> Sample:
     except KeypointError as error:
         raise SampleError(f"{files.key}: no inpainting mask: {error}") from error
     garment = None if parse is None else garment_mask(parse, files.category)
-    if params.mask_follows == "garment" and garment is not None:
+    if params.mask_follows == "garment":
+        if garment is None:
+            raise SampleError(f"{files.key}: mask_follows: garment needs a parse map")
         inpaint = grown(garment, keypoints)
     scaled = keypoints.scaled(stored_width / width, stored_height / height)
     return Sample(

@@ -14,10 +14,13 @@ from preprocess.sources.manifest import write_manifest
 from preprocess.sources.paper_dolls import PaperDolls, render_dataset
 from preprocess.sources.params import PaperDollParams
 from preprocess.sources.source import read_manifest
+from preprocess.vocabulary import SIZE_RATIOS
+from shards.build import Parts, build_sample
 from shards.params import WriteShardsParams
 from shards.plan import sha256_of
 from shards.sample import decode
 from shards.stream import SampleStream
+from shards.ustar import SampleError
 
 PARAMS = WriteShardsParams(samples_per_shard=4, num_workers=0)
 TRAIN, TEST = 9, 4
@@ -88,6 +91,21 @@ def test_the_worn_garment_is_inside_the_inpainting_mask(shards: Path) -> None:
     for batch in stream.epoch_batches():
         hidden = (batch.garment_mask & batch.inpaint_mask).sum() / batch.garment_mask.sum()
         assert hidden >= 0.999
+
+
+def test_a_mask_that_follows_the_garment_needs_a_parse_map(inputs: dict[str, Path]) -> None:
+    row = next(row for row in read_manifest(inputs["manifest"]) if row.key == "00003_00")
+    joints = read_openpose(row.openpose_json, 96, 128).flat()
+    measures = {"status": "ok", "fit_label": None} | dict.fromkeys(f"{name}_ratio" for name in SIZE_RATIOS)
+    parts = Parts(files=row, keypoints=tuple(joints), measures=measures)
+    follows = dataclasses.replace(PARAMS, mask_follows="garment")
+    body, garment = (build_sample(parts, params) for params in (PARAMS, follows))
+    assert garment.garment_mask.sum() < garment.inpaint_mask.sum() < body.inpaint_mask.sum()
+    assert not (garment.garment_mask & ~garment.inpaint_mask).any()
+    unparsed = dataclasses.replace(parts, files=dataclasses.replace(row, parse=None))
+    assert build_sample(unparsed, PARAMS).garment_mask is None
+    with pytest.raises(SampleError, match="00003_00: mask_follows: garment needs a parse map"):
+        build_sample(unparsed, follows)
 
 
 def test_smaller_shards_hold_smaller_pictures_masks_and_joints(
