@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 LATEST, BEST = "latest", "best"
 PARTIAL = ".partial"
+TORCH_WRITER = "inline_container.cc"
+"""Where in torch a file is written: all that tells a failure to write one from its other RuntimeErrors."""
 
 
 def checkpoint_at(folder: Path, step: int) -> Path:
@@ -49,6 +51,8 @@ def explaining_full_disk(checkpoint: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, SafetensorError) as error:
+        if isinstance(error, RuntimeError) and TORCH_WRITER not in str(error):
+            raise  # not the disk: no GPU memory, or another process has died
         shutil.rmtree(writing_at(checkpoint), ignore_errors=True)
         folder = checkpoint.parent
         free = shutil.disk_usage(folder).free // 2**20

@@ -3,14 +3,17 @@
 import os
 import resource
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from tests.train.small_run import Counting, CrashError, Regression, run
-from train.checkpoint import LATEST, PARTIAL, pointed
+from train.checkpoint import LATEST, PARTIAL, checkpoint_at, explaining_full_disk, pointed
 
 
 @pytest.fixture
@@ -27,19 +30,52 @@ def ends_as_the_unbroken(folder: Path, reference: Path) -> bool:
     return all(torch.equal(a, b) for a, b in zip(resumed.parameters(), unbroken.parameters(), strict=True))
 
 
-def test_a_full_disk_is_said_and_leaves_the_last_checkpoint(
-    broken: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+@contextmanager
+def full_disk() -> Iterator[None]:
     """The system refuses larger files, as it does when none of the disk is left."""
     allowed = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (512, allowed[1]))
     try:
-        with pytest.raises(OSError, match=r"no checkpoint could be written .*: step-000006 is whole"):
-            run(Regression(), broken)
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, allowed)
+
+
+def test_a_full_disk_is_said_and_leaves_the_last_checkpoint(
+    broken: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with (
+        pytest.raises(OSError, match=r"no checkpoint could be written .*: step-000006 is whole"),
+        full_disk(),
+    ):
+        run(Regression(), broken)
     assert not list(broken.glob(f"*{PARTIAL}"))
     assert ends_as_the_unbroken(broken, tmp_path_factory.mktemp("unbroken"))
+
+
+WRITERS: dict[str, Callable[[Path], object]] = {
+    "open": lambda folder: (folder / "progress.json").write_text(1000 * "0"),
+    "torch": lambda folder: torch.save(torch.zeros(1000), folder / "optimizer.bin"),
+    "safetensors": lambda folder: save_file({"w": torch.zeros(1000)}, folder / "weights.safetensors"),
+}
+
+
+@pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
+def test_whoever_writes_the_full_disk_is_said(tmp_path: Path, write: Callable[[Path], object]) -> None:
+    with (
+        pytest.raises(OSError, match=r"no checkpoint could be written .* there is none yet"),
+        full_disk(),
+        explaining_full_disk(checkpoint_at(tmp_path, 1)),
+    ):
+        write(tmp_path)
+
+
+def test_what_has_nothing_to_do_with_a_disk_is_not_blamed_on_it(tmp_path: Path) -> None:
+    with (
+        pytest.raises(RuntimeError, match=r"^CUDA out of memory$"),
+        explaining_full_disk(checkpoint_at(tmp_path, 1)),
+    ):
+        raise RuntimeError("CUDA out of memory")
 
 
 def test_what_a_crash_left_half_written_or_half_removed_counts_for_nothing(
