@@ -219,15 +219,14 @@ def fit(
         trainer.restore(checkpoint)
     with (
         StopRequest() as stop,
-        Watch(accelerator, name, params, runtime, live_dir, trainer.state.rows) as watch,
+        Watch(accelerator, name, params, runtime, live_dir, trainer.state) as watch,
     ):
         while trainer.num_steps < params.steps:
             number = trainer.step(watch).step
             last, stopping = number == params.steps, trainer.anywhere(stop.received)
             judged = validation is not None and (last or number % validation.every == 0)
             if validation is not None and judged:
-                figures = trainer.validate(validation.judge)
-                watch.tell({f"validation/{figure}": value for figure, value in figures.items()}, number)
+                watch.tell_validation(trainer.validate(validation.judge), number)
             if judged or last or stopping or number % runtime.checkpoint_every == 0:
                 trainer.save(checkpoint_dir)
                 watch.lap()

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from train.options import RuntimeParams
 from train.params import OptimisationParams
-from train.state import LogRow
+from train.state import LogRow, RunState
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class Watch:
         params: The schedule.
         runtime: The tracker and how often it is told.
         live_dir: Where the tracker keeps its files.
-        rows: What earlier processes did; the tracker is told it again, and so has every step once.
+        state: What earlier processes did and validation found; the tracker is told it again.
     """
 
     def __init__(
@@ -45,23 +45,23 @@ class Watch:
         params: OptimisationParams,
         runtime: RuntimeParams,
         live_dir: Path,
-        rows: list[LogRow],
+        state: RunState,
     ) -> None:
         self.accelerator, self.params, self.runtime = accelerator, params, runtime
         self.bar = tqdm(
             desc=name,
-            initial=len(rows),
+            initial=len(state.rows),
             total=params.steps,
             disable=None if accelerator.is_main_process else True,
         )
         self.waited = self.computed = 0.0
         self.data_seconds = self.step_seconds = 0.0
+        self.mark = time.perf_counter()
         if accelerator.log_with:
             options = {"dir": str(live_dir), "save_dvc_exp": False, "dvcyaml": None}
             accelerator.init_trackers(name, init_kwargs={"dvclive": options})
-            for row in rows[runtime.log_every - 1 :: runtime.log_every]:
-                accelerator.log(dict(row.losses), step=row.step)
-        self.mark = time.perf_counter()
+            self.tell_again(state)
+        self.lap()  # the first step starts now
 
     def __enter__(self) -> Self:
         return self
@@ -105,6 +105,18 @@ class Watch:
         """Tell the tracker."""
         self.accelerator.log(dict(figures), step=step)
         self.lap()  # neither data nor computing
+
+    def tell_validation(self, figures: Mapping[str, float], step: int) -> None:
+        """Tell the tracker what validation found."""
+        self.tell({f"validation/{figure}": value for figure, value in figures.items()}, step)
+
+    def tell_again(self, state: RunState) -> None:
+        """Tell the tracker losses and validation of the steps that were done before."""
+        for row in state.rows:
+            if row.step % self.runtime.log_every == 0:
+                self.tell(row.losses, row.step)
+            if row.step in state.figures:
+                self.tell_validation(state.figures[row.step], row.step)
 
     def lap(self) -> float:
         """Seconds since the last call."""

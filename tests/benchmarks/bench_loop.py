@@ -61,7 +61,7 @@ def main() -> None:
         params, settings = schedule(total, BATCH), runtime(checkpoint_every=10_000)
         accelerator = accelerator_of(settings, Path(folder))
         trainer = Trainer(accelerator, task, stream, params, settings, SEED)
-        watch = Watch(accelerator, "bench", params, settings, Path(folder), [])
+        watch = Watch(accelerator, "bench", params, settings, Path(folder), trainer.state)
         trained = [weight for weight in bare.parameters() if weight.requires_grad]
         optimizer = make_optimizer([{"params": trained}], params)
         rows = [(bare_step(bare, optimizer, few[0]), *loop_step(trainer, watch)) for _ in range(total)]

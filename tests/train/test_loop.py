@@ -165,12 +165,16 @@ def test_eight_bit_moments_learn_and_resume(tmp_path: Path) -> None:
 
 def test_the_tracker_has_every_step_once_also_after_a_crash(tmp_path: Path) -> None:
     runtime = replace(RUNTIME, tracker="dvclive", log_every=2)
+    validation = Validation(every=3, judge=lambda step: {"score": step / 100})
     with pytest.raises(CrashError):
-        run(Regression(), tmp_path, runtime=runtime, stream=Counting(crash_at=44))
-    rows = run(Regression(), tmp_path, runtime=runtime)
-    lines = (tmp_path / "live" / "plots" / "metrics" / "loss.tsv").read_text().splitlines()
-    found = [(int(step), float(loss)) for step, loss in (line.split("\t") for line in lines[1:])]
-    assert found == [(row.step, row.losses["loss"]) for row in rows if row.step % 2 == 0]
+        run(Regression(), tmp_path, runtime=runtime, validation=validation, stream=Counting(crash_at=44))
+    rows = run(Regression(), tmp_path, runtime=runtime, validation=validation)
+    told = {}
+    for figure in ("loss", "validation/score"):
+        lines = (tmp_path / "live" / "plots" / "metrics" / f"{figure}.tsv").read_text().splitlines()
+        told[figure] = [(int(step), float(value)) for step, value in (line.split("\t") for line in lines[1:])]
+    assert told["loss"] == [(row.step, row.losses["loss"]) for row in rows if row.step % 2 == 0]
+    assert told["validation/score"] == [(3, 0.03), (6, 0.06), (9, 0.09), (12, 0.12)]
 
 
 def test_a_tracker_that_is_not_installed_is_said(tmp_path: Path) -> None:
