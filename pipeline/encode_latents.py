@@ -32,7 +32,8 @@ Place = tuple[int, int]
 def encode_latents(params: WriteShardsParams, pictures: Path, split: str) -> Path:
     """Encode every sample of a split, one by one, so that no sample's bytes depend on its neighbours.
 
-    Done work is kept: a sample is encoded again when its pictures, the encoders' weights or the type changed.
+    Done work is kept: a sample is encoded again when its pictures, the type, or the encoders' weights or code
+    changed.
 
     Args:
         params: `latents_base` names the encoders.

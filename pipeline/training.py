@@ -250,7 +250,7 @@ def open_adapter(adapter: SizeAdapter, loss: LossParams, train_controller: bool)
 
 
 def encodings_name(base: TryOnBase, stream: SampleStream, image_height: int, image_width: int) -> str:
-    """xxh3_128 (hex) of all that encodings depend on: data, picture size and the encoders' weights."""
+    """xxh3_128 (hex) of all that encodings depend on: data, picture size, the encoders' weights and code."""
     digest = xxhash.xxh3_128(f"{stream.reader.index.digest} {image_height} {image_width}".encode())
     digest.update(encoders_hash(base).encode())
     return digest.hexdigest()

@@ -12,10 +12,23 @@ from shards.latents import LATENTS_FOLDER, EncodingsSpec
 
 log = logging.getLogger(__name__)
 
+ENCODING_CODE = tuple(
+    Path(__file__).parents[1] / name
+    for name in (
+        "model/conditioning.py",
+        "model/patch_autoencoder.py",
+        "shards/augment.py",
+        "train/sample_encoder.py",
+    )
+)
+"""What makes encodings of a sample's pictures and caption, beside libraries."""
+
 
 def encoders_hash(base: TryOnBase) -> str:
-    """xxh3_128 (hex) of the weights of all that encodes samples, and of the scale of the latents."""
+    """xxh3_128 (hex) of weights and code of all that encodes samples, and of the scale of the latents."""
     digest = xxhash.xxh3_128(repr(base.vae.config.scaling_factor).encode())
+    for source in ENCODING_CODE:
+        digest.update(source.read_bytes())
     for module in (base.vae, base.text_encoder, base.text_encoder_2, base.image_encoder):
         for weight in module.state_dict().values():
             digest.update(weight.cpu().contiguous().view(-1).view(torch.uint8).numpy())

@@ -20,6 +20,7 @@ from shards.stream import SampleStream
 from shards.ustar import SampleError
 from shards.writer import write_shards
 from tests.shards.making import sample, samples
+from train import stored_encodings as stored_encodings_module
 from train.keyed_random import KeyedRandom
 from train.params import LossParams
 from train.sample_encoder import SampleEncoder
@@ -135,6 +136,16 @@ def test_only_the_same_base_and_the_same_pictures_may_use_them(
     encode_latents(params_of(base), tmp_path, "train")
     write_shards(samples(COUNT + 1), tmp_path, "train", 3)
     assert stored_encodings(tmp_path, networks, SIDE, SIDE) is None
+
+
+def test_other_code_makes_other_encodings(
+    pictures: Path, networks: TryOnBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = tmp_path / "conditioning.py"
+    changed.write_bytes(stored_encodings_module.ENCODING_CODE[0].read_bytes() + b"\n")
+    code = (changed, *stored_encodings_module.ENCODING_CODE[1:])
+    monkeypatch.setattr(stored_encodings_module, "ENCODING_CODE", code)
+    assert stored_encodings(pictures, networks, SIDE, SIDE) is None
 
 
 def test_encodings_that_are_not_wanted_any_more_are_removed(base: Path, tmp_path: Path) -> None:
