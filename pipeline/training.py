@@ -20,6 +20,8 @@ from model.base import TryOnBase
 from model.size_conditioning import SizeAdapter
 from pipeline.checkpoints import RECORD
 from shards.augment import mirrored
+from shards.index import INDEX_NAME
+from shards.latents import LATENTS_FOLDER
 from shards.stream import SampleStream
 from train.augment import AugmentedStream
 from train.fingerprint import run_fingerprint
@@ -61,10 +63,12 @@ class TrainingRun:
         image_hw: tuple[int, int],
         *inputs: Path,
     ) -> "TrainingRun":
-        """Identify the run by its parameters, the shards' index and `inputs`; work beside `out`."""
-        index = shards / "train" / "index.json"
+        """Identify the run by its parameters, the indices of the shards and `inputs`; work beside `out`."""
+        index = shards / "train" / INDEX_NAME
         if not index.is_file():
             raise FileNotFoundError(f"{index} not found: run `dvc repro write_shards` first")
+        optional = (index.parent / LATENTS_FOLDER / INDEX_NAME, shards / "test" / INDEX_NAME)
+        data = [index, *(path for path in optional if path.is_file())]
         return cls(
             stage=stage,
             params=params,
@@ -72,7 +76,7 @@ class TrainingRun:
             work=out.parent / "work",
             image_height=image_hw[0],
             image_width=image_hw[1],
-            fingerprint=run_fingerprint(params, index, *inputs),
+            fingerprint=run_fingerprint(params, *data, *inputs),
         )
 
     @property

@@ -10,11 +10,12 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 CODE = Path(__file__).parents[1]
-CODE_FOLDERS = ("model", "shards", "train")
+CODE_FOLDERS = ("eval", "model", "pipeline", "preprocess", "shards", "train")
+"""What learns, and what chooses the best checkpoint: validation draws and measures."""
 
 
 def run_fingerprint(params: "DataclassInstance", *inputs: Path) -> str:
-    """xxh3_128 (hex) of parameters, input files (folders: all files below) and this project's training code.
+    """xxh3_128 (hex) of parameters, input files (folders: all files below) and this project's code.
 
     A checkpoint is only continued by a run with the same fingerprint. Where and how the work runs (`runtime`)
     doesn't count: a run may go on with more processes or threads.

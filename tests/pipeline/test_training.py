@@ -13,6 +13,7 @@ from model.tiny import build_tiny_base
 from pipeline.checkpoints import load_attention
 from pipeline.train_joint import open_base
 from pipeline.training import TrainingRun, open_adapter
+from train import fingerprint
 from train.options import AugmentationParams, RuntimeParams
 from train.params import LossParams, OptimisationParams, TrainJointParams, TrainSizeParams
 
@@ -38,6 +39,30 @@ def test_a_run_with_other_parameters_has_other_checkpoints_and_one_that_runs_oth
         "train_size", TrainSizeParams(), tmp_path / "shards", tmp_path / "size", (32, 32)
     )
     assert again.checkpoint_dir != plain.checkpoint_dir
+
+
+@pytest.mark.parametrize("index", ["test/index.json", "train/latents/index.json"])
+def test_a_run_that_reads_or_is_judged_by_other_shards_has_other_checkpoints(
+    tmp_path: Path, index: str
+) -> None:
+    without = begin(TrainSizeParams(), tmp_path).fingerprint
+    path = tmp_path / "shards" / index
+    path.parent.mkdir()
+    path.write_text("{}")
+    before = begin(TrainSizeParams(), tmp_path).fingerprint
+    path.write_text("[]")
+    assert len({without, before, begin(TrainSizeParams(), tmp_path).fingerprint}) == 3
+
+
+@pytest.mark.parametrize("folder", ["eval", "model", "pipeline", "preprocess", "shards", "train"])
+def test_a_run_of_other_code_has_other_checkpoints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    monkeypatch.setattr(fingerprint, "CODE", tmp_path / "code")
+    without = begin(TrainSizeParams(), tmp_path).fingerprint
+    (tmp_path / "code" / folder).mkdir(parents=True)
+    (tmp_path / "code" / folder / "new.py").write_text("")
+    assert begin(TrainSizeParams(), tmp_path).fingerprint != without
 
 
 def test_a_batch_that_cannot_be_dealt_evenly_is_refused(tmp_path: Path) -> None:
