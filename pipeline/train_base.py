@@ -12,6 +12,7 @@ from model.presets import SdxlPreset, TinyPreset
 from model.segmenter import Segmenter
 from model.size_critic import SizeCritic
 from model.tiny import build_tiny_base
+from pipeline.sample_encodings import encoder_of
 from pipeline.stage import run_stage
 from pipeline.training import TrainingRun, processes_of_run, write_losses
 from train.params import LossParams, TrainBaseParams
@@ -43,14 +44,14 @@ def run(params: TrainBaseParams, *, shards: Path, out: Path) -> None:
     if isinstance(preset, TinyPreset):
         base = build_tiny_base(preset, params.seed).to(processes_of_run().device)
         losses |= train_encoders(base, run_, params)
-        encoder = run_.encoder(base)
+        encoder = encoder_of(run_, base)
         losses["unets"] = train_unets(base, encoder, run_, params)
     else:
         assert params.pretrained is not None
         base = (
             TryOnBase.from_pretrained(params.pretrained).requires_grad_(False).to(processes_of_run().device)
         )
-        encoder = run_.encoder(base)
+        encoder = encoder_of(run_, base)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(params.seed)
         segmenter = Segmenter()

@@ -10,13 +10,12 @@ from safetensors.torch import save_file
 from torch import nn
 
 from model.size_conditioning import SizeAdapter
-from model.size_critic import SizeCritic
 from pipeline.checkpoints import ATTENTION_FILE, image_size, load_base
+from pipeline.size_task import size_task
 from pipeline.stage import run_stage
-from pipeline.training import TrainingRun, open_adapter, write_losses
+from pipeline.training import TrainingRun, write_losses
 from pipeline.validation import ladder_validation
 from train.params import TrainJointParams
-from train.tryon import TryOnTask
 
 ATTENTION = ("attn1", "attn2")
 TRANSFORMER = ["to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2"]
@@ -32,20 +31,8 @@ def run(params: TrainJointParams, *, shards: Path, base: Path, size: Path, out: 
     run_ = TrainingRun.begin("train_joint", params, shards, out, image_size(base), base, size)
     networks = load_base(base)
     adapter = SizeAdapter.from_pretrained(size / "adapter").to(networks.device)
-    loss = open_adapter(adapter, params.loss, params.train_controller)
     opened = open_base(networks.tryon_unet, params)
-    if params.runtime.gradient_checkpointing:
-        networks.tryon_unet.enable_gradient_checkpointing()
-    encoder = run_.encoder(networks)
-    encoder.add_garment_tokens()
-    task = TryOnTask(
-        networks,
-        encoder,
-        loss=loss,
-        adapter=adapter,
-        critic=SizeCritic.from_pretrained(base / "size_critic").requires_grad_(False),
-        size_dropout=params.dropout,
-    )
+    task = size_task(run_, networks, adapter, base)
     groups: list[dict[str, Any]] = [
         {"params": [weight for weight in adapter.parameters() if weight.requires_grad]},
         {"params": list(opened.values()), "lr": params.base_learning_rate},

@@ -6,13 +6,12 @@ from pathlib import Path
 import torch
 
 from model.size_conditioning import SizeAdapter
-from model.size_critic import SizeCritic
 from pipeline.checkpoints import image_size, load_base
+from pipeline.size_task import size_task
 from pipeline.stage import run_stage
-from pipeline.training import TrainingRun, open_adapter, write_losses
+from pipeline.training import TrainingRun, write_losses
 from pipeline.validation import ladder_validation
 from train.params import TrainSizeParams
-from train.tryon import TryOnTask
 
 log = logging.getLogger(__name__)
 
@@ -24,25 +23,13 @@ def run(params: TrainSizeParams, *, shards: Path, base: Path, out: Path) -> None
     """
     run_ = TrainingRun.begin("train_size", params, shards, out, image_size(base), base)
     networks = load_base(base)
-    if params.runtime.gradient_checkpointing:
-        networks.tryon_unet.enable_gradient_checkpointing()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(params.seed)
         adapter = SizeAdapter.for_unet(
             networks.tryon_unet, encoder=params.encoder, controller=params.controller, parts=params.parts
         )
-    loss = open_adapter(adapter, params.loss, params.train_controller)
     log.info("the adapter has %d weights", sum(p.numel() for p in adapter.parameters()))
-    encoder = run_.encoder(networks)
-    encoder.add_garment_tokens()
-    task = TryOnTask(
-        networks,
-        encoder,
-        loss=loss,
-        adapter=adapter,
-        critic=SizeCritic.from_pretrained(base / "size_critic").requires_grad_(False),
-        size_dropout=params.dropout,
-    )
+    task = size_task(run_, networks, adapter, base)
     judge = ladder_validation(run_, networks, adapter, base)
     rows = run_.fit(task, params.optimisation, "adapter", validation=judge, encoder=task.encoder)
     with run_.output(out) as partial:

@@ -1,25 +1,21 @@
-"""What the three training stages share: streams, encodings, checkpoints, and outputs that appear whole."""
+"""What the three training stages share: streams, checkpoints, and outputs that appear whole."""
 
 import json
 import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 import xxhash
 from accelerate import PartialState
 
-from model.base import TryOnBase
-from model.size_conditioning import SizeAdapter
 from pipeline.checkpoints import RECORD
-from shards.augment import mirrored
 from shards.index import INDEX_NAME
 from shards.latents import LATENTS_FOLDER
 from shards.stream import SampleStream
@@ -27,10 +23,9 @@ from train.augment import AugmentedStream
 from train.fingerprint import run_fingerprint
 from train.loop import Validation, fit
 from train.options import AugmentationParams
-from train.params import LossParams, OptimisationParams
+from train.params import OptimisationParams
 from train.sample_encoder import SampleEncoder
 from train.state import LogRow, Stream
-from train.stored_encodings import encoders_hash, stored_encodings
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -38,7 +33,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 VERSIONED = ("torch", "diffusers", "transformers", "accelerate", "peft")
-ENCODING_BATCH = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,33 +131,6 @@ class TrainingRun:
         """What the stage's parameters allow; `train_base` allows nothing."""
         return getattr(self.params, "augmentation", AugmentationParams())
 
-    def encoder(self, base: TryOnBase) -> SampleEncoder:
-        """Return the encoder of samples; it has encoded them all if the runtime parameters say so.
-
-        Those that lie beside the shards are read where they serve. Mirrored samples, where there are any, are
-        encoded beside the plain ones.
-        """
-        plain = self.augmentation == AugmentationParams()  # changed pictures have other encodings
-        train = self.shards / "train"
-        stored = stored_encodings(train, base, self.image_height, self.image_width) if plain else None
-        encoder = SampleEncoder(base, stored)
-        if self.params.runtime.cache_encodings and stored is None:
-            with processes_of_run().main_process_first():
-                self.fill(encoder, mirror=False)
-                if self.augmentation.mirror > 0:
-                    self.fill(encoder, mirror=True)
-        return encoder
-
-    def fill(self, encoder: SampleEncoder, *, mirror: bool) -> None:
-        """Encode all samples, as they are or mirrored."""
-        stream = self.stream(ENCODING_BATCH, seed=0)
-        batches = stream.epoch_batches()
-        name = encodings_name(encoder.base, stream, self.image_height, self.image_width)
-        if mirror:
-            batches = (mirrored(batch, np.ones(len(batch), bool)) for batch in batches)
-            name += "-mirrored"
-        encoder.fill(batches, len(stream), self.work / "encodings" / f"{name}.safetensors")
-
     def fit(
         self,
         task: torch.nn.Module,
@@ -236,28 +203,6 @@ class TrainingRun:
 def processes_of_run() -> PartialState:
     """The processes that were launched together; without a launcher this one alone."""
     return PartialState(cpu=not torch.cuda.is_available())
-
-
-def open_adapter(adapter: SizeAdapter, loss: LossParams, train_controller: bool) -> LossParams:
-    """Let the adapter learn, its size controller only if told so.
-
-    Returns:
-        The weights of the losses: a controller that doesn't learn has no layout loss, which would bend the
-        size encoder to its random map.
-    """
-    adapter.requires_grad_(True)
-    if train_controller:
-        return loss
-    if "map" in adapter.config.parts:
-        adapter.controller.requires_grad_(False)
-    return replace(loss, layout=0.0)
-
-
-def encodings_name(base: TryOnBase, stream: SampleStream, image_height: int, image_width: int) -> str:
-    """xxh3_128 (hex) of all that encodings depend on: data, picture size, the encoders' weights and code."""
-    digest = xxhash.xxh3_128(f"{stream.reader.index.digest} {image_height} {image_width}".encode())
-    digest.update(encoders_hash(base).encode())
-    return digest.hexdigest()
 
 
 def write_losses(rows: list[LogRow], path: Path) -> None:

@@ -11,8 +11,9 @@ from model.presets import TinyPreset
 from model.size_conditioning import SizeAdapter
 from model.tiny import build_tiny_base
 from pipeline.checkpoints import load_attention
+from pipeline.size_task import open_adapter
 from pipeline.train_joint import open_base
-from pipeline.training import TrainingRun, open_adapter
+from pipeline.training import TrainingRun
 from train import fingerprint
 from train.options import AugmentationParams, RuntimeParams
 from train.params import LossParams, OptimisationParams, TrainJointParams, TrainSizeParams
