@@ -1,6 +1,7 @@
 """Judge a run while it lasts: short fit ladders of a few held-out people, and what they look like."""
 
 import json
+import logging
 from collections import deque
 from collections.abc import Iterable
 from functools import partial
@@ -29,6 +30,8 @@ from shards.batch import Batch, select
 from shards.stream import SampleStream
 from train.loop import Validation
 
+log = logging.getLogger(__name__)
+
 Pictures = NDArray[np.uint8]
 
 WIDTH = SIZE_RATIOS.index("width")
@@ -51,7 +54,8 @@ class LadderJudge:
     def __init__(self, run: TrainingRun, networks: TryOnBase, adapter: SizeAdapter, segmenter: Path) -> None:
         wanted = run.params.validation
         params = EvaluateParams(num_people=wanted.num_people, num_steps=wanted.num_steps)
-        people = last_people(held_out_stream(run).epoch_batches(), wanted.num_people)
+        people, num_usable = last_people(held_out_stream(run).epoch_batches(), wanted.num_people)
+        warn_of_overlap(num_usable, wanted.num_people)
         low, high = params.lowest_quantile, params.highest_quantile
         values = ladder_values(typical_ratios(run), low, high, wanted.num_rungs)
         self.adapter, self.people = adapter, people
@@ -150,21 +154,40 @@ def held_out_stream(run: TrainingRun) -> SampleStream:
     return SampleStream(index, batch_size=BATCH, image_height=height, image_width=width, seed=0)
 
 
-def last_people(batches: Iterable[Batch], num_people: int) -> Batch:
+def last_people(batches: Iterable[Batch], num_people: int) -> tuple[Batch, int]:
     """Take the last usable samples: the evaluation takes its people from the front.
+
+    Returns:
+        Them, and how many usable samples there are in all.
 
     Raises:
         ValueError: There is none.
     """
     kept: deque[Batch] = deque(maxlen=num_people)
+    num_usable = 0
     for batch in batches:
-        kept.extend(select(batch, [row]) for row in range(len(batch)) if usable(batch, row))
+        rows = [row for row in range(len(batch)) if usable(batch, row)]
+        kept.extend(select(batch, [row]) for row in rows)
+        num_usable += len(rows)
     if not kept:
         raise ValueError(
             "validation needs a sample of the test split with status ok and all ratios, but there is none: "
             "see `cinderella inspect`, or set validation.every to 0"
         )
-    return joined(kept)
+    return joined(kept), num_usable
+
+
+def warn_of_overlap(num_usable: int, num_people: int) -> None:
+    """Say it when the checkpoint is chosen on people that a usual evaluation takes too."""
+    untouched = max(0, num_usable - num_people)
+    if untouched < EvaluateParams().num_people:
+        log.warning(
+            "the test split has %d usable people, and validation chooses the checkpoint on the last %d: an "
+            "evaluation of more than %d (evaluate_tryon.num_people) would overlap with them and flatter it",
+            num_usable,
+            min(num_usable, num_people),
+            untouched,
+        )
 
 
 def typical_ratios(run: TrainingRun) -> NDArray[np.float64]:
