@@ -46,7 +46,7 @@ class SizedDrawer:
         Outside the inpainting mask every pixel is the photo's own.
         """
         rows = [person] * len(requested)
-        return self._draw(rows, requested, self._conditioning(person))
+        return self._draw(rows, requested, self.conditioning(person))
 
     def each(self, requested: Floats) -> Pictures:
         """Draw everybody once, at (P, 3) ratios, NaN where unknown: (P, H, W, 3) uint8."""
@@ -79,7 +79,8 @@ class SizedDrawer:
         shape = (1, *conditioning.masked_latents.shape[1:])
         return torch.cat([noise_of(self.people.keys[row], self.params.seed, shape) for row in rows])
 
-    def _conditioning(self, person: int) -> Conditioning:
+    def conditioning(self, person: int) -> Conditioning:
+        """What the networks are told of a person, remembered; a batch of one."""
         if person not in self._known:
             with torch.no_grad():
                 photos = cast("Photos", select(self.people, [person]))

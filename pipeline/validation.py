@@ -121,7 +121,9 @@ class LadderJudge:
         device = next(self.adapter.parameters()).device
         maps = body_maps(keypoints, (height, width), (height, width)).to(device)
         ratios = torch.from_numpy(requested).float().to(device)
-        logits = self.adapter(ratios, maps.repeat(len(ratios), 1, 1, 1)).layout_logits
+        garment = self.draw.conditioning(person).image_tokens.mean(dim=1).expand(len(ratios), -1)
+        many = maps.repeat(len(ratios), 1, 1, 1)
+        logits = self.adapter(ratios, many, garment_features=garment).layout_logits
         if logits is None:
             return []
         grey = (255 * logits[:, 0].sigmoid()).round().byte().cpu().numpy()
