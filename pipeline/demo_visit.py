@@ -196,7 +196,8 @@ def read_examples(manifest: Path, num_examples: int) -> tuple[list[Person], list
         raise ValueError(f"{manifest} must have a test sample with a garment photo, got none")
     people = [example_person(row) for row in rows[:num_examples]]
     others = rows[num_examples : 2 * num_examples] or rows
-    return people, [Garment(photo=read_picture(row.cloth), caption=row.caption) for row in others]
+    garments = [Garment(photo=read_picture(row.cloth), caption=row.caption) for row in others if row.cloth]
+    return people, garments
 
 
 def example_person(row: ManifestRow) -> Person:

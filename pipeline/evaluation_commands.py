@@ -37,8 +37,9 @@ def requests(
 
     loaded = load_params(params)
     work = out.with_name(f".{out.stem}.data")
-    data = {"root": root, "layout": layout, "shards": shards, "size_annotations": size_annotations}
-    found, annotations = evaluation_data(loaded, **data, work=work)
+    found, annotations = evaluation_data(
+        loaded, root=root, layout=layout, shards=shards, size_annotations=size_annotations, work=work
+    )
     request_pictures(loaded.evaluate_tryon, shards=found, size_annotations=annotations, base=base, out=out)
 
 
@@ -75,8 +76,14 @@ def evaluate(
     if base is None and checkpoint is None:
         raise ValueError("--generated needs --base, whose segmenter measures the pictures")
     loaded = load_params(params)
-    data = {"root": root, "layout": layout, "shards": shards, "size_annotations": size_annotations}
-    found, annotations = evaluation_data(loaded, **data, work=out.with_name(f".{out.name}.data"))
+    found, annotations = evaluation_data(
+        loaded,
+        root=root,
+        layout=layout,
+        shards=shards,
+        size_annotations=size_annotations,
+        work=out.with_name(f".{out.name}.data"),
+    )
     inputs = {"shards": found, "size_annotations": annotations, "out": out}
     if generated is not None:
         assert base is not None

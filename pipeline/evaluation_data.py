@@ -42,16 +42,21 @@ def evaluation_data(
             )
         return shards, size_annotations
     assert root is not None
-    measuring = {"keypoints": params.extract_keypoints}
     shard_folder(
-        layout, root, "test", work, ratios=params.compute_size_ratios, shards=params.write_shards, **measuring
+        layout,
+        root,
+        "test",
+        work,
+        keypoints=params.extract_keypoints,
+        ratios=params.compute_size_ratios,
+        shards=params.write_shards,
     )
     if size_annotations is None:
         size_annotations = annotate(
             root,
             work / "size_annotations.parquet",
             layout=layout,
+            keypoints=params.extract_keypoints,
             sizes=params.compute_size_ratios,
-            **measuring,
         )
     return work, size_annotations

@@ -117,8 +117,7 @@ def _covered(garment: BodyCanvas, points: Array) -> Mask:
     across = along[:, ::-1] * (-1, 1) / np.maximum(np.hypot(*along.T), 1e-9)[:, None]
     offset = BONE_TOLERANCE * garment.frame.shoulder_width * across
     near = garment.covers(np.concatenate([points, points - offset, points + offset]))
-    covered: Mask = near.reshape(3, -1).any(axis=0)
-    return covered
+    return np.asarray(near.reshape(3, -1).any(axis=0))
 
 
 def raised(arm: Arm, frame: BodyFrame) -> bool:
