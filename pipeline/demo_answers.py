@@ -135,7 +135,8 @@ class Answers:
         visit = self.visit(request)
         size = self.charted(values[self.controls.chart], values)
         visit.size = on_sliders(known_ratios(visit.size) | known_ratios(size))
-        return {self.controls.chart: values[self.controls.chart]} | self.drawn(visit, values, progress)
+        moved = {self.controls.chart: values[self.controls.chart]} | self.moved(visit)
+        return moved | self.drawn(visit, values, progress)
 
     @as_message
     def draw_around(
@@ -187,7 +188,12 @@ class Answers:
             for mark, name in zip(self.controls.marks, SIZE_RATIOS, strict=True)
         }
         visit.size = on_sliders(known_ratios(self.natural_of(visit)))
-        return {self.controls.chart: None, **marks, **self.drawn(visit, values, progress)}
+        return {
+            self.controls.chart: None,
+            **marks,
+            **self.moved(visit),
+            **self.drawn(visit, values, progress),
+        }
 
     def charted(self, name: str | None, values: Values) -> SizeRequest:
         """Return the ratios of a size of the chart on a person of the measures on the page."""
@@ -196,13 +202,15 @@ class Answers:
             raise ValueError("A size of the chart needs the person's measures: fill in chest and height")
         return self.chart.request(name, Wearer(chest_cm=chest, height_cm=height)).clamped()
 
+    def moved(self, visit: Visit) -> Update:
+        """Put the sliders where the size of the visit is."""
+        return dict(zip(self.controls.sliders, visit.size.ratios().values(), strict=True))
+
     def drawn(self, visit: Visit, values: Values, progress: gr.Progress) -> Update:
         """Draw at the size of the visit; remember the result for overlays."""
         visit.result = self.try_on(visit, [visit.size], values, progress)
         notes = visit.person.notes if visit.person else []
         return {
-            # sliders may have moved since: a picture never stands beside other sizes than its own
-            **dict(zip(self.controls.sliders, visit.size.ratios().values(), strict=True)),
             self.controls.picture: pictures_of(visit.result, self.overlays(visit, values))[0],
             self.controls.fit: fit_table(visit.result.fit, notes),
         }

@@ -190,8 +190,8 @@ def wire(page: gr.Blocks, controls: Controls, answers: Answers) -> None:
     """Connect what is touched with its answer."""
     answers.controls = controls
     given = controls.inputs()
-    drawn = [controls.picture, controls.fit, *controls.sliders]
-    sized = [*drawn, *controls.marks, controls.chart]
+    drawn = [controls.picture, controls.fit]
+    sized = [*drawn, *controls.sliders, *controls.marks, controls.chart]
     on_picture: dict[str, Any] = {
         "show_progress_on": controls.picture,
         # Gradio's always_last would run the last touch with what the first one was about
