@@ -64,7 +64,7 @@ def main(artifacts: Path, num_people: int, num_rungs: int) -> None:
         load_params(Path("params.yaml")).evaluate_tryon,
         num_people=num_people,
         num_rungs=num_rungs,
-        num_image_people=num_people,
+        num_image_people=2 * num_people,  # not all of the first can be measured
         num_bootstrap=200,
     )
     inputs = {
