@@ -4,14 +4,11 @@ import json
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
-import torch
 from diffusers import DiffusionPipeline, UNet2DConditionModel
 from torch.testing import assert_close
 
 from model.base import TryOnBase
 from model.checks import PARTS
-from model.drawing import OUTLINE, draw_size_map
 from model.patch_autoencoder import PatchAutoencoder
 from model.publishing import load_pipeline, picture_size, save_pipeline
 from model.segmenter import Segmenter
@@ -50,14 +47,3 @@ def test_the_card_and_the_config_tell_where_the_weights_come_from(base: TryOnBas
     assert card.startswith("---\nlibrary_name: diffusers")
     assert "- parts: ('time',)" in card
     assert '"data_hash": "abc"' in card
-
-
-def test_a_size_map_tints_the_garment_and_outlines_it() -> None:
-    logits = torch.full((1, 8, 6), -20.0)
-    logits[0, 2:6, 2:4] = 20.0
-    photo = np.zeros((64, 48, 3), np.uint8)
-    drawn = draw_size_map(photo, logits, strength=0.5)
-    np.testing.assert_array_equal(drawn[32, 24], [110, 20, 60])
-    np.testing.assert_array_equal(drawn[0, 0], [0, 0, 0])
-    assert (drawn == OUTLINE).all(axis=2).any()
-    assert not photo.any()

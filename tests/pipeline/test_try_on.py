@@ -211,6 +211,8 @@ def test_the_command_says_what_is_wrong(fitting_artifacts: Path, tmp_path: Path)
         (["--out", "x"], "exactly one of --person, --table and --shards"),
         ([*person, "--out", "x", "--size", "wide=2"], "a size must be like"),
         ([*person[:2], "--out", "x"], "--person needs --garment"),
+        (["--table", "t.csv", *person[2:], "--caption", "red", "--out", "x"], "--garment, --caption go with"),
+        (["--shards", "s", "--parse", "p.png", "--out", "x"], "--parse go with --person"),
         ([*person, "--out", "x", "--model", str(tmp_path)], "make repro"),
     ):
         result = CliRunner().invoke(app, ["try-on", *arguments])
