@@ -90,16 +90,6 @@ def test_moving_a_slider_changes_the_picture(page: Any) -> None:
     sync_api.expect(page.locator("#picture img")).to_have_attribute("src", before, timeout=PATIENCE)
 
 
-def test_of_two_quick_choices_the_last_one_is_shown(page: Any) -> None:
-    first = picture_of(page)
-    people = page.locator("#people button")
-    people.nth(1).click()
-    people.nth(0).click()
-    picture_of(page, other_than=first)
-    sync_api.expect(page.locator("#picture img")).to_have_attribute("src", first, timeout=PATIENCE)
-    sync_api.expect(people.nth(0)).to_have_class(re.compile("selected"))
-
-
 def test_of_two_quick_sizes_the_last_one_is_shown(page: Any) -> None:
     number = page.locator("#size-width input[type=number]")
     for width in ("1.95", "0.85"):
