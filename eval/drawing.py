@@ -106,7 +106,7 @@ def noise_of(key: str, seed: int, shape: tuple[int, ...]) -> torch.Tensor:
     return torch.randn(shape, generator=generator)
 
 
-def segment_with(segmenter: Segmenter, pictures: Pictures) -> NDArray[np.float32]:
-    """(N, H, W) probability of the worn garment in (N, H, W, 3) uint8 pictures."""
-    images = from_uint8(pictures).to(segmenter.device, segmenter.dtype)
-    return segmenter.garment_probability(images).float().cpu().numpy()
+def segment_with(segmenter: Segmenter, pictures: Pictures, cloths: Pictures) -> NDArray[np.float32]:
+    """(N, H, W) probability of the garment in (N, H, W, 3) uint8 pictures, each with the garment's photo."""
+    images, garments = (from_uint8(p).to(segmenter.device, segmenter.dtype) for p in (pictures, cloths))
+    return segmenter.garment_probability(images, garments).float().cpu().numpy()

@@ -21,8 +21,8 @@ Cell = tuple[int, int, int]
 Draw = Callable[[int, Floats], Pictures]
 """A person and (N, 3) requested ratios -> (N, H, W, 3) uint8 pictures, all from the same noise."""
 
-Segment = Callable[[Pictures], NDArray[np.float32]]
-"""(N, H, W, 3) uint8 pictures -> (N, H, W) probability of the worn garment."""
+Segment = Callable[[Pictures, Pictures], NDArray[np.float32]]
+"""(N, H, W, 3) uint8 pictures, and photos of their garments alone -> (N, H, W) probability of the garment."""
 
 Keep = Callable[[Cell, NDArray[np.uint8], Reading, FitError], None]
 """Sees each picture once, with what was measured on it."""
@@ -90,7 +90,8 @@ class Scorer:
         with tqdm(total=len(cells), desc=name, unit="picture", disable=None) as progress:
             for person, batch in batches(cells, self.batch_size):
                 pictures = draw(person, np.array([requests[cell] for cell in batch]))
-                for cell, picture, probability in zip(batch, pictures, self.segment(pictures), strict=True):
+                found = self.segment(pictures, self.scene.cloths[[person] * len(batch)])
+                for cell, picture, probability in zip(batch, pictures, found, strict=True):
                     self._record(trials, cell, picture, self.scene.read(person, probability), keep)
                 progress.update(len(batch))
         return trials
@@ -107,7 +108,7 @@ class Scorer:
         for cell in tqdm(list(asked_cells(requests)), desc=name, unit="picture", disable=None):
             picture = find(cell)
             if picture is not None:
-                (probability,) = self.segment(picture[None])
+                (probability,) = self.segment(picture[None], self.scene.cloths[[cell[0]]])
                 self._record(trials, cell, picture, self.scene.read(cell[0], probability), keep)
         return trials
 
@@ -132,7 +133,8 @@ class Scorer:
         """Measure one (P, H, W, 3) picture a person."""
         readings = []
         for start in range(0, len(pictures), self.batch_size):
-            probabilities = self.segment(pictures[start : start + self.batch_size])
+            some = slice(start, start + self.batch_size)
+            probabilities = self.segment(pictures[some], self.scene.cloths[some])
             readings += [self.scene.read(start + i, p) for i, p in enumerate(probabilities)]
         return readings
 

@@ -9,10 +9,15 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
 GARMENT_CLASS = 1  # class 0 is everything else
+NUM_COLOURS = 7
+"""Mean and standard deviation of each channel of the garment's photo, and whether there is one."""
 
 
 class Segmenter(ModelMixin, ConfigMixin):
-    """A small U-Net from an RGB picture to garment and other.
+    """A small U-Net from an RGB picture, and the colours of the garment worn in it, to garment and other.
+
+    The colours tell a garment from skin or wall of nearly its colour. They come from the photo of the garment
+    alone, which doesn't show how it is worn, so they say nothing of its size; without them it still answers.
 
     Its layers work on patches of pixels, which are put apart again in the logits: the same minutes train
     wider layers for more steps than at full resolution.
@@ -29,7 +34,7 @@ class Segmenter(ModelMixin, ConfigMixin):
     @register_to_config  # type: ignore[untyped-decorator]
     def __init__(self, widths: tuple[int, ...] = (48, 96, 128), num_classes: int = 2, patch: int = 4) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(3 * patch**2, widths[0], 3, padding=1)
+        self.stem = nn.Conv2d(3 * patch**2 + NUM_COLOURS, widths[0], 3, padding=1)
         self.down = nn.ModuleList(ResidualBlock(i, o) for i, o in pairwise(widths))
         self.up = nn.ModuleList(
             ResidualBlock(below + here, here)
@@ -37,12 +42,22 @@ class Segmenter(ModelMixin, ConfigMixin):
         )
         self.head = nn.Conv2d(widths[0], num_classes * patch**2, 1)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, num_classes, H, W) logits of (B, 3, H, W) `images` in -1..1; H and W of any size."""
+    def forward(self, images: Tensor, colours: Tensor) -> Tensor:
+        """Classify every pixel.
+
+        Args:
+            images: (B, 3, H, W) in -1..1; H and W of any size.
+            colours: (B, NUM_COLOURS) of the garments, from `garment_colours`; zeros where they aren't known.
+
+        Returns:
+            (B, num_classes, H, W) logits.
+        """
         height, width = images.shape[-2:]
         patch = self.config.patch
         padded = F.pad(images, (0, -width % patch, 0, -height % patch), mode="replicate")
-        hidden = self.stem(F.pixel_unshuffle(padded, patch))
+        patches = F.pixel_unshuffle(padded, patch)
+        everywhere = colours[..., None, None].expand(-1, -1, *patches.shape[2:])
+        hidden = self.stem(torch.cat([patches, everywhere], dim=1))
         skips = []
         for block in self.down:
             skips.append(hidden)
@@ -54,9 +69,27 @@ class Segmenter(ModelMixin, ConfigMixin):
         return F.pixel_shuffle(self.head(hidden), patch)[..., :height, :width]
 
     @torch.no_grad()
-    def garment_probability(self, images: Tensor) -> Tensor:
-        """(B, H, W) probability that a pixel of (B, 3, H, W) `images` in -1..1 shows the worn garment."""
-        return self(images).softmax(dim=1)[:, GARMENT_CLASS]
+    def garment_probability(self, images: Tensor, garments: Tensor | None = None) -> Tensor:
+        """Find the worn garment.
+
+        Args:
+            images: (B, 3, H, W) in -1..1.
+            garments: (B, 3, h, w) photos of the garments alone in -1..1; None where they aren't known.
+
+        Returns:
+            (B, H, W) probability that a pixel shows it.
+        """
+        unknown = images.new_zeros(len(images), NUM_COLOURS)
+        colours = unknown if garments is None else garment_colours(garments)
+        return self(images, colours).softmax(dim=1)[:, GARMENT_CLASS]
+
+
+def garment_colours(garments: Tensor) -> Tensor:
+    """(B, NUM_COLOURS) of (B, 3, h, w) photos of garments alone: of their middle, which the garment fills."""
+    height, width = garments.shape[2:]
+    middle = garments[..., height // 4 : height - height // 4, width // 4 : width - width // 4]
+    mean, deviation = middle.mean(dim=(2, 3)), middle.std(dim=(2, 3), correction=0)
+    return torch.cat([mean, deviation, torch.ones_like(mean[:, :1])], dim=1)
 
 
 class ResidualBlock(nn.Module):

@@ -210,10 +210,11 @@ class SizeAwareTryOn:
             batch_size=self.batch_size,
         )
         view = PersonView.of(person, self.image_height, self.image_width)
+        inputs = view.inputs(read_picture(garment, "garment photo"))
         drawn, maps = draw_sizes(
             self.base,
             self.adapter,
-            OnePerson(**view.inputs(read_picture(garment, "garment photo")), captions=[caption]),
+            OnePerson(**inputs, captions=[caption]),
             np.array([request.as_array() for request in requests]).reshape(-1, 3),
             options,
             on_step,
@@ -226,17 +227,31 @@ class SizeAwareTryOn:
             expected_outlines=[expected_outline(person, request) for request in requests],
             requests=requests,
             fit=[
-                measure_fit(self.garment_in(view, picture), person.keypoints, request, person.natural_size)
+                measure_fit(
+                    self.garment_in(view, picture, inputs["cloth"][0]),
+                    person.keypoints,
+                    request,
+                    person.natural_size,
+                )
                 for picture, request in zip(pictures, requests, strict=True)
                 if self.segmenter is not None
             ],
         )
 
-    def garment_in(self, view: PersonView, picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """Return where the segmenter sees the garment in an (H, W, 3) picture of the photo's size."""
+    def garment_in(
+        self, view: PersonView, picture: NDArray[np.uint8], garment: NDArray[np.uint8] | None = None
+    ) -> NDArray[np.bool_]:
+        """Return where the segmenter sees the garment in an (H, W, 3) picture of the photo's size.
+
+        Args:
+            view: Whose picture it is.
+            picture: The person.
+            garment: (h, w, 3) photo of the garment alone, where it is known.
+        """
         assert self.segmenter is not None
-        seen = from_uint8(view.seen(picture)[None]).to(self.segmenter.device, self.segmenter.dtype)
-        probability = self.segmenter.garment_probability(seen)[0].float().cpu().numpy()
+        photos = [view.seen(picture)] if garment is None else [view.seen(picture), garment]
+        seen = [from_uint8(one[None]).to(self.segmenter.device, self.segmenter.dtype) for one in photos]
+        probability = self.segmenter.garment_probability(*seen)[0].float().cpu().numpy()
         found: NDArray[np.bool_] = view.in_photo(probability) > 0.5
         return found
 

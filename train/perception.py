@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from model.base import TryOnBase
 from model.body_maps import body_maps
 from model.conditioning import clip_pixels, decode_latents, from_uint8, tokenize
-from model.segmenter import Segmenter
+from model.segmenter import Segmenter, garment_colours
 from model.size_critic import SizeCritic
 from shards.batch import Batch, select
 from train.keyed_random import KeyedRandom
@@ -23,6 +23,7 @@ LATENT_WEIGHT = 1e-4  # keeps latents near standard deviation 1
 DECODED_SHARE = 2  # one in so many pictures the segmenter sees is a reconstruction
 DYED_SHARE = 0.5  # of the pictures that the segmenter sees
 DYE_SPREAD = 0.3  # standard deviation of each channel's change of contrast, and of its shift
+UNKNOWN_SHARE = 0.1  # of the pictures whose garment the segmenter isn't told
 LARGEST_CRITIC_NOISE = 0.7  # of the latents' standard deviation: predicted latents are never quite clean
 
 
@@ -113,27 +114,33 @@ class SegmenterTask(nn.Module):
             decoded = decode_latents(self.encoder.base.vae, latents)
         pictures = torch.cat([decoded.to(photo), photo[num_decoded:]])
         garment = torch.from_numpy(batch.garment_mask).to(photo)[:, None]
-        pictures = dyed(pictures, garment, random)
+        pictures, cloths = dyed(pictures, garment, from_uint8(batch.cloth).to(photo), random)
         gain = 0.8 + 0.4 * random.uniform("gain").to(photo)[:, None, None, None]
-        logits = self.segmenter((pictures * gain).clamp(-1, 1))
+        known = (random.uniform("unknown") >= UNKNOWN_SHARE).to(photo)[:, None]
+        logits = self.segmenter(pictures * gain, known * garment_colours(cloths * gain))
         return total({"garment": (1.0, layout_loss(logits[:, 1:] - logits[:, :1], garment))})
 
 
-def dyed(pictures: Tensor, garment: Tensor, random: KeyedRandom) -> Tensor:
-    """Dye the worn garment of some pictures, so that no colour is a garment's and none is skin's alone.
+def dyed(pictures: Tensor, garment: Tensor, cloths: Tensor, random: KeyedRandom) -> tuple[Tensor, Tensor]:
+    """Dye the garment of some pictures, so that no colour is a garment's and none is skin's alone.
 
     Args:
         pictures: (B, 3, H, W) in -1 .. 1.
-        garment: (B, 1, H, W), 1 where it is; the dye's edge is softened, or it would draw the mask.
+        garment: (B, 1, H, W), 1 where it is worn; the dye's edge is softened, or it would draw the mask.
+        cloths: (B, 3, H, W), the garments alone, whose whole photos are dyed alike.
         random: Chooses pictures and colours.
 
     Returns:
-        (B, 3, H, W).
+        The pictures and the photos of the garments.
     """
     chosen = (random.uniform("dyed") < DYED_SHARE).to(pictures)[:, None, None, None]
-    cover = chosen * F.avg_pool2d(garment, 3, stride=1, padding=1)
     contrast, shift = DYE_SPREAD * random.normal("dye", (2, 3, 1, 1)).to(pictures).movedim(1, 0)
-    return pictures + cover * ((pictures * (1 + contrast) + shift).clamp(-1, 1) - pictures)
+    cover = chosen * F.avg_pool2d(garment, 3, stride=1, padding=1)
+    worn, alone = (
+        share * ((p * (1 + contrast) + shift).clamp(-1, 1) - p)
+        for p, share in ((pictures, cover), (cloths, chosen))
+    )
+    return pictures + worn, cloths + alone
 
 
 class CriticTask(nn.Module):

@@ -77,7 +77,7 @@ def fit(num_pictures: int, height: int) -> str:
 
         def merely() -> None:
             for path in paths:
-                segment(read_picture(path, *scene.photos.shape[1:3])[None])
+                segment(read_picture(path, *scene.photos.shape[1:3])[None], scene.cloths[:1])
 
         def prepare() -> None:
             for cell in asked_cells(requests):

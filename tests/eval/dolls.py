@@ -56,8 +56,9 @@ class DollStudio:
             self._remember(picture.image, picture.parse)
         return np.stack([picture.image for picture in drawn])
 
-    def segment(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def segment(self, pictures: NDArray[np.uint8], cloths: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(N, H, W) the true garment masks of pictures that were drawn here."""
+        assert len(cloths) == len(pictures)
         return np.stack([self.masks[picture.tobytes()] for picture in pictures]).astype(np.float32)
 
     def _remember(self, picture: NDArray[np.uint8], parse: NDArray[np.uint8]) -> NDArray[np.bool_]:

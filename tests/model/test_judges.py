@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from model.body_maps import FRAME, NUM_BODY_MAPS, body_maps
-from model.segmenter import Segmenter
+from model.segmenter import NUM_COLOURS, Segmenter, garment_colours
 from model.size_critic import COLUMNS, ROWS, SizeCritic, in_body_frame
 from tests.model.conftest import keypoints
 
@@ -52,4 +52,16 @@ def test_the_critic_reads_ratios_and_a_finer_coverage() -> None:
 @torch.no_grad()
 @pytest.mark.parametrize("size", [(16, 12), (37, 50)])
 def test_the_segmenter_takes_pictures_of_any_size(size: tuple[int, int]) -> None:
-    assert Segmenter(widths=(8, 16))(torch.zeros(1, 3, *size)).shape == (1, 2, *size)
+    pictures, colours = torch.zeros(1, 3, *size), torch.zeros(1, NUM_COLOURS)
+    assert Segmenter(widths=(8, 16))(pictures, colours).shape == (1, 2, *size)
+
+
+@torch.no_grad()
+def test_the_segmenter_knows_the_garment_by_the_middle_of_its_photo() -> None:
+    segmenter, picture = Segmenter(widths=(8, 16)), torch.zeros(1, 3, 16, 12)
+    garment = torch.full((1, 3, 16, 12), 0.9)
+    garment[..., 4:12, 3:9] = 0.5
+    assert_close(garment_colours(garment), torch.tensor([[0.5, 0.5, 0.5, 0, 0, 0, 1.0]]))
+    light, dark, unknown = (segmenter.garment_probability(picture, g) for g in (garment, -garment, None))
+    assert not torch.allclose(light, dark)
+    assert not torch.allclose(light, unknown)
