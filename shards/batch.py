@@ -1,7 +1,9 @@
 """A batch: samples decoded straight into arrays of the training size."""
 
+import mmap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ from numpy.typing import NDArray
 
 from preprocess.vocabulary import FIT_LABELS, NUM_JOINTS, SIZE_RATIOS
 from shards.codec import decode_mask, decode_photo
-from shards.latents import LATENTS_SUFFIX, Arrays, EncodingsSpec, fill_encodings
+from shards.latents import Arrays
 from shards.record import decode_record
 from shards.sample import MASKS, RECORD_SUFFIX, REQUIRED, SUFFIXES, blaming, require_member
 
@@ -74,7 +76,7 @@ class Batch:
 
 
 def empty_batch(
-    positions: Sequence[int], image_height: int, image_width: int, encodings: EncodingsSpec | None = None
+    positions: Sequence[int], image_height: int, image_width: int, encodings: Arrays | None = None
 ) -> Batch:
     """Return a batch whose arrays wait to be filled by `fill_row`; its lists are as long as `positions`.
 
@@ -82,18 +84,19 @@ def empty_batch(
         positions: (B,) global positions.
         image_height: Rows of pictures.
         image_width: Columns of pictures.
-        encodings: What the samples hold in place of pictures.
+        encodings: What the samples have in place of pictures, B first.
     """
     count = len(positions)
     pictures = {}
     for name in SUFFIXES:
         shape = (count, image_height, image_width) + (() if name in MASKS else (3,))
-        if encodings is None:
+        if not encodings:
             pictures[name] = np.empty(shape, np.uint8)
         elif name in STORED_BESIDE_LATENTS:
-            pictures[name] = np.zeros(shape, np.uint8)
+            # the kernel's zeros take no memory or time where nothing is written; np.zeros may write them
+            pictures[name] = np.ndarray(shape, np.uint8, mmap.mmap(-1, max(1, prod(shape))))
         else:
-            pictures[name] = np.broadcast_to(np.uint8(0), shape)  # takes no memory
+            pictures[name] = np.broadcast_to(np.uint8(0), shape)
     return Batch(
         keys=[""] * count,
         position=np.array(positions, dtype=np.int64),
@@ -102,28 +105,25 @@ def empty_batch(
         fit_label=[None] * count,
         captions=[""] * count,
         statuses=[""] * count,
-        encodings={} if encodings is None else encodings.empty(count),
+        encodings=encodings or {},
         **pictures,
     )
 
 
 def fill_row(batch: Batch, row: int, key: str, members: Mapping[str, memoryview]) -> None:
-    """Decode the members of a sample into row `row`.
+    """Decode the members of a sample, all but encodings, into row `row`.
 
     Raises:
         SampleError: A required member is missing, or one can't be decoded.
     """
     record = decode_record(key, require_member(key, members, RECORD_SUFFIX))
-    if batch.encodings:
-        content = require_member(key, members, LATENTS_SUFFIX)
-        with blaming(key, LATENTS_SUFFIX):
-            fill_encodings(batch.encodings, row, content)
     fill_pictures(batch, row, key, members)
     height, width = batch.image.shape[1:3]
     batch.keys[row] = key
-    batch.ratios[row] = record.ratio_array()
-    scale = np.array([width / record.image_width, height / record.image_height, 1], np.float32)
-    batch.keypoints[row] = record.keypoint_array() * scale
+    batch.ratios[row] = record.ratios  # None becomes NaN
+    batch.keypoints[row] = record.keypoints
+    if (height, width) != (record.image_height, record.image_width):
+        batch.keypoints[row] *= np.array([width / record.image_width, height / record.image_height, 1], np.float32)
     batch.fit_label[row] = record.fit_label
     batch.captions[row] = record.caption
     batch.statuses[row] = str(record.status)

@@ -17,7 +17,7 @@ from preprocess.sources.source import ManifestRow
 from preprocess.vocabulary import SIZE_RATIOS
 from shards.codec import decode_mask, decode_photo, encode_photo, is_jpeg, picture_size, resized_mask
 from shards.params import WriteShardsParams
-from shards.record import SizeRecord
+from shards.record import SCHEMA_VERSION, SizeRecord
 from shards.sample import Sample, blaming, encode
 from shards.ustar import SampleError, pack
 
@@ -109,6 +109,7 @@ def record_of(parts: Parts, keypoints: Keypoints, image_height: int, image_width
         caption=files.caption,
         unpaired_key=files.unpaired_key,
         input_hash=files.input_hash,
+        schema_version=SCHEMA_VERSION,
     )
 
 

@@ -1,22 +1,28 @@
-"""Latents and embeddings in place of pictures: one safetensors member a sample, copied straight into a batch.
+"""Latents and embeddings in place of pictures: one safetensors member a sample.
 
-A folder of such shards stands beside the shards with the pictures that it was made from, as `latents/`.
+All samples of a folder have that member first and laid out alike. So a batch doesn't copy tensors: samples are
+read into the rows of one buffer, and its arrays are views of all rows at once. A folder of such shards stands beside the shards with the pictures that it was made from, as `latents/`.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from math import prod
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import save
 
-from shards.ustar import SampleError
+from shards.ustar import BLOCK, SampleError
 
 LATENTS_FOLDER = "latents"
 LATENTS_SUFFIX = "latents.safetensors"
 HEADER_KEY = "encodings"
+MAX_BYTES = 1 << 30
+"""Of the encodings of a sample."""
+
 DTYPES = {"float16": "F16", "float32": "F32"}
 """What encodings may be stored as, and safetensors' name of it."""
 
@@ -66,6 +72,8 @@ class EncodingsSpec:
         try:
             spec = cls(**header[HEADER_KEY])
             spec.empty(0)
+            if sum(map(prod, spec.tensors.values())) * np.dtype(spec.dtype).itemsize > MAX_BYTES:
+                raise ValueError(f"a sample's may have at most {MAX_BYTES} bytes")
         except (TypeError, KeyError, ValueError) as error:
             raise ValueError(f"the index says nothing valid about its encodings: {error}") from error
         return spec
@@ -77,8 +85,35 @@ class EncodingsSpec:
         return {name: np.empty((count, *shape), self.dtype) for name, shape in self.tensors.items()}
 
 
+class PackedLayout:
+    """Where the tensors of a sample lie in its tar bytes, when it was written as the index says."""
+
+    def __init__(self, spec: EncodingsSpec) -> None:
+        member = save({name: array[0] for name, array in spec.empty(1).items()})
+        start = 8 + int.from_bytes(member[:8], "little")
+        self._start, self._num_bytes = member[:start], len(member)
+        self._spec, self._tensors = spec, _tensors(member[8:start])
+        self.num_bytes = BLOCK + len(member)
+        """Bytes that a sample has at least."""
+
+    def views(self, rows: NDArray[np.uint8]) -> Arrays:
+        """Return the tensors of (B, bytes) packed samples, B first, without copying."""
+        start = BLOCK + len(self._start)
+        return {
+            name: rows[:, start + begin : start + end].view(self._spec.dtype).reshape(len(rows), *shape)
+            for name, (_, shape, begin, end) in self._tensors.items()
+        }
+
+    def fits(self, members: Mapping[str, memoryview]) -> bool:
+        """Tell whether a sample's tensors lie where `views` shows them."""
+        suffix = next(iter(members), "")
+        if suffix != LATENTS_SUFFIX or len(members[suffix]) != self._num_bytes:
+            return False
+        return bytes(members[suffix][: len(self._start)]) == self._start
+
+
 def fill_encodings(arrays: Arrays, row: int, content: bytes | memoryview) -> None:
-    """Copy the tensors of a sample into row `row` of arrays that `EncodingsSpec.empty` made.
+    """Copy the tensors of a sample, however they are laid out, into row `row` of arrays.
 
     Raises:
         SampleError: It isn't a safetensors file with just these tensors.

@@ -8,13 +8,16 @@ from enum import StrEnum
 from io import FileIO
 from threading import Lock
 
+import numpy as np
 import xxhash
+from numpy.typing import NDArray
 
 from shards.batch import Batch, empty_batch, fill_row, select
 from shards.index import ShardIndex
-from shards.latents import EncodingsSpec
+from shards.latents import LATENTS_SUFFIX, EncodingsSpec, PackedLayout, fill_encodings
+from shards.sample import blaming, require_member
 from shards.storage import Folder
-from shards.ustar import SampleError, unpack
+from shards.ustar import BLOCK, SampleError, unpack
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +56,7 @@ class ShardReader:
                 f"{self.index.path} has latents of {stored.image_width}x{stored.image_height} pictures, "
                 f"{image_width}x{image_height} were asked for: write the shards at that size"
             )
+        self._layout = None if stored is None else PackedLayout(stored)
         self.image_height, self.image_width = image_height, image_width
         self.on_damage = on_damage
         self.damaged: Counter[str] = Counter()
@@ -66,16 +70,20 @@ class ShardReader:
         Raises:
             DamageError: They aren't what was written.
         """
+        packed = bytearray(self.index.rows(shard).sizes[row])
+        return self._read(shard, row, memoryview(packed)), bytes(packed)
+
+    def _read(self, shard: int, row: int, into: memoryview) -> str:
+        """Read the tar bytes of a sample, which has the length of `into`, and return its key; see `packed`."""
         rows = self.index.rows(shard)
-        key, size = rows.key(row), int(rows.sizes[row])
-        file = self._file(shard)
-        packed = os.pread(file.fileno(), size, int(rows.offsets[row]))
-        if xxhash.xxh3_64_intdigest(packed) != rows.xxh3[row]:
-            what = "is damaged (its checksum differs)" if len(packed) == size else "is cut off"
+        key = rows.key(row)
+        num_bytes = os.preadv(self._file(shard).fileno(), [into], int(rows.offsets[row]))
+        if num_bytes != len(into) or xxhash.xxh3_64_intdigest(into) != rows.xxh3[row]:
+            what = "is damaged (its checksum differs)" if num_bytes == len(into) else "is cut off"
             raise DamageError(
                 f"{self.index.shards[shard].name}: the sample {key} {what}: write or fetch the shard again"
             )
-        return key, packed
+        return key
 
     def batch(self, positions: Sequence[int], places: Sequence[Sequence[int]]) -> Batch:
         """Decode samples.
@@ -87,17 +95,32 @@ class ShardReader:
         Raises:
             DamageError: A sample is missing or damaged, and `on_damage` is `raise`; or all of them are.
         """
-        batch = empty_batch(positions, self.image_height, self.image_width, self.encodings)
-        good = [row for row, (shard, number) in enumerate(places) if self._fill(batch, row, shard, number)]
+        sizes = [int(self.index.rows(shard).sizes[row]) for shard, row in places]
+        packed = self._rows_for(sizes)
+        encodings = self._layout and self._layout.views(packed)
+        batch = empty_batch(positions, self.image_height, self.image_width, encodings)
+        buffers = [memoryview(row)[:size] for row, size in zip(packed, sizes, strict=True)]
+        good = [row for row, place in enumerate(places) if self._fill(batch, row, place, buffers[row])]
         if not good:
             raise DamageError(f"every sample of a batch is damaged, e.g. {next(iter(self.damaged))}")
         return batch if len(good) == len(batch) else select(batch, good)
 
-    def _fill(self, batch: Batch, row: int, shard: int, number: int) -> bool:
-        """Decode one sample into a batch: whether that was possible."""
+    def _rows_for(self, sizes: Sequence[int]) -> NDArray[np.uint8]:
+        """Return (B, bytes) room for packed samples."""
+        longest = max(sizes) if self._layout is None else max(*sizes, self._layout.num_bytes)
+        return np.empty((len(sizes), longest + -longest % BLOCK), np.uint8)
+
+    def _fill(self, batch: Batch, row: int, place: Sequence[int], packed: memoryview) -> bool:
+        """Read one sample into `packed` and decode it into a batch: whether that was possible."""
+        shard, number = place
         try:
-            key, packed = self.packed(shard, number)
-            fill_row(batch, row, key, unpack(key, packed))
+            key = self._read(shard, number, packed)
+            members = unpack(key, packed)
+            if self._layout is not None and not self._layout.fits(members):
+                members = unpack(key, bytes(packed))
+                with blaming(key, LATENTS_SUFFIX):
+                    fill_encodings(batch.encodings, row, require_member(key, members, LATENTS_SUFFIX))
+            fill_row(batch, row, key, members)
         except (DamageError, SampleError) as error:
             if self.on_damage == OnDamage.RAISE:
                 raise DamageError(str(error)) from error

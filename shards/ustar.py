@@ -52,7 +52,7 @@ def pack(key: str, members: Mapping[str, bytes]) -> bytes:
     return b"".join(parts)
 
 
-def unpack(key: str, packed: bytes) -> dict[str, memoryview]:
+def unpack(key: str, packed: bytes | memoryview) -> dict[str, memoryview]:
     """Return the members of one sample by suffix, without copying: the inverse of `pack`.
 
     Raises:
@@ -60,7 +60,7 @@ def unpack(key: str, packed: bytes) -> dict[str, memoryview]:
     """
     view, members, position = memoryview(packed), {}, 0
     while position < len(packed):
-        name, num_bytes = _parse_header(key, packed, position)
+        name, num_bytes = _parse_header(key, view, position)
         found, _, suffix = name.partition(".")
         start, end = position + BLOCK, position + BLOCK + num_bytes
         if found != key or not SUFFIX.fullmatch(suffix) or suffix in members:
@@ -72,9 +72,9 @@ def unpack(key: str, packed: bytes) -> dict[str, memoryview]:
     return members
 
 
-def _parse_header(key: str, packed: bytes, position: int) -> tuple[str, int]:
+def _parse_header(key: str, packed: memoryview, position: int) -> tuple[str, int]:
     """Return the name and number of bytes of the member whose header stands at `position`."""
-    block = packed[position : position + BLOCK]
+    block = bytes(packed[position : position + BLOCK])
     try:
         name = block[:MAX_NAME_BYTES].rstrip(b"\0").decode()
         num_bytes = int(block[124:135], 8)

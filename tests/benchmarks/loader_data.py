@@ -73,7 +73,11 @@ def record(key: str, image_height: int, image_width: int) -> SizeRecord:
         image_width=image_width,
         ratios=(1.0, 1.1, 0.9),
         keypoints=tuple((10.25 + joint, 20.5 + joint, 0.875) for joint in range(25)),
+        fit_label=None,
         caption="short sleeve round neck t-shirt",
+        unpaired_key=None,
+        input_hash="",
+        schema_version=1,
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from shards.batch import Batch, empty_batch, fill_row
 from shards.codec import decode_photo, resized
 from shards.index import ShardIndex
-from shards.latents import EncodingsSpec
+from shards.latents import LATENTS_SUFFIX, EncodingsSpec, PackedLayout, fill_encodings
 from shards.stream import SampleStream
 from shards.ustar import unpack
 from tests.benchmarks.loader_data import HEIGHT, SPEC, WIDTH, mosaic, write_litdata, write_loose, write_mds
@@ -23,10 +23,12 @@ Item = dict[str, Any]
 
 def decoded(items: list[Item]) -> Batch:
     """Decode samples as every loader here does."""
-    spec: EncodingsSpec | None = SPEC if "image.jpg" not in items[0] else None
-    batch = empty_batch(range(len(items)), HEIGHT, WIDTH, spec)
+    encodings = SPEC.empty(len(items)) if LATENTS_SUFFIX in items[0] else None
+    batch = empty_batch(range(len(items)), HEIGHT, WIDTH, encodings)
     for row, item in enumerate(items):
         members = {name: memoryview(value) for name, value in item.items() if isinstance(value, bytes)}
+        if encodings:
+            fill_encodings(encodings, row, members[LATENTS_SUFFIX])
         fill_row(batch, row, item["__key__"], members)
     return batch
 
@@ -45,28 +47,24 @@ def tensors(items: list[Item]) -> Item:
 
 def limit(folder: Path) -> Iterator[Batch]:
     """Read and decode in this process, by the index: what two of these do is the limit."""
-    entries = list(ShardIndex(folder).entries())
+    index = ShardIndex(folder)
+    spec = EncodingsSpec.from_header(index.header)
+    layout = PackedLayout(spec) if spec else None
+    entries = list(index.entries())
     while True:
         for entry in entries:
             file = os.open(folder / entry.name, os.O_RDONLY)
             rows = list(zip(entry.keys, entry.offsets, entry.sizes, strict=True))
             for start in range(0, len(rows) - BATCH + 1, BATCH):
                 part = rows[start : start + BATCH]
-                batch = empty_batch(range(BATCH), HEIGHT, WIDTH, EncodingsSpec.from_header(header_of(folder)))
+                packed = np.empty((BATCH, max(size for _, _, size in part)), np.uint8)
+                batch = empty_batch(range(BATCH), HEIGHT, WIDTH, layout and layout.views(packed))
                 for row, (key, offset, size) in enumerate(part):
-                    fill_row(batch, row, key, unpack(key, os.pread(file, size, offset)))
+                    content = memoryview(packed[row])[:size]
+                    os.preadv(file, [content], offset)
+                    fill_row(batch, row, key, unpack(key, content))
                 yield batch
             os.close(file)
-
-
-_headers: dict[Path, dict[str, Any]] = {}
-
-
-def header_of(folder: Path) -> dict[str, Any]:
-    """Return the header of an index, read once."""
-    if folder not in _headers:
-        _headers[folder] = ShardIndex(folder).header
-    return _headers[folder]
 
 
 def whole_photos(folder: Path) -> Iterator[Batch]:

@@ -25,6 +25,9 @@ def record(key: str, **changes: object) -> SizeRecord:
         "keypoints": ((12.0, 8.5, 0.9), (None, None, 0.0)) + 23 * ((1.0, 2.0, 0.5),),
         "fit_label": "loose",
         "caption": "a red top — “soft”",
+        "unpaired_key": None,
+        "input_hash": "",
+        "schema_version": 1,
     }
     return SizeRecord(**values | changes)
 

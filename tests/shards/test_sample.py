@@ -77,10 +77,10 @@ def test_missing_numbers_become_nan() -> None:
         (b'"ratios":[1.25,null,0.9]', b'"ratios":[NaN,1,1]', "no valid ratios"),
         (b'"image_height":32', b'"image_height":0', "no valid image_height"),
         (b'"status":"ok"', b'"status":"fine"', "no valid status"),
-        (b'"schema_version":1', b'"schema_version":9', "schema version 1, got 9"),
+        (b'"schema_version":1', b'"schema_version":9', "schema version 1: .*got 9"),
         (b'"caption"', b'"title"', "no valid caption"),
         (b"[12.0,8.5,0.9]", b"[12.0,null,0.9]", "no valid keypoints"),
-        (b'{"key"', b'[{"key"', "isn't JSON"),
+        (b'{"key"', b'[{"key"', "isn't a JSON object"),
     ],
 )
 def test_a_wrong_record_is_refused_by_name(old: bytes, new: bytes, message: str) -> None:
@@ -91,7 +91,7 @@ def test_a_wrong_record_is_refused_by_name(old: bytes, new: bytes, message: str)
 
 
 def test_deep_json_is_refused() -> None:
-    with pytest.raises(SampleError, match="isn't JSON"):
+    with pytest.raises(SampleError, match="isn't a JSON object"):
         decode_record("a", b"[" * 100_000)
 
 
