@@ -96,7 +96,7 @@ def empty_batch(
             # the kernel's zeros take no memory or time where nothing is written; np.zeros may write them
             pictures[name] = np.ndarray(shape, np.uint8, mmap.mmap(-1, max(1, prod(shape))))
         else:
-            pictures[name] = np.broadcast_to(np.uint8(0), shape)
+            pictures[name] = np.ndarray(shape, np.uint8, bytes(1), strides=(0,) * len(shape))
     return Batch(
         keys=[""] * count,
         position=np.array(positions, dtype=np.int64),

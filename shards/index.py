@@ -105,6 +105,10 @@ class ShardRows:
         """Return the id of a sample."""
         return bytes(self.keys[row]).decode()
 
+    def place(self, row: int) -> tuple[str, int, int, int]:
+        """Return key, offset, size and xxh3 of a sample."""
+        return self.key(row), int(self.offsets[row]), int(self.sizes[row]), int(self.xxh3[row])
+
 
 class ShardIndex:
     """An index, read line by line; the rows of the shards used last are kept.

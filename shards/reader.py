@@ -70,20 +70,20 @@ class ShardReader:
         Raises:
             DamageError: They aren't what was written.
         """
-        packed = bytearray(self.index.rows(shard).sizes[row])
-        return self._read(shard, row, memoryview(packed)), bytes(packed)
+        key, _, num_bytes, _ = found = self.index.rows(shard).place(row)
+        packed = bytearray(num_bytes)
+        self._read(shard, found, memoryview(packed))
+        return key, bytes(packed)
 
-    def _read(self, shard: int, row: int, into: memoryview) -> str:
-        """Read the tar bytes of a sample, which has the length of `into`, and return its key; see `packed`."""
-        rows = self.index.rows(shard)
-        key = rows.key(row)
-        num_bytes = os.preadv(self._file(shard).fileno(), [into], int(rows.offsets[row]))
-        if num_bytes != len(into) or xxhash.xxh3_64_intdigest(into) != rows.xxh3[row]:
-            what = "is damaged (its checksum differs)" if num_bytes == len(into) else "is cut off"
+    def _read(self, shard: int, found: tuple[str, int, int, int], into: memoryview) -> None:
+        """Read the tar bytes of a sample that the index found; see `packed`."""
+        key, offset, num_bytes, checksum = found
+        num_read = os.preadv(self._file(shard).fileno(), [into], offset)
+        if num_read != num_bytes or xxhash.xxh3_64_intdigest(into) != checksum:
+            what = "is damaged (its checksum differs)" if num_read == num_bytes else "is cut off"
             raise DamageError(
                 f"{self.index.shards[shard].name}: the sample {key} {what}: write or fetch the shard again"
             )
-        return key
 
     def batch(self, positions: Sequence[int], places: Sequence[Sequence[int]]) -> Batch:
         """Decode samples.
@@ -95,26 +95,31 @@ class ShardReader:
         Raises:
             DamageError: A sample is missing or damaged, and `on_damage` is `raise`; or all of them are.
         """
-        sizes = [int(self.index.rows(shard).sizes[row]) for shard, row in places]
-        packed = self._rows_for(sizes)
+        found = [self.index.rows(shard).place(row) for shard, row in places]
+        packed = self._room([num_bytes for _, _, num_bytes, _ in found])
         encodings = self._layout and self._layout.views(packed)
         batch = empty_batch(positions, self.image_height, self.image_width, encodings)
-        buffers = [memoryview(row)[:size] for row, size in zip(packed, sizes, strict=True)]
-        good = [row for row, place in enumerate(places) if self._fill(batch, row, place, buffers[row])]
+        good = [
+            row
+            for row, (shard, _) in enumerate(places)
+            if self._fill(batch, row, shard, found[row], memoryview(packed[row])[: found[row][2]])
+        ]
         if not good:
             raise DamageError(f"every sample of a batch is damaged, e.g. {next(iter(self.damaged))}")
         return batch if len(good) == len(batch) else select(batch, good)
 
-    def _rows_for(self, sizes: Sequence[int]) -> NDArray[np.uint8]:
-        """Return (B, bytes) room for packed samples."""
+    def _room(self, sizes: Sequence[int]) -> NDArray[np.uint8]:
+        """Return (B, bytes) room for packed samples. Only encodings stay there, pictures are decoded elsewhere."""
         longest = max(sizes) if self._layout is None else max(*sizes, self._layout.num_bytes)
         return np.empty((len(sizes), longest + -longest % BLOCK), np.uint8)
 
-    def _fill(self, batch: Batch, row: int, place: Sequence[int], packed: memoryview) -> bool:
+    def _fill(
+        self, batch: Batch, row: int, shard: int, found: tuple[str, int, int, int], packed: memoryview
+    ) -> bool:
         """Read one sample into `packed` and decode it into a batch: whether that was possible."""
-        shard, number = place
+        key = found[0]
         try:
-            key = self._read(shard, number, packed)
+            self._read(shard, found, packed)
             members = unpack(key, packed)
             if self._layout is not None and not self._layout.fits(members):
                 members = unpack(key, bytes(packed))
@@ -124,7 +129,7 @@ class ShardReader:
         except (DamageError, SampleError) as error:
             if self.on_damage == OnDamage.RAISE:
                 raise DamageError(str(error)) from error
-            name = f"{self.index.shards[shard].name}/{self.index.rows(shard).key(number)}"
+            name = f"{self.index.shards[shard].name}/{key}"
             with self._lock:
                 self.damaged[name] += 1
                 if self.damaged[name] == 1:

@@ -99,7 +99,8 @@ def decode_record(key: str, content: bytes | memoryview) -> SizeRecord:
         raise SampleError(f"{key}: size.json {_problem(error)}") from error
     if record.key != key:
         raise SampleError(f"{key}: size.json belongs to the sample {record.key!r}")
-    if any((x is None) != (y is None) for x, y, _ in record.keypoints):
+    x, y, _ = zip(*record.keypoints, strict=True)
+    if [one is None for one in x] != [one is None for one in y]:
         raise SampleError(f"{key}: size.json has no valid keypoints: a joint must have both x and y or neither")
     return record
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 BLOCK = 512
 END_OF_TAR = bytes(2 * BLOCK)
@@ -60,10 +61,11 @@ def unpack(key: str, packed: bytes | memoryview) -> dict[str, memoryview]:
     """
     view, members, position = memoryview(packed), {}, 0
     while position < len(packed):
-        name, num_bytes = _parse_header(key, view, position)
-        found, _, suffix = name.partition(".")
-        start, end = position + BLOCK, position + BLOCK + num_bytes
-        if found != key or not SUFFIX.fullmatch(suffix) or suffix in members:
+        name, num_bytes = _parse_header(key, bytes(view[position : position + BLOCK]), position)
+        suffix = name.removeprefix(f"{key}.")
+        start = position + BLOCK
+        end = start + num_bytes
+        if suffix == name or suffix in members or not _is_suffix(suffix):
             raise SampleError(f"{key}: the tar has the member {name!r} in this sample's place")
         if end > len(packed):
             raise SampleError(f"{key}: the member {suffix} is cut short")
@@ -72,9 +74,14 @@ def unpack(key: str, packed: bytes | memoryview) -> dict[str, memoryview]:
     return members
 
 
-def _parse_header(key: str, packed: memoryview, position: int) -> tuple[str, int]:
+@lru_cache(maxsize=64)
+def _is_suffix(suffix: str) -> bool:
+    """Tell whether a suffix is one that `pack` takes."""
+    return SUFFIX.fullmatch(suffix) is not None
+
+
+def _parse_header(key: str, block: bytes, position: int) -> tuple[str, int]:
     """Return the name and number of bytes of the member whose header stands at `position`."""
-    block = bytes(packed[position : position + BLOCK])
     try:
         name = block[:MAX_NAME_BYTES].rstrip(b"\0").decode()
         num_bytes = int(block[124:135], 8)
