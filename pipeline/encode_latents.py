@@ -8,15 +8,15 @@ import numpy as np
 import torch
 import xxhash
 from safetensors.numpy import save
-from torch import Tensor
 
 from model.base import TryOnBase
 from shards.batch import STORED_BESIDE_LATENTS
-from shards.latents import LATENTS_FOLDER, LATENTS_SUFFIX, EncodingsSpec
+from shards.description import TENSOR, description
+from shards.latents import LATENTS_FOLDER, LATENTS_SUFFIX, SCHEMA_VERSION, EncodingsSpec
 from shards.params import WriteShardsParams
 from shards.plan import Ingredients
 from shards.reader import OnDamage, ShardReader
-from shards.sample import RECORD_SUFFIX, SUFFIXES
+from shards.sample import RECORD_SUFFIX, SUFFIXES, blaming
 from shards.storage import LocalFolder
 from shards.ustar import pack, unpack
 from shards.writer import build_shards
@@ -56,7 +56,10 @@ def encode_latents(params: WriteShardsParams, pictures: Path, split: str) -> Pat
         image_height=params.image_height,
         image_width=params.image_width,
         pictures=reader.index.digest,
-        tensors={name: list(tensor.shape[1:]) for name, tensor in encodings_of(base, reader, (0, 0)).items()},
+        tensors={
+            name: list(tensor.shape[1:]) for name, tensor in encode(base, reader.batch([0], [(0, 0)])).items()
+        },
+        version=SCHEMA_VERSION,
     )
     rows = [
         Ingredients(key, fingerprint(input_hash, spec), (shard, row))
@@ -71,13 +74,8 @@ def encode_latents(params: WriteShardsParams, pictures: Path, split: str) -> Pat
 
 def fingerprint(input_hash: str, spec: EncodingsSpec) -> str:
     """Return the hash (hex) of all that the encodings of a sample depend on."""
-    settings = (input_hash, spec.encoders, spec.dtype, spec.image_height, spec.image_width, spec.tensors)
+    settings = (input_hash, spec.version, spec.encoders, spec.dtype, spec.image_height, spec.image_width, spec.tensors)
     return xxhash.xxh3_128_hexdigest(repr(settings).encode())
-
-
-def encodings_of(base: TryOnBase, reader: ShardReader, place: Place) -> dict[str, Tensor]:
-    """Encode the sample at a place."""
-    return encode(base, reader.batch([0], [place]))
 
 
 def builder(base: TryOnBase, reader: ShardReader, dtype: str) -> Callable[[Place], bytes]:
@@ -86,11 +84,16 @@ def builder(base: TryOnBase, reader: ShardReader, dtype: str) -> Callable[[Place
 
     def build(place: Place) -> bytes:
         key, packed = reader.packed(*place)
+        batch = reader.batch([0], [place])
         beside = {suffix: bytes(member) for suffix, member in unpack(key, packed).items() if suffix in kept}
         arrays = {
             name: np.ascontiguousarray(tensor[0].float().cpu().numpy(), dtype)  # `save` takes memory as it is
-            for name, tensor in encodings_of(base, reader, place).items()
+            for name, tensor in encode(base, batch).items()
         }
+        with blaming(key, RECORD_SUFFIX):
+            arrays[TENSOR] = description(
+                batch.ratios[0], batch.keypoints[0], batch.fit_label[0], batch.statuses[0], batch.captions[0]
+            )
         return pack(key, {LATENTS_SUFFIX: save(arrays)} | beside)
 
     return build

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from preprocess.vocabulary import FIT_LABELS, NUM_JOINTS, SIZE_RATIOS
 from shards.codec import decode_mask, decode_photo
+from shards.description import DESCRIPTION, TENSOR, texts
 from shards.latents import Arrays
-from shards.record import decode_record
+from shards.record import SizeRecord, decode_record
 from shards.sample import MASKS, RECORD_SUFFIX, REQUIRED, SUFFIXES, blaming, require_member
 
 PHOTOS = tuple(name for name in SUFFIXES if name not in MASKS)
@@ -111,22 +112,40 @@ def empty_batch(
 
 
 def fill_row(batch: Batch, row: int, key: str, members: Mapping[str, memoryview]) -> None:
-    """Decode the members of a sample, all but encodings, into row `row`.
+    """Decode the members of a sample into row `row`; what stands beside encodings is left to `fill_described`.
 
     Raises:
         SampleError: A required member is missing, or one can't be decoded.
     """
-    record = decode_record(key, require_member(key, members, RECORD_SUFFIX))
-    fill_pictures(batch, row, key, members)
-    height, width = batch.image.shape[1:3]
     batch.keys[row] = key
+    if not batch.encodings:
+        fill_record(batch, row, decode_record(key, require_member(key, members, RECORD_SUFFIX)))
+    fill_pictures(batch, row, key, members)
+
+
+def fill_record(batch: Batch, row: int, record: SizeRecord) -> None:
+    """Put a record into row `row`, its joints in px of the batch's pictures."""
+    height, width = batch.image.shape[1:3]
     batch.ratios[row] = record.ratios  # None becomes NaN
     batch.keypoints[row] = record.keypoints
     if (height, width) != (record.image_height, record.image_width):
-        batch.keypoints[row] *= np.array([width / record.image_width, height / record.image_height, 1], np.float32)
+        scale = np.array([width / record.image_width, height / record.image_height, 1], np.float32)
+        batch.keypoints[row] *= scale
     batch.fit_label[row] = record.fit_label
     batch.captions[row] = record.caption
     batch.statuses[row] = str(record.status)
+
+
+def fill_described(batch: Batch) -> None:
+    """Move the descriptions of a batch from its encodings to where they belong.
+
+    Raises:
+        SampleError: One isn't valid.
+    """
+    described = batch.encodings.pop(TENSOR).view(DESCRIPTION)[:, 0]
+    batch.ratios[:] = described["ratios"]
+    batch.keypoints[:] = described["keypoints"]
+    batch.fit_label[:], batch.statuses[:], batch.captions[:] = texts(described)
 
 
 def fill_pictures(batch: Batch, row: int, key: str, members: Mapping[str, memoryview]) -> None:

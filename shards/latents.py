@@ -1,7 +1,8 @@
 """Latents and embeddings in place of pictures: one safetensors member a sample.
 
 All samples of a folder have that member first and laid out alike. So a batch doesn't copy tensors: samples are
-read into the rows of one buffer, and its arrays are views of all rows at once. A folder of such shards stands beside the shards with the pictures that it was made from, as `latents/`.
+read into the rows of one buffer, and its arrays are views of all rows at once. A folder of such shards stands
+beside the shards with the pictures that it was made from, as `latents/`.
 """
 
 import json
@@ -15,18 +16,24 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from shards.ustar import BLOCK, SampleError
+from shards.description import DESCRIPTION, TENSOR
+from shards.sample import blaming, require_member
+from shards.ustar import BLOCK, SIZE_FIELD, SampleError, header, unpack
 
 LATENTS_FOLDER = "latents"
 LATENTS_SUFFIX = "latents.safetensors"
 HEADER_KEY = "encodings"
+SCHEMA_VERSION = 2
+"""2: samples have a description."""
+
 MAX_BYTES = 1 << 30
 """Of the encodings of a sample."""
 
 DTYPES = {"float16": "F16", "float32": "F32"}
 """What encodings may be stored as, and safetensors' name of it."""
 
-_CODES = {np.dtype(name): code for name, code in DTYPES.items()}
+_CODES = {np.dtype(name): code for name, code in (*DTYPES.items(), ("uint8", "U8"))}
+_NAMES = {code: dtype for dtype, code in _CODES.items()}
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -54,7 +61,10 @@ class EncodingsSpec:
     """xxh3_64 (hex) of the index of the shards that have those pictures."""
 
     tensors: dict[str, list[int]]
-    """Shape of each tensor of a sample, without the batch."""
+    """Shape of each tensor of a sample but its description, without the batch."""
+
+    version: int
+    """`SCHEMA_VERSION`."""
 
     def header(self) -> dict[str, Any]:
         """Return what the index must have."""
@@ -70,19 +80,22 @@ class EncodingsSpec:
         if HEADER_KEY not in header:
             return None
         try:
+            if header[HEADER_KEY].get("version") != SCHEMA_VERSION:
+                raise ValueError(f"they must have version {SCHEMA_VERSION}: write the shards again")
             spec = cls(**header[HEADER_KEY])
             spec.empty(0)
             if sum(map(prod, spec.tensors.values())) * np.dtype(spec.dtype).itemsize > MAX_BYTES:
                 raise ValueError(f"a sample's may have at most {MAX_BYTES} bytes")
-        except (TypeError, KeyError, ValueError) as error:
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise ValueError(f"the index says nothing valid about its encodings: {error}") from error
         return spec
 
     def empty(self, count: int) -> Arrays:
-        """Return arrays for the encodings of `count` samples."""
+        """Return arrays for the encodings and descriptions of `count` samples."""
         if self.dtype not in DTYPES:
             raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {self.dtype!r}")
-        return {name: np.empty((count, *shape), self.dtype) for name, shape in self.tensors.items()}
+        arrays = {name: np.empty((count, *shape), self.dtype) for name, shape in self.tensors.items()}
+        return arrays | {TENSOR: np.empty((count, DESCRIPTION.itemsize), np.uint8)}
 
 
 class PackedLayout:
@@ -91,25 +104,44 @@ class PackedLayout:
     def __init__(self, spec: EncodingsSpec) -> None:
         member = save({name: array[0] for name, array in spec.empty(1).items()})
         start = 8 + int.from_bytes(member[:8], "little")
-        self._start, self._num_bytes = member[:start], len(member)
-        self._spec, self._tensors = spec, _tensors(member[8:start])
-        self.num_bytes = BLOCK + len(member)
-        """Bytes that a sample has at least."""
+        self._tensors = _tensors(member[8:start])
+        self._size = header("", len(member))[SIZE_FIELD]
+        self._start = member[:start]
+        self.num_bytes = BLOCK + len(member) + -len(member) % BLOCK
+        """Bytes of the member, its tar header and its padding: what a sample has at least."""
 
     def views(self, rows: NDArray[np.uint8]) -> Arrays:
         """Return the tensors of (B, bytes) packed samples, B first, without copying."""
         start = BLOCK + len(self._start)
         return {
-            name: rows[:, start + begin : start + end].view(self._spec.dtype).reshape(len(rows), *shape)
-            for name, (_, shape, begin, end) in self._tensors.items()
+            name: rows[:, start + begin : start + end].view(_NAMES[code]).reshape(len(rows), *shape)
+            for name, (code, shape, begin, end) in self._tensors.items()
         }
 
-    def fits(self, members: Mapping[str, memoryview]) -> bool:
-        """Tell whether a sample's tensors lie where `views` shows them."""
-        suffix = next(iter(members), "")
-        if suffix != LATENTS_SUFFIX or len(members[suffix]) != self._num_bytes:
-            return False
-        return bytes(members[suffix][: len(self._start)]) == self._start
+    def settle(self, arrays: Arrays, row: int, key: str, packed: memoryview) -> dict[str, memoryview]:
+        """See to it that a sample's tensors lie where `views` shows them, and return its other members.
+
+        Args:
+            arrays: What `views` returned.
+            row: Of the sample.
+            key: Of the sample.
+            packed: Its tar bytes, which stand in that row.
+
+        Raises:
+            SampleError: It has no such tensors.
+        """
+        if self._fits(key, packed):
+            return unpack(key, packed[self.num_bytes :])
+        members = unpack(key, bytes(packed))
+        with blaming(key, LATENTS_SUFFIX):
+            fill_encodings(arrays, row, require_member(key, members, LATENTS_SUFFIX))
+        return members
+
+    def _fits(self, key: str, packed: memoryview) -> bool:
+        """Tell whether a sample begins with the tar and safetensors headers of this layout."""
+        head = bytes(packed[: BLOCK + len(self._start)])
+        name = f"{key}.{LATENTS_SUFFIX}\0".encode()
+        return head.startswith(name) and head[SIZE_FIELD] == self._size and head[BLOCK:] == self._start
 
 
 def fill_encodings(arrays: Arrays, row: int, content: bytes | memoryview) -> None:

@@ -12,10 +12,9 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from shards.batch import Batch, empty_batch, fill_row, select
+from shards.batch import Batch, empty_batch, fill_described, fill_row, select
 from shards.index import ShardIndex
-from shards.latents import LATENTS_SUFFIX, EncodingsSpec, PackedLayout, fill_encodings
-from shards.sample import blaming, require_member
+from shards.latents import EncodingsSpec, PackedLayout
 from shards.storage import Folder
 from shards.ustar import BLOCK, SampleError, unpack
 
@@ -106,7 +105,10 @@ class ShardReader:
         ]
         if not good:
             raise DamageError(f"every sample of a batch is damaged, e.g. {next(iter(self.damaged))}")
-        return batch if len(good) == len(batch) else select(batch, good)
+        batch = batch if len(good) == len(batch) else select(batch, good)
+        if self._layout is not None:
+            fill_described(batch)
+        return batch
 
     def _room(self, sizes: Sequence[int]) -> NDArray[np.uint8]:
         """Return (B, bytes) room for packed samples. Only encodings stay there, pictures are decoded elsewhere."""
@@ -120,11 +122,10 @@ class ShardReader:
         key = found[0]
         try:
             self._read(shard, found, packed)
-            members = unpack(key, packed)
-            if self._layout is not None and not self._layout.fits(members):
-                members = unpack(key, bytes(packed))
-                with blaming(key, LATENTS_SUFFIX):
-                    fill_encodings(batch.encodings, row, require_member(key, members, LATENTS_SUFFIX))
+            if self._layout is None:
+                members = unpack(key, packed)
+            else:
+                members = self._layout.settle(batch.encodings, row, key, packed)
             fill_row(batch, row, key, members)
         except (DamageError, SampleError) as error:
             if self.on_damage == OnDamage.RAISE:

@@ -7,6 +7,9 @@ from functools import lru_cache
 BLOCK = 512
 END_OF_TAR = bytes(2 * BLOCK)
 MAX_NAME_BYTES = 100
+SIZE_FIELD = slice(124, 135)
+"""Of a header: the number of bytes, octal."""
+
 KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_+-]*")
 """A key names files and stops at the first dot for WebDataset readers: no dots, no folders."""
 
@@ -84,7 +87,7 @@ def _parse_header(key: str, block: bytes, position: int) -> tuple[str, int]:
     """Return the name and number of bytes of the member whose header stands at `position`."""
     try:
         name = block[:MAX_NAME_BYTES].rstrip(b"\0").decode()
-        num_bytes = int(block[124:135], 8)
+        num_bytes = int(block[SIZE_FIELD], 8)
     except ValueError as error:
         raise SampleError(f"{key}: the tar header at byte {position} of the sample is damaged") from error
     if num_bytes < 0 or block[156:157] not in (_FILE, _OLD_FILE):

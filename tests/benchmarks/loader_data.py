@@ -12,8 +12,9 @@ from safetensors.numpy import save
 
 from preprocess.vocabulary import Category, RowStatus
 from shards.codec import decode_photo, encode_photo
+from shards.description import TENSOR, description
 from shards.index import ShardIndex
-from shards.latents import LATENTS_SUFFIX, EncodingsSpec
+from shards.latents import LATENTS_SUFFIX, SCHEMA_VERSION, EncodingsSpec
 from shards.plan import Ingredients
 from shards.record import SizeRecord, encode_record
 from shards.sample import RECORD_SUFFIX, Sample
@@ -30,6 +31,7 @@ SPEC = EncodingsSpec(
     image_height=HEIGHT,
     image_width=WIDTH,
     pictures="none",
+    version=SCHEMA_VERSION,
     tensors={name: [4, HEIGHT // 8, WIDTH // 8] for name in LATENTS} | {"mask": [1, HEIGHT // 8, WIDTH // 8]},
 )
 
@@ -125,9 +127,12 @@ def packed_latents(number: int) -> bytes:
     """Make the packed bytes of a sample of latents."""
     rng, key = np.random.default_rng(number), f"{number:05d}_00"
     arrays = {name: rng.standard_normal(shape, np.float32) for name, shape in SPEC.tensors.items()}
-    content = save({name: array.astype(np.float16) for name, array in arrays.items()})
-    described = encode_record(record(key, HEIGHT, WIDTH))
-    return pack(key, {LATENTS_SUFFIX: content, RECORD_SUFFIX: described})
+    known = record(key, HEIGHT, WIDTH)
+    described = description(
+        known.ratio_array(), known.keypoint_array(), known.fit_label, known.status, known.caption
+    )
+    tensors = {name: array.astype(np.float16) for name, array in arrays.items()} | {TENSOR: described}
+    return pack(key, {LATENTS_SUFFIX: save(tensors), RECORD_SUFFIX: encode_record(known)})
 
 
 def members_of(folder: Path) -> Iterator[tuple[str, dict[str, bytes]]]:

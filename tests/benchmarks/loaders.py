@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from shards.batch import Batch, empty_batch, fill_row
+from shards.batch import Batch, empty_batch, fill_described, fill_row
 from shards.codec import decode_photo, resized
 from shards.index import ShardIndex
 from shards.latents import LATENTS_SUFFIX, EncodingsSpec, PackedLayout, fill_encodings
-from shards.stream import SampleStream
+from shards.stream import SampleStream, keep_freed_memory
 from shards.ustar import unpack
 from tests.benchmarks.loader_data import HEIGHT, SPEC, WIDTH, mosaic, write_litdata, write_loose, write_mds
 
@@ -30,6 +30,8 @@ def decoded(items: list[Item]) -> Batch:
         if encodings:
             fill_encodings(encodings, row, members[LATENTS_SUFFIX])
         fill_row(batch, row, item["__key__"], members)
+    if encodings:
+        fill_described(batch)
     return batch
 
 
@@ -47,6 +49,7 @@ def tensors(items: list[Item]) -> Item:
 
 def limit(folder: Path) -> Iterator[Batch]:
     """Read and decode in this process, by the index: what two of these do is the limit."""
+    keep_freed_memory()
     index = ShardIndex(folder)
     spec = EncodingsSpec.from_header(index.header)
     layout = PackedLayout(spec) if spec else None
@@ -62,7 +65,13 @@ def limit(folder: Path) -> Iterator[Batch]:
                 for row, (key, offset, size) in enumerate(part):
                     content = memoryview(packed[row])[:size]
                     os.preadv(file, [content], offset)
-                    fill_row(batch, row, key, unpack(key, content))
+                    if layout:
+                        members = layout.settle(batch.encodings, row, key, content)
+                    else:
+                        members = unpack(key, content)
+                    fill_row(batch, row, key, members)
+                if layout:
+                    fill_described(batch)
                 yield batch
             os.close(file)
 

@@ -13,7 +13,8 @@ from model.tiny import build_tiny_base
 from pipeline.encode_latents import encode_latents
 from pipeline.write_shards import write_latents
 from shards.batch import Batch
-from shards.latents import EncodingsSpec, fill_encodings
+from shards.description import TENSOR, description
+from shards.latents import SCHEMA_VERSION, EncodingsSpec, fill_encodings
 from shards.params import WriteShardsParams
 from shards.plan import sha256_of
 from shards.stream import SampleStream
@@ -168,12 +169,16 @@ def test_latents_need_a_base_and_a_size() -> None:
 
 SPEC = EncodingsSpec(
     encoders="", scaling_factor=1.0, dtype="float16", image_height=8, image_width=8, pictures="",
-    tensors={"latents": [4, 2, 3], "text": [5]},
+    tensors={"latents": [4, 2, 3], "text": [5]}, version=SCHEMA_VERSION,
 )  # fmt: skip
 
 
 def good() -> dict[str, np.ndarray]:
-    return {"latents": np.arange(24, dtype=np.float16).reshape(4, 2, 3), "text": np.ones(5, np.float16)}
+    return {
+        "latents": np.arange(24, dtype=np.float16).reshape(4, 2, 3),
+        "text": np.ones(5, np.float16),
+        TENSOR: description(np.ones(3), np.ones((25, 3)), "loose", "ok", "a red top"),
+    }
 
 
 def test_a_member_is_copied_into_its_row() -> None:
