@@ -33,6 +33,7 @@ def stream_keys(
     world_size: int = 1,
     rank: int = 0,
     num_workers: int = 0,
+    processes: bool = False,
     skip: int = 0,
 ) -> Iterator[str]:
     """Yield the keys of one epoch in the order that a rank will see them.
@@ -44,6 +45,7 @@ def stream_keys(
         world_size: Number of ranks.
         rank: Which of them.
         num_workers: Threads that read and decode the samples on the way; 0 reads nothing but the index.
+        processes: The workers are processes instead.
         skip: Samples of this rank to leave out, as after an interruption.
     """
     stream = SampleStream(
@@ -55,6 +57,7 @@ def stream_keys(
         rank=rank,
         world_size=world_size,
         num_threads=num_workers,
+        num_processes=num_workers if processes else 0,
     )
     stream.cursor = epoch * len(stream) + skip * world_size
     count = max(0, len(range(rank, len(stream), world_size)) - skip)

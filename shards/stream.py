@@ -2,12 +2,12 @@
 
 The global order of samples (`shards.order`) doesn't know of ranks or workers. Rank r of W takes the positions
 `cursor + r`, `cursor + r + W`, ..., so one step of all ranks is one slice of the global order, and a run can
-go on with another number of ranks or threads at the very next sample.
+go on with another number of ranks, threads or processes at the very next sample.
 """
 
 import itertools
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -17,8 +17,9 @@ import numpy as np
 
 from shards.batch import Batch
 from shards.order import DEFAULT_BLOCK, SampleOrder
+from shards.processes import DecoderProcesses, ReaderOptions
 from shards.reader import OnDamage, ShardReader
-from shards.storage import DEFAULT_CACHE_BYTES, open_folder
+from shards.storage import DEFAULT_CACHE_BYTES
 
 STATE_VERSION = 1
 PREFETCH = 2
@@ -30,7 +31,7 @@ LOOKED_UP = 16
 
 
 class SampleStream:
-    """Batches of the samples of an index, decoded by threads.
+    """Batches of the samples of an index, decoded by threads or processes.
 
     Args:
         index: Path or fsspec URL of `index.json`, or of the folder that has it.
@@ -42,6 +43,8 @@ class SampleStream:
         rank: Which of `world_size` processes this is.
         world_size: Processes that share the order.
         num_threads: That read and decode; 0: the caller's own.
+        num_processes: Processes that read and decode in place of the threads; 0: none. Batches are the same,
+            but each is copied twice on its way.
         on_damage: `raise`: stop at a damaged sample, naming it. `skip`: leave it out of its batch and
             count it in `damaged`.
         num_streams: See `SampleOrder`.
@@ -66,20 +69,28 @@ class SampleStream:
         rank: int = 0,
         world_size: int = 1,
         num_threads: int = 2,
+        num_processes: int = 0,
         on_damage: OnDamage = OnDamage.RAISE,
         num_streams: int | None = None,
         block: int = DEFAULT_BLOCK,
         cache: Path | None = None,
         cache_bytes: int = DEFAULT_CACHE_BYTES,
     ) -> None:
-        if batch_size < 1 or num_threads < 0 or not 0 <= rank < world_size:
+        if batch_size < 1 or min(num_threads, num_processes) < 0 or not 0 <= rank < world_size:
             raise ValueError(
-                "a stream needs batch_size >= 1, num_threads >= 0 and 0 <= rank < world_size, "
-                f"got {batch_size}, {num_threads}, {rank} and {world_size}"
+                "a stream needs batch_size >= 1, num_threads and num_processes >= 0 and 0 <= rank < world_size, "
+                f"got {batch_size}, {num_threads}, {num_processes}, {rank} and {world_size}"
             )
         keep_freed_memory()
-        folder = open_folder(index, cache, cache_bytes)
-        self.reader = ShardReader(folder, image_height, image_width, OnDamage(on_damage))
+        self.options = ReaderOptions(
+            location=index,
+            cache=cache,
+            cache_bytes=cache_bytes,
+            image_height=image_height,
+            image_width=image_width,
+            on_damage=OnDamage(on_damage),
+        )
+        self.reader = self.options.open()
         self.order = SampleOrder(
             [shard.num_samples for shard in self.reader.index.shards],
             seed=seed,
@@ -88,7 +99,7 @@ class SampleStream:
             block=block,
         )
         self.batch_size, self.rank, self.world_size = batch_size, rank, world_size
-        self.num_threads = num_threads
+        self.num_threads, self.num_processes = num_threads, num_processes
         self.cursor = 0
         """Global position of the next sample that no rank has been given."""
 
@@ -172,22 +183,49 @@ class SampleStream:
             yield from zip(positions, np.split(self.order.at(start + offsets), LOOKED_UP), strict=True)
 
     def _read_ahead(self, work: Iterator[tuple[np.ndarray, np.ndarray]]) -> Iterator[Batch]:
-        """Decode batches in order, `num_threads * PREFETCH` ahead."""
-        if self.num_threads == 0:
+        """Decode batches in order, `PREFETCH` for each thread or process ahead."""
+        ahead = PREFETCH * (self.num_processes or self.num_threads)
+        if ahead == 0:
             for positions, places in work:
                 yield self.reader.batch(positions.tolist(), places.tolist())
             return
-        pool = ThreadPoolExecutor(self.num_threads, thread_name_prefix="sample-stream")
-        waiting: deque[Future[Batch]] = deque()
+        decoder = self._decoder(ahead + 1)
+        waiting: deque[Future[Any]] = deque()
         try:
             for positions, places in work:
-                waiting.append(pool.submit(self.reader.batch, positions.tolist(), places.tolist()))
-                if len(waiting) > self.num_threads * PREFETCH:
-                    yield waiting.popleft().result()
+                waiting.append(decoder.ask(positions.tolist(), places.tolist()))
+                if len(waiting) > ahead:
+                    yield decoder.take(waiting.popleft())
             while waiting:
-                yield waiting.popleft().result()
+                yield decoder.take(waiting.popleft())
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            decoder.close()
+
+    def _decoder(self, num_slots: int) -> "DecoderThreads | DecoderProcesses":
+        """Start what decodes, with room for `num_slots` batches on their way."""
+        if self.num_processes == 0:
+            return DecoderThreads(self.reader, self.num_threads)
+        return DecoderProcesses(self.options, self.reader, self.batch_size, self.num_processes, num_slots)
+
+
+class DecoderThreads:
+    """Decodes batches in threads, straight into memory that the batch keeps."""
+
+    def __init__(self, reader: ShardReader, num_threads: int) -> None:
+        self.reader = reader
+        self.pool = ThreadPoolExecutor(num_threads, thread_name_prefix="sample-stream")
+
+    def ask(self, positions: Sequence[int], places: Sequence[Sequence[int]]) -> Future[Batch]:
+        """Ask for a batch; see `ShardReader.batch`."""
+        return self.pool.submit(self.reader.batch, positions, places)
+
+    def take(self, asked: Future[Batch]) -> Batch:
+        """Wait for a batch that was asked for."""
+        return asked.result()
+
+    def close(self) -> None:
+        """Let the threads end, without waiting for what was asked for."""
+        self.pool.shutdown(wait=False, cancel_futures=True)
 
 
 @cache

@@ -46,6 +46,9 @@ class RuntimeParams:
     num_threads: Annotated[int, Gt(0)] = 2
     """Threads that read and decode samples."""
 
+    num_processes: Annotated[int, Ge(0)] = 0
+    """Processes that read and decode samples in place of the threads, which mostly takes longer; 0: threads."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AugmentationParams:

@@ -53,6 +53,18 @@ def test_webdataset_reads_the_samples_back(tmp_path: Path) -> None:
         assert {suffix: found[one.key][suffix] for suffix in encode(one)} == encode(one)
 
 
+def test_datasets_reads_the_samples_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    datasets = pytest.importorskip("datasets", reason="needs `pip install datasets`")
+    write_shards(samples(10), tmp_path / "shards", "train", 4)
+    options = {"data_files": {"train": str(tmp_path / "shards" / "*.tar")}, "cache_dir": str(tmp_path / "cache")}
+    rows = list(datasets.load_dataset("webdataset", split="train", streaming=True, **options))
+    assert sorted(row["__key__"] for row in rows) == [f"{n:05d}_00" for n in range(10)]
+    one = next(row for row in rows if row["__key__"] == "00007_00")
+    assert one["size.json"]["ratios"] == [1.25, None, 0.9]
+    np.testing.assert_array_equal(np.asarray(one["inpaint_mask.png"]), sample("00007_00").inpaint_mask)
+
+
 def test_nothing_but_tars_and_the_index_is_left(tmp_path: Path) -> None:
     write_shards(samples(10), tmp_path, "train", 4)
     assert sorted(hashes(tmp_path)) == ["index.json", *(f"train-00000{n}.tar" for n in range(3))]
