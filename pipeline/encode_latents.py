@@ -74,7 +74,15 @@ def encode_latents(params: WriteShardsParams, pictures: Path, split: str) -> Pat
 
 def fingerprint(input_hash: str, spec: EncodingsSpec) -> str:
     """Return the hash (hex) of all that the encodings of a sample depend on."""
-    settings = (input_hash, spec.version, spec.encoders, spec.dtype, spec.image_height, spec.image_width, spec.tensors)
+    settings = (
+        input_hash,
+        spec.version,
+        spec.encoders,
+        spec.dtype,
+        spec.image_height,
+        spec.image_width,
+        spec.tensors,
+    )
     return xxhash.xxh3_128_hexdigest(repr(settings).encode())
 
 

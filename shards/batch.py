@@ -112,7 +112,7 @@ def empty_batch(
 
 
 def fill_row(batch: Batch, row: int, key: str, members: Mapping[str, memoryview]) -> None:
-    """Decode the members of a sample into row `row`; what stands beside encodings is left to `fill_described`.
+    """Decode the members of a sample into row `row`; descriptions are left to `fill_described`.
 
     Raises:
         SampleError: A required member is missing, or one can't be decoded.

@@ -1,4 +1,7 @@
-"""What a batch of encodings knows beside them, in a tensor of fixed size a sample: no record has to be parsed."""
+"""What a batch of encodings knows beside them, in a tensor of fixed size a sample.
+
+Reading it takes a copy, where parsing a record takes as long as reading all encodings of the sample.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +23,7 @@ DESCRIPTION = np.dtype(
         ("caption", f"S{MAX_CAPTION_BYTES}"),
     ]
 )
-"""As in a batch of the pictures: ratios, keypoints, place in `FIT_LABELS` or -1; place in `RowStatus`; UTF-8."""
+"""As in a batch of pictures: ratios, keypoints, place in `FIT_LABELS` or -1, place in `RowStatus`, UTF-8."""
 
 _STATUSES = tuple(str(status) for status in RowStatus)
 _LABELS = (*FIT_LABELS, None)  # the last stands at -1
@@ -40,7 +43,9 @@ def description(
     """
     text = caption.encode()
     if len(text) > MAX_CAPTION_BYTES or text.endswith(b"\0"):
-        raise SampleError(f"a caption must have at most {MAX_CAPTION_BYTES} bytes, got {len(text)}: shorten it")
+        raise SampleError(
+            f"a caption must have at most {MAX_CAPTION_BYTES} bytes, got {len(text)}: shorten it"
+        )
     one = np.zeros(1, DESCRIPTION)
     label = -1 if fit_label is None else FIT_LABELS.index(fit_label)
     one[0] = (ratios, keypoints, label, _STATUSES.index(status), text)

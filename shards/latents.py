@@ -1,8 +1,8 @@
 """Latents and embeddings in place of pictures: one safetensors member a sample.
 
-All samples of a folder have that member first and laid out alike. So a batch doesn't copy tensors: samples are
-read into the rows of one buffer, and its arrays are views of all rows at once. A folder of such shards stands
-beside the shards with the pictures that it was made from, as `latents/`.
+All samples of a folder have that member first and laid out alike. So a batch doesn't copy tensors: samples
+are read into the rows of one buffer, and its arrays are views of all rows at once. A folder of such shards
+stands beside the shards with the pictures that it was made from, as `latents/`.
 """
 
 import json

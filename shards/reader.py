@@ -111,7 +111,7 @@ class ShardReader:
         return batch
 
     def _room(self, sizes: Sequence[int]) -> NDArray[np.uint8]:
-        """Return (B, bytes) room for packed samples. Only encodings stay there, pictures are decoded elsewhere."""
+        """Return (B, bytes) room for packed samples. Encodings stay there, pictures are decoded elsewhere."""
         longest = max(sizes) if self._layout is None else max(*sizes, self._layout.num_bytes)
         return np.empty((len(sizes), longest + -longest % BLOCK), np.uint8)
 

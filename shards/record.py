@@ -101,7 +101,9 @@ def decode_record(key: str, content: bytes | memoryview) -> SizeRecord:
         raise SampleError(f"{key}: size.json belongs to the sample {record.key!r}")
     x, y, _ = zip(*record.keypoints, strict=True)
     if [one is None for one in x] != [one is None for one in y]:
-        raise SampleError(f"{key}: size.json has no valid keypoints: a joint must have both x and y or neither")
+        raise SampleError(
+            f"{key}: size.json has no valid keypoints: a joint must have both x and y or neither"
+        )
     return record
 
 

@@ -29,7 +29,6 @@ LOOKED_UP = 16
 """Batches whose samples are found at once, which costs hardly more than finding those of one."""
 
 
-
 class SampleStream:
     """Batches of the samples of an index, decoded by threads or processes.
 
@@ -78,7 +77,7 @@ class SampleStream:
     ) -> None:
         if batch_size < 1 or min(num_threads, num_processes) < 0 or not 0 <= rank < world_size:
             raise ValueError(
-                "a stream needs batch_size >= 1, num_threads and num_processes >= 0 and 0 <= rank < world_size, "
+                "a stream needs batch_size >= 1, num_threads and num_processes >= 0, 0 <= rank < world_size, "
                 f"got {batch_size}, {num_threads}, {num_processes}, {rank} and {world_size}"
             )
         keep_freed_memory()
@@ -232,7 +231,7 @@ class DecoderThreads:
 def keep_freed_memory() -> None:
     """Let malloc keep blocks of up to 31 MiB for the next batch, where it is glibc's.
 
-    It learns that from the largest block it was given back so far. Otherwise it returns pictures to the kernel,
-    and each new one costs page faults: several per cent of decoding.
+    It learns that from the largest block it was given back so far. Otherwise it returns pictures to the
+    kernel, and each new one costs page faults: several per cent of decoding.
     """
     np.empty(31 << 20, np.uint8)

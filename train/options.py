@@ -47,7 +47,7 @@ class RuntimeParams:
     """Threads that read and decode samples."""
 
     num_processes: Annotated[int, Ge(0)] = 0
-    """Processes that read and decode samples in place of the threads, which mostly takes longer; 0: threads."""
+    """Processes that read and decode samples in place of the threads, which mostly costs more; 0: none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -80,8 +80,7 @@ def test_a_killed_worker_is_an_error_and_not_a_hang(folder: Path) -> None:
     (worker,) = children_of(os.getpid(), "spawn_main")
     os.kill(worker, signal.SIGKILL)
     with pytest.raises(RuntimeError, match="a worker process of the sample stream died"):
-        for _ in range(20):
-            next(batches)
+        list(itertools.islice(batches, 20))
 
 
 TRAINING = """
@@ -121,13 +120,14 @@ def test_workers_and_their_memory_end_with_the_trainer(folder: Path, tmp_path: P
     assert len(workers) == 2
     for worker in workers:
         wait_for_the_end(worker)
-    assert not [name for name in os.listdir("/dev/shm") if f"-{process.pid}-" in name]
+    assert not list(Path("/dev/shm").glob(f"*-{process.pid}-*"))
 
 
 def wait_for_the_end(process: int) -> None:
-    """Fail when a process is still there after a minute."""
+    """Fail when a process still runs after a minute."""
     for _ in range(600):
-        if not Path(f"/proc/{process}/cmdline").is_file() or not Path(f"/proc/{process}/cmdline").read_bytes():
+        command = Path(f"/proc/{process}/cmdline")  # empty when only its parent's wait is due
+        if not command.is_file() or not command.read_bytes():
             return
         time.sleep(0.1)
     raise AssertionError(f"process {process} goes on")

@@ -57,7 +57,10 @@ def test_datasets_reads_the_samples_back(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     datasets = pytest.importorskip("datasets", reason="needs `pip install datasets`")
     write_shards(samples(10), tmp_path / "shards", "train", 4)
-    options = {"data_files": {"train": str(tmp_path / "shards" / "*.tar")}, "cache_dir": str(tmp_path / "cache")}
+    options = {
+        "data_files": {"train": str(tmp_path / "shards" / "*.tar")},
+        "cache_dir": str(tmp_path / "cache"),
+    }
     rows = list(datasets.load_dataset("webdataset", split="train", streaming=True, **options))
     assert sorted(row["__key__"] for row in rows) == [f"{n:05d}_00" for n in range(10)]
     one = next(row for row in rows if row["__key__"] == "00007_00")
