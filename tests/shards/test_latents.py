@@ -1,0 +1,134 @@
+"""Latents in shards: read where they lie, or copied when they lie elsewhere; what a batch knows beside them."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+from shards.description import DESCRIPTION, TENSOR, description, texts
+from shards.latents import LATENTS_SUFFIX, SCHEMA_VERSION, Arrays, EncodingsSpec
+from shards.plan import Ingredients
+from shards.reader import DamageError
+from shards.record import encode_record
+from shards.sample import RECORD_SUFFIX, SUFFIXES, encode
+from shards.stream import SampleStream
+from shards.ustar import SampleError, pack
+from shards.writer import build_shards
+from tests.shards.making import HEIGHT, WIDTH, record, sample
+from tests.shards.test_stream import damaged_copy
+
+SPEC = EncodingsSpec(
+    encoders="none",
+    scaling_factor=1.0,
+    dtype="float16",
+    image_height=HEIGHT,
+    image_width=WIDTH,
+    pictures="none",
+    tensors={"latents": [4, 2, 3], "text": [5]},
+    version=SCHEMA_VERSION,
+)
+MASK = SUFFIXES["garment_mask"]
+
+
+def tensors(number: int) -> Arrays:
+    known = record(f"{number:05d}_00")
+    return {
+        "latents": np.full((4, 2, 3), number, np.float16),
+        "text": np.arange(5, dtype=np.float16) + number,
+        TENSOR: description(
+            known.ratio_array(), known.keypoint_array(), "loose", str(known.status), f"caption {number}"
+        ),
+    }
+
+
+def packed(number: int) -> bytes:
+    """Every third sample has other tensors too, every third has another member first."""
+    key = f"{number:05d}_00"
+    content = save(tensors(number) | ({"a": np.ones(7, np.float32)} if number % 3 == 1 else {}))
+    beside = {RECORD_SUFFIX: encode_record(record(key)), MASK: encode(sample(key))[MASK]}
+    latents = {LATENTS_SUFFIX: content}
+    return pack(key, beside | latents if number % 3 == 2 else latents | beside)
+
+
+def write(folder: Path, build=packed, spec: EncodingsSpec = SPEC) -> Path:
+    rows = [Ingredients(f"{number:05d}_00", str(number), number) for number in range(6)]
+    build_shards(rows, build, folder, "train", 6, header=spec.header())
+    return folder
+
+
+def stream_of(folder: Path, **options: object) -> SampleStream:
+    defaults = {"batch_size": 6, "image_height": HEIGHT, "image_width": WIDTH, "seed": 0, "shuffle": False}
+    return SampleStream(folder, **defaults | options)
+
+
+def test_tensors_are_the_same_wherever_they_lie_in_a_sample(tmp_path: Path) -> None:
+    batch = next(iter(stream_of(write(tmp_path))))
+    assert batch.encodings.keys() == SPEC.tensors.keys()
+    assert batch.captions == [f"caption {number}" for number in range(6)]
+    assert (batch.fit_label, batch.statuses) == (["loose"] * 6, ["ok"] * 6)
+    for number in range(6):
+        np.testing.assert_array_equal(batch.encodings["latents"][number], tensors(number)["latents"])
+        np.testing.assert_array_equal(batch.encodings["text"][number], tensors(number)["text"])
+        np.testing.assert_array_equal(batch.garment_mask[number], sample(batch.keys[number]).garment_mask)
+    np.testing.assert_array_equal(batch.ratios[0], np.array([1.25, np.nan, 0.9], np.float32))
+    np.testing.assert_array_equal(batch.keypoints[0], record("x").keypoint_array())
+    assert not batch.image.any()
+
+
+def test_a_damaged_sample_is_named_or_left_out(tmp_path: Path) -> None:
+    copy, (shard,) = damaged_copy(write(tmp_path / "made"), tmp_path / "copy")
+    content = bytearray((copy / shard["name"]).read_bytes())
+    content[shard["offsets"][2] + 2048] ^= 1
+    (copy / shard["name"]).write_bytes(content)
+    with pytest.raises(DamageError, match="the sample 00002_00 is damaged"):
+        next(iter(stream_of(copy)))
+    batch = next(iter(stream_of(copy, on_damage="skip")))
+    assert batch.encodings["latents"][:, 0, 0, 0].tolist() == [0, 1, 3, 4, 5]
+    assert batch.captions == [f"caption {number}" for number in (0, 1, 3, 4, 5)]
+
+
+def test_a_sample_without_its_tensors_is_named(tmp_path: Path) -> None:
+    def build(number: int) -> bytes:
+        return pack(f"{number:05d}_00", {LATENTS_SUFFIX: save({"text": np.ones(5, np.float16)})})
+
+    with pytest.raises(DamageError, match=r"00000_00: latents.safetensors is without a tensor latents"):
+        next(iter(stream_of(write(tmp_path, build))))
+
+
+def test_a_caption_that_does_not_fit_is_refused() -> None:
+    known = record("a")
+    with pytest.raises(SampleError, match="a caption must have at most 512 bytes, got 513"):
+        description(known.ratio_array(), known.keypoint_array(), None, "ok", "x" * 513)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("fit_label", 4, "unknown label"),
+        ("status", -1, "unknown label or status"),
+        ("caption", b"\xff", "no valid"),
+    ],
+)
+def test_a_wrong_description_is_refused(name: str, value: object, message: str) -> None:
+    described = tensors(0)[TENSOR].view(DESCRIPTION).copy()
+    assert texts(described) == (["loose"], ["ok"], ["caption 0"])
+    described[name] = value
+    with pytest.raises(SampleError, match=message):
+        texts(described)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"version": 1}, "must have version 2: write the shards again"),
+        ({"dtype": "float64"}, "dtype must be one of"),
+        ({"tensors": {"latents": [1 << 40]}}, "at most 1073741824 bytes"),
+        ({"tensors": {"latents": [-1]}}, "negative"),
+    ],
+)
+def test_an_index_of_other_encodings_is_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=f"nothing valid about its encodings: .*{message}"):
+        EncodingsSpec.from_header(replace(SPEC, **change).header())
+    assert EncodingsSpec.from_header({"encodings": asdict(SPEC)}) == SPEC
