@@ -1,4 +1,4 @@
-"""Latents in shards: read where they lie, or copied when they lie elsewhere; what a batch knows beside them."""
+"""Latents in shards: read where they lie, or copied from elsewhere; what a batch knows beside them."""
 
 from dataclasses import asdict, replace
 from pathlib import Path
