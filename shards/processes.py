@@ -125,7 +125,7 @@ def explaining_death() -> Iterator[None]:
 
 def slot_bytes(reader: ShardReader, batch_size: int) -> int:
     """Return the room (bytes) that the arrays of a batch take at most."""
-    encodings = reader.encodings and reader.encodings.empty(batch_size)
+    encodings = None if reader.encodings is None else reader.encodings.empty(batch_size)
     batch = empty_batch(range(batch_size), reader.image_height, reader.image_width, encodings)
     arrays = [value for value in values_of(batch).values() if isinstance(value, np.ndarray)]
     return sum(array.nbytes + ALIGNMENT for array in (*arrays, *batch.encodings.values()) if is_held(array))

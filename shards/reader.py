@@ -4,6 +4,7 @@ import logging
 import os
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from io import FileIO
 from threading import Lock
@@ -32,6 +33,19 @@ class OnDamage(StrEnum):
 
 class DamageError(OSError):
     """A shard or sample is missing or damaged; the message names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmptyBatch:
+    """Room for a batch, and where its samples lie."""
+
+    batch: Batch
+    shards: list[int]
+    found: list[tuple[str, int, int, int]]
+    """Key, offset, size and checksum of each."""
+
+    packed: NDArray[np.uint8]
+    """(B, bytes) for the samples as they are read."""
 
 
 class ShardReader:
@@ -94,14 +108,24 @@ class ShardReader:
         Raises:
             DamageError: A sample is missing or damaged, and `on_damage` is `raise`; or all of them are.
         """
+        return self.fill(self.empty(positions, places))
+
+    def empty(self, positions: Sequence[int], places: Sequence[Sequence[int]]) -> "EmptyBatch":
+        """Find samples and make room for them; see `batch`."""
         found = [self.index.rows(shard).place(row) for shard, row in places]
         packed = self._room([num_bytes for _, _, num_bytes, _ in found])
-        encodings = self._layout and self._layout.views(packed)
+        encodings = None if self._layout is None else self._layout.views(packed)
         batch = empty_batch(positions, self.image_height, self.image_width, encodings)
+        return EmptyBatch(batch, [shard for shard, _ in places], found, packed)
+
+    def fill(self, empty: "EmptyBatch") -> Batch:
+        """Read and decode the samples of a batch; see `batch`."""
+        batch = empty.batch
+        rows = zip(empty.shards, empty.found, empty.packed, strict=True)
         good = [
             row
-            for row, (shard, _) in enumerate(places)
-            if self._fill(batch, row, shard, found[row], memoryview(packed[row])[: found[row][2]])
+            for row, (shard, found, packed) in enumerate(rows)
+            if self._fill(batch, row, shard, found, memoryview(packed)[: found[2]])
         ]
         if not good:
             raise DamageError(f"every sample of a batch is damaged, e.g. {next(iter(self.damaged))}")

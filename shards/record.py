@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import numpy as np
 from annotated_types import Gt, Len, Lt
@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from preprocess.vocabulary import FIT_LABELS, NUM_JOINTS, SIZE_RATIOS, Category, RowStatus
 from shards.ustar import SampleError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
 MAX_RECORD_BYTES = 1 << 20
 
 Number = Annotated[float, Gt(-1e30), Lt(1e30)]

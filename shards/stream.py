@@ -215,8 +215,12 @@ class DecoderThreads:
         self.pool = ThreadPoolExecutor(num_threads, thread_name_prefix="sample-stream")
 
     def ask(self, positions: Sequence[int], places: Sequence[Sequence[int]]) -> Future[Batch]:
-        """Ask for a batch; see `ShardReader.batch`."""
-        return self.pool.submit(self.reader.batch, positions, places)
+        """Ask for a batch; see `ShardReader.batch`.
+
+        Its memory is taken here, where batches are let go of, too: malloc has an arena for each thread, and
+        those that threads take memory from and others give it back to grow and shrink all the time.
+        """
+        return self.pool.submit(self.reader.fill, self.reader.empty(positions, places))
 
     def take(self, asked: Future[Batch]) -> Batch:
         """Wait for a batch that was asked for."""
