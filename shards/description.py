@@ -52,9 +52,7 @@ def description(
     return one.view(np.uint8)
 
 
-def texts(
-    described: NDArray[np.void],
-) -> tuple[list[str | None], list[str], list[str]]:
+def texts(described: NDArray[np.void]) -> tuple[list[str | None], list[str], list[str]]:
     """Return fit labels, statuses and captions of (B,) descriptions.
 
     Raises:

@@ -138,10 +138,11 @@ class PackedLayout:
         return members
 
     def _fits(self, key: str, packed: memoryview) -> bool:
-        """Tell whether a sample begins with the tar and safetensors headers of this layout."""
+        """Tell whether a sample is whole and begins with the headers of this layout."""
         head = bytes(packed[: BLOCK + len(self._start)])
         name = f"{key}.{LATENTS_SUFFIX}\0".encode()
-        return head.startswith(name) and head[SIZE_FIELD] == self._size and head[BLOCK:] == self._start
+        is_named_so = head.startswith(name) and head[SIZE_FIELD] == self._size
+        return is_named_so and head[BLOCK:] == self._start and len(packed) >= self.num_bytes
 
 
 def fill_encodings(arrays: Arrays, row: int, content: bytes | memoryview) -> None:

@@ -131,7 +131,10 @@ class ShardReader:
             raise DamageError(f"every sample of a batch is damaged, e.g. {next(iter(self.damaged))}")
         batch = batch if len(good) == len(batch) else select(batch, good)
         if self._layout is not None:
-            fill_described(batch)
+            try:
+                fill_described(batch)
+            except SampleError as error:
+                raise DamageError(f"{self.index.path}: one of {', '.join(batch.keys)}: {error}") from error
         return batch
 
     def _room(self, sizes: Sequence[int]) -> NDArray[np.uint8]:

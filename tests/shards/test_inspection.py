@@ -33,6 +33,11 @@ def test_the_ranks_keys_interleave_to_the_order_of_one(folder: Path, workers: in
     assert sorted(alone) == [one.key for one in samples(COUNT)]
 
 
+def test_processes_read_the_same_keys(folder: Path) -> None:
+    alone = list(stream_keys(folder, seed=5, epoch=2))
+    assert list(stream_keys(folder, seed=5, epoch=2, num_workers=1, processes=True)) == alone
+
+
 def test_skipped_keys_are_those_seen_before(folder: Path) -> None:
     whole = list(stream_keys(folder, seed=0, world_size=2, rank=1))
     assert list(stream_keys(folder, seed=0, world_size=2, rank=1, skip=2)) == whole[2:]

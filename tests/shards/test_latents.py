@@ -97,6 +97,23 @@ def test_a_sample_without_its_tensors_is_named(tmp_path: Path) -> None:
         next(iter(stream_of(write(tmp_path, build))))
 
 
+def test_a_sample_that_ends_inside_its_tensors_is_named(tmp_path: Path) -> None:
+    def build(number: int) -> bytes:
+        return pack(f"{number:05d}_00", {LATENTS_SUFFIX: save(tensors(number))})[:-512]
+
+    with pytest.raises(DamageError, match=r"00000_00: the member latents.safetensors is cut short"):
+        next(iter(stream_of(write(tmp_path, build))))
+
+
+def test_a_wrong_description_in_a_shard_is_refused(tmp_path: Path) -> None:
+    def build(number: int) -> bytes:
+        wrong = tensors(number) | {TENSOR: np.full(DESCRIPTION.itemsize, 99, np.uint8)}
+        return pack(f"{number:05d}_00", {LATENTS_SUFFIX: save(wrong)})
+
+    with pytest.raises(DamageError, match=r"index.json: one of 00000_00, .* unknown label or status"):
+        next(iter(stream_of(write(tmp_path, build))))
+
+
 def test_a_caption_that_does_not_fit_is_refused() -> None:
     known = record("a")
     with pytest.raises(SampleError, match="a caption must have at most 512 bytes, got 513"):

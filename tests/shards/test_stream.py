@@ -156,7 +156,7 @@ def test_a_missing_index_says_what_to_run(tmp_path: Path) -> None:
 
 
 def test_wrong_arguments_are_refused(folder: Path) -> None:
-    with pytest.raises(ValueError, match="got 4, 2, 2 and 2"):
+    with pytest.raises(ValueError, match="got 4, 2, 0, 2 and 2"):
         stream_of(folder, rank=2, world_size=2)
 
 
