@@ -9,10 +9,12 @@ from typing import Self
 
 import torch
 from accelerate import Accelerator, DistributedType
+from accelerate.utils import patch_environment
 from tqdm import tqdm
 
 from train.options import RuntimeParams
 from train.params import OptimisationParams
+from train.sharding import ASKS_FOR_FSDP
 from train.state import LogRow, RunState
 
 log = logging.getLogger(__name__)
@@ -22,8 +24,7 @@ SMOOTHING = 0.1
 
 PACKAGES = {"dvclive": "dvclive", "tensorboard": "tensorboard", "wandb": "wandb"}
 
-PROCESSES_WITH_WHOLE_WEIGHTS = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
-"""Averages and checkpoints are of whole weights."""
+KNOWN_LAUNCHES = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
 
 
 class Watch:
@@ -129,21 +130,21 @@ def accelerator_of(runtime: RuntimeParams, live_dir: Path) -> Accelerator:
     """Return the accelerator of a run, with its tracker: a GPU where there is one, all that were launched.
 
     Raises:
-        ValueError: The tracker's package isn't installed, or weights would be sharded.
+        ValueError: The tracker's package isn't installed, or the launcher asks for what isn't supported.
     """
     tracker = None if runtime.tracker == "none" else runtime.tracker
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = runtime.tf32
-    accelerator = Accelerator(
-        cpu=not torch.cuda.is_available(),
-        mixed_precision=runtime.mixed_precision,
-        log_with=tracker,
-        project_dir=str(live_dir),
-    )
-    if accelerator.distributed_type not in PROCESSES_WITH_WHOLE_WEIGHTS:
+    with patch_environment(**{ASKS_FOR_FSDP: "false"}):  # `train.sharding` shards, not accelerate
+        accelerator = Accelerator(
+            cpu=not torch.cuda.is_available(),
+            mixed_precision=runtime.mixed_precision,
+            log_with=tracker,
+            project_dir=str(live_dir),
+        )
+    if accelerator.distributed_type not in KNOWN_LAUNCHES:
         raise ValueError(
-            f"every process must hold whole weights, but {accelerator.distributed_type} shards them: launch "
-            "with torchrun or `accelerate launch --multi_gpu`, and save memory by gradient_checkpointing, "
-            "gradient_accumulation and optimizer: adamw_8bit"
+            f"processes must be launched with torchrun or `accelerate launch`, with or without FSDP, on GPUs "
+            f"or CPUs, but this is {accelerator.distributed_type}"
         )
     if tracker and not accelerator.log_with:
         raise ValueError(
