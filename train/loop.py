@@ -96,7 +96,7 @@ def fit(
                 watch.tell_validation(trainer.validate(validation.judge), number)
             if judged or last or stopping or number % runtime.checkpoint_every == 0:
                 trainer.save(checkpoint_dir)
-                watch.lap()
+                watch.lap("checkpoints")
             if stopping and not last:
                 log.warning("stopped after step %d: run the same command again to go on", number)
                 raise SystemExit(STOPPED)
@@ -106,7 +106,7 @@ def fit(
         trainer.restore(best)
     trainer.keep_average()
     make_whole(task)
-    log_summary(name, rows)
+    log_summary(name, rows, watch.spent)
     return rows
 
 

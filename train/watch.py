@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -57,12 +58,13 @@ class Watch:
         )
         self.waited = self.computed = 0.0
         self.data_seconds = self.step_seconds = 0.0
+        self.spent: Counter[str] = Counter()
         self.mark = time.perf_counter()
         if accelerator.log_with:
             options = {"dir": str(live_dir), "save_dvc_exp": False, "dvcyaml": None}
             accelerator.init_trackers(name, init_kwargs={"dvclive": options})
             self.tell_again(state)
-        self.lap()  # the first step starts now
+        self.lap("watching")  # the first step starts now
 
     def __enter__(self) -> Self:
         return self
@@ -76,11 +78,11 @@ class Watch:
 
     def data_arrived(self) -> None:
         """Say that the step's batches are there."""
-        self.waited = self.lap()
+        self.waited = self.lap("data")
 
     def step_done(self, step: int, losses: Mapping[str, float], learning_rate: float) -> None:
         """Say what the step came to."""
-        self.computed = self.lap()
+        self.computed = self.lap("compute")
         speed = self.speed()
         shown = {part: f"{value:.4f}" for part, value in losses.items()}
         self.bar.set_postfix(
@@ -105,10 +107,11 @@ class Watch:
     def tell(self, figures: Mapping[str, float], step: int) -> None:
         """Tell the tracker."""
         self.accelerator.log(dict(figures), step=step)
-        self.lap()  # neither data nor computing
+        self.lap("watching")
 
     def tell_validation(self, figures: Mapping[str, float], step: int) -> None:
-        """Tell the tracker what validation found."""
+        """Say that validation is over, and tell the tracker what it found."""
+        self.lap("validation")
         self.tell({f"validation/{figure}": value for figure, value in figures.items()}, step)
 
     def tell_again(self, state: RunState) -> None:
@@ -119,10 +122,11 @@ class Watch:
             if row.step in state.figures:
                 self.tell_validation(state.figures[row.step], row.step)
 
-    def lap(self) -> float:
-        """Seconds since the last call."""
+    def lap(self, spent_on: str) -> float:
+        """Seconds since the last call, which were spent on something."""
         now = time.perf_counter()
         seconds, self.mark = now - self.mark, now
+        self.spent[spent_on] += seconds
         return seconds
 
 
@@ -154,9 +158,12 @@ def accelerator_of(runtime: RuntimeParams, live_dir: Path) -> Accelerator:
     return accelerator
 
 
-def log_summary(name: str, rows: list[LogRow]) -> None:
-    """Log the mean of each loss over the first and the last tenth of the steps."""
+def log_summary(name: str, rows: list[LogRow], spent: Mapping[str, float]) -> None:
+    """Log the mean of each loss over the first and the last tenth of the steps, and what took the time."""
     tenth = max(1, len(rows) // 10)
     for part in rows[-1].losses:
         first, last = (sum(r.losses[part] for r in some) / tenth for some in (rows[:tenth], rows[-tenth:]))
         log.info("%s: %s %.4f -> %.4f over %d steps", name, part, first, last, len(rows))
+    seconds = sum(spent.values())
+    shares = ", ".join(f"{part} {spent_on / seconds:.1%}" for part, spent_on in spent.items())
+    log.info("%s: %.0f s since it was started: %s", name, seconds, shares)

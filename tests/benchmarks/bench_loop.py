@@ -39,7 +39,7 @@ def bare_step(task: TryOnTask, optimizer: Optimizer, batch: Batch) -> float:
 
 def loop_step(trainer: Trainer, watch: Watch) -> tuple[float, float]:
     """Seconds of a step of the training loop, and of these the wait for data."""
-    watch.lap()
+    watch.lap("between")
     started = time.perf_counter()
     trainer.step(watch)
     return time.perf_counter() - started, watch.waited
