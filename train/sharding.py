@@ -98,17 +98,16 @@ def like(tensor: Tensor, weight: Tensor) -> Tensor:
 
 
 @contextmanager
-def callable_parts(task: nn.Module) -> Iterator[None]:
-    """Within the block, parts of the task can be called by themselves, as validation does, in all processes.
-
-    Blocks gather their weights when called; what else is sharded is whole meanwhile.
-    """
-    if not isinstance(task, FSDPModule):
-        yield
-        return
-    task.unshard()
+def gathered(task: nn.Module) -> Iterator[None]:
+    """Within the block every process has all weights of the task, and may call what it likes of it alone."""
+    parts = [module for module in task.modules() if isinstance(module, FSDPModule)]
+    for part in parts:
+        part.set_reshard_after_forward(False, recurse=False)
+        part.unshard()
     yield
-    task.reshard()
+    for part in parts:
+        part.reshard()
+        part.set_reshard_after_forward(True, recurse=False)
 
 
 def make_whole(task: nn.Module) -> None:
@@ -123,14 +122,14 @@ def make_whole(task: nn.Module) -> None:
 def save_whole_moments(optimizer: Optimizer) -> None:
     """Let the state of an optimiser of sharded weights be whole: to be saved, and read by other processes."""
 
-    def gathered(_: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    def joined(_: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
         moments = {
             number: {name: whole(value).cpu() for name, value in of_weight.items()}
             for number, of_weight in state["state"].items()
         }
         return state | {"state": moments}
 
-    def scattered(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    def dealt(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
         weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         moments = {
             number: {
@@ -141,5 +140,5 @@ def save_whole_moments(optimizer: Optimizer) -> None:
         }
         return state | {"state": moments}
 
-    optimizer.register_state_dict_post_hook(gathered)
-    optimizer.register_load_state_dict_pre_hook(scattered)
+    optimizer.register_state_dict_post_hook(joined)
+    optimizer.register_load_state_dict_pre_hook(dealt)

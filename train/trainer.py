@@ -21,7 +21,7 @@ from train.optimizer import make_optimizer, make_schedule
 from train.options import RuntimeParams
 from train.params import OptimisationParams
 from train.processes import Counts, totals_per_piece
-from train.sharding import callable_parts, must_shard, require_shardable, save_whole_moments, shard, whole
+from train.sharding import gathered, must_shard, require_shardable, save_whole_moments, shard, whole
 from train.state import LogRow, RunState, Stream, trainable_weights
 from train.watch import Watch
 
@@ -125,10 +125,9 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
 
     def validate(self, judge: Callable[[int], dict[str, float]]) -> dict[str, float]:
-        """Let the first process judge the averaged weights, or all that share them; all learn its figures."""
-        with self.averaged(), callable_parts(self.task):
-            judges = self.sharded or self.accelerator.is_main_process
-            found = [judge(self.num_steps) if judges else {}]
+        """Let the first process judge the averaged weights; all of them learn the figures."""
+        with self.averaged(), gathered(self.task):
+            found = [judge(self.num_steps) if self.accelerator.is_main_process else {}]
         (figures,) = broadcast_object_list(found)
         self.state.figures[self.num_steps] = figures
         return figures
