@@ -125,9 +125,14 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
 
     def validate(self, judge: Callable[[int], dict[str, float]]) -> dict[str, float]:
-        """Let the first process judge the averaged weights; all of them learn the figures."""
+        """Let the first process judge the averaged weights, and all learn the figures.
+
+        All judge where weights are sharded: what is called in one process alone upsets the order in which
+        they are gathered, and the next step would wait for ever.
+        """
         with self.averaged(), gathered(self.task):
-            found = [judge(self.num_steps) if self.accelerator.is_main_process else {}]
+            judges = self.sharded or self.accelerator.is_main_process
+            found = [judge(self.num_steps) if judges else {}]
         (figures,) = broadcast_object_list(found)
         self.state.figures[self.num_steps] = figures
         return figures

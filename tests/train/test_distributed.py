@@ -28,7 +28,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("two_processes")
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     command = [*launcher, "-m", "tests.train.two_processes", str(folder)]
-    subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True, timeout=500)
+    subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True, timeout=200)
     return folder
 
 
