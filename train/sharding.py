@@ -111,8 +111,10 @@ def gathered(task: nn.Module) -> Iterator[None]:
 
 
 def make_whole(task: nn.Module) -> None:
-    """Give every process all weights of the task, trained to its end."""
+    """Give every process all weights of a task that was trained to its end, to be saved."""
     for module in task.modules():
+        if isinstance(module, FSDPModule):
+            module.__class__ = type(module).__bases__[1]  # `fully_shard` put one in front that wants DTensors
         for name, weight in module.named_parameters(recurse=False):
             if isinstance(weight, DTensor):
                 full = nn.Parameter(whole(weight.detach()), requires_grad=weight.requires_grad)

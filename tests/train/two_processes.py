@@ -85,7 +85,9 @@ def finish(task: Blocks, folder: Path) -> None:
     onlooker = Onlooker(task)
     rows = run(task, folder, stream=dealt(), validation=Validation(every=4, judge=onlooker))
     if PartialState().is_main_process:
-        left: dict[str, Any] = dict(task.named_parameters())
+        left: dict[str, Any] = dict(
+            task.float().named_parameters()
+        )  # `float` as savers do: blocks are themselves
         losses = torch.tensor([row.losses["loss"] for row in rows])
         save_file(left | {"seen": onlooker.last_two, "losses": losses}, folder / "end.safetensors")
 
