@@ -42,11 +42,13 @@ def require_shardable(params: OptimisationParams, runtime: RuntimeParams) -> Non
     """Refuse what sharded weights can't be trained with.
 
     Raises:
-        ValueError: FSDP of version 1 or with offloading, float16, or moments in 8 bits.
+        ValueError: FSDP of version 1, with offloading, or with weights that only the first process reads;
+            float16, or moments in 8 bits.
     """
     wrong = {
         "fsdp_version must be 2": os.environ.get("FSDP_VERSION", "1") != "2",
         "fsdp_offload_params must be false": parse_flag_from_env("FSDP_OFFLOAD_PARAMS"),
+        "fsdp_cpu_ram_efficient_loading must be false": parse_flag_from_env("FSDP_CPU_RAM_EFFICIENT_LOADING"),
         "runtime.mixed_precision must be no or bf16": runtime.mixed_precision == "fp16",
         "optimizer must be adamw": params.optimizer != "adamw",
     }
