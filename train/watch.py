@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -10,7 +10,7 @@ from typing import Self
 
 import torch
 from accelerate import Accelerator, DistributedType
-from accelerate.utils import patch_environment
+from accelerate.utils import DistributedDataParallelKwargs, patch_environment
 from tqdm import tqdm
 
 from train.options import RuntimeParams
@@ -24,6 +24,9 @@ SMOOTHING = 0.1
 """Weight of the last step in the running means of times."""
 
 PACKAGES = {"dvclive": "dvclive", "tensorboard": "tensorboard", "wandb": "wandb"}
+
+UNREACHED_WEIGHTS = DistributedDataParallelKwargs(find_unused_parameters=True)
+"""The garment UNet is left at its last self-attention, so that what is behind it has no gradient."""
 
 KNOWN_LAUNCHES = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
 
@@ -58,7 +61,7 @@ class Watch:
         )
         self.waited = self.computed = 0.0
         self.data_seconds = self.step_seconds = 0.0
-        self.spent: Counter[str] = Counter()
+        self.spent: dict[str, float] = defaultdict(float)
         self.mark = time.perf_counter()
         if accelerator.log_with:
             options = {"dir": str(live_dir), "save_dvc_exp": False, "dvcyaml": None}
@@ -144,6 +147,7 @@ def accelerator_of(runtime: RuntimeParams, live_dir: Path) -> Accelerator:
             mixed_precision=runtime.mixed_precision,
             log_with=tracker,
             project_dir=str(live_dir),
+            kwargs_handlers=[UNREACHED_WEIGHTS],
         )
     if accelerator.distributed_type not in KNOWN_LAUNCHES:
         raise ValueError(

@@ -13,7 +13,7 @@ from torch import nn
 
 from model.tiny import build_tiny_base
 from tests.train.small_run import PARAMS, RUNTIME, Blocks, Onlooker, Regression, run
-from tests.train.small_try_on import PRESET, batch, size_task
+from tests.train.small_try_on import PRESET, TASKS, batch
 from train.keyed_random import KeyedRandom
 from train.loop import Validation
 from train.sharding import require_shardable
@@ -32,14 +32,17 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("found", ["gradients", "sharded_gradients"])
-def test_two_processes_have_the_gradients_of_one_with_twice_the_batch(out: Path, found: str) -> None:
-    task = size_task(build_tiny_base(PRESET, seed=0))
+@pytest.mark.parametrize("sharded", ["", "_sharded"])
+@pytest.mark.parametrize("name", TASKS)
+def test_two_processes_have_the_gradients_of_one_with_twice_the_batch(
+    out: Path, name: str, sharded: str
+) -> None:
+    task = TASKS[name](build_tiny_base(PRESET, seed=0))
     task(batch(0, 4), KeyedRandom(0, batch(0, 4).position))["loss"].backward()
-    expected = {name: weight.grad for name, weight in task.named_parameters() if weight.requires_grad}
-    gradients = load_file(out / f"{found}.safetensors")
+    expected = {name: weight.grad for name, weight in task.named_parameters() if weight.grad is not None}
+    gradients = load_file(out / f"{name}{sharded}.safetensors")
     held = float(gradients.pop("held_of_blocks"))
-    assert held == (1.0 if found == "gradients" else pytest.approx(0.5, abs=0.1))
+    assert held == (pytest.approx(0.5, abs=0.1) if sharded else 1.0)
     assert gradients.keys() == expected.keys()
     largest = max(float(gradient.abs().max()) for gradient in expected.values())
     assert largest > 1e-3

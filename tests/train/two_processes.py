@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator, PartialState
+from accelerate import PartialState
 from accelerate.utils import patch_environment
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -17,24 +17,27 @@ from torch.distributed.tensor import DTensor
 from model.tiny import build_tiny_base
 from shards.batch import Batch, select
 from tests.train.small_run import PARAMS, RUNTIME, Blocks, Counting, CrashError, Onlooker, Regression, run
-from tests.train.small_try_on import PRESET, batch, size_task
+from tests.train.small_try_on import PRESET, TASKS, batch
 from train.keyed_random import KeyedRandom
 from train.loop import Validation
 from train.sharding import whole
 from train.trainer import Trainer
+from train.watch import accelerator_of
 
 POISONED = frozenset({5})
 
 
-def save_gradients(file: Path) -> None:
-    """Go forward and backward through this process's half of a batch."""
-    accelerator = Accelerator(cpu=True)
-    task = size_task(build_tiny_base(PRESET, seed=0))
+def save_gradients(name: str, file: Path) -> None:
+    """Go forward and backward through this process's half of a batch, after another step."""
+    accelerator = accelerator_of(RUNTIME, file.parent)
+    task = TASKS[name](build_tiny_base(PRESET, seed=0))
     trainer = Trainer(accelerator, task, Counting(), PARAMS, RUNTIME, seed=0)
     everything = batch(0, 4)
     half = select(everything, range(accelerator.process_index, 4, accelerator.num_processes))
     trainer.add_gradients([half])
-    gradients = {name: whole(p.grad) for name, p in task.named_parameters() if p.requires_grad}
+    trainer.optimizer.zero_grad(set_to_none=True)
+    trainer.add_gradients([half])
+    gradients = {name: whole(p.grad) for name, p in task.named_parameters() if p.grad is not None}
     gradients["held_of_blocks"] = held([weight for block in task.blocks() for weight in block.parameters()])
     if accelerator.is_main_process:
         save_file(gradients, file)
@@ -94,8 +97,10 @@ def finish(task: Blocks, folder: Path) -> None:
 
 if __name__ == "__main__":
     out = Path(sys.argv[1])
-    save_gradients(out / "gradients.safetensors")
+    for name in TASKS:
+        save_gradients(name, out / f"{name}.safetensors")
     half_a_run(Regression(poisoned=POISONED), out / "run")
     with patch_environment(ACCELERATE_USE_FSDP="true", FSDP_VERSION="2"):
-        save_gradients(out / "sharded_gradients.safetensors")
+        for name in TASKS:
+            save_gradients(name, out / f"{name}_sharded.safetensors")
         sharded_runs(out / "sharded")
