@@ -1,12 +1,16 @@
 """Ablations as DVC experiments: what is changed for each, how to run it, and a table of what came out."""
 
+import logging
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from preprocess.vocabulary import SIZE_RATIOS
+
+log = logging.getLogger(__name__)
 
 COLUMNS = ("order_accuracy", "slope", "mae")
 REFERENCE = "reference"
@@ -23,12 +27,12 @@ class Recipe:
     """Each `section.key=value`."""
 
     def command(self, name: str) -> list[str]:
-        """The command that runs it as an experiment of that name.
+        """The command that runs it as an experiment of that name, or rather those stages that it changes.
 
         `++` also takes keys that params.yaml leaves at their defaults.
         """
         changes = [part for override in self.overrides for part in ("--set-param", f"++{override}")]
-        return ["dvc", "exp", "run", "--force", "--name", name, *changes]
+        return ["dvc", "exp", "run", "--name", name, *changes]
 
 
 def both(override: str) -> tuple[str, str]:
@@ -69,14 +73,32 @@ def require_known(names: Sequence[str]) -> list[str]:
 
 
 def run_recipes(names: Sequence[str]) -> None:
-    """Run experiments one after another in this workspace.
+    """Run experiments one after another in this workspace, each in place of an earlier one of its name.
+
+    What they change of params.yaml is undone after each: else the next would have it too. The artifacts stay
+    those of the last.
 
     Raises:
         OSError: One failed; those before it are kept.
     """
     for name in names:
-        if subprocess.run(RECIPES[name].command(name), check=False).returncode:
+        # `dvc exp run --force` would replace it as well, but run every stage anew
+        subprocess.run(["dvc", "exp", "remove", "--quiet", name], check=False, stderr=subprocess.DEVNULL)
+        with unchanged(Path("params.yaml")):
+            failed = subprocess.run(RECIPES[name].command(name), check=False).returncode
+        if failed:
             raise OSError(f"the experiment {name} failed: mend what it says above, then run it again")
+    log.info("params.yaml is as it was, artifacts/ is of %s: `dvc repro` brings back your own", names[-1])
+
+
+@contextmanager
+def unchanged(file: Path) -> Iterator[None]:
+    """Give a file back the bytes that it had before the block."""
+    before = file.read_bytes()
+    try:
+        yield
+    finally:
+        file.write_bytes(before)
 
 
 def experiment_metrics(names: Sequence[str]) -> dict[str, dict[str, Any] | None]:

@@ -1,5 +1,8 @@
 """The encoder of a training stage's samples, which has encoded them all beforehand where that is wanted."""
 
+import logging
+from pathlib import Path
+
 import numpy as np
 import xxhash
 
@@ -11,7 +14,11 @@ from train.options import AugmentationParams
 from train.sample_encoder import SampleEncoder
 from train.stored_encodings import encoders_hash, stored_encodings
 
+log = logging.getLogger(__name__)
+
 ENCODING_BATCH = 16
+KEPT_FILES = 4
+"""Files of encodings that stay: those of the data and weights before as well, plain and mirrored."""
 
 
 def encoder_of(run: TrainingRun, base: TryOnBase) -> SampleEncoder:
@@ -40,7 +47,30 @@ def fill(encoder: SampleEncoder, run: TrainingRun, *, mirror: bool) -> None:
     if mirror:
         batches = (mirrored(batch, np.ones(len(batch), bool)) for batch in batches)
         name += "-mirrored"
-    encoder.fill(batches, len(stream), run.work / "encodings" / f"{name}.safetensors")
+    store = run.work / "encodings" / f"{name}.safetensors"
+    encoder.fill(batches, len(stream), store)
+    if processes_of_run().is_main_process:
+        remember_use(store)
+
+
+def remember_use(store: Path) -> None:
+    """Remove the encodings beside `store` but those that were used last, `store` itself the very last.
+
+    It harms no other run: what that has read it keeps in memory, and what it doesn't find it encodes anew.
+    """
+    store.touch()
+    by_use = sorted(store.parent.glob("*.safetensors"), key=last_use, reverse=True)
+    for old in by_use[KEPT_FILES:]:
+        log.info("%s was not used for long: removed", old)
+        old.unlink(missing_ok=True)
+
+
+def last_use(store: Path) -> int:
+    """Return when a file was used, in nanoseconds; 0 if another run has just removed it."""
+    try:
+        return store.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def encodings_name(base: TryOnBase, stream: SampleStream, image_height: int, image_width: int) -> str:

@@ -44,7 +44,8 @@ def run(params: TrainJointParams, *, shards: Path, base: Path, size: Path, out: 
         if params.base_layers == "lora":
             networks.tryon_unet.save_lora_adapter(partial / "lora")
         else:
-            save_file({name: weight.detach() for name, weight in opened.items()}, partial / ATTENTION_FILE)
+            trained = {name: networks.tryon_unet.get_parameter(name).detach() for name in opened}
+            save_file(trained, partial / ATTENTION_FILE)
         write_losses(rows, partial / "losses" / "joint.csv")
 
 

@@ -24,7 +24,7 @@ from model.base import TryOnBase
 from model.body_maps import body_maps
 from model.segmenter import Segmenter
 from model.size_conditioning import SizeAdapter
-from pipeline.training import TrainingRun
+from pipeline.training import TrainingRun, processes_of_run
 from preprocess.vocabulary import SIZE_RATIOS, RowStatus
 from shards.batch import Batch, select
 from shards.stream import SampleStream
@@ -90,6 +90,8 @@ class LadderJudge:
             figures[f"{name}_mae"] = float(np.nan_to_num(mae(asked, found), nan=1.0).mean())
         score = np.mean([figures[f"{name}_order_accuracy"] for name in SIZE_RATIOS])
         figures["score"] = float(score)
+        if not processes_of_run().is_main_process:  # the first process writes the same
+            return figures
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / f"step-{step:06d}.json").write_text(json.dumps(figures, indent=2) + "\n")
         self.picture(trials, pictures).save(self.folder / f"step-{step:06d}.png")

@@ -36,35 +36,39 @@ def diffusion_loss(prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor
     return (weight * (prediction - target).square().mean(dim=(1, 2, 3))).mean()
 
 
-def layout_loss(logits: Tensor, layout: Tensor, weight: Tensor | None = None) -> Tensor:
+def layout_loss(
+    logits: Tensor, layout: Tensor, weight: Tensor | None = None, total: Tensor | None = None
+) -> Tensor:
     """Scalar: cross-entropy plus Dice of (B, 1, h, w) `logits` against `layout` in [0, 1].
 
     `layout` is the share of each cell that the worn garment covers. `weight` (B,) says how much each sample
-    counts, all alike when None; if nothing counts the loss is zero.
+    counts, all alike when None; if nothing counts the loss is zero. `total` is the sum of the weights, where
+    this is but a piece of a batch.
 
     Source:
         Dice for soft masks: Milletari et al. 2016 (V-Net), eq. 1-2, one minus the coefficient.
     """
     probability = logits.sigmoid()
     overlap = 2 * (probability * layout).sum(dim=(1, 2, 3)) + 1
-    total = (probability.square() + layout.square()).sum(dim=(1, 2, 3)) + 1
+    area = (probability.square() + layout.square()).sum(dim=(1, 2, 3)) + 1
     entropy = F.binary_cross_entropy_with_logits(logits, layout, reduction="none").mean(dim=(1, 2, 3))
-    loss = entropy + 1 - overlap / total
+    loss = entropy + 1 - overlap / area
     if weight is None:
         return loss.mean()
-    return (weight * loss).sum() / weight.sum().clamp(min=1)
+    return (weight * loss).sum() / (weight.sum().clamp(min=1) if total is None else total)
 
 
-def size_loss(read: Tensor, ratios: Tensor, weight: Tensor) -> Tensor:
+def size_loss(read: Tensor, ratios: Tensor, weight: Tensor, total: Tensor | None = None) -> Tensor:
     """Scalar: Huber distance of (B, D) ratios read from a picture to those it should show.
 
     Null ratios (NaN) do not count. `weight` (B,) says how much each sample counts; if nothing counts the
-    loss is zero. The mean is over the batch of all processes.
+    loss is zero. The mean is over the batch of all processes; `total` is the number of ratios that count,
+    where that batch is split further.
     """
     known = ~ratios.isnan()
     error = F.smooth_l1_loss(read, torch.where(known, ratios, read.detach()), beta=0.1, reduction="none")
     counted = known * weight[:, None]
-    return (error * counted).sum() / count_per_process(counted.sum())
+    return (error * counted).sum() / (count_per_process(counted.sum()) if total is None else total)
 
 
 def contrastive_loss(left: Tensor, right: Tensor, logit_scale: Tensor) -> Tensor:

@@ -20,10 +20,7 @@ class RuntimeParams:
     """Let NVIDIA GPUs multiply float32 matrices in TF32."""
 
     gradient_accumulation: Annotated[int, Gt(0)] = 1
-    """Parts into which each process splits its share of a batch, to hold fewer samples at a time.
-
-    Means over known ratios are then means of each part.
-    """
+    """Parts into which each process splits its share of a batch, to hold fewer samples at a time."""
 
     cache_encodings: bool = True
     """Encode every sample once and keep the encodings in memory (about 60 kB a sample for `tiny`)."""

@@ -1,7 +1,39 @@
-"""Sums over the processes of a run."""
+"""Sums over the processes of a run, and over the pieces into which each splits its share of a batch."""
 
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from shards.batch import Batch
+from train.keyed_random import KeyedRandom
+
+
+@runtime_checkable
+class Counts(Protocol):
+    """A task with losses that are means over some of a batch, such as over the ratios that are known.
+
+    Its forward takes a third argument: what `totals_per_piece` makes of the counts of a step.
+    """
+
+    def counts(self, batch: Batch, random: KeyedRandom) -> dict[str, Tensor]:
+        """Return by loss how much of `batch` counts, as scalars."""
+
+
+def totals_per_piece(counts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """By loss: what all pieces of all processes count, at least 1, by the number of pieces.
+
+    Args:
+        counts: Of each piece of this process's share of a step.
+
+    Returns:
+        What each piece divides its sums by. Their mean over all pieces is then the whole batch's sum by its
+        count, whichever piece has how many.
+    """
+    summed = {loss: torch.stack([piece[loss] for piece in counts]).sum() for loss in counts[0]}
+    return {loss: count_per_process(count) / len(counts) for loss, count in summed.items()}
 
 
 def count_per_process(count: Tensor) -> Tensor:
@@ -15,3 +47,11 @@ def count_per_process(count: Tensor) -> Tensor:
     everywhere = count.detach().clone()
     dist.all_reduce(everywhere)
     return everywhere.clamp(min=1) / dist.get_world_size()
+
+
+def anywhere(happened: bool, device: torch.device) -> bool:
+    """Whether it happened in any process; `device` is where this one computes."""
+    counted = torch.tensor(float(happened), device=device)
+    if dist.is_initialized():
+        dist.all_reduce(counted)
+    return bool(counted > 0)

@@ -13,6 +13,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from train.sharding import like, whole
+
 
 class Stream(Protocol):
     """Batches in a fixed, endless order, and the cursor that says how far it was consumed."""
@@ -66,14 +68,15 @@ class RunState:
 
     def _write(self, _models: list[nn.Module], weights: list[dict[str, Tensor]], folder: str) -> None:
         weights.clear()
-        if not self.accelerator.is_main_process:
-            return
         ema = self.ema.state_dict()
         trained = trainable_weights(self.task)
         averages = dict(zip(trained, ema.pop("shadow_params"), strict=True))
         for name, tensors in (("weights", trained), ("ema", averages)):
-            contiguous = {key: tensor.detach().contiguous() for key, tensor in tensors.items()}
-            save_file(contiguous, f"{folder}/{name}.safetensors")
+            contiguous = {key: whole(tensor.detach()).contiguous() for key, tensor in tensors.items()}
+            if self.accelerator.is_main_process:
+                save_file(contiguous, f"{folder}/{name}.safetensors")
+        if not self.accelerator.is_main_process:
+            return
         progress = {
             "ema": ema,
             "schedule": self.schedule.state_dict(),
@@ -88,7 +91,7 @@ class RunState:
         models.clear()
         load_trainable(self.task, load_file(f"{folder}/weights.safetensors"))
         averages = load_file(f"{folder}/ema.safetensors")
-        shadow = [averages[name] for name in trainable_weights(self.task)]
+        shadow = [like(averages[name], weight) for name, weight in trainable_weights(self.task).items()]
         progress = json.loads((Path(folder) / "progress.json").read_text())
         self.ema.load_state_dict(progress["ema"] | {"shadow_params": shadow})
         self.ema.to(self.accelerator.device)
@@ -118,4 +121,4 @@ def load_trainable(module: torch.nn.Module, state: dict[str, torch.Tensor]) -> N
         )
     with torch.no_grad():
         for name, weight in weights.items():
-            weight.copy_(state[name])
+            weight.copy_(like(state[name], weight))

@@ -3,8 +3,12 @@
 Shapes: B batch, C latent channels, h and w the latent grid, D the number of size ratios.
 """
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
+from diffusers.models.attention import BasicTransformerBlock
+from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 
 from model.base import TryOnBase, garment_pass, predict_noise
@@ -19,8 +23,10 @@ from train.keyed_random import KeyedRandom
 from train.loop import total
 from train.loss import diffusion_loss, layout_loss, min_snr_weight, signal_to_noise, size_loss
 from train.params import LossParams
+from train.processes import totals_per_piece
 from train.sample_encoder import SampleEncoder, conditioning_of, known_garment_tokens
 
+BLOCKS = (BasicTransformerBlock, ResnetBlock2D)
 LABEL_DROPOUT = 0.5
 """Share of samples whose fit label is hidden: a request of ratios alone has none."""
 
@@ -58,14 +64,37 @@ class TryOnTask(nn.Module):
         self.text_dropout = text_dropout
         self.size_dropout = size_dropout
 
-    def forward(self, batch: Batch, random: KeyedRandom) -> dict[str, Tensor]:
-        """Return the weighted sum under `loss`, and its parts."""
+    def blocks(self) -> list[nn.Module]:
+        """Return transformer and residual blocks of both UNets: nearly all of their weights."""
+        unets = (self.base.tryon_unet, self.base.garment_unet)
+        return [block for unet in unets for block in unet.modules() if isinstance(block, BLOCKS)]
+
+    def counts(self, batch: Batch, random: KeyedRandom) -> dict[str, Tensor]:
+        """Return how many ratios the size loss counts, and how many samples that of coverage."""
+        weight = self.size_weight(self.timesteps(random))
+        known = ~torch.from_numpy(batch.ratios).to(weight.device).isnan()
+        return {"size": (known * weight[:, None]).sum(), "coverage": weight.sum()}
+
+    def timesteps(self, random: KeyedRandom) -> Tensor:
+        """(B,) noise levels of the samples, int64."""
+        num_timesteps = self.base.scheduler.config.num_train_timesteps
+        return (random.spread("timestep") * num_timesteps).long().to(self.base.device)
+
+    def size_weight(self, timesteps: Tensor) -> Tensor:
+        """(B,) float32, 1 where the critic looks at the predicted latents."""
+        snr = signal_to_noise(self.base.scheduler.alphas_cumprod, timesteps)
+        return (snr >= self.loss.size_min_snr).float()
+
+    def forward(
+        self, batch: Batch, random: KeyedRandom, totals: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """Return the weighted sum under `loss`, and its parts; `totals` are of the step, or of this batch."""
         encoded = self.encoder(batch)
         clean = encoded["latents"]
         dropped = (random.uniform("text") < self.text_dropout).to(clean.device)
         conditioning = conditioning_of(self.base, encoded, dropped)
         scheduler = self.base.scheduler
-        timesteps = (random.spread("timestep") * scheduler.config.num_train_timesteps).long().to(clean.device)
+        timesteps = self.timesteps(random)
         noise = random.normal("noise", tuple(clean.shape[1:])).to(clean)
         noisy = scheduler.add_noise(clean, noise, timesteps)
         size = self.size(batch, random, clean, conditioning)
@@ -83,7 +112,10 @@ class TryOnTask(nn.Module):
         parts = {"diffusion": (1.0, diffusion_loss(prediction, target, weight))}
         if size is not None:
             predicted = clean_from(prediction, noisy, timesteps, scheduler.alphas_cumprod, kind)
-            parts |= self.size_parts(batch, size, predicted, snr)
+            totals = totals or totals_per_piece([self.counts(batch, random)])
+            parts |= self.size_parts(
+                batch, size, predicted, self.size_weight(timesteps).to(predicted), totals
+            )
         return total(parts)
 
     def size(
@@ -104,7 +136,12 @@ class TryOnTask(nn.Module):
         )
 
     def size_parts(
-        self, batch: Batch, size: SizeCondition, predicted: Tensor, snr: Tensor
+        self,
+        batch: Batch,
+        size: SizeCondition,
+        predicted: Tensor,
+        weight: Tensor,
+        totals: Mapping[str, Tensor],
     ) -> dict[str, tuple[float, Tensor]]:
         """Losses of the size map, and of what the critic reads from the predicted clean latents."""
         garment = torch.from_numpy(batch.garment_mask).to(predicted)[:, None]
@@ -114,11 +151,13 @@ class TryOnTask(nn.Module):
             parts["layout"] = (self.loss.layout, layout_loss(size.layout_logits, layout))
         if self.critic is not None and self.loss.size > 0:
             read = self.critic(predicted, self.body_maps(batch, predicted))
-            weight = (snr >= self.loss.size_min_snr).to(predicted)
             ratios = torch.from_numpy(batch.ratios).to(predicted)
             coverage = F.adaptive_avg_pool2d(garment, read.coverage_logits.shape[2:])
-            parts["size"] = (self.loss.size, size_loss(read.ratios, ratios, weight))
-            parts["coverage"] = (self.loss.coverage, layout_loss(read.coverage_logits, coverage, weight))
+            parts["size"] = (self.loss.size, size_loss(read.ratios, ratios, weight, totals["size"]))
+            parts["coverage"] = (
+                self.loss.coverage,
+                layout_loss(read.coverage_logits, coverage, weight, totals["coverage"]),
+            )
         return parts
 
     @staticmethod

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -9,10 +10,12 @@ from typing import Self
 
 import torch
 from accelerate import Accelerator, DistributedType
+from accelerate.utils import DistributedDataParallelKwargs, patch_environment
 from tqdm import tqdm
 
 from train.options import RuntimeParams
 from train.params import OptimisationParams
+from train.sharding import ASKS_FOR_FSDP
 from train.state import LogRow, RunState
 
 log = logging.getLogger(__name__)
@@ -22,8 +25,10 @@ SMOOTHING = 0.1
 
 PACKAGES = {"dvclive": "dvclive", "tensorboard": "tensorboard", "wandb": "wandb"}
 
-PROCESSES_WITH_WHOLE_WEIGHTS = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
-"""Averages and checkpoints are of whole weights."""
+UNREACHED_WEIGHTS = DistributedDataParallelKwargs(find_unused_parameters=True)
+"""The garment UNet is left at its last self-attention, so that what is behind it has no gradient."""
+
+KNOWN_LAUNCHES = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU)
 
 
 class Watch:
@@ -56,12 +61,13 @@ class Watch:
         )
         self.waited = self.computed = 0.0
         self.data_seconds = self.step_seconds = 0.0
+        self.spent: dict[str, float] = defaultdict(float)
         self.mark = time.perf_counter()
         if accelerator.log_with:
             options = {"dir": str(live_dir), "save_dvc_exp": False, "dvcyaml": None}
             accelerator.init_trackers(name, init_kwargs={"dvclive": options})
             self.tell_again(state)
-        self.lap()  # the first step starts now
+        self.lap("watching")  # the first step starts now
 
     def __enter__(self) -> Self:
         return self
@@ -75,11 +81,11 @@ class Watch:
 
     def data_arrived(self) -> None:
         """Say that the step's batches are there."""
-        self.waited = self.lap()
+        self.waited = self.lap("data")
 
     def step_done(self, step: int, losses: Mapping[str, float], learning_rate: float) -> None:
         """Say what the step came to."""
-        self.computed = self.lap()
+        self.computed = self.lap("compute")
         speed = self.speed()
         shown = {part: f"{value:.4f}" for part, value in losses.items()}
         self.bar.set_postfix(
@@ -104,10 +110,11 @@ class Watch:
     def tell(self, figures: Mapping[str, float], step: int) -> None:
         """Tell the tracker."""
         self.accelerator.log(dict(figures), step=step)
-        self.lap()  # neither data nor computing
+        self.lap("watching")
 
     def tell_validation(self, figures: Mapping[str, float], step: int) -> None:
-        """Tell the tracker what validation found."""
+        """Say that validation is over, and tell the tracker what it found."""
+        self.lap("validation")
         self.tell({f"validation/{figure}": value for figure, value in figures.items()}, step)
 
     def tell_again(self, state: RunState) -> None:
@@ -118,10 +125,11 @@ class Watch:
             if row.step in state.figures:
                 self.tell_validation(state.figures[row.step], row.step)
 
-    def lap(self) -> float:
-        """Seconds since the last call."""
+    def lap(self, spent_on: str) -> float:
+        """Seconds since the last call, which were spent on something."""
         now = time.perf_counter()
         seconds, self.mark = now - self.mark, now
+        self.spent[spent_on] += seconds
         return seconds
 
 
@@ -129,21 +137,22 @@ def accelerator_of(runtime: RuntimeParams, live_dir: Path) -> Accelerator:
     """Return the accelerator of a run, with its tracker: a GPU where there is one, all that were launched.
 
     Raises:
-        ValueError: The tracker's package isn't installed, or weights would be sharded.
+        ValueError: The tracker's package isn't installed, or the launcher asks for what isn't supported.
     """
     tracker = None if runtime.tracker == "none" else runtime.tracker
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = runtime.tf32
-    accelerator = Accelerator(
-        cpu=not torch.cuda.is_available(),
-        mixed_precision=runtime.mixed_precision,
-        log_with=tracker,
-        project_dir=str(live_dir),
-    )
-    if accelerator.distributed_type not in PROCESSES_WITH_WHOLE_WEIGHTS:
+    with patch_environment(**{ASKS_FOR_FSDP: "false"}):  # `train.sharding` shards, not accelerate
+        accelerator = Accelerator(
+            cpu=not torch.cuda.is_available(),
+            mixed_precision=runtime.mixed_precision,
+            log_with=tracker,
+            project_dir=str(live_dir),
+            kwargs_handlers=[UNREACHED_WEIGHTS],
+        )
+    if accelerator.distributed_type not in KNOWN_LAUNCHES:
         raise ValueError(
-            f"every process must hold whole weights, but {accelerator.distributed_type} shards them: launch "
-            "with torchrun or `accelerate launch --multi_gpu`, and save memory by gradient_checkpointing, "
-            "gradient_accumulation and optimizer: adamw_8bit"
+            f"processes must be launched with torchrun or `accelerate launch`, with or without FSDP, on GPUs "
+            f"or CPUs, but this is {accelerator.distributed_type}"
         )
     if tracker and not accelerator.log_with:
         raise ValueError(
@@ -153,9 +162,12 @@ def accelerator_of(runtime: RuntimeParams, live_dir: Path) -> Accelerator:
     return accelerator
 
 
-def log_summary(name: str, rows: list[LogRow]) -> None:
-    """Log the mean of each loss over the first and the last tenth of the steps."""
+def log_summary(name: str, rows: list[LogRow], spent: Mapping[str, float]) -> None:
+    """Log the mean of each loss over the first and the last tenth of the steps, and what took the time."""
     tenth = max(1, len(rows) // 10)
     for part in rows[-1].losses:
         first, last = (sum(r.losses[part] for r in some) / tenth for some in (rows[:tenth], rows[-tenth:]))
         log.info("%s: %s %.4f -> %.4f over %d steps", name, part, first, last, len(rows))
+    seconds = sum(spent.values())
+    shares = ", ".join(f"{part} {spent_on / seconds:.1%}" for part, spent_on in spent.items())
+    log.info("%s: %.0f s since it was started: %s", name, seconds, shares)

@@ -20,8 +20,8 @@ from model.presets import TinyPreset
 from shards.batch import Batch
 from tests.benchmarks.training_run import SEED, runtime, sample_stream, schedule, size_task
 from train.keyed_random import KeyedRandom
-from train.loop import Trainer
 from train.optimizer import make_optimizer
+from train.trainer import Trainer
 from train.tryon import TryOnTask
 from train.watch import Watch, accelerator_of
 
@@ -39,7 +39,7 @@ def bare_step(task: TryOnTask, optimizer: Optimizer, batch: Batch) -> float:
 
 def loop_step(trainer: Trainer, watch: Watch) -> tuple[float, float]:
     """Seconds of a step of the training loop, and of these the wait for data."""
-    watch.lap()
+    watch.lap("between")
     started = time.perf_counter()
     trainer.step(watch)
     return time.perf_counter() - started, watch.waited

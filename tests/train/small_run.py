@@ -62,11 +62,47 @@ class Regression(nn.Module):
 
     def forward(self, batch: Batch, random: KeyedRandom) -> dict[str, Tensor]:
         inputs = random.normal("inputs", (4,))
-        errors = (self.linear(inputs)[:, 0] - inputs.sum(1)).square()
+        errors = (self.predicted(inputs) - inputs.sum(1)).square()
         factors = [
             torch.nan if p in self.poisoned else 1e4 if p in self.huge else 1.0 for p in batch.position
         ]
         return {"loss": (errors * torch.tensor(factors)).mean(), "again": errors.detach().mean()}
+
+    def predicted(self, inputs: Tensor) -> Tensor:
+        return self.linear(inputs)[:, 0]
+
+
+class Blocks(Regression):
+    """A regression through blocks that processes can share out; the second block's bias is frozen."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.inner = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 4))
+        self.inner[2].bias.requires_grad_(False)
+
+    def blocks(self) -> list[nn.Module]:
+        return [self.inner[0], self.inner[2]]
+
+    def predicted(self, inputs: Tensor) -> Tensor:
+        return self.linear(inputs + self.inner(inputs))[:, 0]
+
+
+class Onlooker:
+    """A validation that uses parts of `Blocks`, and of its blocks, alone; it prefers the last checkpoint."""
+
+    def __init__(self, task: Blocks) -> None:
+        self.task = task
+        self.seen: list[Tensor] = []
+
+    def __call__(self, step: int) -> dict[str, float]:
+        with torch.no_grad():
+            for weight in (self.task.inner[0].weight, self.task.inner[0].weight):  # whole after a call, too
+                self.seen.append(self.task.inner(weight[:1]) + self.task.linear.bias)
+        return {"score": float(step)}
+
+    @property
+    def last_two(self) -> Tensor:
+        return torch.cat(self.seen[-2:])
 
 
 def run(

@@ -42,6 +42,14 @@ def batch(start: int = 0, size: int = 4) -> Batch:
     )
 
 
+def base_task(base: TryOnBase) -> TryOnTask:
+    """Both UNets learn, ignorant of size; the end of the garment UNet is never reached."""
+    base.requires_grad_(False)
+    base.tryon_unet.requires_grad_(True)
+    base.garment_unet.requires_grad_(True)
+    return TryOnTask(base, SampleEncoder(base), loss=LossParams(), text_dropout=0.25)
+
+
 def size_task(base: TryOnBase) -> TryOnTask:
     torch.manual_seed(0)
     return TryOnTask(
@@ -52,3 +60,6 @@ def size_task(base: TryOnBase) -> TryOnTask:
         critic=SizeCritic(4, NUM_BODY_MAPS, width=8).requires_grad_(False),
         size_dropout=0.25,
     )
+
+
+TASKS = {"size": size_task, "base": base_task}

@@ -201,3 +201,12 @@ def test_learning_rate_rises_then_falls_to_zero() -> None:
     assert factors[2] == 1.0
     assert factors[7] == pytest.approx(0.5)
     assert factors[12] == pytest.approx(0.0)
+
+
+def test_the_log_says_what_the_time_was_spent_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    run(Regression(), tmp_path, validation=Validation(every=4, judge=lambda _: {"score": 0.5}))
+    (said,) = [message for message in caplog.messages if "since it was started" in message]
+    shares = dict(share.split(" ") for share in said.split(": ")[-1].split(", "))
+    assert set(shares) == {"watching", "data", "compute", "validation", "checkpoints"}
+    assert sum(float(share.rstrip("%")) for share in shares.values()) == pytest.approx(100, abs=0.3)

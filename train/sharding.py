@@ -1,0 +1,148 @@
+"""Weights that the processes of a run share out among them (FSDP2), where the launcher asks for it.
+
+accelerate leaves its own FSDP out on CPUs without a word. Here torch's `fully_shard` is called directly, so
+that what is tested on CPUs is what runs on GPUs. A sharded weight is a DTensor: each process has some rows.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol, cast, runtime_checkable
+
+from accelerate import Accelerator
+from accelerate.utils import parse_flag_from_env
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.optim import Optimizer
+
+from train.options import RuntimeParams
+from train.params import OptimisationParams
+
+ASKS_FOR_FSDP = "ACCELERATE_USE_FSDP"
+"""Set by `accelerate launch` from its configuration, like the variables whose names start with FSDP."""
+
+
+@runtime_checkable
+class Shardable(Protocol):
+    """A task so large that processes share its weights out. Others are held whole by each of them."""
+
+    def blocks(self) -> Iterable[nn.Module]:
+        """Return the modules whose weights are gathered together, when one is called, and only then."""
+
+
+def must_shard(task: nn.Module, accelerator: Accelerator) -> bool:
+    """Whether the launcher asks for FSDP, there are processes to share among, and the task is worth it."""
+    asked = parse_flag_from_env(ASKS_FOR_FSDP)
+    return asked and accelerator.num_processes > 1 and isinstance(task, Shardable)
+
+
+def require_shardable(params: OptimisationParams, runtime: RuntimeParams) -> None:
+    """Refuse what sharded weights can't be trained with.
+
+    Raises:
+        ValueError: FSDP of version 1, with offloading, or with weights that only the first process reads;
+            float16, or moments in 8 bits.
+    """
+    wrong = {
+        "fsdp_version must be 2": os.environ.get("FSDP_VERSION", "1") != "2",
+        "fsdp_offload_params must be false": parse_flag_from_env("FSDP_OFFLOAD_PARAMS"),
+        "fsdp_cpu_ram_efficient_loading must be false": parse_flag_from_env("FSDP_CPU_RAM_EFFICIENT_LOADING"),
+        "runtime.mixed_precision must be no or bf16": runtime.mixed_precision == "fp16",
+        "optimizer must be adamw": params.optimizer != "adamw",
+    }
+    if any(wrong.values()):
+        must = ", ".join(rule for rule, broken in wrong.items() if broken)
+        raise ValueError(f"weights can't be sharded (FSDP) like this: {must}; or launch without FSDP")
+
+
+def shard(task: nn.Module, groups: list[dict[str, Any]], accelerator: Accelerator) -> list[dict[str, Any]]:
+    """Share out the weights of a task's blocks, and all that requires a gradient.
+
+    Frozen weights outside of the blocks stay whole in every process.
+
+    Args:
+        task: A `Shardable` with the same weights in all processes.
+        groups: For the optimiser; their weights are emptied, for sharded ones take their place.
+        accelerator: Of the run.
+
+    Returns:
+        The groups with the sharded weights.
+    """
+    task.to(accelerator.device)
+    before = dict(task.named_parameters())
+    blocks = list(cast(Shardable, task).blocks())
+    inside = {weight for block in blocks for weight in block.parameters()}
+    kept = {weight for weight in before.values() if not weight.requires_grad and weight not in inside}
+    mesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
+    for block in blocks:
+        fully_shard(block, mesh=mesh)
+    fully_shard(task, mesh=mesh, reshard_after_forward=True, ignored_params=kept)
+    sharded = {before[name]: weight for name, weight in task.named_parameters()}
+    groups = [group | {"params": [sharded[weight] for weight in group["params"]]} for group in groups]
+    for weight in set(before.values()) - kept:
+        weight.data = weight.new_empty(0)  # whoever holds it still shall not hold its memory
+    return groups
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """Return a tensor with all its rows; every process must ask."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def like(tensor: Tensor, weight: Tensor) -> Tensor:
+    """Return `tensor`, of which every process has all, sharded like `weight`, or whole if that is whole."""
+    if not isinstance(weight, DTensor):
+        return tensor
+    tensor = tensor.to(weight.device)
+    return distribute_tensor(tensor, weight.device_mesh, weight.placements, src_data_rank=None)
+
+
+@contextmanager
+def gathered(task: nn.Module) -> Iterator[None]:
+    """Within the block every process has all weights of the task, and may call what it likes of it alone."""
+    parts = [module for module in task.modules() if isinstance(module, FSDPModule)]
+    for part in parts:
+        part.set_reshard_after_forward(False, recurse=False)
+        part.unshard()
+    yield
+    for part in parts:
+        part.reshard()
+        part.set_reshard_after_forward(True, recurse=False)
+
+
+def make_whole(task: nn.Module) -> None:
+    """Give every process all weights of a task that was trained to its end, to be saved."""
+    for module in task.modules():
+        if isinstance(module, FSDPModule):
+            module.__class__ = type(module).__bases__[1]  # `fully_shard` put one in front that wants DTensors
+        for name, weight in module.named_parameters(recurse=False):
+            if isinstance(weight, DTensor):
+                full = nn.Parameter(whole(weight.detach()), requires_grad=weight.requires_grad)
+                setattr(module, name, full)
+
+
+def save_whole_moments(optimizer: Optimizer) -> None:
+    """Let the state of an optimiser of sharded weights be whole: to be saved, and read by other processes."""
+
+    def joined(_: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+        moments = {
+            number: {name: whole(value).cpu() for name, value in of_weight.items()}
+            for number, of_weight in state["state"].items()
+        }
+        return state | {"state": moments}
+
+    def dealt(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+        moments = {
+            number: {
+                name: like(value, weights[number]) if value.shape == weights[number].shape else value
+                for name, value in of_weight.items()
+            }
+            for number, of_weight in state["state"].items()
+        }
+        return state | {"state": moments}
+
+    optimizer.register_state_dict_post_hook(joined)
+    optimizer.register_load_state_dict_pre_hook(dealt)
