@@ -3,6 +3,8 @@
 Shapes: B batch, H and W pixels of the training picture, h and w the latent grid.
 """
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,6 +18,7 @@ from shards.batch import Batch, select
 from train.keyed_random import KeyedRandom
 from train.loop import total
 from train.loss import contrastive_loss, layout_loss, size_loss
+from train.processes import totals_per_piece
 from train.sample_encoder import SampleEncoder
 
 LARGEST_LATENT_NOISE = 0.4  # added in training, so that the decoder forgives what a denoiser leaves
@@ -151,8 +154,15 @@ class CriticTask(nn.Module):
         self.critic = critic
         self.encoder = encoder
 
-    def forward(self, batch: Batch, random: KeyedRandom) -> dict[str, Tensor]:
+    def counts(self, batch: Batch, random: KeyedRandom) -> dict[str, Tensor]:  # noqa: ARG002
+        """Return how many ratios are known."""
+        return {"ratios": torch.from_numpy(batch.ratios).isfinite().sum().to(self.critic.device)}
+
+    def forward(
+        self, batch: Batch, random: KeyedRandom, totals: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
         """Huber distance to the annotated ratios; cross-entropy and Dice against the worn garment's mask."""
+        totals = totals or totals_per_piece([self.counts(batch, random)])
         latents = self.encoder.latents(batch).to(self.critic.device)
         scale = LARGEST_CRITIC_NOISE * random.uniform("scale").to(latents)[:, None, None, None]
         noisy = latents + scale * random.normal("noise", tuple(latents.shape[1:])).to(latents)
@@ -164,7 +174,10 @@ class CriticTask(nn.Module):
         coverage = F.adaptive_avg_pool2d(garment, read.coverage_logits.shape[2:])
         return total(
             {
-                "ratios": (1.0, size_loss(read.ratios, ratios, torch.ones(len(ratios)).to(latents))),
+                "ratios": (
+                    1.0,
+                    size_loss(read.ratios, ratios, torch.ones(len(ratios)).to(latents), totals["ratios"]),
+                ),
                 "coverage": (1.0, layout_loss(read.coverage_logits, coverage)),
             }
         )
