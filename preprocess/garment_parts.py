@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from preprocess.body_canvas import INSIDE, BodyCanvas, Mask, column_ends
 from preprocess.keypoints import Array, BodyFrame, Keypoints
@@ -84,7 +83,7 @@ def split(garment_mask: Mask, keypoints: Keypoints) -> Parts | None:
     arms = sides_of(keypoints, canvas)
     length = hem_row(canvas) / frame.torso_length
     whole = BodyCanvas.of(garment_mask, frame, specks=True)
-    sides = torso_sides(canvas, whole, arms, length)
+    sides = torso_sides(canvas, whole, arms, length) if np.isfinite(length) else None
     if sides is None:
         return None
     right, left = shoulder_span(canvas)
@@ -113,7 +112,10 @@ def split(garment_mask: Mask, keypoints: Keypoints) -> Parts | None:
 
 
 def hidden_shoulders(garment: BodyCanvas) -> Mask:
-    """Return the (R, C) gaps between neck and shoulder's end; a garment that shows only far out begins at the neck."""
+    """Return the (R, C) gaps between neck and shoulder's end.
+
+    Where a garment shows only far out, the gap begins at the neck.
+    """
     a = garment.a_of(np.arange(len(garment.cover))) / garment.frame.torso_length
     b = garment.b_of(np.arange(garment.cover.shape[1])) / garment.frame.shoulder_width
     shown = (garment.cover > INSIDE) & ((a > SHOULDERS_SHOWN[0]) & (a < SHOULDERS_SHOWN[1]))[:, None]
@@ -135,6 +137,8 @@ def hem_curve(torso: BodyCanvas, sides: TorsoSides, length: float) -> tuple[Arra
     ends = column_ends(torso, torso.rows_between(0, 4 * torso_px), columns)
     depths = np.clip(ends / torso_px - length, -HEM_BAND, HEM_BAND)
     known = np.isfinite(depths)
+    if not known.any():
+        return np.zeros(1), np.zeros(1)
     return torso.b_of(columns[known]) / shoulder_px, depths[known]
 
 

@@ -1,12 +1,14 @@
 """The parts of a worn garment at another size, so that a larger size covers all that a smaller one covers."""
 
+from itertools import pairwise
+
 import numpy as np
 
+from preprocess.arms import ARM_JOINTS
 from preprocess.garment_parts import HEM_BAND, SHOULDERS_BARE, Mask, Parts, looked_up, sampled
 from preprocess.keypoints import Array, Keypoints
 from preprocess.measurements import WIDTH_ROWS
 from preprocess.torso_sides import ARMPIT, YOKE_END, Floats, movable
-from preprocess.vocabulary import Joint
 
 FLAT_HEM = WIDTH_ROWS[1] + 0.1
 """A garment cut to this length, in T, has a straight hem."""
@@ -20,18 +22,12 @@ SLACK = 1.015
 SLEEVE_GAIN = 0.4
 """Change of a sleeve's thickness for a change of the width ratio, both as shares."""
 
-ARMS = {
-    -1: (Joint.RIGHT_SHOULDER, Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST),
-    1: (Joint.LEFT_SHOULDER, Joint.LEFT_ELBOW, Joint.LEFT_WRIST),
-}
-"""By the sign of `b`."""
-
 
 def resized_torso(parts: Parts, wanted: Array) -> Mask:
     """Resize the torso part to (3,) ratios; NaN leaves one as it is.
 
-    Each pixel of a side moves away from the neck in proportion to its distance from it; a row's growth rises with
-    the ratios, and the hem's row in each column with the length. So larger ratios never uncover anything.
+    Each pixel of a side moves away from the neck in proportion to its distance from it; a row's growth rises
+    with the ratios, and the hem's row in each column with the length. So larger ratios never uncover anything.
     """
     straight = np.minimum(parts.a, np.float32(parts.sides.rows[-1]))
     worn = sampled(parts.torso, parts.frame, straight, parts.b)
@@ -111,8 +107,8 @@ def scaled_sleeves(parts: Parts, keypoints: Keypoints, factor: float) -> Mask:
     y, x = np.mgrid[: parts.sleeves.shape[0], : parts.sleeves.shape[1]].astype(np.float32) + np.float32(0.5)
     bone_x, bone_y = x.copy(), y.copy()
     best = np.full(parts.sleeves.shape, np.inf, np.float32)
-    for side, arm in ARMS.items():
-        for upper, lower in zip(arm[:-1], arm[1:], strict=True):
+    for side, arm in ARM_JOINTS.items():
+        for upper, lower in pairwise(arm):
             if not keypoints.has(upper, lower):
                 continue
             near_x, near_y = nearest_on_bone(x, y, keypoints.xy[upper], keypoints.xy[lower])

@@ -18,8 +18,11 @@ from preprocess.keypoints import Array, Keypoints
 from preprocess.measurements import measure_worn
 from preprocess.vocabulary import SIZE_RATIOS, require_shape
 
+UNCHANGED = 1e-6
+"""Share by which a ratio may differ from the natural one and still be it."""
+
 ROUNDS = 4
-"""How often a cropped layout's width is measured; if it still misses, or turns doubtful, it isn't corrected."""
+"""How often a cropped layout's width is measured; if it still misses, or is doubtful, it isn't corrected."""
 
 CLOSE_ENOUGH = 0.003
 """Share by which it may lie beyond `SLACK` then."""
@@ -42,9 +45,8 @@ def layout_at(garment_mask: Mask, keypoints: Keypoints, natural: Array, requeste
     """
     require_shape("natural", natural, (len(SIZE_RATIOS),))
     require_shape("requested", requested, (len(SIZE_RATIOS),))
-    changed = (
-        np.isfinite(natural) & np.isfinite(requested) & ~np.isclose(requested, natural, rtol=1e-6, atol=0)
-    )
+    with np.errstate(invalid="ignore"):
+        changed = np.abs(requested / natural - 1) > UNCHANGED
     if not changed.any() or not garment_mask.any():
         return garment_mask.copy()
     parts = split(garment_mask, keypoints)
@@ -69,7 +71,7 @@ def layout_at(garment_mask: Mask, keypoints: Keypoints, natural: Array, requeste
 
 
 def missed_by(layout: Mask, keypoints: Keypoints, width: float) -> float:
-    """Return what a width is to be multiplied by, so as to be within `SLACK`; NaN where it can't be measured."""
+    """Return what a width is to be multiplied by to be within `SLACK`; NaN where it can't be measured."""
     worn = measure_worn(layout, keypoints)
     missing = width * worn.body_shoulder_px / worn.garment_width_px
     return float("nan") if worn.flags else missing / float(np.clip(missing, 1 / SLACK, SLACK))

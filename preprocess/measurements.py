@@ -168,7 +168,7 @@ def _width_rows(canvas: BodyCanvas, length: float) -> Rows:
 
 
 def width_band(length: float) -> tuple[float, float]:
-    """Return the first and the last row, in T, that the width of a garment ending at row `length` is taken in."""
+    """Return the first and last row, in T, of the width of a garment that ends at row `length`."""
     first, last = WIDTH_ROWS
     if length < (first + last) / 2:
         first = CROPPED_FROM

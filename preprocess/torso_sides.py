@@ -1,7 +1,7 @@
 """Where the sides of a worn garment's torso part run, row by row, and how far they move for another size.
 
 Rows are in T and columns in B of the body frame. Below the armpits the sides are those that the annotator
-measures (`panel_sides`); where a sleeve touches the panel they go on straight between the rows above and below.
+measures (`panel_sides`); where a sleeve touches the panel they go on between the rows above and below.
 """
 
 from dataclasses import dataclass, replace
@@ -11,12 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
-from preprocess.body_canvas import INSIDE, BodyCanvas, Rows, extents
+from preprocess.body_canvas import INSIDE, ROWS_PER_TORSO, BodyCanvas, Rows, extents
 from preprocess.keypoints import Array
 from preprocess.measurements import CROPPED_FROM, SHOULDER_ROWS, WIDTH_ROWS, shoulder_span, width_band
-from preprocess.panel import THIN, Side, panel_sides
+from preprocess.panel import Side, panel_sides
 
 Floats = NDArray[np.float32]
+
+ROW = 1 / ROWS_PER_TORSO
+"""Between two rows, in T."""
 
 YOKE_END = 0.085
 """Rows above this, in T, follow the shoulder ratio alone."""
@@ -35,6 +38,9 @@ CAP_ROOM = 1.04
 
 EVEN = 0.08
 """Height, in T, over which a side is averaged before it moves, so that its unevenness doesn't grow."""
+
+STANDS_OUT = 0.05
+"""How far beyond its median a side may lie, in B, before a sleeve is taken to be in it."""
 
 SMALLEST_GROWTH = 0.05
 """What is left of a side's distance from the neck, at least."""
@@ -90,8 +96,7 @@ class TorsoSides:
 
     def _between(self, first: float, last: float) -> NDArray[np.int64]:
         """Rows in a band; the last ones stand for what goes on straight below them."""
-        step = self.rows[1] - self.rows[0]
-        wanted = np.arange(first, max(last, first + step / 2), step)
+        wanted = np.arange(first, max(last, first + ROW / 2), ROW)
         return np.searchsorted(self.rows, wanted).clip(0, len(self.rows) - 1)
 
     def _growth(self, rows: NDArray[np.int64], wanted: float) -> float:
@@ -125,7 +130,8 @@ def torso_sides(
     ends = np.full((2, len(rows)), np.nan)
     top = extents(whole, rows[upper])
     right, left = shoulder_span(garment)
-    ends[:, upper] = np.minimum([-top.low, top.high], CAP_ROOM / 2 * (left - right))
+    reach = np.nan_to_num(CAP_ROOM / 2 * (left - right), nan=np.inf)
+    ends[:, upper] = np.minimum([-top.low, top.high], reach)
     ends[:, panel] = panel_ends(garment, rows[panel], sides)
     sleeved = np.array([side.arm.sleeve_end > 0 for side in sides])
     ends[np.ix_(sleeved, upper & (a > YOKE_END))] = np.nan
@@ -142,20 +148,20 @@ def torso_sides(
 def panel_ends(garment: BodyCanvas, rows: Rows, sides: tuple[Side, Side]) -> Array:
     """(2, R) `|b|` px of the panel's sides; NaN where they can't be seen, unless that is everywhere.
 
-    A sleeve touches them, or hair cuts the panel off. Above the rows of the width, a side that stands out on an
-    arm with a sleeve is the sleeve's.
+    A sleeve touches them, or hair cuts the panel off. Down to the last row of the width, a side that stands
+    out where the arm has a sleeve is the sleeve's.
     """
     panel = panel_sides(garment, rows, sides)
     ends = np.stack([-panel.runs.low, panel.runs.high])
     b = garment.b_of(np.arange(garment.cover.shape[1]))
-    chest = garment.a_of(rows) < WIDTH_ROWS[0] * garment.frame.torso_length
+    high = garment.a_of(rows) < WIDTH_ROWS[1] * garment.frame.torso_length
     for side, end, touched in zip(sides, ends, panel.touched.T, strict=True):
         clear = np.isfinite(end) & ~touched
         if not clear.any():
             continue
         usual, away = np.median(end[clear]), side.arm.side * b
         cut_off = (garment.cover[rows] > INSIDE) & (away > end[:, None] + garment.step) & (away < usual)
-        stands_out = chest & (end > usual + THIN * side.shoulder_px) & (side.arm.sleeve_end > 0)
+        stands_out = high & (end > usual + STANDS_OUT * side.shoulder_px) & (side.arm.sleeve_end > 0)
         clear &= ~cut_off.any(axis=1) & ~stands_out
         end[~clear] = np.nan
     return ends
