@@ -13,6 +13,9 @@ from preprocess.torso_sides import ARMPIT, YOKE_END, Floats, movable
 FLAT_HEM = WIDTH_ROWS[1] + 0.1
 """A garment cut to this length, in T, has a straight hem."""
 
+ROUNDING = 1e-6
+"""A growth this near to 1 is none."""
+
 CROPPED = sum(WIDTH_ROWS) / 2
 """The width of a garment that ends above this row, in T, is defined by the chest."""
 
@@ -26,8 +29,8 @@ SLEEVE_GAIN = 0.4
 def resized_torso(parts: Parts, wanted: Array) -> Mask:
     """Resize the torso part to (3,) ratios; NaN leaves one as it is.
 
-    Each pixel of a side moves away from the neck in proportion to its distance from it; a row's growth rises
-    with the ratios, and the hem's row in each column with the length. So larger ratios never uncover anything.
+    Each pixel of a side moves away from the neck in proportion to its distance from it; the growth rises
+    with the ratios, and the hem's row in each column with the length. So larger ones never uncover anything.
     """
     straight = np.minimum(parts.a, np.float32(parts.sides.rows[-1]))
     worn = sampled(parts.torso, parts.frame, straight, parts.b)
@@ -38,7 +41,8 @@ def resized_torso(parts: Parts, wanted: Array) -> Mask:
     if np.isfinite(wanted[0]):
         worn |= parts.behind_hair
     seam = 1 / parts.frame.shoulder_width  # one pixel, so that nothing is left open between old and new
-    covered = np.where(growth < 1, worn & inside, worn | (inside & (away > side - seam) & (growth > 1)))
+    beside = inside & (away > side - seam) & (growth > 1 + ROUNDING)
+    covered = np.where(growth < 1 - ROUNDING, worn & inside, worn | beside)
     torso: Mask = covered & (parts.a <= hem_at(parts, length_of(parts, wanted)))
     return torso
 
@@ -50,7 +54,8 @@ def growth_at(parts: Parts, wanted: Array) -> Floats:
         shoulder = parts.sides.shoulder_growth(float(wanted[0]))
     width = width_growth(parts, float(wanted[1]), length_of(parts, wanted))
     blend = np.clip((parts.a - YOKE_END) / (ARMPIT - YOKE_END), 0, 1)
-    growth: Floats = shoulder + (width - shoulder) * blend * blend * (3 - 2 * blend)
+    smooth = blend * blend * (3 - 2 * blend)
+    growth: Floats = (1 - smooth) * shoulder + smooth * width
     return growth
 
 

@@ -14,7 +14,6 @@ from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import Category
 from tests.preprocess.test_masks import keypoints_of
 
-DOLLS = PaperDollParams(train=100, test=100)
 SMALLEST, LARGEST = np.array([0.7, 0.7, 0.3]), np.array([1.8, 2.2, 1.8])
 
 
@@ -25,8 +24,9 @@ def ratios_of(garment: np.ndarray, keypoints: Keypoints) -> tuple[np.ndarray, bo
     return lengths / [worn.body_shoulder_px, worn.body_shoulder_px, worn.body_torso_px], not worn.flags
 
 
-def worn_by(index: int, split: str = "test") -> tuple[np.ndarray, Keypoints, np.ndarray]:
-    picture = render_sample(DOLLS, doll_sample(DOLLS, split, index))
+def worn_by(index: int, split: str = "test", seed: int = 0) -> tuple[np.ndarray, Keypoints, np.ndarray]:
+    dolls = PaperDollParams(train=1000, test=1000, seed=seed)
+    picture = render_sample(dolls, doll_sample(dolls, split, index))
     garment, keypoints = garment_mask(picture.parse, Category.UPPER), keypoints_of(picture)
     return garment, keypoints, ratios_of(garment, keypoints)[0]
 
