@@ -5,7 +5,8 @@ from itertools import pairwise
 import numpy as np
 
 from preprocess.arms import ARM_JOINTS
-from preprocess.garment_parts import HEM_BAND, SHOULDERS_BARE, Mask, Parts, looked_up, sampled
+from preprocess.body_canvas import Mask
+from preprocess.garment_parts import HEM_BAND, SHOULDERS_BARE, Parts, looked_up, sampled
 from preprocess.keypoints import Array, Keypoints
 from preprocess.measurements import WIDTH_ROWS
 from preprocess.torso_sides import ARMPIT, YOKE_END, Floats, movable
@@ -70,8 +71,8 @@ def width_growth(parts: Parts, wanted: float, length: float) -> float:
     growth = parts.sides.width_growth(parts.length, wanted)
     if length < CROPPED:
         return growth
-    allowed = [parts.sides.width_growth(length, width) for width in (wanted / SLACK, wanted * SLACK)]
-    return float(np.clip(growth, *allowed))
+    least, most = (parts.sides.width_growth(length, width) for width in (wanted / SLACK, wanted * SLACK))
+    return min(max(growth, least), most)
 
 
 def length_of(parts: Parts, wanted: Array) -> float:

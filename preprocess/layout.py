@@ -12,7 +12,8 @@ chest. Where the garment is narrower there, a cropped layout is widened until it
 
 import numpy as np
 
-from preprocess.garment_parts import Mask, split
+from preprocess.body_canvas import Mask
+from preprocess.garment_parts import split
 from preprocess.garment_resizing import CROPPED, SLACK, length_of, resized_sleeves, resized_torso
 from preprocess.keypoints import Array, Keypoints
 from preprocess.measurements import measure_worn

@@ -78,7 +78,8 @@ class TorsoSides:
 
     def narrowest(self, first: float, last: float) -> Array:
         """Return (2,) how far from the axis the sides end at least in a band of rows, in B."""
-        return self.ends[:, self._between(first, last)].min(axis=1)
+        ends: Array = self.ends[:, self._between(first, last)].min(axis=1)
+        return ends
 
     def shoulder_growth(self, wanted: float) -> float:
         """Return the growth at which the median extent of the shoulders' rows is `wanted`, in B."""
@@ -106,7 +107,8 @@ class TorsoSides:
 
 def movable(even: NDArray[np.floating]) -> NDArray[np.floating]:
     """Return the part of a distance from the axis that grows and shrinks, in B."""
-    return np.maximum(even - NECK, 0)
+    part: NDArray[np.floating] = np.maximum(even - NECK, 0)
+    return part
 
 
 def torso_sides(
