@@ -57,7 +57,7 @@ def test_a_larger_request_covers_a_smaller(axis: int) -> None:
             requested[axis] = value
             ladder.append(layout_at(garment, keypoints, natural, requested))
         shares = [(one & two).sum() / one.sum() for one, two in itertools.pairwise(ladder)]
-        assert min(shares) >= 0.995
+        assert min(shares) >= 0.999
 
 
 def test_hair_over_the_shoulders_stays_where_it_is() -> None:
