@@ -96,14 +96,14 @@ def _along(joints: Array) -> tuple[Array, Array]:
 
 
 def _sleeve_end(garment: BodyCanvas, points: Array, share: Array) -> float:
-    """Share of the arm at which the cover that starts at the shoulder ends; 0 without a sleeve."""
+    """Share of the arm at which the sleeve ends; 0 without one. A bare shoulder above it isn't its end."""
     if np.isnan(points[1]).any():
         return float("nan")
     covered = _covered(garment, points)
     start = share <= SLEEVE_START
     if not covered[start].any():
         return 0.0
-    first = int(covered.argmax())
+    first = int(np.flatnonzero(covered & start)[-1])
     patience = round(UNCOVERED_RUN * NUM_POINTS)
     bare = np.convolve(~covered[first:], np.ones(patience), "valid") >= patience - 0.5
     end = first + int(bare.argmax()) if bare.any() else len(covered)

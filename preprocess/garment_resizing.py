@@ -1,118 +1,130 @@
-"""The parts of a worn garment at another size."""
+"""The parts of a worn garment at another size, so that a larger size covers all that a smaller one covers."""
+
+from itertools import pairwise
 
 import numpy as np
 
-from preprocess.body_canvas import column_ends
-from preprocess.garment_parts import HEM_BAND, Floats, Mask, Parts, half_width, looked_up, sampled
+from preprocess.arms import ARM_JOINTS
+from preprocess.body_canvas import Mask
+from preprocess.garment_parts import HEM_BAND, SHOULDERS_BARE, Parts, looked_up, sampled
 from preprocess.keypoints import Array, Keypoints
 from preprocess.measurements import WIDTH_ROWS
-from preprocess.vocabulary import Joint
-
-NECK = 0.25
-"""Columns within this of the axis, in B, keep their place: the neckline doesn't widen with the garment."""
-
-NARROWEST = 0.05
-"""What is left of a half width beyond `NECK`, at least, in B."""
+from preprocess.torso_sides import ARMPIT, YOKE_END, Floats, movable
 
 FLAT_HEM = WIDTH_ROWS[1] + 0.1
 """A garment cut to this length, in T, has a straight hem."""
 
+ROUNDING = 1e-6
+"""A growth this near to 1 is none."""
+
+CROPPED = sum(WIDTH_ROWS) / 2
+"""The width of a garment that ends above this row, in T, is defined by the chest."""
+
+SLACK = 1.015
+"""By this factor a width may be missed, so that a short layout stays inside longer ones."""
+
 SLEEVE_GAIN = 0.4
 """Change of a sleeve's thickness for a change of the width ratio, both as shares."""
 
-SHOULDERS_SHOWN = (-0.002, 0.036)
-"""Rows, in T, in which a narrower shoulder is drawn to its end even where hair hides the garment."""
-
-STRIP = np.float32(0.06)
-"""Width of a narrow strip of shoulder beside hair, in B."""
-
-BONES = (
-    (Joint.RIGHT_SHOULDER, Joint.RIGHT_ELBOW),
-    (Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST),
-    (Joint.LEFT_SHOULDER, Joint.LEFT_ELBOW),
-    (Joint.LEFT_ELBOW, Joint.LEFT_WRIST),
-)
-
 
 def resized_torso(parts: Parts, wanted: Array) -> Mask:
-    """Resize the torso part to the (3,) ratios `wanted`."""
-    measures = parts.measures
-    if not np.isfinite([*measures, *wanted]).all():
-        return parts.torso
-    old = np.maximum(half_width(parts.a, measures), NECK + NARROWEST)
-    new = np.maximum(half_width(parts.a, wanted), NECK + NARROWEST)
-    growth = (new - NECK) / (old - NECK)
+    """Resize the torso part to (3,) ratios; NaN leaves one as it is.
+
+    Each pixel of a side moves away from the neck in proportion to its distance from it; the growth rises
+    with the ratios, and the hem's row in each column with the length. So larger ones never uncover anything.
+    """
+    straight = np.minimum(parts.a, np.float32(parts.sides.rows[-1]))
+    worn = sampled(parts.torso, parts.frame, straight, parts.b)
+    side, even = parts.sides.at(parts.a, parts.b)
+    growth = growth_at(parts, wanted)
     away = np.abs(parts.b)
-    new_side = parts.side + np.maximum(parts.side - NECK, 0) * (growth - 1)
+    inside = away <= side + movable(even) * (growth - 1)
+    if np.isfinite(wanted[0]):
+        worn |= parts.behind_hair
     seam = 1 / parts.frame.shoulder_width  # one pixel, so that nothing is left open between old and new
-    outward = (growth > 1) & (away > parts.side - seam)
-    inside = (parts.endless | outward | hidden_shoulder(parts, new_side - seam)) & (away <= new_side)
-    column = np.copysign(np.minimum(away, NECK) + np.maximum(away - NECK, 0) / growth, parts.b)
-    hem = float(wanted[2]) + hem_flatness(parts, wanted) * hem_curve(parts, float(measures[2]), column)
-    torso: Mask = inside & (parts.a <= hem)
+    beside = inside & (away > side - seam) & (growth > 1 + ROUNDING)
+    covered = np.where(growth < 1 - ROUNDING, worn & inside, worn | beside)
+    torso: Mask = covered & (parts.a <= hem_at(parts, length_of(parts, wanted)))
     return torso
 
 
-def hidden_shoulder(parts: Parts, end: Floats) -> Mask:
-    """Return what lies between the neck and a shoulder's (H, W) `end`, in B, where that lies under hair.
+def growth_at(parts: Parts, wanted: Array) -> Floats:
+    """Return how much further from the neck the sides are in (H, W) rows."""
+    shoulder = 1.0
+    if np.isfinite(wanted[0]):
+        shoulder = parts.sides.shoulder_growth(float(wanted[0]))
+    width = width_growth(parts, float(wanted[1]), length_of(parts, wanted))
+    blend = np.clip((parts.a - YOKE_END) / (ARMPIT - YOKE_END), 0, 1)
+    smooth = blend * blend * (3 - 2 * blend)
+    growth: Floats = (1 - smooth) * shoulder + smooth * width
+    return growth
 
-    Or just beyond it: a strip that the hair cuts off would be taken for a speck.
+
+def width_growth(parts: Parts, wanted: float, length: float) -> float:
+    """Return how much further from the neck the sides below the armpits are.
+
+    It is the same at all lengths, unless the width would be missed in the rows that define it there.
     """
-    beside_neck = (np.abs(parts.b) > NECK) & (end < parts.side)
-    band = beside_neck & (parts.a > SHOULDERS_SHOWN[0]) & (parts.a < SHOULDERS_SHOWN[1])
-    if not band.any():
-        return band
-    shown = [
-        sampled(parts.torso, parts.frame, parts.a, np.copysign(end - back, parts.b)) for back in (0, STRIP)
-    ]
-    return band & ~(shown[0] & shown[1])
+    if np.isnan(wanted) and length == parts.length:
+        return 1.0
+    wanted = parts.width if np.isnan(wanted) else wanted
+    growth = parts.sides.width_growth(parts.length, wanted)
+    if length < CROPPED:
+        return growth
+    least, most = (parts.sides.width_growth(length, width) for width in (wanted / SLACK, wanted * SLACK))
+    return min(max(growth, least), most)
 
 
-def hem_flatness(parts: Parts, wanted: Array) -> float:
-    """Return what the hem's curve is multiplied by, 0 to 1: the less of a garment is left, the straighter.
+def length_of(parts: Parts, wanted: Array) -> float:
+    """Return the row of the hem, in T."""
+    return parts.length if np.isnan(wanted[2]) else float(wanted[2])
+
+
+def hem_at(parts: Parts, length: float) -> Floats:
+    """Return the row of the hem, in T, in each pixel's column: the less of a garment is left, the straighter.
 
     So its sides, which rise with the curve, stay out of the rows of the width.
     """
-    length = float(parts.measures[2])
-    return float(np.clip(1 - (length - wanted[2]) / max(length - FLAT_HEM, HEM_BAND), 0, 1))
+    flatness = np.clip(1 - (parts.length - length) / max(parts.length - FLAT_HEM, HEM_BAND), 0, 1)
+    hem: Floats = length + flatness * np.interp(parts.b, *parts.hem).astype(np.float32)
+    return hem
 
 
-def hem_curve(parts: Parts, length: float, column: Floats) -> Floats:
-    """Return how far below (negative: above) `length` the worn hem is at (H, W) columns, in T."""
-    canvas = parts.canvas
-    columns = np.arange(canvas.cover.shape[1])
-    ends = column_ends(canvas, canvas.rows_between(0, 4 * parts.frame.torso_length), columns)
-    depths = np.clip(ends / parts.frame.torso_length - length, -HEM_BAND, HEM_BAND)
-    known = np.isfinite(depths)
-    places = canvas.b_of(columns[known]) / parts.frame.shoulder_width
-    curve: Floats = np.interp(column, places, depths[known]).astype(np.float32)
-    return curve
+def resized_sleeves(parts: Parts, keypoints: Keypoints, wanted: Array) -> Mask:
+    """Make sleeves thicker or thinner around the arms' bones; a narrower shoulder is bare of them."""
+    sleeves = parts.sleeves
+    factor = sleeve_factor(parts.width, float(wanted[1])) if np.isfinite(wanted[1]) else 1.0
+    bare = (parts.a >= SHOULDERS_BARE[0]) & (parts.a <= SHOULDERS_BARE[1])
+    if factor != 1 and sleeves.any():
+        scaled = scaled_sleeves(parts, keypoints, factor)
+        sleeves = sleeves & scaled if factor < 1 else sleeves | (scaled & ~bare)
+    if wanted[0] < parts.shoulder:
+        sleeves = sleeves & ~bare
+    return sleeves | parts.yoke
 
 
 def sleeve_factor(natural: float, wanted: float) -> float:
     """Return how much thicker sleeves become when the width goes from `natural` to `wanted`."""
-    if not np.isfinite([natural, wanted]).all():
-        return 1.0
     return float(max(1 + SLEEVE_GAIN * (wanted - 1), 0.3) / max(1 + SLEEVE_GAIN * (natural - 1), 0.3))
 
 
-def resized_sleeves(parts: Parts, keypoints: Keypoints, factor: float) -> Mask:
-    """Scale the distance of each sleeve pixel from its arm's bone by `factor`."""
-    if factor == 1 or not parts.sleeves.any():
-        return parts.sleeves
+def scaled_sleeves(parts: Parts, keypoints: Keypoints, factor: float) -> Mask:
+    """Scale the distance of each sleeve pixel from its arm's bone; where no elbow was found it stays."""
     y, x = np.mgrid[: parts.sleeves.shape[0], : parts.sleeves.shape[1]].astype(np.float32) + np.float32(0.5)
-    best = np.full(parts.sleeves.shape, np.inf, np.float32)
     bone_x, bone_y = x.copy(), y.copy()
-    for upper, lower in BONES:
-        if keypoints.has(upper, lower):
+    best = np.full(parts.sleeves.shape, np.inf, np.float32)
+    for side, arm in ARM_JOINTS.items():
+        for upper, lower in pairwise(arm):
+            if not keypoints.has(upper, lower):
+                continue
             near_x, near_y = nearest_on_bone(x, y, keypoints.xy[upper], keypoints.xy[lower])
             distance = np.hypot(x - near_x, y - near_y)
-            nearer = distance < best
+            nearer = (distance < best) & (parts.b * side > 0)
             best = np.where(nearer, distance, best)
             bone_x, bone_y = np.where(nearer, near_x, bone_x), np.where(nearer, near_y, bone_y)
-    source = (bone_x + (x - bone_x) / factor - 0.5, bone_y + (y - bone_y) / factor - 0.5)
-    grown = looked_up(parts.sleeves, *source)
-    return grown | parts.sleeves if factor > 1 else grown
+    return looked_up(
+        parts.sleeves, bone_x + (x - bone_x) / factor - 0.5, bone_y + (y - bone_y) / factor - 0.5
+    )
 
 
 def nearest_on_bone(x: Floats, y: Floats, start: Array, end: Array) -> tuple[Floats, Floats]:

@@ -106,10 +106,10 @@ def measure_worn(
     frame = BodyFrame.from_keypoints(keypoints)
     canvas = BodyCanvas.of(garment_mask, frame)
     sides = sides_of(keypoints, canvas)
-    length = _length(canvas)
+    length = hem_row(canvas)
     rows = _width_rows(canvas, length)
     panel = panel_sides(canvas, rows, sides, occluders)
-    shoulder = _shoulder_span(canvas)
+    shoulder = shoulder_span(canvas)
     flags = [*_pose_flags(frame, sides), *panel.flags]
     if _off_body(canvas):
         flags.append("garment_off_body")
@@ -150,7 +150,7 @@ def garment_panel(garment_mask: Mask, keypoints: Keypoints) -> Mask:
     return canvas.to_picture(inside, *garment_mask.shape) & garment_mask
 
 
-def _length(canvas: BodyCanvas) -> float:
+def hem_row(canvas: BodyCanvas) -> float:
     """Largest `a` of the panel: a high percentile over the columns near the axis."""
     torso, shoulders = canvas.frame.torso_length, canvas.frame.shoulder_width
     rows = canvas.rows_between(0, 4 * torso)
@@ -163,14 +163,19 @@ def _length(canvas: BodyCanvas) -> float:
 def _width_rows(canvas: BodyCanvas, length: float) -> Rows:
     """Rows that the width is the mean of; a cropped garment has its own."""
     torso = canvas.frame.torso_length
+    first, last = width_band(length / torso)
+    return canvas.rows_between(first * torso, last * torso)
+
+
+def width_band(length: float) -> tuple[float, float]:
+    """Return the first and last row, in T, of the width of a garment that ends at row `length`."""
     first, last = WIDTH_ROWS
-    if length < torso * (first + last) / 2:
+    if length < (first + last) / 2:
         first = CROPPED_FROM
-    end = min(last, np.nan_to_num(length) / torso - HEM_MARGIN)
-    return canvas.rows_between(first * torso, end * torso)
+    return first, min(last, float(np.nan_to_num(length)) - HEM_MARGIN)
 
 
-def _shoulder_span(canvas: BodyCanvas) -> tuple[float, float]:
+def shoulder_span(canvas: BodyCanvas) -> tuple[float, float]:
     """Ends of the garment along the shoulders: of the row whose extent is the median."""
     low, high = (share * canvas.frame.torso_length for share in SHOULDER_ROWS)
     rows = canvas.rows_between(low, high)

@@ -64,6 +64,9 @@ class PanelSides:
     runs: Runs
     """The panel, row by row."""
 
+    touched: Mask
+    """(R, 2) rows whose right and left side a sleeve touches."""
+
     span: tuple[float, float]
     """Mean `b` px of the two sides; NaN where less than half of the rows have a panel."""
 
@@ -146,6 +149,7 @@ def panel_sides(
     clean = seen[:, None] & ~merged & ~hidden
     return PanelSides(
         runs=runs,
+        touched=merged,
         span=span,
         clean_share=float(clean.mean()) if len(rows) else 0.0,
         flags=tuple(sorted(flags)),

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from preprocess.garment_parts import split, torso_measures
+from preprocess.garment_parts import split
 from preprocess.keypoints import BodyFrame, Keypoints
 from preprocess.layout import layout_at
 from preprocess.measurements import WIDTH_ROWS, measure_worn
@@ -14,7 +14,6 @@ from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import Category
 from tests.preprocess.test_masks import keypoints_of
 
-DOLLS = PaperDollParams(train=100, test=100)
 SMALLEST, LARGEST = np.array([0.7, 0.7, 0.3]), np.array([1.8, 2.2, 1.8])
 
 
@@ -25,8 +24,9 @@ def ratios_of(garment: np.ndarray, keypoints: Keypoints) -> tuple[np.ndarray, bo
     return lengths / [worn.body_shoulder_px, worn.body_shoulder_px, worn.body_torso_px], not worn.flags
 
 
-def worn_by(index: int, split: str = "test") -> tuple[np.ndarray, Keypoints, np.ndarray]:
-    picture = render_sample(DOLLS, doll_sample(DOLLS, split, index))
+def worn_by(index: int, split: str = "test", seed: int = 0) -> tuple[np.ndarray, Keypoints, np.ndarray]:
+    dolls = PaperDollParams(train=1000, test=1000, seed=seed)
+    picture = render_sample(dolls, doll_sample(dolls, split, index))
     garment, keypoints = garment_mask(picture.parse, Category.UPPER), keypoints_of(picture)
     return garment, keypoints, ratios_of(garment, keypoints)[0]
 
@@ -57,7 +57,7 @@ def test_a_larger_request_covers_a_smaller(axis: int) -> None:
             requested[axis] = value
             ladder.append(layout_at(garment, keypoints, natural, requested))
         shares = [(one & two).sum() / one.sum() for one, two in itertools.pairwise(ladder)]
-        assert min(shares) >= 0.995
+        assert min(shares) >= 0.999
 
 
 def test_hair_over_the_shoulders_stays_where_it_is() -> None:
@@ -66,11 +66,13 @@ def test_hair_over_the_shoulders_stays_where_it_is() -> None:
     strand = np.zeros_like(garment)
     end = frame.to_image(np.array([[0.0, 0.4 * frame.shoulder_width]]))[0]
     cv2.circle(strand.view(np.uint8), tuple(np.rint(end).astype(int).tolist()), 3, 1, cv2.FILLED)
-    for factor in (0.8, 1.4):
-        layout = layout_at(garment & ~strand, keypoints, natural, natural * [factor, 1, 1])
-        assert not (layout & strand).any() or factor < 1
+    worn = garment & ~strand
+    assert not (layout_at(worn, keypoints, natural, natural * [1, 1.3, 1.3]) & strand).any()
+    narrow, wide = (layout_at(worn, keypoints, natural, natural * [factor, 1, 1]) for factor in (0.9, 1.4))
+    assert (narrow & strand).any()  # counts as covered in the rows that tell the shoulders' extent
+    assert (wide & strand)[narrow & strand].all()
     requested = np.array([0.78, *natural[1:]])
-    narrow = layout_at(garment & ~strand, keypoints, natural, requested)
+    narrow = layout_at(worn, keypoints, natural, requested)
     assert ratios_of(narrow, keypoints)[0][0] == pytest.approx(0.78, rel=0.02)
 
 
@@ -101,5 +103,6 @@ def test_undersize_exposes_and_oversize_covers() -> None:
 def test_sleeves_are_no_part_of_the_torso() -> None:
     garment, keypoints, natural = worn_by(1)
     parts = split(garment, keypoints)
+    assert parts is not None
     assert not (parts.torso & parts.sleeves).any()
-    np.testing.assert_allclose(torso_measures(parts.canvas)[1:], natural[1:], rtol=0.03)
+    np.testing.assert_allclose([parts.shoulder, parts.width, parts.length], natural, rtol=0.01)

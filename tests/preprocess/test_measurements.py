@@ -48,6 +48,12 @@ def test_free_long_sleeves_change_neither_width_nor_length() -> None:
     assert "sleeve_touches_panel" not in worn.flags
 
 
+def test_a_bare_shoulder_does_not_end_the_sleeve_below_it() -> None:
+    bared = with_sleeves(tunic(shoulder=200), person())
+    bared[:420, 228:268] = bared[:420, 500:540] = False  # from 5 to 20 % of the arms
+    assert measure_worn(bared, person()).sleeve_ratio == pytest.approx(1, abs=0.02)
+
+
 def test_a_long_sleeve_that_touches_the_panel_is_named() -> None:
     hanging = person()
     hanging.xy[[Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST]] = (255, 460), (250, 600)
