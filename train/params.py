@@ -51,7 +51,7 @@ class TrainBaseParams:
     """Seed of weights, order, noise and dropout."""
 
     autoencoder: OptimisationParams = field(
-        default_factory=lambda: OptimisationParams(steps=400, batch_size=8, learning_rate=2e-3)
+        default_factory=lambda: OptimisationParams(steps=1000, batch_size=8, learning_rate=2e-3)
     )
     """`tiny` only: photo to latents and back."""
 
@@ -66,12 +66,12 @@ class TrainBaseParams:
     """`tiny` only: try-on and garment UNet, ignorant of size."""
 
     segmenter: OptimisationParams = field(
-        default_factory=lambda: OptimisationParams(steps=3500, batch_size=4, learning_rate=2e-3)
+        default_factory=lambda: OptimisationParams(steps=5000, batch_size=4, learning_rate=2e-3)
     )
     """Finds the worn garment in a picture; evaluation measures with it."""
 
     critic: OptimisationParams = field(
-        default_factory=lambda: OptimisationParams(steps=400, batch_size=16, learning_rate=2e-3)
+        default_factory=lambda: OptimisationParams(steps=1200, batch_size=16, learning_rate=2e-3)
     )
     """Reads the size ratios from latents; frozen, it is the size loss."""
 
