@@ -64,7 +64,7 @@ def try_on(
     num_steps: NumSteps = 20,
     seed: Seed = 0,
     text_guidance: Annotated[float, typer.Option(help="1 is off.")] = 1.0,
-    size_guidance: SizeGuidance = 1.25,
+    size_guidance: SizeGuidance = 1.5,
     size_scale: Annotated[float, typer.Option(help="Strength of the size; 0: the base alone.")] = 1.0,
     clamp: Annotated[bool, typer.Option(help="Move sizes out of range to the nearest one.")] = False,
     low_memory: LowMemory = "off",
@@ -131,7 +131,7 @@ def ladder(
     pose_model: PoseModel = POSE_MODEL,
     num_steps: NumSteps = 20,
     seed: Seed = 0,
-    size_guidance: SizeGuidance = 1.25,
+    size_guidance: SizeGuidance = 1.5,
     low_memory: LowMemory = "off",
 ) -> None:
     """Let one ratio rise while all else stays natural, and say whether the pictures follow.
