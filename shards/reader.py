@@ -91,7 +91,8 @@ class ShardReader:
     def _read(self, shard: int, found: tuple[str, int, int, int], into: memoryview) -> None:
         """Read the tar bytes of a sample that the index found; see `packed`."""
         key, offset, num_bytes, checksum = found
-        num_read = os.preadv(self._file(shard).fileno(), [into], offset)
+        file = self._file(shard)  # held until it was read: it closes once nobody holds it
+        num_read = os.preadv(file.fileno(), [into], offset)
         if num_read != num_bytes or xxhash.xxh3_64_intdigest(into) != checksum:
             what = "is damaged (its checksum differs)" if num_read == num_bytes else "is cut off"
             raise DamageError(

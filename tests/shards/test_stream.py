@@ -54,6 +54,13 @@ def test_smaller_pictures_take_their_joints_along(folder: Path) -> None:
     np.testing.assert_array_equal(batch.keypoints[0, 0], np.array([3, 4.25, 0.9], np.float32))
 
 
+def test_a_shard_stays_open_for_who_reads_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shards.reader.MAX_OPEN_FILES", 1)  # each thread closes what the others opened
+    stream = stream_of(folder, num_threads=8, num_streams=8)
+    epoch = [key for keys in keys_of(stream, 10 * COUNT) for key in keys]
+    assert {epoch.count(key) for key in epoch} == {40}
+
+
 def test_pictures_a_sample_does_not_have_are_zeros(tmp_path: Path) -> None:
     write_shards([sample("a", garment_mask=None, cloth_mask=None, densepose=None)], tmp_path, "t", 4)
     batch = next(stream_of(tmp_path).epoch_batches())
