@@ -22,6 +22,7 @@ class DollStudio:
         self.params = params
         self.samples: list[DollSample] = []
         self.masks: dict[bytes, NDArray[np.bool_]] = {}
+        self.wearers: dict[bytes, bytes] = {}
         pictures, keypoints, natural = [], [], []
         for index in range(4 * num_people):
             sample = doll_sample(params, "test", index)
@@ -29,7 +30,7 @@ class DollStudio:
             joints = np.where(drawn.keypoints[:, 2:] > 0, drawn.keypoints, [np.nan, np.nan, 0]).astype(
                 np.float32
             )
-            worn = self._remember(drawn.image, drawn.parse)
+            worn = self._remember(drawn.image, drawn.parse, drawn.image)
             if np.isfinite(joints[[2, 5, 9, 12]]).all() and len(self.samples) < num_people:
                 ratios = read_garment(worn, Keypoints.from_flat(joints)).ratios
                 if np.isfinite(ratios).all():
@@ -53,15 +54,19 @@ class DollStudio:
         """(N, H, W, 3) pictures at exactly (N, 3) requested ratios."""
         drawn = [render_sample(self.params, self.samples[person], ratios) for ratios in requested]
         for picture in drawn:
-            self._remember(picture.image, picture.parse)
+            self._remember(picture.image, picture.parse, self.scene.photos[person])
         return np.stack([picture.image for picture in drawn])
 
     def segment(self, pictures: NDArray[np.uint8], cloths: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(N, H, W) the true garment masks of pictures that were drawn here."""
-        assert len(cloths) == len(pictures)
+        """(N, H, W) the true garment masks of pictures drawn here, each with its wearer's garment."""
+        wearers = [self.wearers[picture.tobytes()] for picture in pictures]
+        assert [cloth.tobytes() for cloth in cloths] == wearers
         return np.stack([self.masks[picture.tobytes()] for picture in pictures]).astype(np.float32)
 
-    def _remember(self, picture: NDArray[np.uint8], parse: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    def _remember(
+        self, picture: NDArray[np.uint8], parse: NDArray[np.uint8], photo: NDArray[np.uint8]
+    ) -> NDArray[np.bool_]:
         mask = garment_mask(parse, Category.UPPER)
         self.masks[picture.tobytes()] = mask
+        self.wearers[picture.tobytes()] = photo.tobytes()
         return mask

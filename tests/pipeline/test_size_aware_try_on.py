@@ -5,10 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
+from model.conditioning import from_uint8
 from model.low_memory import SWITCHES, MemorySwitches
+from model.segmenter import Segmenter
 from model.tryon import PreparedPerson, SizeAwareTryOn, SizeRequest
 from pipeline.fitting_room import load_tryon, publish
+from preprocess.pictures import read_picture
+from preprocess.view import PersonView
 from tests.pipeline.fitting import files_of
 
 SIZES = [SizeRequest(width=1.0), SizeRequest(width=1.6), SizeRequest(width=2.2)]
@@ -112,6 +117,27 @@ def test_a_photo_of_other_proportions_keeps_its_own_pixels(
     assert picture.size == (216, 128)
     assert (np.asarray(picture) == wide)[~moved.inpaint_mask].all()
     assert moved.garment_mask is not None, "the segmenter looked for the garment"
+
+
+class Listening(Segmenter):
+    """Remembers which garments it was told of."""
+
+    def garment_probability(self, images: Tensor, garments: Tensor | None = None) -> Tensor:
+        self.told = garments
+        return super().garment_probability(images, garments)
+
+
+def test_pictures_are_measured_by_the_colours_of_their_garment(
+    tryon: SizeAwareTryOn, person: PreparedPerson, garment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listening = Listening(widths=(8, 16))
+    monkeypatch.setattr(tryon, "segmenter", listening)
+    tryon(person, garment, SIZES[0], num_steps=1)
+    view = PersonView.of(person, tryon.image_height, tryon.image_width)
+    cloth = view.inputs(read_picture(garment, "garment photo"))["cloth"]
+    torch.testing.assert_close(listening.told, from_uint8(cloth))
+    tryon.prepare(person.photo, keypoints=person.keypoints)
+    assert listening.told is None, "the garment worn in a photo isn't known"
 
 
 def test_memory_switches_change_no_picture_and_networks_take_turns(

@@ -1,10 +1,18 @@
 """What the judges of size are trained on."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import torch
 
+from model.segmenter import Segmenter
+from model.tiny import build_tiny_base
+from tests.train.small_try_on import PRESET, batch
+from train import perception
 from train.keyed_random import KeyedRandom
-from train.perception import dyed
+from train.perception import SegmenterTask, dyed
+from train.sample_encoder import SampleEncoder
 
 
 def test_a_dye_stays_on_the_garment_and_takes_about_half_of_the_pictures() -> None:
@@ -19,3 +27,21 @@ def test_a_dye_stays_on_the_garment_and_takes_about_half_of_the_pictures() -> No
     assert 20 <= int(changed.any(dim=(1, 2)).sum()) <= 44
     assert changed[:, 4, 4].sum() == changed.any(dim=(1, 2)).sum()
     assert torch.equal(alone[..., 4, 4], worn[..., 4, 4]), "the photo of the garment has the worn one's dye"
+
+
+def test_the_segmenter_is_told_the_garments_colours_unless_they_are_kept_from_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch.manual_seed(0)
+    task = SegmenterTask(Segmenter(widths=(8, 16)), SampleEncoder(build_tiny_base(PRESET, seed=0)))
+    one = batch(0, 4)
+    other = replace(one, cloth=255 - one.cloth)
+
+    def losses() -> list[float]:
+        return [float(task(b, KeyedRandom(0, b.position))["loss"].detach()) for b in (one, other)]
+
+    told = losses()
+    assert told[0] != pytest.approx(told[1], abs=1e-6)
+    monkeypatch.setattr(perception, "UNKNOWN_SHARE", 1.0)
+    untold = losses()
+    assert untold[0] == untold[1]
