@@ -1,20 +1,26 @@
 """A batch that is dealt to pieces has the loss and gradient of the whole, however unequal the pieces are."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from model.base import TryOnBase
+from model.body_maps import NUM_BODY_MAPS
+from model.size_critic import SizeCritic
 from model.tiny import build_tiny_base
 from shards.batch import Batch, select
 from tests.train.small_run import PARAMS, RUNTIME, Counting
 from tests.train.small_try_on import PRESET, batch, size_task
 from train.loss import size_loss
 from train.params import LossParams
+from train.perception import CriticTask
 from train.processes import anywhere, totals_per_piece
+from train.sample_encoder import SampleEncoder
 from train.trainer import Trainer
 from train.watch import accelerator_of
 
@@ -37,25 +43,41 @@ def test_the_mean_of_unequal_pieces_is_the_loss_of_the_whole_batch() -> None:
     torch.testing.assert_close(size_loss(read, ratios, torch.ones(2)), torch.tensor((3 * 0.95 + 3.95) / 4))
 
 
+def picky_size_task(base: TryOnBase) -> nn.Module:
+    """Its critic looks at three of the four samples."""
+    task = size_task(base)
+    task.loss = LossParams(size_min_snr=0.25)
+    return task
+
+
+def critic_task(base: TryOnBase) -> nn.Module:
+    torch.manual_seed(0)
+    return CriticTask(SizeCritic(4, NUM_BODY_MAPS, width=8), SampleEncoder(base.requires_grad_(False)))
+
+
+@pytest.mark.parametrize(("make", "loss"), [(picky_size_task, "size"), (critic_task, "ratios")])
 @pytest.mark.parametrize("rows", [[[0, 1], [2, 3]], [[0], [1], [2], [3]]], ids=["halves", "single"])
-def test_accumulated_gradients_are_those_of_the_whole_batch(rows: list[list[int]], tmp_path: Path) -> None:
+def test_accumulated_gradients_are_those_of_the_whole_batch(
+    rows: list[list[int]], make: Callable[[TryOnBase], nn.Module], loss: str, tmp_path: Path
+) -> None:
     whole = batch(0, 4)
     whole.ratios[0] = math.nan
     whole.ratios[1, 1:] = math.nan
     pieces = [select(whole, piece) for piece in rows]
-    losses, gradients = learned_from([whole], tmp_path)
-    split_losses, split_gradients = learned_from(pieces, tmp_path)
+    losses, gradients = learned_from(make, [whole], tmp_path)
+    split_losses, split_gradients = learned_from(make, pieces, tmp_path)
     assert split_losses == pytest.approx(losses, abs=1e-6)
-    assert losses["size"] > 0.1
+    assert losses[loss] > 0.1
     assert max(float(gradient.abs().max()) for gradient in gradients) > 1e-3
     for gradient, split in zip(gradients, split_gradients, strict=True):
         torch.testing.assert_close(split, gradient, rtol=0, atol=1e-6)
 
 
-def learned_from(pieces: list[Batch], folder: Path) -> tuple[dict[str, float], list[Tensor]]:
-    """Losses and gradients of one step; the critic looks at three of the four samples."""
-    task = size_task(build_tiny_base(PRESET, seed=0))
-    task.loss = LossParams(size_min_snr=0.25)
+def learned_from(
+    make: Callable[[TryOnBase], nn.Module], pieces: list[Batch], folder: Path
+) -> tuple[dict[str, float], list[Tensor]]:
+    """Losses and gradients of one step."""
+    task = make(build_tiny_base(PRESET, seed=0))
     runtime = replace(RUNTIME, gradient_accumulation=len(pieces))
     trainer = Trainer(accelerator_of(runtime, folder), task, Counting(), PARAMS, runtime, seed=0)
     losses = trainer.add_gradients(pieces)
