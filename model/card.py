@@ -26,8 +26,8 @@ Three ratios, garment over body, in the order shoulder, width, length; each may 
 
 ## Use
 ```python
-from model.size_conditioning import SizeAdapter
-from model.base import TryOnBase
+from model.adapter.adapter import SizeAdapter
+from model.bases.sdxl.networks import TryOnBase
 
 base = TryOnBase.from_pretrained({base!r})
 adapter = SizeAdapter.from_pretrained({adapter!r})

@@ -18,12 +18,12 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
-from model.base import TryOnBase
+from model.adapter.adapter import SizeAdapter
+from model.bases.sdxl.loading import PARTS, released_configs
+from model.bases.sdxl.networks import TryOnBase
 from model.card import model_card, versions
 from model.hub import files_of, local_folder
-from model.loading import PARTS, released_configs
-from model.segmenter import Segmenter
-from model.size_conditioning import SizeAdapter
+from model.judges.segmenter import Segmenter
 
 ADAPTER_FOLDER = "size_adapter"
 SEGMENTER_FOLDER = "segmenter"

@@ -11,10 +11,10 @@ from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, UniPCMultistep
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.base import TryOnBase, garment_pass, predict_noise
-from model.conditioning import Conditioning
-from model.garment_attention import GarmentKeys, garment_keys
-from model.size_condition import SizeCondition
+from model.bases.base import SizeCondition
+from model.bases.sdxl.conditioning import Conditioning
+from model.bases.sdxl.garment_attention import GarmentKeys, garment_keys
+from model.bases.sdxl.networks import TryOnBase, garment_pass, predict_noise
 
 Rows = TypeVar("Rows", Conditioning, SizeCondition)
 

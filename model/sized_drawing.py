@@ -12,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.base import TryOnBase
-from model.body_maps import body_maps
-from model.conditioning import Conditioning, decode_latents, encode_conditioning, to_uint8
+from model.adapter.adapter import SizeAdapter
+from model.adapter.body_maps import body_maps
+from model.bases.base import SizeCondition
+from model.bases.sdxl.conditioning import Conditioning, decode_latents, encode_conditioning, to_uint8
+from model.bases.sdxl.networks import TryOnBase
 from model.sampling import sample_tryon
-from model.size_condition import SizeCondition
-from model.size_conditioning import SizeAdapter
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

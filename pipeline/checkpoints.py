@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from model.base import TryOnBase
-from model.size_conditioning import SizeAdapter
+from model.adapter.adapter import SizeAdapter
+from model.bases.sdxl.networks import TryOnBase
 
 RECORD = "record.json"
 """What a training stage says of itself: parameters, picture size, versions."""

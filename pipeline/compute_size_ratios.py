@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from pipeline import measure_sample
-from pipeline.incremental import (
+from pipeline.stage import run_stage
+from pipeline.tables import measure_sample
+from pipeline.tables.incremental import (
     DIGEST_KEY,
     Finish,
     Job,
@@ -23,22 +24,16 @@ from pipeline.incremental import (
     journal_batches,
     update_rows,
 )
-from pipeline.measure_sample import MeasureJob, measured
-from pipeline.stage import run_stage
-from preprocess import (
-    arms,
-    body_canvas,
-    garment_segmentation,
-    keypoints,
-    masks,
-    measurements,
-    panel,
-    quality,
-    segmentation,
-    size_ratios,
-)
-from preprocess.keypoints import Array, KeypointError
-from preprocess.size_ratios import SizeRatioParams, fit_label, fit_label_thresholds
+from pipeline.tables.measure_sample import MeasureJob, measured
+from preprocess.body import arms, keypoints
+from preprocess.body import canvas as body_canvas
+from preprocess.body import inpaint_mask as masks
+from preprocess.body.keypoints import Array, KeypointError
+from preprocess.garment import doubts as quality
+from preprocess.garment import grabcut as garment_segmentation
+from preprocess.garment import measurements, panel, size_ratios
+from preprocess.garment import parse as segmentation
+from preprocess.garment.size_ratios import SizeRatioParams, fit_label, fit_label_thresholds
 from preprocess.vocabulary import FIT_LABELS, SIZE_RATIOS, RowStatus
 
 log = logging.getLogger(__name__)

@@ -6,17 +6,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.card import folder_hash
-from eval.drawing import SizedDrawer
-from eval.image_test import Make
+from eval.images.everybody import Make
+from eval.ladder.drawing import SizedDrawer
+from eval.ladder.scoring import ladder_cells
+from eval.ladder.trials import Trials, beyond
 from eval.params import EvaluateParams
-from eval.scoring import ladder_cells
-from eval.summary import ADAPTER, BEYOND, SCALE_ZERO, SIZE_ONLY, UNPAIRED, WIDTH
-from eval.trials import Trials, beyond
-from model.base import TryOnBase
-from model.size_conditioning import SizeAdapter
+from eval.report.card import folder_hash
+from eval.report.summary import ADAPTER, BEYOND, SCALE_ZERO, SIZE_ONLY, UNPAIRED, WIDTH
+from model.adapter.adapter import SizeAdapter
+from model.bases.sdxl.networks import TryOnBase
 from pipeline.checkpoints import load_size_aware
-from pipeline.evaluation import Evaluation
+from pipeline.evaluation.evaluation import Evaluation
 from pipeline.stage import run_stage
 from shards.batch import Batch
 

@@ -15,13 +15,14 @@ import pyarrow.parquet as pq
 import xxhash
 from PIL import Image
 
-from pipeline.incremental import Job, Row, code_digest, iter_manifest, update_rows
 from pipeline.stage import run_stage
-from preprocess import detectors, keypoints, openpose
-from preprocess.detectors import PoseDetector, detect_person
-from preprocess.keypoints import BodyFrame, ExtractKeypointsParams, KeypointError, Keypoints
-from preprocess.openpose import choose_person, read_people
-from preprocess.segmentation import garment_mask, load_parse
+from pipeline.tables.incremental import Job, Row, code_digest, iter_manifest, update_rows
+from preprocess.body import keypoints, openpose
+from preprocess.body import mediapipe as detectors
+from preprocess.body.keypoints import BodyFrame, ExtractKeypointsParams, KeypointError, Keypoints
+from preprocess.body.mediapipe import PoseDetector, detect_person
+from preprocess.body.openpose import choose_person, read_people
+from preprocess.garment.parse import garment_mask, load_parse
 from preprocess.sources.source import ManifestRow
 from preprocess.vocabulary import NUM_JOINTS, Joint, RowStatus
 

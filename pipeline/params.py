@@ -9,8 +9,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from eval.params import EvaluateParams
-from preprocess.keypoints import ExtractKeypointsParams
-from preprocess.size_ratios import SizeRatioParams
+from preprocess.body.keypoints import ExtractKeypointsParams
+from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.sources.params import PrepareDatasetParams
 from shards.params import WriteShardsParams
 from train.params import TrainBaseParams, TrainJointParams, TrainSizeParams

@@ -9,7 +9,7 @@ from pipeline.stage import run_stage
 from preprocess.sources.dress_code import DressCode
 from preprocess.sources.folder import Folder
 from preprocess.sources.manifest import write_manifest
-from preprocess.sources.paper_dolls import PaperDolls, render_dataset
+from preprocess.sources.paper_dolls.dataset import PaperDolls, render_dataset
 from preprocess.sources.params import PrepareDatasetParams
 from preprocess.sources.source import Source
 from preprocess.sources.viton_hd import VitonHd

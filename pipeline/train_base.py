@@ -5,16 +5,16 @@ from pathlib import Path
 
 import torch
 
-from model.base import TryOnBase
-from model.body_maps import NUM_BODY_MAPS
-from model.conditioning import encode_images, from_uint8
-from model.presets import SdxlPreset, TinyPreset
-from model.segmenter import Segmenter
-from model.size_critic import SizeCritic
-from model.tiny import build_tiny_base
-from pipeline.sample_encodings import encoder_of
+from model.adapter.body_maps import NUM_BODY_MAPS
+from model.bases.sdxl.conditioning import encode_images, from_uint8
+from model.bases.sdxl.networks import TryOnBase
+from model.bases.sdxl.presets import SdxlPreset, TinyPreset
+from model.bases.tiny.networks import build_tiny_base
+from model.judges.critic import SizeCritic
+from model.judges.segmenter import Segmenter
 from pipeline.stage import run_stage
-from pipeline.training import TrainingRun, processes_of_run, write_losses
+from pipeline.training.run import TrainingRun, processes_of_run, write_losses
+from pipeline.training.sample_encodings import encoder_of
 from train.params import LossParams, TrainBaseParams
 from train.perception import (
     AutoencoderTask,

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import torch
 
-from model.size_conditioning import SizeAdapter
+from model.adapter.adapter import SizeAdapter
 from pipeline.checkpoints import image_size, load_base
-from pipeline.size_task import size_task
 from pipeline.stage import run_stage
-from pipeline.training import TrainingRun, write_losses
-from pipeline.validation import ladder_validation
+from pipeline.training.run import TrainingRun, write_losses
+from pipeline.training.size_task import size_task
+from pipeline.training.validation import ladder_validation
 from train.params import TrainSizeParams
 
 log = logging.getLogger(__name__)

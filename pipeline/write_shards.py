@@ -62,7 +62,7 @@ def run(
 def write_latents(params: WriteShardsParams, pictures: Path) -> None:
     """Write the encodings of the split that is trained on, or remove those that aren't wanted any more."""
     if params.encode == "latents" and pictures.is_dir():
-        from pipeline.encode_latents import encode_latents  # the encoders' libraries take seconds
+        from pipeline.training.encode_latents import encode_latents  # the encoders' libraries take seconds
 
         encode_latents(params, pictures, TRAINED_SPLIT)
     else:

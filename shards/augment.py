@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.segmentation import DENSEPOSE_COLOURS
+from preprocess.garment.parse import DENSEPOSE_COLOURS
 from preprocess.vocabulary import Joint
 from shards.batch import PHOTOS, Batch
 from shards.sample import MASKS

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.keypoints import BodyFrame, KeypointError, Keypoints
-from preprocess.masks import inpainting_mask
-from preprocess.segmentation import garment_mask, load_parse
+from preprocess.body.inpaint_mask import inpainting_mask
+from preprocess.body.keypoints import BodyFrame, KeypointError, Keypoints
+from preprocess.garment.parse import garment_mask, load_parse
 from preprocess.sources.source import ManifestRow
 from preprocess.vocabulary import SIZE_RATIOS
 from shards.codec import decode_mask, decode_photo, encode_photo, is_jpeg, picture_size, resized_mask

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
 
-from preprocess.masks import MaskParams
+from preprocess.body.inpaint_mask import MaskParams
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

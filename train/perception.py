@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.base import TryOnBase
-from model.body_maps import body_maps
-from model.conditioning import clip_pixels, decode_latents, from_uint8, tokenize
-from model.segmenter import Segmenter, garment_colours
-from model.size_critic import SizeCritic
+from model.adapter.body_maps import body_maps
+from model.bases.sdxl.conditioning import clip_pixels, decode_latents, from_uint8, tokenize
+from model.bases.sdxl.networks import TryOnBase
+from model.judges.critic import SizeCritic
+from model.judges.segmenter import Segmenter, garment_colours
 from shards.batch import Batch, select
 from train.keyed_random import KeyedRandom
 from train.loop import total

@@ -13,15 +13,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from model.base import TryOnBase
-from model.conditioning import (
+from model.bases.sdxl.conditioning import (
     Conditioning,
     encode_conditioning,
     encode_garment_image,
     encode_images,
     from_uint8,
 )
-from model.garment_attention import GarmentTokens, garment_tokens_of
+from model.bases.sdxl.garment_attention import GarmentTokens, garment_tokens_of
+from model.bases.sdxl.networks import TryOnBase
 from shards.batch import Batch
 
 log = logging.getLogger(__name__)

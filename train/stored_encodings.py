@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 import xxhash
 
-from model.base import TryOnBase
+from model.bases.sdxl.networks import TryOnBase
 from shards.index import INDEX_NAME, ShardIndex
 from shards.latents import LATENTS_FOLDER, EncodingsSpec
 
@@ -15,8 +15,8 @@ log = logging.getLogger(__name__)
 ENCODING_CODE = tuple(
     Path(__file__).parents[1] / name
     for name in (
-        "model/conditioning.py",
-        "model/patch_autoencoder.py",
+        "model/bases/sdxl/conditioning.py",
+        "model/bases/tiny/autoencoder.py",
         "shards/augment.py",
         "train/sample_encoder.py",
     )

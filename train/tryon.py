@@ -11,13 +11,13 @@ from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 
-from model.base import TryOnBase, garment_pass, predict_noise
-from model.body_maps import body_maps
-from model.conditioning import Conditioning
-from model.garment_attention import without_garment
-from model.size_condition import SizeCondition
-from model.size_conditioning import SizeAdapter
-from model.size_critic import SizeCritic
+from model.adapter.adapter import SizeAdapter
+from model.adapter.body_maps import body_maps
+from model.bases.base import SizeCondition
+from model.bases.sdxl.conditioning import Conditioning
+from model.bases.sdxl.garment_attention import without_garment
+from model.bases.sdxl.networks import TryOnBase, garment_pass, predict_noise
+from model.judges.critic import SizeCritic
 from shards.batch import Batch
 from train.keyed_random import KeyedRandom
 from train.loop import total

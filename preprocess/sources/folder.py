@@ -1,7 +1,7 @@
 """A folder of photos of people, with whatever maps lie beside them; MediaPipe finds the joints.
 
 `photo.jpg` may have `photo.parse.png` (LIP labels), `photo.densepose.jpg`, `photo.json` (OpenPose). Without
-a parse map the garment is told by its colours (`preprocess/garment_segmentation.py`), and the row says so.
+a parse map the garment is told by its colours (`preprocess/garment/grabcut.py`), and the row says so.
 """
 
 from collections.abc import Iterator

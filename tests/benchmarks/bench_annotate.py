@@ -24,8 +24,8 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from pipeline import compute_size_ratios, extract_keypoints
-from preprocess.keypoints import ExtractKeypointsParams
-from preprocess.size_ratios import SizeRatioParams
+from preprocess.body.keypoints import ExtractKeypointsParams
+from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.sources.source import MANIFEST_SCHEMA, SCHEMA_VERSION
 from tests.shared_data import shared_data
 

@@ -24,14 +24,14 @@ import cv2
 import numpy as np
 import torch
 
-from eval.backbones import efficientnet_lite0
-from eval.drawing import segment_with
-from eval.generated import GeneratedFolder, read_picture, rung_name
-from eval.image_metrics import ImageMeter, Judges, to_tensor
-from eval.lpips import TRUNKS, Lpips
-from eval.scene import Scene
-from eval.scoring import Scorer, asked_cells, ladder_cells
-from model.segmenter import Segmenter
+from eval.images.backbones import efficientnet_lite0
+from eval.images.lpips import TRUNKS, Lpips
+from eval.images.meter import ImageMeter, Judges, to_tensor
+from eval.ladder.drawing import segment_with
+from eval.ladder.generated import GeneratedFolder, read_picture, rung_name
+from eval.ladder.scene import Scene
+from eval.ladder.scoring import Scorer, asked_cells, ladder_cells
+from model.judges.segmenter import Segmenter
 from preprocess.sources.params import PaperDollParams
 from tests.eval.dolls import DollStudio
 

@@ -9,14 +9,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from model.base import TryOnBase, garment_pass, predict_noise
-from model.body_maps import NUM_BODY_MAPS
-from model.conditioning import Conditioning
-from model.presets import TinyPreset
+from model.adapter.adapter import SizeAdapter
+from model.adapter.body_maps import NUM_BODY_MAPS
+from model.bases.base import SizeCondition
+from model.bases.sdxl.conditioning import Conditioning
+from model.bases.sdxl.networks import TryOnBase, garment_pass, predict_noise
+from model.bases.sdxl.presets import TinyPreset
+from model.bases.tiny.networks import build_tiny_base
 from model.sampling import sample_tryon
-from model.size_condition import SizeCondition
-from model.size_conditioning import SizeAdapter
-from model.tiny import build_tiny_base
 from tests.model.reference import use_concatenate_and_slice
 
 STRIP = 7

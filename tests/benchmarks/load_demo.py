@@ -43,7 +43,7 @@ def main() -> None:
     arguments = parser.parse_args()
     port = free_port()
     url = f"http://127.0.0.1:{port}/"
-    command = [sys.executable, "-m", "pipeline.cli", "demo", "--port", str(port)]
+    command = [sys.executable, "-m", "pipeline.cli.app", "demo", "--port", str(port)]
     command += ["--model", arguments.model, "--examples", arguments.examples]
     with subprocess.Popen(command) as server:
         try:

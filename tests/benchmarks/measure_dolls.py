@@ -13,12 +13,12 @@ from functools import partial
 
 import numpy as np
 
-from preprocess.keypoints import BodyFrame, KeypointError, Keypoints
-from preprocess.measurements import measure_worn
-from preprocess.quality import parse_flags
-from preprocess.segmentation import OCCLUDERS, garment_mask, labels_mask
-from preprocess.size_ratios import SizeRatioParams, size_ratios
-from preprocess.sources.paper_dolls import doll_sample, render_sample
+from preprocess.body.keypoints import BodyFrame, KeypointError, Keypoints
+from preprocess.garment.doubts import parse_flags
+from preprocess.garment.measurements import measure_worn
+from preprocess.garment.parse import OCCLUDERS, garment_mask, labels_mask
+from preprocess.garment.size_ratios import SizeRatioParams, size_ratios
+from preprocess.sources.paper_dolls.dataset import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import SIZE_RATIOS, Category
 

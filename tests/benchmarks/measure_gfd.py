@@ -16,11 +16,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.remeasure import fit_error
-from eval.scoring import Scorer, asked_cells, ladder_cells
-from eval.trials import Trials
-from preprocess.keypoints import Keypoints
-from preprocess.layout import layout_at
+from eval.ladder.remeasure import fit_error
+from eval.ladder.scoring import Scorer, asked_cells, ladder_cells
+from eval.ladder.trials import Trials
+from preprocess.body.keypoints import Keypoints
+from preprocess.layout.resized import layout_at
 from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import SIZE_RATIOS
 from tests.eval.dolls import DollStudio

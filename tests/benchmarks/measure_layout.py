@@ -17,9 +17,9 @@ from functools import partial
 
 import numpy as np
 
-from preprocess.keypoints import BodyFrame, KeypointError, Keypoints
-from preprocess.layout import layout_at
-from preprocess.measurements import WIDTH_ROWS
+from preprocess.body.keypoints import BodyFrame, KeypointError, Keypoints
+from preprocess.garment.measurements import WIDTH_ROWS
+from preprocess.layout.resized import layout_at
 from tests.preprocess.test_layout import LARGEST, SMALLEST, ratios_of, worn_by
 
 RUNGS, REQUESTS = 7, 8

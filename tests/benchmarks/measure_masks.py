@@ -19,11 +19,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from preprocess.keypoints import BodyFrame, KeypointError
-from preprocess.masks import MaskParams, inpainting_mask
-from preprocess.measurements import measure_worn
-from preprocess.openpose import read_openpose
-from preprocess.segmentation import garment_mask, load_parse
+from preprocess.body.inpaint_mask import MaskParams, inpainting_mask
+from preprocess.body.keypoints import BodyFrame, KeypointError
+from preprocess.body.openpose import read_openpose
+from preprocess.garment.measurements import measure_worn
+from preprocess.garment.parse import garment_mask, load_parse
 from preprocess.sources.viton_hd import VitonHd
 from preprocess.vocabulary import SIZE_RATIOS, Category
 from tests.preprocess.test_masks import Seen, held_out_r2, in_body_coordinates, look_at

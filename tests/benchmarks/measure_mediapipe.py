@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from preprocess.detectors import PoseDetector, calibrate
-from preprocess.keypoints import BodyFrame, KeypointError
-from preprocess.openpose import read_openpose
+from preprocess.body.keypoints import BodyFrame, KeypointError
+from preprocess.body.mediapipe import PoseDetector, calibrate
+from preprocess.body.openpose import read_openpose
 from tests.shared_data import shared_data
 
 SURE_HIPS = 0.7

@@ -13,10 +13,10 @@ import torch
 from numpy.typing import NDArray
 
 from eval.params import EvaluateParams
-from model.conditioning import decode_latents, encode_conditioning, to_uint8
+from model.bases.sdxl.conditioning import decode_latents, encode_conditioning, to_uint8
 from model.sampling import sample_tryon
 from pipeline.checkpoints import image_size, load_base
-from pipeline.evaluation import held_out
+from pipeline.evaluation.evaluation import held_out
 
 STEPS = 20
 EVERY = (1, 2, 5, 10, 0)

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from preprocess.detectors import PoseDetector, detect_person
-from preprocess.garment_segmentation import segment_garment
-from preprocess.keypoints import MIN_CONFIDENCE, BodyFrame, KeypointError, Keypoints
-from preprocess.measurements import measure_worn
-from preprocess.segmentation import OCCLUDERS, garment_mask, labels_mask, load_parse
-from preprocess.size_ratios import SizeRatioParams, size_ratios
-from preprocess.sources.paper_dolls import doll_sample, render_sample
+from preprocess.body.keypoints import MIN_CONFIDENCE, BodyFrame, KeypointError, Keypoints
+from preprocess.body.mediapipe import PoseDetector, detect_person
+from preprocess.garment.grabcut import segment_garment
+from preprocess.garment.measurements import measure_worn
+from preprocess.garment.parse import OCCLUDERS, garment_mask, labels_mask, load_parse
+from preprocess.garment.size_ratios import SizeRatioParams, size_ratios
+from preprocess.sources.paper_dolls.dataset import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import SIZE_RATIOS, Category
 from tests.shared_data import shared_data

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from model.tryon import PreparedPerson, SizeAwareTryOn, SizeRequest
-from pipeline.fitting_room import load_tryon
-from pipeline.wearers import FilesWearer, beside
-from preprocess.fit_report import JUST_RIGHT, RegionFit
+from pipeline.tryon.loading import load_tryon
+from pipeline.tryon.outfits import FilesWearer, beside
+from pipeline.tryon.size_aware import PreparedPerson, SizeAwareTryOn, SizeRequest
+from preprocess.person.fit_report import JUST_RIGHT, RegionFit
 from preprocess.vocabulary import SIZE_RATIOS
 
 LADDERS = {"shoulder": (1.0, 1.6), "width": (1.0, 1.8), "length": (0.7, 1.5)}

@@ -18,10 +18,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.card import compare
-from pipeline.evaluate_generated import evaluate_generated, request_pictures
+from eval.report.card import compare
+from pipeline.evaluation.generated import evaluate_generated, request_pictures
 from pipeline.params import load_params
-from preprocess.sources.paper_dolls import DollSample, doll_sample, render_sample
+from preprocess.sources.paper_dolls.dataset import DollSample, doll_sample, render_sample
 from preprocess.vocabulary import SIZE_RATIOS
 
 Ratios = NDArray[np.float64]

@@ -14,14 +14,14 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
-from model.base import predict_noise
-from model.body_maps import NUM_BODY_MAPS
-from model.checks import garment_unet_of, tryon_unet_of
-from model.conditioning import Conditioning
-from model.garment_attention import garment_tokens_of
-from model.presets import LATENT_CHANNELS, SdxlPreset
-from model.size_condition import SizeCondition
-from model.size_conditioning import SizeAdapter
+from model.adapter.adapter import SizeAdapter
+from model.adapter.body_maps import NUM_BODY_MAPS
+from model.bases.base import SizeCondition
+from model.bases.sdxl.checks import garment_unet_of, tryon_unet_of
+from model.bases.sdxl.conditioning import Conditioning
+from model.bases.sdxl.garment_attention import garment_tokens_of
+from model.bases.sdxl.networks import predict_noise
+from model.bases.sdxl.presets import LATENT_CHANNELS, SdxlPreset
 
 LATENT_HW = (16, 12)
 TEXT = (1, 77, 2048)

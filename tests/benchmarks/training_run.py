@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 
-from model.body_maps import NUM_BODY_MAPS
-from model.presets import TinyPreset
-from model.size_conditioning import SizeAdapter
-from model.size_critic import SizeCritic
-from model.tiny import build_tiny_base
+from model.adapter.adapter import SizeAdapter
+from model.adapter.body_maps import NUM_BODY_MAPS
+from model.bases.sdxl.presets import TinyPreset
+from model.bases.tiny.networks import build_tiny_base
+from model.judges.critic import SizeCritic
 from shards.stream import SampleStream
 from train.options import RuntimeParams
 from train.params import LossParams, OptimisationParams

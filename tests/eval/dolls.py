@@ -3,11 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.remeasure import read_garment
-from eval.scene import Scene
-from preprocess.keypoints import Keypoints
-from preprocess.segmentation import garment_mask
-from preprocess.sources.paper_dolls import DollSample, doll_sample, render_sample
+from eval.ladder.remeasure import read_garment
+from eval.ladder.scene import Scene
+from preprocess.body.keypoints import Keypoints
+from preprocess.garment.parse import garment_mask
+from preprocess.sources.paper_dolls.dataset import DollSample, doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import Category
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from matplotlib.path import Path as Polygon
 from numpy.typing import NDArray
 
-from eval.boundary import boundary, deviation, nearest, outline
+from eval.ladder.outline import boundary, deviation, nearest, outline
 
 SHOULDER_PX = 130.0
 TORSO = np.array([[102, 120], [282, 120], [264, 200], [277, 380], [192, 392], [107, 380], [120, 200]], float)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from eval.card import compare, folder_hash, protocol_differences, read_card
+from eval.report.card import compare, folder_hash, protocol_differences, read_card
 
 
 def card(order: float, gfd: float, **protocol: object) -> dict[str, object]:

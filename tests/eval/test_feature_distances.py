@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchmetrics.image.kid import poly_mmd
 
-from eval.feature_distances import FeatureMoments, frechet_distance, kernel_distance, squared_discrepancy
+from eval.images.distances import FeatureMoments, frechet_distance, kernel_distance, squared_discrepancy
 
 RNG = np.random.default_rng(0)
 ONE = RNG.normal(0, 1, (400, 24)) @ RNG.normal(0, 1, (24, 24))

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.fit_metrics import size_accuracy
+from eval.ladder.fit_metrics import size_accuracy
 from preprocess.vocabulary import FIT_LABELS
 
 labels = st.sampled_from(FIT_LABELS)

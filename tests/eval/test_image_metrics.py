@@ -9,10 +9,10 @@ from torchmetrics.functional.image import peak_signal_noise_ratio, structural_si
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import poly_mmd
 
-from eval.backbones import Backbone, efficientnet_lite0, inception
-from eval.image_metrics import ABSENT, ImageMeter, Judges, to_tensor
-from eval.image_test import ImageTest
-from eval.similarity import psnr, ssim_map
+from eval.images.backbones import Backbone, efficientnet_lite0, inception
+from eval.images.everybody import ImageTest
+from eval.images.meter import ABSENT, ImageMeter, Judges, to_tensor
+from eval.images.similarity import psnr, ssim_map
 
 RNG = np.random.default_rng(0)
 PHOTOS = RNG.integers(0, 256, (6, 48, 40, 3), dtype=np.uint8)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import kendalltau, linregress
 
-from eval.ladder import (
+from eval.ladder.figures import (
     cross_talk,
     kendall_tau,
     mae,

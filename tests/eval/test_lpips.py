@@ -5,7 +5,7 @@ import torch
 import torchmetrics.functional.image.lpips as reference
 from torch import nn
 
-from eval.lpips import TRUNKS, Lpips
+from eval.images.lpips import TRUNKS, Lpips
 
 
 def trunk_file(name: str, folder: Path) -> tuple[nn.Sequential, Path]:

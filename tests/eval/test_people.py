@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from eval.people import joined
+from eval.ladder.people import joined
 from shards.batch import empty_batch, select
 
 

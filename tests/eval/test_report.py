@@ -8,17 +8,17 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from eval.data_summary import DataSummary
-from eval.image_metrics import ABSENT, ImageMeter, Judges
+from eval.images.meter import ABSENT, ImageMeter, Judges
+from eval.ladder.scoring import ladder_cells
+from eval.ladder.trials import Trials
 from eval.params import EvaluateParams
-from eval.pictures import StripCell, StripRow, WorstCase
-from eval.report import Report, render
-from eval.scoring import ladder_cells
-from eval.summary import ADAPTER, SCALE_ZERO, summarize, without_nan
-from eval.tables import verdict_summary
-from eval.trials import Trials
-from eval.verdict import BETTER, verdicts
-from eval.write import write_report
+from eval.report.data_summary import DataSummary
+from eval.report.page import Report, render
+from eval.report.pictures import StripCell, StripRow, WorstCase
+from eval.report.summary import ADAPTER, SCALE_ZERO, summarize, without_nan
+from eval.report.tables import verdict_summary
+from eval.report.verdict import BETTER, verdicts
+from eval.report.write import write_report
 
 RNG = np.random.default_rng(0)
 PARAMS = EvaluateParams(num_bootstrap=50)

@@ -2,11 +2,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from eval.baselines import baseline_draws, growth_px, scale_factor
-from eval.card import COMPARED, compare
-from eval.collect import Collector
-from eval.params import EvaluateParams
-from eval.scoring import (
+from eval.ladder.baselines import baseline_draws, growth_px, scale_factor
+from eval.ladder.scoring import (
     Cell,
     Scorer,
     annotator_section,
@@ -14,8 +11,11 @@ from eval.scoring import (
     ladder_cells,
     shuffled_requests,
 )
-from eval.summary import ADAPTER, summarize
-from eval.trials import Trials, beyond, ladder_values
+from eval.ladder.trials import Trials, beyond, ladder_values
+from eval.params import EvaluateParams
+from eval.report.card import COMPARED, compare
+from eval.report.collect import Collector
+from eval.report.summary import ADAPTER, summarize
 from preprocess.vocabulary import SIZE_RATIOS
 from tests.eval.dolls import DollStudio
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from model.base import TryOnBase
-from model.conditioning import Conditioning, encode_conditioning
-from model.presets import TinyPreset
-from model.size_conditioning import SizeAdapter
-from model.tiny import build_tiny_base
+from model.adapter.adapter import SizeAdapter
+from model.bases.sdxl.conditioning import Conditioning, encode_conditioning
+from model.bases.sdxl.networks import TryOnBase
+from model.bases.sdxl.presets import TinyPreset
+from model.bases.tiny.networks import build_tiny_base
 
 PRESET = TinyPreset(image_height=64, image_width=48, vae_width=8, unet_channels=(16, 32, 32))
 LATENT_HW = (16, 12)

@@ -6,12 +6,12 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
-from model.base import predict_noise
-from model.conditioning import Conditioning
-from model.image_tokens import Resampler, install_tryon_attention
-from model.presets import LATENT_CHANNELS, TRYON_CHANNELS, SdxlPreset
-from model.size_condition import SizeCondition
-from model.unet import open_time_embedding
+from model.bases.base import SizeCondition
+from model.bases.sdxl.conditioning import Conditioning
+from model.bases.sdxl.image_tokens import Resampler, install_tryon_attention
+from model.bases.sdxl.networks import predict_noise
+from model.bases.sdxl.presets import LATENT_CHANNELS, TRYON_CHANNELS, SdxlPreset
+from model.bases.sdxl.unet import open_time_embedding
 
 LATENT_HW = (128, 96)
 TEXT = (1, 77, 2048)

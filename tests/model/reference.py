@@ -7,7 +7,7 @@ from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from torch import Tensor
 
-from model.garment_attention import SELF_ATTENTION
+from model.bases.sdxl.garment_attention import SELF_ATTENTION
 
 
 class ConcatenateAndSlice:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from model.body_maps import FRAME, NUM_BODY_MAPS, body_maps
+from model.adapter.body_maps import FRAME, NUM_BODY_MAPS, body_maps
 
 IMAGE_HW, LATENT_HW = (80, 40), (20, 10)
 

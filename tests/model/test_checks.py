@@ -8,10 +8,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from model.base import TryOnBase
-from model.checks import missing_parts, wrong_shapes, wrong_widths
-from model.doctor import find_problems
-from model.memory import (
+from model.bases.sdxl.checks import missing_parts, wrong_shapes, wrong_widths
+from model.bases.sdxl.doctor import find_problems
+from model.bases.sdxl.memory import (
     FullSizeNetworks,
     MemoryEstimate,
     memory_estimates,
@@ -19,7 +18,8 @@ from model.memory import (
     peak_elements,
     saved_elements,
 )
-from model.presets import SdxlPreset, TinyPreset
+from model.bases.sdxl.networks import TryOnBase
+from model.bases.sdxl.presets import SdxlPreset, TinyPreset
 from tests.model.conftest import PRESET
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"

@@ -9,12 +9,12 @@ from torch import Tensor
 from torch.testing import assert_close
 from torch.utils.flop_counter import FlopCounterMode
 
-from model.base import TryOnBase, garment_pass, predict_noise
-from model.body_maps import NUM_BODY_MAPS
-from model.conditioning import Conditioning
-from model.garment_attention import SELF_ATTENTION, garment_tokens_of
-from model.presets import LATENT_CHANNELS
-from model.size_conditioning import SizeAdapter
+from model.adapter.adapter import SizeAdapter
+from model.adapter.body_maps import NUM_BODY_MAPS
+from model.bases.sdxl.conditioning import Conditioning
+from model.bases.sdxl.garment_attention import SELF_ATTENTION, garment_tokens_of
+from model.bases.sdxl.networks import TryOnBase, garment_pass, predict_noise
+from model.bases.sdxl.presets import LATENT_CHANNELS
 from tests.model.full_size import LATENT_HW, TEXT, fp16_megabytes, full_size_step, full_size_unet, meta
 from tests.model.reference import use_concatenate_and_slice
 

@@ -15,10 +15,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.testing import assert_close
 
-from model.garment_attention import garment_tokens_of
-from model.image_tokens import Resampler, install_tryon_attention
-from model.loading import RESAMPLER_DIM_HEAD, load_garment_unet, load_tryon_unet, without_image_projection
-from model.unet import open_time_embedding
+from model.bases.sdxl.garment_attention import garment_tokens_of
+from model.bases.sdxl.image_tokens import Resampler, install_tryon_attention
+from model.bases.sdxl.loading import (
+    RESAMPLER_DIM_HEAD,
+    load_garment_unet,
+    load_tryon_unet,
+    without_image_projection,
+)
+from model.bases.sdxl.unet import open_time_embedding
 from model.weights import assign_weights
 from tests.model.golden import GOLDEN, MADE, SHARED
 from tests.model.straightforward import PlainNetworks, write_golden

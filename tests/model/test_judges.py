@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from model.body_maps import FRAME, NUM_BODY_MAPS, body_maps
-from model.segmenter import NUM_COLOURS, Segmenter, garment_colours
-from model.size_critic import COLUMNS, ROWS, SizeCritic, in_body_frame
+from model.adapter.body_maps import FRAME, NUM_BODY_MAPS, body_maps
+from model.judges.critic import COLUMNS, ROWS, SizeCritic, in_body_frame
+from model.judges.segmenter import NUM_COLOURS, Segmenter, garment_colours
 from tests.model.conftest import keypoints
 
 GRID = (64, 48)

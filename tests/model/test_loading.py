@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from model.base import TryOnBase
+from model.adapter.adapter import SizeAdapter
+from model.bases.sdxl.networks import TryOnBase
 from model.publishing import load_pipeline, save_pipeline
-from model.size_conditioning import SizeAdapter
 from model.weights import load_weight_file
 from tests.model.conftest import jolt
 

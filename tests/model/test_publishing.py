@@ -7,12 +7,12 @@ from pathlib import Path
 from diffusers import DiffusionPipeline, UNet2DConditionModel
 from torch.testing import assert_close
 
-from model.base import TryOnBase
-from model.checks import PARTS
-from model.patch_autoencoder import PatchAutoencoder
+from model.adapter.adapter import SizeAdapter
+from model.bases.sdxl.checks import PARTS
+from model.bases.sdxl.networks import TryOnBase
+from model.bases.tiny.autoencoder import PatchAutoencoder
+from model.judges.segmenter import Segmenter
 from model.publishing import load_pipeline, picture_size, save_pipeline
-from model.segmenter import Segmenter
-from model.size_conditioning import SizeAdapter
 from tests.model.conftest import jolt
 
 

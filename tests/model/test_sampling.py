@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from model.base import TryOnBase
-from model.body_maps import body_maps
-from model.conditioning import Conditioning
+from model.adapter.adapter import SizeAdapter
+from model.adapter.body_maps import body_maps
+from model.bases.base import SizeCondition
+from model.bases.sdxl.conditioning import Conditioning
+from model.bases.sdxl.networks import TryOnBase
 from model.sampling import SAMPLERS, composite, sample_tryon
-from model.size_condition import SizeCondition
-from model.size_conditioning import SizeAdapter
 from tests.model.conftest import BATCH, LATENT_HW, jolt, keypoints
 
 STEPS = 3

@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.testing import assert_close
 
-from model.base import TryOnBase, garment_pass, predict_noise
-from model.body_maps import body_maps
-from model.conditioning import Conditioning, encode_conditioning
-from model.size_condition import SizeCondition
-from model.size_conditioning import PARTS, SizeAdapter
-from model.tiny import build_tiny_base
+from model.adapter.adapter import PARTS, SizeAdapter
+from model.adapter.body_maps import body_maps
+from model.bases.base import SizeCondition
+from model.bases.sdxl.conditioning import Conditioning, encode_conditioning
+from model.bases.sdxl.networks import TryOnBase, garment_pass, predict_noise
+from model.bases.tiny.networks import build_tiny_base
 from tests.model.conftest import BATCH, LATENT_HW, PRESET, jolt, keypoints, photos
 
 NAN = float("nan")

@@ -6,9 +6,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.testing import assert_close
 
-from model.body_maps import FRAME, body_maps
-from model.size_controller import SimpleSizeController, SizeController, SizeEdges
-from model.size_encoder import HybridSizeEncoder, SizeEncoder
+from model.adapter.body_maps import FRAME, body_maps
+from model.adapter.controller import SimpleSizeController, SizeController, SizeEdges
+from model.adapter.encoder import HybridSizeEncoder, SizeEncoder
 from tests.model.conftest import LATENT_HW, keypoints
 
 NAN = float("nan")

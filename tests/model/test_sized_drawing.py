@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from model.base import TryOnBase
-from model.size_conditioning import SizeAdapter
+from model.adapter.adapter import SizeAdapter
+from model.bases.sdxl.networks import TryOnBase
 from model.sized_drawing import DrawingOptions, OnePerson, draw_sizes
 from tests.model.conftest import jolt, keypoints, photos
 

@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from model.base import TryOnBase
-from model.starting import start_from_inpainting
+from model.bases.sdxl.networks import TryOnBase
+from model.bases.sdxl.starting import start_from_inpainting
 from tests.model.conftest import PRESET
 
 CAPTIONED = {"text_embeds": torch.ones(1, 32), "time_ids": torch.ones(1, 6)}

@@ -9,10 +9,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.testing import assert_close
 
-from model.base import TryOnBase, garment_pass, predict_noise
-from model.conditioning import Conditioning, encode_conditioning, from_uint8, to_uint8
-from model.presets import TinyPreset
-from model.tiny import build_tiny_base
+from model.bases.sdxl.conditioning import Conditioning, encode_conditioning, from_uint8, to_uint8
+from model.bases.sdxl.networks import TryOnBase, garment_pass, predict_noise
+from model.bases.sdxl.presets import TinyPreset
+from model.bases.tiny.networks import build_tiny_base
 from tests.model.conftest import BATCH, LATENT_HW, PRESET, photos
 
 TIMESTEPS = torch.tensor([300, 600])

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from model.tryon import SizeAwareTryOn
 from pipeline import prepare_dataset
-from pipeline.demo_visit import FittingRoom, read_examples
-from pipeline.fitting_room import load_tryon
+from pipeline.demo.visit import FittingRoom, read_examples
+from pipeline.tryon.loading import load_tryon
+from pipeline.tryon.size_aware import SizeAwareTryOn
 from preprocess.sources.params import PrepareDatasetParams
 from tests.pipeline.fitting import build_artifacts
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import torch
 
-from model.segmenter import Segmenter
-from model.size_conditioning import SizeAdapter
-from model.tiny import build_tiny_base
-from preprocess.sources.paper_dolls import render_dataset
+from model.adapter.adapter import SizeAdapter
+from model.bases.tiny.networks import build_tiny_base
+from model.judges.segmenter import Segmenter
+from preprocess.sources.paper_dolls.dataset import render_dataset
 from preprocess.sources.params import PaperDollParams
 from tests.model.conftest import PRESET, jolt
 

@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.ablate import Variant, chosen_variants, markdown, variants
+from pipeline.cli.ablations import Variant, chosen_variants, markdown, variants
 from preprocess.vocabulary import SIZE_RATIOS
 
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
-from model.base import TryOnBase
-from model.tiny import build_tiny_base
-from pipeline.assemble import assemble
+from model.bases.sdxl.networks import TryOnBase
+from model.bases.tiny.networks import build_tiny_base
+from pipeline.tryon.assemble import assemble
 from tests.model.conftest import PRESET
 
 

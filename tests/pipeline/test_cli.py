@@ -10,7 +10,7 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from pipeline.cli import app
+from pipeline.cli.app import app
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
@@ -58,7 +58,7 @@ def test_doctor_says_what_is_missing_and_how_much_memory_it_takes(tmp_path: Path
 )
 def test_what_is_wrong_is_one_message_and_status_2(arguments: list[str], message: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "pipeline.cli", *arguments],
+        [sys.executable, "-m", "pipeline.cli.app", *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -70,7 +70,7 @@ def test_what_is_wrong_is_one_message_and_status_2(arguments: list[str], message
 
 
 def test_help_starts_without_heavy_libraries() -> None:
-    code = "import sys, pipeline.cli; print(*sys.modules)"
+    code = "import sys, pipeline.cli.app; print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from pipeline import compute_size_ratios, extract_keypoints
-from preprocess.keypoints import ExtractKeypointsParams
-from preprocess.size_ratios import SizeRatioParams
+from preprocess.body.keypoints import ExtractKeypointsParams
+from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.sources.manifest import write_manifest
-from preprocess.sources.paper_dolls import render_dataset
+from preprocess.sources.paper_dolls.dataset import render_dataset
 from preprocess.sources.params import PaperDollParams
 from preprocess.sources.viton_hd import VitonHd
 from preprocess.vocabulary import SIZE_RATIOS, Lip

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.demo import EXAMPLE_CHART, serving
-from pipeline.demo_visit import FittingRoom
-from preprocess.sizes import Wearer
+from pipeline.demo.serve import EXAMPLE_CHART, serving
+from pipeline.demo.visit import FittingRoom
+from preprocess.sizes.sizes import Wearer
 from tests.pipeline.photos import png_of
 
 sync_api = pytest.importorskip(

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.demo import serve
-from pipeline.demo_pictures import MAP_COLOUR, OUTLINE_COLOUR, fit_table, shown, slider_mark
-from pipeline.demo_visit import FittingRoom, Settings
-from preprocess.fit_report import FitReport, RegionFit
-from preprocess.sizes import LARGEST, SMALLEST, SizeRequest
+from pipeline.demo.pictures import MAP_COLOUR, OUTLINE_COLOUR, fit_table, shown, slider_mark
+from pipeline.demo.serve import serve
+from pipeline.demo.visit import FittingRoom, Settings
+from preprocess.person.fit_report import FitReport, RegionFit
+from preprocess.sizes.sizes import LARGEST, SMALLEST, SizeRequest
 
 QUICK = Settings(num_steps=1)
 TRAP = "<img src=x onerror=alert(1)>"

@@ -7,10 +7,10 @@ import torch
 from safetensors.numpy import save
 from torch.testing import assert_close
 
-from model.base import TryOnBase
-from model.presets import TinyPreset
-from model.tiny import build_tiny_base
-from pipeline.encode_latents import encode_latents
+from model.bases.sdxl.networks import TryOnBase
+from model.bases.sdxl.presets import TinyPreset
+from model.bases.tiny.networks import build_tiny_base
+from pipeline.training.encode_latents import encode_latents
 from pipeline.write_shards import write_latents
 from shards.batch import Batch
 from shards.description import TENSOR, description

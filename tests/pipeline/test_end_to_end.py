@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from eval.params import EvaluateParams
-from model.size_conditioning import SizeAdapter
+from model.adapter.adapter import SizeAdapter
 from pipeline import (
     compute_size_ratios,
     evaluate_tryon,
@@ -21,8 +21,8 @@ from pipeline import (
     write_shards,
 )
 from pipeline.checkpoints import load_size_aware, read_record
-from preprocess.keypoints import ExtractKeypointsParams
-from preprocess.size_ratios import SizeRatioParams
+from preprocess.body.keypoints import ExtractKeypointsParams
+from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.sources.params import PrepareDatasetParams
 from shards.params import WriteShardsParams
 from tests.shared_data import shared_data

@@ -6,24 +6,18 @@ import numpy as np
 import pytest
 from peft import LoraConfig
 
-from eval.image_metrics import ABSENT
+from eval.images.meter import ABSENT
+from eval.ladder.wardrobe import Wardrobe
 from eval.params import EvaluateParams
-from eval.wardrobe import Wardrobe
-from model.presets import TinyPreset
-from model.segmenter import Segmenter
-from model.size_conditioning import SizeAdapter
-from model.tiny import build_tiny_base
-from pipeline import (
-    compute_size_ratios,
-    evaluate_tryon,
-    extract_keypoints,
-    prepare_dataset,
-    write_shards,
-)
+from model.adapter.adapter import SizeAdapter
+from model.bases.sdxl.presets import TinyPreset
+from model.bases.tiny.networks import build_tiny_base
+from model.judges.segmenter import Segmenter
+from pipeline import compute_size_ratios, evaluate_tryon, extract_keypoints, prepare_dataset, write_shards
 from pipeline.checkpoints import RECORD
-from pipeline.evaluate_generated import evaluate_generated, request_pictures
-from preprocess.keypoints import ExtractKeypointsParams
-from preprocess.size_ratios import SizeRatioParams
+from pipeline.evaluation.generated import evaluate_generated, request_pictures
+from preprocess.body.keypoints import ExtractKeypointsParams
+from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.sources.params import PaperDollParams, PrepareDatasetParams
 from shards.index import ShardIndex
 from shards.params import WriteShardsParams

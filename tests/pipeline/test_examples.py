@@ -9,9 +9,9 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from pipeline import compute_size_ratios, extract_keypoints, prepare_dataset, write_shards
-from pipeline.cli import app
-from preprocess.keypoints import ExtractKeypointsParams
-from preprocess.size_ratios import SizeRatioParams
+from pipeline.cli.app import app
+from preprocess.body.keypoints import ExtractKeypointsParams
+from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.sources.params import PrepareDatasetParams
 from shards.params import WriteShardsParams
 from tests.pipeline.test_cli import examples

@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.extract_keypoints import run
-from preprocess.keypoints import ExtractKeypointsParams
+from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.sources.manifest import write_manifest
 from preprocess.sources.viton_hd import VitonHd
 from preprocess.vocabulary import Joint

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.annotate import annotate
-from pipeline.inspect_annotations import inspect
-from preprocess.keypoints import ExtractKeypointsParams
-from preprocess.size_ratios import SizeRatioParams
+from pipeline.cli.inspection import inspect
+from pipeline.cli.without_dvc import annotate
+from preprocess.body.keypoints import ExtractKeypointsParams
+from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.sources.dress_code import DressCode
 from tests.pipeline.folders import add_sample, blank_photo, new_root
 from tests.preprocess.people import (

@@ -10,8 +10,8 @@ import pytest
 from dvc.utils.cli_parse import to_path_overrides
 from dvc.utils.hydra import apply_overrides
 
+from pipeline.cli.recipes import RECIPES, REFERENCE, require_known, run_recipes, table, write_table
 from pipeline.params import load_params
-from pipeline.recipes import RECIPES, REFERENCE, require_known, run_recipes, table, write_table
 from preprocess.vocabulary import SIZE_RATIOS
 
 ROOT = Path(__file__).parents[2]

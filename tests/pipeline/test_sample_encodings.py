@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from pipeline.sample_encodings import KEPT_FILES, remember_use
+from pipeline.training.sample_encodings import KEPT_FILES, remember_use
 
 
 def test_the_files_used_last_stay_and_an_old_one_that_is_used_again_is_among_them(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.shard_folder import shard_folder
+from pipeline.cli.shard_folder import shard_folder
 from shards.inspection import contact_sheet, statistics
 from shards.params import WriteShardsParams
 from shards.stream import SampleStream

@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.conditioning import from_uint8
-from model.low_memory import SWITCHES, MemorySwitches
-from model.segmenter import Segmenter
-from model.tryon import PreparedPerson, SizeAwareTryOn, SizeRequest
-from pipeline.fitting_room import load_tryon, publish
-from preprocess.pictures import read_picture
-from preprocess.view import PersonView
+from model.bases.sdxl.conditioning import from_uint8
+from model.bases.sdxl.low_memory import SWITCHES, MemorySwitches
+from model.judges.segmenter import Segmenter
+from pipeline.tryon.loading import load_tryon, publish
+from pipeline.tryon.size_aware import PreparedPerson, SizeAwareTryOn, SizeRequest
+from preprocess.person.view import PersonView
+from preprocess.untrusted import read_picture
 from tests.pipeline.fitting import files_of
 
 SIZES = [SizeRequest(width=1.0), SizeRequest(width=1.6), SizeRequest(width=2.2)]

@@ -7,13 +7,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from model.presets import TinyPreset
-from model.size_conditioning import SizeAdapter
-from model.tiny import build_tiny_base
+from model.adapter.adapter import SizeAdapter
+from model.bases.sdxl.presets import TinyPreset
+from model.bases.tiny.networks import build_tiny_base
 from pipeline.checkpoints import load_attention
-from pipeline.size_task import open_adapter
 from pipeline.train_joint import open_base
-from pipeline.training import TrainingRun
+from pipeline.training.run import TrainingRun
+from pipeline.training.size_task import open_adapter
 from train import fingerprint
 from train.options import AugmentationParams, RuntimeParams
 from train.params import LossParams, OptimisationParams, TrainJointParams, TrainSizeParams

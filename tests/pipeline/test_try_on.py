@@ -9,13 +9,13 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from model.tryon import SizeAwareTryOn, SizeRequest
-from pipeline.cli import app
-from pipeline.shard_folder import shard_folder
-from pipeline.size_list import NamedSize, SizeChoice, ladder_sizes
-from pipeline.try_on import TryOnOptions, file_name, ladder_order, try_on
-from pipeline.try_on_batch import try_on_batch
-from pipeline.wearers import FilesWearer, beside, shard_wearers, table_wearers
+from pipeline.cli.app import app
+from pipeline.cli.shard_folder import shard_folder
+from pipeline.tryon.batch import try_on_batch
+from pipeline.tryon.outfits import FilesWearer, beside, shard_wearers, table_wearers
+from pipeline.tryon.pictures import TryOnOptions, file_name, ladder_order, try_on
+from pipeline.tryon.size_aware import SizeAwareTryOn, SizeRequest
+from pipeline.tryon.size_list import NamedSize, SizeChoice, ladder_sizes
 from tests.pipeline.fitting import files_of
 
 FAST = TryOnOptions(num_steps=1)

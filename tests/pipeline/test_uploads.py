@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.uploads import KEPT_SIDE, MAX_BYTES, Uploads, read_photo
+from pipeline.demo.privacy import KEPT_SIDE, MAX_BYTES, Uploads, read_photo
 from tests.pipeline.photos import png_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from eval.params import EvaluateParams
-from pipeline.validation import last_people, warn_of_overlap
+from pipeline.training.validation import last_people, warn_of_overlap
 from shards.batch import Batch
 from tests.preprocess.people import person
 from tests.train.small_try_on import batch

@@ -1,6 +1,6 @@
 """The demo's memory of visitors: bounded in number and time."""
 
-from pipeline.visitors import FORGET_AFTER, MOST_VISITORS, Visitors
+from pipeline.demo.visitors import FORGET_AFTER, MOST_VISITORS, Visitors
 
 
 def test_a_visitor_finds_what_was_left() -> None:

@@ -9,9 +9,9 @@ import pytest
 import webdataset
 
 from pipeline.write_shards import run
-from preprocess.openpose import read_openpose
+from preprocess.body.openpose import read_openpose
 from preprocess.sources.manifest import write_manifest
-from preprocess.sources.paper_dolls import PaperDolls, render_dataset
+from preprocess.sources.paper_dolls.dataset import PaperDolls, render_dataset
 from preprocess.sources.params import PaperDollParams
 from preprocess.sources.source import read_manifest
 from preprocess.vocabulary import SIZE_RATIOS

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.keypoints import COCO_18_TO_BODY_25, Keypoints
+from preprocess.body.keypoints import COCO_18_TO_BODY_25, Keypoints
 from preprocess.vocabulary import NUM_JOINTS, Joint
 
 WIDTH, HEIGHT = 768, 1024

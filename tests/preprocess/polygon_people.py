@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from preprocess.keypoints import BodyFrame, Keypoints
-from preprocess.measurements import measure_worn
-from preprocess.quality import parse_flags
-from preprocess.segmentation import OCCLUDERS, garment_mask, labels_mask
-from preprocess.size_ratios import SizeRatioParams, SizeRatios, size_ratios
+from preprocess.body.keypoints import BodyFrame, Keypoints
+from preprocess.garment.doubts import parse_flags
+from preprocess.garment.measurements import measure_worn
+from preprocess.garment.parse import OCCLUDERS, garment_mask, labels_mask
+from preprocess.garment.size_ratios import SizeRatioParams, SizeRatios, size_ratios
 from preprocess.vocabulary import Category, Joint, Lip
 
 Points = NDArray[np.float64]

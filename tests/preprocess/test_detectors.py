@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from preprocess.detectors import SHOULDERS_OF_OPENPOSE, TORSO_OF_OPENPOSE, PoseDetector, calibrate
-from preprocess.keypoints import BodyFrame, KeypointError, from_mediapipe_33
-from preprocess.pose_model import build_pose_landmarker
+from preprocess.body.keypoints import BodyFrame, KeypointError, from_mediapipe_33
+from preprocess.body.mediapipe import SHOULDERS_OF_OPENPOSE, TORSO_OF_OPENPOSE, PoseDetector, calibrate
+from preprocess.body.pose_model import build_pose_landmarker
 from preprocess.vocabulary import Joint
 from tests.preprocess.people import person
 from tests.shared_data import shared_data

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from preprocess.fit_report import measure_fit
-from preprocess.size_request import SizeRequest
+from preprocess.person.fit_report import measure_fit
+from preprocess.sizes.request import SizeRequest
 from tests.preprocess.people import person, tunic
 
 NATURAL = SizeRequest(shoulder=1.3, width=1.2, length=1.25)

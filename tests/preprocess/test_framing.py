@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocess.framing import Window
+from preprocess.person.window import Window
 
 
 def box(height: int, width: int, top: int, left: int, bottom: int, right: int) -> np.ndarray:

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from preprocess.garment_segmentation import segment_garment
-from preprocess.keypoints import KeypointError, Keypoints
-from preprocess.measurements import measure_worn
-from preprocess.openpose import read_openpose
-from preprocess.segmentation import garment_mask, load_parse
-from preprocess.size_ratios import SizeRatioParams, size_ratios
+from preprocess.body.keypoints import KeypointError, Keypoints
+from preprocess.body.openpose import read_openpose
+from preprocess.garment.grabcut import segment_garment
+from preprocess.garment.measurements import measure_worn
+from preprocess.garment.parse import garment_mask, load_parse
+from preprocess.garment.size_ratios import SizeRatioParams, size_ratios
 from preprocess.vocabulary import Category
 from tests.preprocess.people import HEIGHT, WIDTH, paint_photo, person, tunic, with_sleeves
 from tests.shared_data import shared_data

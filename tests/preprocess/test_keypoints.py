@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocess.keypoints import (
+from preprocess.body.keypoints import (
     COCO_18_TO_BODY_25,
     MEDIAPIPE_33_TO_BODY_25,
     BodyFrame,

@@ -4,12 +4,12 @@ import cv2
 import numpy as np
 import pytest
 
-from preprocess.garment_parts import split
-from preprocess.keypoints import BodyFrame, Keypoints
-from preprocess.layout import layout_at
-from preprocess.measurements import WIDTH_ROWS, measure_worn
-from preprocess.segmentation import garment_mask
-from preprocess.sources.paper_dolls import doll_sample, render_sample
+from preprocess.body.keypoints import BodyFrame, Keypoints
+from preprocess.garment.measurements import WIDTH_ROWS, measure_worn
+from preprocess.garment.parse import garment_mask
+from preprocess.layout.parts import split
+from preprocess.layout.resized import layout_at
+from preprocess.sources.paper_dolls.dataset import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import Category
 from tests.preprocess.test_masks import keypoints_of

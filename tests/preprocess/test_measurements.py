@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preprocess.keypoints import BodyFrame, KeypointError, Keypoints
-from preprocess.measurements import WornMeasures, garment_panel, measure_worn
-from preprocess.openpose import read_openpose
-from preprocess.quality import parse_flags
-from preprocess.segmentation import OCCLUDERS, densepose_torso, garment_mask, labels_mask, load_parse
-from preprocess.sources.paper_dolls import doll_sample, render_sample
+from preprocess.body.keypoints import BodyFrame, KeypointError, Keypoints
+from preprocess.body.openpose import read_openpose
+from preprocess.garment.doubts import parse_flags
+from preprocess.garment.measurements import WornMeasures, garment_panel, measure_worn
+from preprocess.garment.parse import OCCLUDERS, densepose_torso, garment_mask, labels_mask, load_parse
+from preprocess.sources.paper_dolls.dataset import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import SIZE_RATIOS, Category, Joint, Lip
 from tests.preprocess.people import HEIGHT, WIDTH, person, tunic, with_sleeves

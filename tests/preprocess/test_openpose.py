@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from preprocess.keypoints import BodyFrame, KeypointError, Keypoints
-from preprocess.openpose import read_openpose, read_people
+from preprocess.body.keypoints import BodyFrame, KeypointError, Keypoints
+from preprocess.body.openpose import read_openpose, read_people
 from preprocess.vocabulary import Joint
 from tests.preprocess.people import (
     HEIGHT,

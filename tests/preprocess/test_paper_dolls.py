@@ -7,12 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from preprocess.sources.doll_canvas import BodyView, cover
-from preprocess.sources.doll_design import COLOURS, caption
-from preprocess.sources.doll_fabric import flat_cloth
-from preprocess.sources.doll_garment import clipped
-from preprocess.sources.doll_render import DENSEPOSE_COLOURS, DollPicture
-from preprocess.sources.paper_dolls import (
+from preprocess.sources.paper_dolls.canvas import BodyView, cover
+from preprocess.sources.paper_dolls.dataset import (
     FEW_ENTRIES,
     LARGEST_RATIOS,
     SMALLEST_RATIOS,
@@ -21,6 +17,10 @@ from preprocess.sources.paper_dolls import (
     render_dataset,
     render_sample,
 )
+from preprocess.sources.paper_dolls.design import COLOURS, caption
+from preprocess.sources.paper_dolls.fabric import flat_cloth
+from preprocess.sources.paper_dolls.garment import clipped
+from preprocess.sources.paper_dolls.render import DENSEPOSE_COLOURS, DollPicture
 from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import SIZE_RATIOS, Joint, Lip
 

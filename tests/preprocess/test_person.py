@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from preprocess.body_drawing import draw_body
-from preprocess.person import prepare_person, with_worn_garment
-from preprocess.pictures import read_picture
-from preprocess.segmentation import DENSEPOSE_COLOURS, densepose_torso
-from preprocess.size_request import SizeRequest
+from preprocess.body.drawing import draw_body
+from preprocess.garment.parse import DENSEPOSE_COLOURS, densepose_torso
+from preprocess.layout.worn_outline import expected_outline
+from preprocess.person.prepare import prepare_person, with_worn_garment
+from preprocess.sizes.request import SizeRequest
+from preprocess.untrusted import read_picture
 from preprocess.vocabulary import Joint, Lip
-from preprocess.worn_outline import expected_outline
 from tests.preprocess.people import HEIGHT, WIDTH, body_25_numbers, openpose, person, tunic, write_json
 from tests.shared_data import shared_data
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from preprocess.size_ratios import SizeRatios
+from preprocess.garment.size_ratios import SizeRatios
 from preprocess.vocabulary import RowStatus
 from tests.preprocess.polygon_people import PolygonPerson, annotate, random_person
 

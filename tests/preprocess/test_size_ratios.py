@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocess.measurements import measure_worn
-from preprocess.size_ratios import SizeRatioParams, fit_label, fit_label_thresholds, size_ratios
+from preprocess.garment.measurements import measure_worn
+from preprocess.garment.size_ratios import SizeRatioParams, fit_label, fit_label_thresholds, size_ratios
 from preprocess.vocabulary import FIT_LABELS, RowStatus
 from tests.preprocess.people import person, tunic
 

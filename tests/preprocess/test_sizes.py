@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocess.sizes import GarmentMeasures, SizeChart, SizeRequest, Wearer, ease_cm, from_ease_cm
+from preprocess.sizes.sizes import GarmentMeasures, SizeChart, SizeRequest, Wearer, ease_cm, from_ease_cm
 
 BODY = Wearer(chest_cm=90, shoulder_cm=40, torso_cm=50, chest_depth_cm=20)
 """Joints 28 cm apart; a snug garment is 45 - 20 (pi / 2 - 1) = 33.58 cm wide from the front."""

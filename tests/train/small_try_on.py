@@ -3,11 +3,11 @@
 import numpy as np
 import torch
 
-from model.base import TryOnBase
-from model.body_maps import NUM_BODY_MAPS
-from model.presets import TinyPreset
-from model.size_conditioning import SizeAdapter
-from model.size_critic import SizeCritic
+from model.adapter.adapter import SizeAdapter
+from model.adapter.body_maps import NUM_BODY_MAPS
+from model.bases.sdxl.networks import TryOnBase
+from model.bases.sdxl.presets import TinyPreset
+from model.judges.critic import SizeCritic
 from shards.batch import Batch
 from train.params import LossParams
 from train.sample_encoder import SampleEncoder

@@ -11,7 +11,7 @@ from accelerate.utils import patch_environment
 from safetensors.torch import load_file
 from torch import nn
 
-from model.tiny import build_tiny_base
+from model.bases.tiny.networks import build_tiny_base
 from tests.train.small_run import PARAMS, RUNTIME, Blocks, Onlooker, Regression, run
 from tests.train.small_try_on import PRESET, TASKS, batch
 from train.keyed_random import KeyedRandom

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from model.segmenter import Segmenter
-from model.tiny import build_tiny_base
+from model.bases.tiny.networks import build_tiny_base
+from model.judges.segmenter import Segmenter
 from tests.train.small_try_on import PRESET, batch
 from train import perception
 from train.keyed_random import KeyedRandom

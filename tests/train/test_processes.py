@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model.base import TryOnBase
-from model.body_maps import NUM_BODY_MAPS
-from model.size_critic import SizeCritic
-from model.tiny import build_tiny_base
+from model.adapter.body_maps import NUM_BODY_MAPS
+from model.bases.sdxl.networks import TryOnBase
+from model.bases.tiny.networks import build_tiny_base
+from model.judges.critic import SizeCritic
 from shards.batch import Batch, select
 from tests.train.small_run import PARAMS, RUNTIME, Counting
 from tests.train.small_try_on import PRESET, batch, size_task

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from model.base import garment_pass
-from model.tiny import build_tiny_base
+from model.bases.sdxl.networks import garment_pass
+from model.bases.tiny.networks import build_tiny_base
 from shards.batch import Batch
 from tests.train.small_try_on import PRESET, batch, size_task
 from train import sample_encoder

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from model.tiny import build_tiny_base
+from model.bases.tiny.networks import build_tiny_base
 from shards.batch import Batch, select
 from tests.train.small_run import PARAMS, RUNTIME, Blocks, Counting, CrashError, Onlooker, Regression, run
 from tests.train.small_try_on import PRESET, TASKS, batch

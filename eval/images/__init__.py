@@ -1,0 +1,1 @@
+"""Image metrics: similarity to the true picture and distances of distributions."""

@@ -1,0 +1,1 @@
+"""Fit ladders: the same person at rising sizes, measured again."""

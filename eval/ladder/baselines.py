@@ -1,0 +1,125 @@
+"""Cheap ways to show another size, which every fit figure must stand beside.
+
+They edit the photo itself, so they know the worn garment to the pixel: a model is not given that. Each has
+one knob, which is set to the best it can do for the three requested ratios.
+"""
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.ladder.scene import Scene
+from eval.ladder.scoring import Draw
+from preprocess.body.keypoints import BodyFrame, Keypoints
+
+Picture = NDArray[np.uint8]
+Floats = NDArray[np.float64]
+
+BASELINES = ("natural", "dilate", "scale")
+"""*natural* ignores the request, *dilate* grows or shrinks the worn mask, *scale* scales mask and garment."""
+
+
+def scale_factor(natural: Floats, requested: Floats) -> float:
+    """Find the one factor whose scaled natural ratios are nearest to the requested ones, both (3,)."""
+    return float(natural @ requested / (natural @ natural))
+
+
+def growth_px(natural: Floats, requested: Floats, shoulder_px: float, torso_px: float) -> float:
+    """Find the one growth of the outline that brings all three ratios nearest to the request.
+
+    Args:
+        natural: (3,) ratios that were worn.
+        requested: (3,) ratios.
+        shoulder_px: The body's shoulder width; growing by 1 px adds 2 px to the garment's widths.
+        torso_px: The body's torso length; growing by 1 px adds 1 px to the garment's length.
+
+    Returns:
+        px, below 0 to shrink.
+    """
+    per_px = np.array([2 / shoulder_px, 2 / shoulder_px, 1 / torso_px])
+    return float(per_px @ (requested - natural) / (per_px @ per_px))
+
+
+def erase(photo: Picture, garment: NDArray[np.bool_]) -> Picture:
+    """Fill a (H, W) garment in a (H, W, 3) photo from what lies around it."""
+    around = cv2.dilate(garment.astype(np.uint8), np.ones((3, 3), np.uint8))
+    return cv2.inpaint(photo, around, 3, cv2.INPAINT_TELEA)
+
+
+def dilate(photo: Picture, plate: Picture, garment: NDArray[np.bool_], growth: float) -> Picture:
+    """Grow or shrink the worn garment by the same number of pixels everywhere.
+
+    Args:
+        photo: (H, W, 3) uint8.
+        plate: The photo without its garment, from `erase`.
+        garment: (H, W) bool, not empty.
+        growth: px, below 0 to shrink. New pixels take the colour of the nearest one of the garment.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    outside = (~garment).astype(np.uint8)
+    away, nearest = cv2.distanceTransformWithLabels(outside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    within = cv2.distanceTransform(garment.astype(np.uint8), cv2.DIST_L2, 5)
+    signed = np.where(garment, 0.5 - within, away - 0.5)
+    colours = np.zeros((int(nearest.max()) + 1, 3), np.uint8)
+    colours[nearest[garment]] = photo[garment]
+    cover = np.clip(growth - signed + 0.5, 0.0, 1.0)
+    if growth <= 0:
+        return _blend(plate, photo, np.where(garment, cover, 1.0))
+    return _blend(photo, colours[nearest], cover)
+
+
+def scale(
+    photo: Picture, plate: Picture, garment: NDArray[np.bool_], anchor: Floats, factor: float
+) -> Picture:
+    """Scale the worn garment about a point of the body.
+
+    Args:
+        photo: (H, W, 3) uint8.
+        plate: The photo without its garment, from `erase`.
+        garment: (H, W) bool.
+        anchor: (2,) x, y in px (pixel centres at 0.5) that stays where it is: the middle of the shoulders.
+        factor: Dimensionless, above 0.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    height, width = garment.shape
+    shift = (1 - factor) * (anchor - 0.5)
+    move = np.array([[factor, 0, shift[0]], [0, factor, shift[1]]])
+    pixels = cv2.warpAffine(
+        photo, move, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    cover = cv2.warpAffine(garment.astype(np.float32), move, (width, height), flags=cv2.INTER_LINEAR)
+    return _blend(plate, pixels, cover)
+
+
+def _blend(below: Picture, above: Picture, cover: NDArray[np.floating]) -> Picture:
+    """Lay one (H, W, 3) picture over another where the (H, W) cover is 1."""
+    mixed = below + (above.astype(np.float64) - below) * cover[..., None]
+    return np.round(mixed).astype(np.uint8)
+
+
+def baseline_draws(scene: Scene) -> dict[str, Draw]:
+    """The baselines that follow the request, as ways to draw; *natural* is the photo itself."""
+    frames = [BodyFrame.from_keypoints(Keypoints.from_flat(keypoints)) for keypoints in scene.keypoints]
+    pairs = zip(scene.photos, scene.garment_masks, strict=True)
+    plates = [erase(photo, garment) for photo, garment in pairs]
+
+    def dilated(person: int, requested: Floats) -> Picture:
+        frame = frames[person]
+        growth = growth_px(scene.natural[person], requested, frame.shoulder_width, frame.torso_length)
+        return dilate(scene.photos[person], plates[person], scene.garment_masks[person], growth)
+
+    def scaled(person: int, requested: Floats) -> Picture:
+        factor = scale_factor(scene.natural[person], requested)
+        garment, anchor = scene.garment_masks[person], frames[person].shoulder_mid
+        return scale(scene.photos[person], plates[person], garment, anchor, factor)
+
+    def draws(edit: Callable[[int, Floats], Picture]) -> Draw:
+        return lambda person, requests: np.array([edit(person, requested) for requested in requests])
+
+    return {"dilate": draws(dilated), "scale": draws(scaled)}

@@ -1,0 +1,96 @@
+"""Re-measure a picture with the annotator that measured the data: never look at the request.
+
+A segmenter's probability of the garment goes in; ratios and outline come out, in the person's body frame.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.ladder.outline import NO_OUTLINE, Deviation, Outline, deviation, outline
+from preprocess.body.keypoints import Keypoints
+from preprocess.garment.measurements import garment_panel, measure_worn
+from preprocess.vocabulary import SIZE_RATIOS
+
+Floats = NDArray[np.float64]
+
+NOT_ON_BODY = frozenset({"garment_off_body", "garment_out_of_frame"})
+"""Flags of `measure_worn` that leave nothing to measure."""
+
+PANEL_DOUBTFUL = frozenset({"axis_hidden", "sleeve_touches_panel", "arm_touches_panel"})
+"""Flags of `measure_worn` where width and outline of the panel are guesses."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """What was measured on one picture."""
+
+    ratios: Floats
+    """(3,) measured ratios, NaN where they couldn't be measured."""
+
+    outline: Outline
+    """Of the garment without sleeves, in px of the enlarged picture; empty where doubtful."""
+
+    shoulder_px: float
+    """The body's shoulder width in px of the enlarged picture."""
+
+
+def enlarge(probability: NDArray[np.floating], factor: int) -> NDArray[np.bool_]:
+    """Threshold a (H, W) probability at one half after enlarging it, to place its edge below a pixel."""
+    height, width = probability.shape
+    large = cv2.resize(
+        probability.astype(np.float32), (width * factor, height * factor), interpolation=cv2.INTER_CUBIC
+    )
+    return large > 0.5
+
+
+def enlarge_keypoints(keypoints: NDArray[np.floating], factor: int) -> Keypoints:
+    """Follow `enlarge` with (25, 3) keypoints x, y, confidence in px of the small picture."""
+    return Keypoints.from_flat(keypoints, source="openpose", layout="body_25").scaled(factor, factor)
+
+
+def read_garment(garment: NDArray[np.bool_], keypoints: Keypoints) -> Reading:
+    """Measure a garment on a body.
+
+    Args:
+        garment: (H, W) bool.
+        keypoints: The person's joints in px of that mask.
+
+    Returns:
+        The reading. A ratio that the annotator doubts is NaN, and so are those of an empty mask.
+    """
+    worn = measure_worn(garment, keypoints)
+    lost, doubtful = (not flags.isdisjoint(worn.flags) for flags in (NOT_ON_BODY, PANEL_DOUBTFUL))
+    ratios = np.array(
+        [
+            worn.garment_shoulder_px / worn.body_shoulder_px,
+            worn.garment_width_px / worn.body_shoulder_px,
+            worn.garment_length_px / worn.body_torso_px,
+        ]
+    )
+    ratios[[lost, lost or doubtful, lost]] = np.nan
+    line = NO_OUTLINE if lost or doubtful else outline(garment_panel(garment, keypoints), garment)
+    return Reading(ratios=ratios, outline=line, shoulder_px=worn.body_shoulder_px)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FitError:
+    """How far a measured garment is from the expected one, in body shoulder widths; NaN where unknown."""
+
+    outline: Deviation
+    """Distances between the outlines."""
+
+    width_bias: float
+    """Measured minus requested width ratio; above 0 is too loose."""
+
+    hem_error: float
+    """Measured minus requested length ratio; above 0 is too long (in torso lengths)."""
+
+
+def fit_error(measured: Reading, expected: Reading, requested: Floats, num_points: int) -> FitError:
+    """Compare a generated picture's reading with the expected layout's and with (3,) requested ratios."""
+    bias = dict(zip(SIZE_RATIOS, measured.ratios - requested, strict=True))
+    apart = deviation(measured.outline, expected.outline, expected.shoulder_px, num_points)
+    return FitError(outline=apart, width_bias=float(bias["width"]), hem_error=float(bias["length"]))

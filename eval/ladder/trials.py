@@ -1,0 +1,103 @@
+"""Everything measured on the ladders of one method, as arrays. P is people, R rungs; NaN is unknown."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.ladder.remeasure import FitError, Reading
+from preprocess.vocabulary import SIZE_RATIOS
+
+Floats = NDArray[np.float64]
+NUM = len(SIZE_RATIOS)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trials:
+    """Ladders of P people along each of the three ratios, with R rungs."""
+
+    requested: Floats
+    """(P, 3, R, 3): [person, ratio that changes, rung] -> all ratios that were asked for."""
+
+    measured: Floats
+    """(P, 3, R, 3) all ratios that were measured."""
+
+    gfd: Floats
+    """(P, 3, R) geometric fit deviation, in body shoulder widths."""
+
+    hd95: Floats
+    """(P, 3, R) 95th percentile of the distances, in body shoulder widths."""
+
+    width_bias: Floats
+    """(P, 3, R) measured minus requested width ratio."""
+
+    hem_error: Floats
+    """(P, 3, R) measured minus requested length ratio."""
+
+    @staticmethod
+    def unmeasured(requested: Floats) -> "Trials":
+        """Trials of (P, 3, R, 3) requests on which nothing was measured yet."""
+        unknown = [np.full(requested.shape[:3], np.nan) for _ in range(4)]
+        measured = np.full(requested.shape, np.nan)
+        fields = dict(zip(("gfd", "hd95", "width_bias", "hem_error"), unknown, strict=True))
+        return Trials(requested=requested, measured=measured, **fields)
+
+    def record(self, index: tuple[int, int, int], reading: Reading, error: FitError) -> None:
+        """Write down what was measured on the picture of [person, ratio, rung]."""
+        self.measured[index] = reading.ratios
+        self.gfd[index] = error.outline.gfd
+        self.hd95[index] = error.outline.hd95
+        self.width_bias[index] = error.width_bias
+        self.hem_error[index] = error.hem_error
+
+    def of_another_garment(self, rows: list[int]) -> "Trials":
+        """Trials of some people in a garment whose outline at the requested ratios nobody knows."""
+        kept = {
+            name: getattr(self, name)[rows] for name in ("requested", "measured", "width_bias", "hem_error")
+        }
+        unknown = np.full(kept["width_bias"].shape, np.nan)
+        return Trials(gfd=unknown, hd95=unknown.copy(), **kept)
+
+    def along(self, dimension: int) -> tuple[Floats, Floats]:
+        """(P, R) requested and measured of the ratio that changes, on its own ladder."""
+        own = np.s_[:, dimension, :, dimension]
+        return self.requested[own], self.measured[own]
+
+    def changing(self) -> Floats:
+        """(P, 3, R) what the ratio that changes was asked to be."""
+        return np.stack([self.along(dimension)[0] for dimension in range(NUM)], axis=1)
+
+
+def ladder_values(
+    train_ratios: Floats, lowest_quantile: float, highest_quantile: float, num_rungs: int
+) -> Floats:
+    """Place the rungs evenly over the range of the data.
+
+    Args:
+        train_ratios: (N, 3) ratios of the train split, NaN where unknown.
+        lowest_quantile: Where the ladder starts.
+        highest_quantile: Where the ladder ends.
+        num_rungs: R.
+
+    Returns:
+        (3, R) rising requests for each ratio.
+
+    Raises:
+        ValueError: A ratio is unknown everywhere, or the same everywhere.
+    """
+    for name, known in zip(SIZE_RATIOS, np.isfinite(train_ratios).sum(axis=0), strict=True):
+        if not known:
+            raise ValueError(f"the train split has no known {name}_ratio: check size_annotations.parquet")
+    low, high = np.nanquantile(train_ratios, [lowest_quantile, highest_quantile], axis=0)
+    if not (low < high).all():
+        raise ValueError(
+            f"the train split's ratios must vary to build a ladder, got {low.round(3)} to {high.round(3)}: "
+            "add data of other sizes"
+        )
+    return np.linspace(low, high, num_rungs, axis=1)
+
+
+def beyond(values: Floats, share: float) -> Floats:
+    """(3, 2) requests below and above (3, R) `values`, by `share` of their span."""
+    span = values[:, -1] - values[:, 0]
+    return np.stack([values[:, 0] - share * span, values[:, -1] + share * span], axis=1)

@@ -1,0 +1,1 @@
+"""What an evaluation writes: figures, plots, the page and the card."""

@@ -1,0 +1,87 @@
+"""What the data stages know of all samples."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from preprocess.garment.size_ratios import fit_label_thresholds
+from preprocess.vocabulary import SIZE_RATIOS, RowStatus
+
+THRESHOLDS_KEY = b"fit_label_thresholds"
+"""Of the metadata of size_annotations.parquet: a JSON list."""
+
+RATIO_COLUMNS = tuple(f"{name}_ratio" for name in SIZE_RATIOS)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataSummary:
+    """What the data stages measured, from size_annotations.parquet."""
+
+    ratios: Mapping[str, NDArray[np.float64]]
+    """Split to (N, 3) natural ratios, NaN where unknown."""
+
+    trusted: NDArray[np.float64]
+    """(N, 3) ratios of the `ok` rows that ladders and fit labels follow the quantiles of."""
+
+    trusted_split: str
+    """Whose rows these are: `train`, or `test` where the data set has no train split."""
+
+    statuses: Mapping[str, Mapping[str, int]]
+    """Split to counts by status."""
+
+    reasons: Mapping[str, int]
+    """Counts of the reasons why a row is not `ok`."""
+
+    thresholds: NDArray[np.float64]
+    """(3,) width ratios between the fit labels."""
+
+    source: str
+    """The data set's name, as `prepare_dataset` wrote it down; empty where nothing did."""
+
+
+def summarize_data(size_annotations: Path) -> DataSummary:
+    """Read ratios, statuses and fit label thresholds of a size_annotations.parquet."""
+    columns = ["split", "status", "reason", *RATIO_COLUMNS]
+    table = pq.read_table(size_annotations, columns=columns)
+    rows = table.to_pylist()
+    splits = sorted({row["split"] for row in rows})
+    ratios = {split: ratio_array(row for row in rows if row["split"] == split) for split in splits}
+    trusted_split = "train" if "train" in splits else "test"
+    sound = (row for row in rows if row["split"] == trusted_split and row["status"] == RowStatus.OK)
+    trusted = ratio_array(sound)
+    if not len(trusted):
+        raise ValueError(
+            f"{size_annotations} has no `ok` row in its {trusted_split} split, so there is no range of sizes "
+            "to evaluate over: see the reasons with `cinderella inspect`, and which of them "
+            "compute_size_ratios.tolerated_flags may accept"
+        )
+    statuses = {split: Counter(row["status"] for row in rows if row["split"] == split) for split in splits}
+    reasons = Counter(row["reason"] for row in rows if row["reason"])
+    metadata = table.schema.metadata or {}
+    return DataSummary(
+        ratios=ratios,
+        trusted=trusted,
+        trusted_split=trusted_split,
+        statuses=statuses,
+        reasons=dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
+        thresholds=frozen_thresholds(metadata, trusted[:, SIZE_RATIOS.index("width")]),
+        source=metadata.get(b"source", b"").decode(),
+    )
+
+
+def frozen_thresholds(metadata: Mapping[bytes, bytes], widths: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(3,) width ratios between the fit labels: frozen with the data, or cut from (N,) trusted widths."""
+    frozen = json.loads(metadata.get(THRESHOLDS_KEY, b"null"))
+    return np.asarray(frozen if frozen else fit_label_thresholds(widths), dtype=np.float64)
+
+
+def ratio_array(rows: Iterable[dict[str, float | None]]) -> NDArray[np.float64]:
+    """(N, 3) ratios of rows, NaN where null."""
+    values = [[row[column] for column in RATIO_COLUMNS] for row in rows]
+    return np.array(values, dtype=np.float64).reshape(-1, len(RATIO_COLUMNS))

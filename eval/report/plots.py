@@ -1,0 +1,199 @@
+"""The report's figures, as SVG text with the reader's own fonts. Equal input gives equal bytes."""
+
+import io
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from eval.ladder.trials import Trials
+from eval.report.summary import ADAPTER, SCALE_ZERO, SIZE_ONLY, masked_mean
+from preprocess.vocabulary import FIT_LABELS, SIZE_RATIOS
+
+COLOURS = {
+    ADAPTER: "#0f766e",
+    SIZE_ONLY: "#7c3aed",
+    SCALE_ZERO: "#94a3b8",
+    "natural": "#b45309",
+    "dilate": "#d97706",
+    "scale": "#be123c",
+}
+NAMES = {
+    ADAPTER: "adapter",
+    SIZE_ONLY: "after train_size",
+    SCALE_ZERO: "base alone",
+    "natural": "natural",
+    "dilate": "dilate",
+    "scale": "scale",
+    "shuffled": "shuffled requests",
+}
+INK = "#334155"
+
+STYLE: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "cinderella",
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.edgecolor": "#cbd5e1",
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#eef2f6",
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+}
+
+
+def draw(paint: Callable[[Figure], None], width: float, height: float) -> str:
+    """Run `paint` on an empty figure of that many inches and return it as an SVG element."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        paint(figure)
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
+
+
+def ladder_curves(trials: Mapping[str, Trials], seed: int) -> str:
+    """Measured against requested: people, mean and 95 % interval of the adapter, means of the rest."""
+
+    def paint(figure: Figure) -> None:
+        panels = figure.subplots(1, len(SIZE_RATIOS))
+        for dimension, (name, axes) in enumerate(zip(SIZE_RATIOS, panels, strict=True)):
+            for method, trial in trials.items():
+                if method in COLOURS:
+                    curve(axes, method, *trial.along(dimension), seed=seed)
+            ends = trials[ADAPTER].along(dimension)[0]
+            axes.plot(
+                [ends.min(), ends.max()], [ends.min(), ends.max()], "--", color=INK, lw=1, label="as asked"
+            )
+            axes.set(title=f"{name}_ratio", xlabel="requested")
+        panels[0].set_ylabel("measured")
+        handles, labels = panels[1].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+
+    return draw(paint, 10.5, 3.9)
+
+
+def curve(
+    axes: Axes, method: str, requested: NDArray[np.float64], measured: NDArray[np.float64], *, seed: int
+) -> None:
+    """Draw one method's (P, R) ladder; only the adapter gets people and an interval."""
+    if not np.isfinite(measured).any():
+        return
+    x, y = requested.mean(axis=0), masked_mean(measured.T)
+    axes.plot(
+        x, y, color=COLOURS[method], lw=2.4 if method == ADAPTER else 1.4, label=NAMES[method], zorder=3
+    )
+    if method == ADAPTER:
+        axes.plot(requested.T, measured.T, color=COLOURS[method], lw=0.5, alpha=0.22, zorder=2)
+        low, high = interval(measured, seed)
+        axes.fill_between(x, low, high, color=COLOURS[method], alpha=0.2, lw=0, zorder=2)
+
+
+def interval(values: NDArray[np.float64], seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """95 % bootstrap interval over people of the mean of (P, R) values at each rung, two (R,)."""
+    picks = np.random.default_rng(seed).integers(0, len(values), (1000, len(values)))
+    means = masked_mean(values[picks].transpose(0, 2, 1))
+    known = np.isfinite(means).any(axis=0)
+    ends = np.full((2, values.shape[1]), np.nan)
+    ends[:, known] = np.nanquantile(means[:, known], [0.025, 0.975], axis=0)
+    return ends[0], ends[1]
+
+
+def order_bars(sections: Mapping[str, Mapping[str, Any]]) -> str:
+    """Order accuracy with its interval of each method's section, one panel a ratio."""
+
+    def paint(figure: Figure) -> None:
+        panels = figure.subplots(1, len(SIZE_RATIOS), sharey=True)
+        methods = list(sections)
+        for name, axes in zip(SIZE_RATIOS, panels, strict=True):
+            for row, method in enumerate(methods):
+                bar(axes, row, COLOURS.get(method, "#64748b"), sections[method].get(name))
+            axes.axvline(0.5, color=INK, lw=1, ls=":")
+            axes.set(title=name, xlim=(0, 1.02), xlabel="order accuracy")
+            axes.set_yticks(range(len(methods)), [NAMES.get(m, m) for m in methods])
+        panels[0].invert_yaxis()
+
+    return draw(paint, 10.5, 0.32 * len(sections) + 1.2)
+
+
+def bar(axes: Axes, row: int, colour: str, figures: Mapping[str, Any] | None) -> None:
+    """Draw one method's order accuracy, or nothing where its ladder wasn't run."""
+    if figures is None or figures["order_accuracy"] is None:
+        return
+    value = figures["order_accuracy"]
+    low, high = figures["order_accuracy_ci95"]
+    axes.barh(row, value, height=0.62, color=colour, alpha=0.85)
+    axes.plot([low, high], [row, row], color=INK, lw=1.6)
+
+
+def confusion(counts: NDArray[np.int64]) -> str:
+    """Fit labels requested (rows) and measured (columns), (K, K) counts."""
+
+    def paint(figure: Figure) -> None:
+        axes = figure.subplots()
+        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        axes.imshow(shares, cmap="BuGn", vmin=0, vmax=1)
+        for (row, column), count in np.ndenumerate(counts):
+            dark = shares[row, column] > 0.6
+            axes.text(column, row, str(count), ha="center", va="center", color="white" if dark else INK)
+        axes.set_xticks(range(len(FIT_LABELS)), FIT_LABELS)
+        axes.set_yticks(range(len(FIT_LABELS)), FIT_LABELS)
+        axes.set(xlabel="measured", ylabel="requested")
+        axes.grid(visible=False)
+
+    return draw(paint, 4.2, 3.6)
+
+
+def deviation_by_request(trials: Mapping[str, Trials]) -> str:
+    """Mean geometric fit deviation at each rung of the three ladders."""
+
+    def paint(figure: Figure) -> None:
+        panels = figure.subplots(1, len(SIZE_RATIOS), sharey=True)
+        for dimension, (name, axes) in enumerate(zip(SIZE_RATIOS, panels, strict=True)):
+            for method, trial in trials.items():
+                values = trial.gfd[:, dimension]
+                if method in COLOURS and np.isfinite(values).any():
+                    x = trial.along(dimension)[0].mean(axis=0)
+                    line = 2.4 if method == ADAPTER else 1.4
+                    axes.plot(x, masked_mean(values.T), color=COLOURS[method], lw=line, label=NAMES[method])
+            axes.set(title=f"{name}_ratio", xlabel="requested")
+        panels[0].set(ylabel="GFD (body shoulder widths)", ylim=(0, panels[0].get_ylim()[1]))
+        handles, labels = panels[1].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+
+    return draw(paint, 10.5, 3.4)
+
+
+def data_histograms(ratios: Mapping[str, NDArray[np.float64]], thresholds: NDArray[np.float64]) -> str:
+    """How the measured ratios of the data are spread, by split, with the fit label thresholds.
+
+    Args:
+        ratios: Split to (N, 3), NaN where unknown.
+        thresholds: (3,) width ratios.
+    """
+
+    def paint(figure: Figure) -> None:
+        panels = figure.subplots(1, len(SIZE_RATIOS))
+        for dimension, (name, axes) in enumerate(zip(SIZE_RATIOS, panels, strict=True)):
+            known = {s: r[np.isfinite(r[:, dimension]), dimension] for s, r in sorted(ratios.items())}
+            edges = np.histogram_bin_edges(np.concatenate(list(known.values())), bins=24)
+            for (split, values), colour in zip(known.items(), ("#be123c", "#0f766e"), strict=False):
+                weights = np.full(len(values), 1 / max(len(values), 1))
+                axes.hist(values, bins=edges, weights=weights, color=colour, alpha=0.5, label=split)
+            axes.set(title=f"{name}_ratio", yticks=[])
+        for threshold in thresholds:
+            panels[SIZE_RATIOS.index("width")].axvline(threshold, color=INK, lw=1, ls=":")
+        panels[0].legend()
+
+    return draw(paint, 10.5, 2.6)

@@ -1,0 +1,162 @@
+"""From trials to the numbers of metrics.json (DESIGN section 7)."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.ladder.baselines import BASELINES
+from eval.ladder.figures import cross_talk, mean_and_interval, shuffled_summary, summarize_ladder
+from eval.ladder.fit_metrics import SizeAccuracy, size_accuracy
+from eval.ladder.trials import Trials
+from eval.params import EvaluateParams
+from preprocess.garment.size_ratios import fit_label
+from preprocess.vocabulary import SIZE_RATIOS
+
+Floats = NDArray[np.float64]
+WIDTH = SIZE_RATIOS.index("width")
+
+ADAPTER, SCALE_ZERO, SIZE_ONLY, BEYOND = "adapter", "scale_zero", "train_size_only", "out_of_range"
+SHUFFLED, UNPAIRED = "shuffled", "unpaired"
+"""Names of what was run, beside those of the baselines."""
+
+
+def summarize(trials: Mapping[str, Trials], thresholds: Floats, params: EvaluateParams) -> dict[str, Any]:
+    """Turn every method's trials into the fit sections of metrics.json.
+
+    Args:
+        trials: By method; `ADAPTER` is required.
+        thresholds: (3,) width ratios between the fit labels.
+        params: Bootstrap, shuffles and seed.
+
+    Returns:
+        `ladder`, `controls`, `baselines`, `size_accuracy`, `gfd`, `unpaired`, all JSON values.
+    """
+    adapter = trials[ADAPTER]
+    talk = cross_talk(adapter.changing(), adapter.measured)
+    ladder = ladders(adapter, params)
+    ladder |= {"people": len(adapter.requested), "cross_talk": talk.tolist()}
+    if BEYOND in trials:
+        ladder["out_of_range"] = ladders(trials[BEYOND], params)
+    controls: dict[str, Any] = all_figures(trials, (SHUFFLED,), thresholds, params)
+    swapped = {"size_accuracy": accuracy_section(swapped_accuracy(adapter, thresholds, params))}
+    controls[SHUFFLED] = controls.get(SHUFFLED, {}) | shuffled(adapter, params) | swapped
+    controls |= all_figures(trials, (SCALE_ZERO, SIZE_ONLY), thresholds, params)
+    return {
+        "ladder": ladder,
+        "controls": controls,
+        "baselines": all_figures(trials, BASELINES, thresholds, params),
+        "size_accuracy": accuracy_section(width_accuracy(adapter, thresholds)),
+        "gfd": deviations(adapter, params),
+        "unpaired": unpaired(trials.get(UNPAIRED), thresholds, params),
+    }
+
+
+def unpaired(trials: Trials | None, thresholds: Floats, params: EvaluateParams) -> dict[str, Any]:
+    """The width ladder in another's garment; there is no outline to hold it against, so it has no GFD."""
+    if trials is None or not len(trials.requested):
+        return {"absent": "there are no pictures of anybody in another's garment"}
+    accuracy = accuracy_section(width_accuracy(trials, thresholds))
+    return ladders(trials, params) | {"people": len(trials.requested), "size_accuracy": accuracy}
+
+
+def all_figures(
+    trials: Mapping[str, Trials], names: Iterable[str], thresholds: Floats, params: EvaluateParams
+) -> dict[str, Any]:
+    """`figures` of those methods that were run."""
+    return {name: figures(trials[name], thresholds, params) for name in names if name in trials}
+
+
+def figures(trials: Trials, thresholds: Floats, params: EvaluateParams) -> dict[str, Any]:
+    """Every fit figure of a control or baseline, so that it stands beside the adapter's."""
+    accuracy = accuracy_section(width_accuracy(trials, thresholds))
+    return ladders(trials, params) | {"size_accuracy": accuracy, "gfd": deviations(trials, params)}
+
+
+def ladders(trials: Trials, params: EvaluateParams) -> dict[str, Any]:
+    """The ladder figures by ratio, without the ratios whose ladder was not run."""
+    return {
+        name: summarize_ladder(*trials.along(dimension), num_bootstrap=params.num_bootstrap, seed=params.seed)
+        for dimension, name in enumerate(SIZE_RATIOS)
+        if np.isfinite(trials.along(dimension)[0]).all()
+    }
+
+
+def shuffled(trials: Trials, params: EvaluateParams) -> dict[str, Any]:
+    """The ladder figures by ratio, against requests that were permuted many times."""
+    return {
+        name: shuffled_summary(
+            *trials.along(dimension),
+            num_shuffles=params.num_shuffles,
+            num_bootstrap=params.num_bootstrap,
+            seed=params.seed,
+        )
+        for dimension, name in enumerate(SIZE_RATIOS)
+    }
+
+
+def width_accuracy(trials: Trials, thresholds: Floats) -> SizeAccuracy:
+    """Size accuracy over the width ladder: the only one whose requests cross the fit labels."""
+    requested, measured = trials.along(WIDTH)
+    return label_accuracy(requested.ravel(), measured.ravel(), thresholds)
+
+
+def swapped_accuracy(trials: Trials, thresholds: Floats, params: EvaluateParams) -> SizeAccuracy:
+    """`width_accuracy` against requests that were permuted between all pictures, many times."""
+    requested, measured = (ratios.ravel() for ratios in trials.along(WIDTH))
+    rng = np.random.default_rng(params.seed)
+    swapped = np.concatenate([rng.permutation(requested) for _ in range(params.num_shuffles)])
+    return label_accuracy(swapped, np.tile(measured, params.num_shuffles), thresholds)
+
+
+def label_accuracy(requested: Floats, measured: Floats, thresholds: Floats) -> SizeAccuracy:
+    """Size accuracy of (N,) width ratios, NaN where they couldn't be measured."""
+    asked = [fit_label(ratio, thresholds) for ratio in requested]
+    found = [None if np.isnan(ratio) else fit_label(ratio, thresholds) for ratio in measured]
+    return size_accuracy(asked, found)
+
+
+def accuracy_section(accuracy: SizeAccuracy) -> dict[str, Any]:
+    """`size_accuracy` of metrics.json."""
+    return {
+        "balanced": accuracy.balanced,
+        "macro_f1": accuracy.macro_f1,
+        "majority_baseline": accuracy.majority_baseline,
+        "majority_share": accuracy.majority_share,
+        "coverage": accuracy.coverage,
+        "confusion": accuracy.confusion.tolist(),
+    }
+
+
+def deviations(trials: Trials, params: EvaluateParams) -> dict[str, Any]:
+    """`gfd` of metrics.json: means over all pictures that were asked for, with intervals over people."""
+    per_person = {
+        "mean": trials.gfd,
+        "width_bias": trials.width_bias,
+        "hem_error": trials.hem_error,
+        "hd95": trials.hd95,
+    }
+    section: dict[str, Any] = {}
+    for name, values in per_person.items():
+        people = masked_mean(values.reshape(len(values), -1))
+        section[name], section[f"{name}_ci95"] = mean_and_interval(people, params.num_bootstrap, params.seed)
+    asked = np.isfinite(trials.changing())
+    section["coverage"] = float(np.isfinite(trials.gfd[asked]).mean())
+    return section
+
+
+def masked_mean(values: Floats) -> Floats:
+    """Mean over the last axis of what is known, NaN where nothing is."""
+    known = np.isfinite(values)
+    count = known.sum(axis=-1)
+    return np.where(count > 0, np.where(known, values, 0.0).sum(axis=-1) / np.maximum(count, 1), np.nan)
+
+
+def without_nan(value: Any) -> Any:
+    """Replace every number that isn't finite by None, in nested dicts and lists: JSON has no NaN."""
+    if isinstance(value, Mapping):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(item) for item in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value

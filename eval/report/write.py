@@ -1,0 +1,137 @@
+"""Write the reports folder, all of it or nothing; equal results give equal bytes."""
+
+import csv
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from eval.ladder.scoring import asked_cells
+from eval.ladder.trials import Trials
+from eval.report.card import lookup
+from eval.report.page import Report, render
+from eval.report.pictures import strip
+from eval.report.summary import ADAPTER, masked_mean
+from preprocess.vocabulary import FIT_LABELS, SIZE_RATIOS
+
+READINGS = pa.schema(
+    [
+        pa.field("method", pa.string(), nullable=False),
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("ladder", pa.string(), nullable=False),
+        pa.field("rung", pa.int16(), nullable=False),
+        *(pa.field(f"requested_{name}", pa.float64()) for name in SIZE_RATIOS),
+        *(pa.field(f"measured_{name}", pa.float64()) for name in SIZE_RATIOS),
+        *(pa.field(name, pa.float64()) for name in ("gfd", "hd95", "width_bias", "hem_error")),
+    ]
+)
+"""readings.parquet: a row for every picture, null where it couldn't be measured. Ratios are dimensionless."""
+
+
+LADDER_COLUMNS = ("requested", "measured", "gfd")
+CONFUSION_COLUMNS = ("requested", "measured")
+
+
+def write_report(report: Report, keys: Sequence[str], out: Path) -> None:
+    """Write numbers, report.html, strip.png, readings.parquet and DVC's plots below `out`."""
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    (partial / "plots").mkdir(parents=True)
+    metrics = json.dumps(report.metrics, indent=2, sort_keys=True, allow_nan=False)
+    (partial / "metrics.json").write_text(metrics + "\n")
+    headline = json.dumps(headline_figures(report.metrics), indent=2, allow_nan=False)
+    (partial / "headline.json").write_text(headline + "\n")
+    (partial / "report.html").write_text(render(report), encoding="utf-8")
+    strip(report.strip).save(partial / "strip.png", optimize=True)
+    pq.write_table(readings(report.trials, keys), partial / "readings.parquet", compression="zstd")
+    for dimension, name in enumerate(SIZE_RATIOS):
+        judged = ladder_points(report.trials[ADAPTER], dimension)
+        write_csv(partial / "plots" / f"ladder_{name}.csv", LADDER_COLUMNS, judged)
+    counts = report.metrics["size_accuracy"]["confusion"]
+    write_csv(partial / "plots" / "confusion.csv", CONFUSION_COLUMNS, confusion_points(counts))
+    shutil.rmtree(out, ignore_errors=True)
+    partial.replace(out)
+
+
+HEADLINE = (
+    *(f"ladder.{name}.{figure}" for name in SIZE_RATIOS for figure in ("order_accuracy", "slope", "mae")),
+    "size_accuracy.balanced",
+    "size_accuracy.coverage",
+    "gfd.mean",
+    "gfd.width_bias",
+    "gfd.hem_error",
+    "gfd.coverage",
+    "image.ssim",
+    "image.psnr",
+    "image.lpips_alex",
+    "image.fid",
+    "image.unpaired.fid",
+    "image.outside_mask_mean_abs_difference",
+)
+"""Figures of headline.json: few enough that `dvc metrics diff` can be read."""
+
+
+def headline_figures(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """The figures of `HEADLINE` that metrics.json has, by their dotted names."""
+    found = {name: lookup(metrics, name) for name in HEADLINE}
+    return {name: round(value, 6) for name, value in found.items() if isinstance(value, int | float)}
+
+
+def readings(trials: Mapping[str, Trials], keys: Sequence[str]) -> pa.Table:
+    """Every measured picture as a row of `READINGS`."""
+    rows = [row for method, trial in trials.items() for row in reading_rows(method, trial, keys)]
+    return pa.Table.from_pylist(rows, schema=READINGS)
+
+
+def reading_rows(method: str, trials: Trials, keys: Sequence[str]) -> Iterator[dict[str, object]]:
+    """Yield the rows of one method."""
+    for cell in asked_cells(trials.requested):
+        person, dimension, rung = cell
+        row: dict[str, object] = {
+            "method": method,
+            "key": keys[person],
+            "ladder": SIZE_RATIOS[dimension],
+            "rung": rung,
+        }
+        row |= {
+            f"requested_{n}": v for n, v in zip(SIZE_RATIOS, trials.requested[cell].tolist(), strict=True)
+        }
+        row |= {f"measured_{n}": known(v) for n, v in zip(SIZE_RATIOS, trials.measured[cell], strict=True)}
+        row |= {n: known(getattr(trials, n)[cell]) for n in ("gfd", "hd95", "width_bias", "hem_error")}
+        yield row
+
+
+def known(value: float) -> float | None:
+    """None for NaN."""
+    return None if np.isnan(value) else float(value)
+
+
+def ladder_points(trials: Trials, dimension: int) -> Iterator[dict[str, object]]:
+    """Yield mean measured ratio and mean GFD of each rung of one ratio's ladder, if it was run."""
+    requested, measured = trials.along(dimension)
+    if not np.isfinite(requested).all():
+        return
+    gfd = masked_mean(trials.gfd[:, dimension].T)
+    for values in zip(requested.mean(axis=0), masked_mean(measured.T), gfd, strict=True):
+        yield dict(zip(LADDER_COLUMNS, (round(float(value), 6) for value in values), strict=True))
+
+
+def confusion_points(counts: Sequence[Sequence[int]]) -> Iterator[dict[str, object]]:
+    """Yield one row for each picture of the confusion matrix, as DVC's `confusion` template wants it."""
+    for asked, row in zip(FIT_LABELS, counts, strict=True):
+        for found, count in zip(FIT_LABELS, row, strict=True):
+            point: dict[str, object] = {"requested": asked, "measured": found}
+            yield from [point] * count
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterator[dict[str, object]]) -> None:
+    """Write dicts with the keys `columns` as CSV."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)

@@ -1,0 +1,1 @@
+"""All that size adds to a base: encoder, controller, injection."""

@@ -1,0 +1,1 @@
+"""Pretrained try-on networks without size; a base is a folder."""

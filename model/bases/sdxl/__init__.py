@@ -1,0 +1,1 @@
+"""IDM-VTON's architecture on stock diffusers classes."""

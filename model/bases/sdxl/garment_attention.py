@@ -1,0 +1,127 @@
+"""Let the try-on UNet look at the garment: IDM-VTON's idea on stock diffusers UNets, no UNet code copied.
+
+A frozen garment UNet runs on the clean garment latents; `garment_tokens_of` keeps what its self-attention
+layers see. In the try-on UNet, `TryOnSelfAttention` offers those tokens as extra keys and values to the
+self-attention layer of the same name; `TryOnCrossAttention` looks at text, image tokens and size tokens.
+
+Shapes: B batch, P person tokens, G garment tokens, C channels of the layer.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+
+import torch
+from diffusers import UNet2DConditionModel
+from diffusers.models.attention_processor import Attention
+from torch import Tensor, nn
+
+from model.bases.sdxl.attention import attend_in_chunks, expand_batch, project_out
+
+GarmentTokens = Mapping[str, Tensor]
+"""(B, G, C) per self-attention layer, keyed by the layer's name, in the order in which they were computed."""
+
+GarmentKeys = Mapping[str, tuple[Tensor, Tensor]]
+"""The same tokens as the try-on UNet's keys and values: for many steps of a garment, at twice the memory."""
+
+SELF_ATTENTION = "attn1"
+"""What diffusers calls the self-attention of a BasicTransformerBlock."""
+
+
+class TryOnSelfAttention:
+    """Self-attention whose queries are the person and whose keys and values are person and garment.
+
+    Equal to IDM-VTON's concatenate, attend, keep the person half (src/attentionhacked_tryon.py,
+    BasicTransformerBlock.forward), without the garment queries and outputs that it throws away.
+    """
+
+    def __init__(self, layer: str) -> None:
+        self.layer = layer
+        self.chunk: int | None = None
+        """So many queries attend at a time; None: all at once."""
+
+    def __call__(
+        self,
+        attn: Attention,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,  # noqa: ARG002 - diffusers passes it
+        attention_mask: Tensor | None = None,  # noqa: ARG002
+        temb: Tensor | None = None,  # noqa: ARG002
+        garment_tokens: GarmentTokens | GarmentKeys | None = None,
+        image_tokens: Tensor | None = None,  # noqa: ARG002 - unnamed arguments make diffusers warn
+        size_tokens: Mapping[str, tuple[Tensor, Tensor]] | None = None,  # noqa: ARG002
+    ) -> Tensor:
+        """Attend from (B, P, C) `hidden_states`; without `garment_tokens` this is stock self-attention.
+
+        A garment with batch 1 is shared by the whole batch, and so are its keys and values.
+        """
+        key, value = attn.to_k(hidden_states), attn.to_v(hidden_states)
+        if garment_tokens is not None:
+            garment = keys_and_values(attn, garment_tokens[self.layer])
+            batch = hidden_states.shape[0]
+            key = torch.cat([key, expand_batch(garment[0], batch)], dim=1)
+            value = torch.cat([value, expand_batch(garment[1], batch)], dim=1)
+        query = attn.to_q(hidden_states)
+        return project_out(attn, attend_in_chunks(query, key, value, attn.heads, self.chunk))
+
+
+def keys_and_values(attn: Attention, garment: Tensor | tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Project (B, G, C) garment tokens by a try-on layer, unless that has been done."""
+    return garment if isinstance(garment, tuple) else (attn.to_k(garment), attn.to_v(garment))
+
+
+def garment_keys(tryon_unet: UNet2DConditionModel, tokens: GarmentTokens) -> GarmentKeys:
+    """Project the garment tokens once for all steps; they take the place of `garment_tokens`."""
+    return {layer: keys_and_values(tryon_unet.get_submodule(layer), seen) for layer, seen in tokens.items()}
+
+
+def without_garment(tokens: GarmentTokens, dropped: Tensor | None = None) -> GarmentTokens:
+    """Return zero tokens, IDM-VTON's "no garment", for the rows that are `dropped`, (B,) bool, or for all."""
+    if dropped is None:
+        return {layer: torch.zeros_like(seen) for layer, seen in tokens.items()}
+    return {layer: seen.masked_fill(dropped[:, None, None], 0.0) for layer, seen in tokens.items()}
+
+
+class _AllTokensSeen(Exception):  # noqa: N818 - it ends a forward pass and is no error
+    """The last self-attention layer has been reached: nothing behind it is needed."""
+
+
+def garment_tokens_of(
+    garment_unet: UNet2DConditionModel, *args: Tensor, **kwargs: object
+) -> dict[str, Tensor]:
+    """Run `garment_unet` as far as the input of its last self-attention and return what each layer saw.
+
+    Args:
+        garment_unet: A stock UNet; not under gradient checkpointing, whose recomputation would not stop.
+        *args: Its positional arguments (latents, timesteps, text).
+        **kwargs: Its other arguments.
+    """
+    with capture_garment_tokens(garment_unet, stop=True) as tokens, suppress(_AllTokensSeen):
+        garment_unet(*args, **kwargs)
+    return tokens
+
+
+@contextmanager
+def capture_garment_tokens(unet: nn.Module, *, stop: bool = False) -> Iterator[dict[str, Tensor]]:
+    """Within the block, fill the yielded dict with the input of every self-attention layer of `unet`.
+
+    Args:
+        unet: The UNet to listen to.
+        stop: End the forward pass at the last layer, by an exception that the caller must expect.
+    """
+    tokens: dict[str, Tensor] = {}
+    layers = {name: module for name, module in unet.named_modules() if name.endswith(SELF_ATTENTION)}
+
+    def keep_input_of(layer: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        def hook(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
+            tokens[layer] = args[0]
+            if stop and len(tokens) == len(layers):
+                raise _AllTokensSeen
+
+        return hook
+
+    hooks = [module.register_forward_pre_hook(keep_input_of(name)) for name, module in layers.items()]
+    try:
+        yield tokens
+    finally:
+        for hook in hooks:
+            hook.remove()

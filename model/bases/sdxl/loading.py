@@ -1,0 +1,178 @@
+"""Read and write the base's folder: IDM-VTON's released layout.
+
+The stock UNet class refuses the released `encoder_hid_dim_type: ip_image_proj`, and has no resampler and no
+image projections, so the UNet is built from its config on the meta device and given its weights by name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from torch import Tensor
+from transformers import (
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    CLIPVisionModelWithProjection,
+)
+
+from model.bases.sdxl.image_tokens import Resampler, install_tryon_attention
+from model.bases.tiny.autoencoder import PatchAutoencoder
+from model.hub import files_of, local_folder
+from model.weights import assign_weights, load_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from model.bases.sdxl.networks import TryOnBase
+
+PARTS = (
+    "unet",
+    "unet_encoder",
+    "image_encoder",
+    "vae",
+    "text_encoder",
+    "text_encoder_2",
+    "tokenizer",
+    "tokenizer_2",
+    "scheduler",
+)
+"""Sub-folders of a base."""
+
+IMAGE_PROJECTION = "ip_image_proj"
+"""The released UNet's `encoder_hid_dim_type`."""
+
+RESAMPLER_PREFIX = "encoder_hid_proj."
+
+RESAMPLER_DIM_HEAD = "resampler_dim_head"
+"""Key of the try-on UNet's config: channels of a head of the resampler, which no weight's shape tells."""
+
+RELEASED_DIM_HEAD = 64
+"""Its value where the config has none, as the released one: IP-Adapter Plus has no other."""
+
+
+def load_parts(folder: str | Path, torch_dtype: torch.dtype | None = None) -> dict[str, Any]:
+    """Return the constructor arguments of a `TryOnBase` from a local folder or a repository of the hub."""
+    root = local_folder(folder, files_of(*PARTS))
+    return load_shared_parts(root, torch_dtype) | {
+        "tryon_unet": load_tryon_unet(root / "unet", torch_dtype),
+        "garment_unet": load_garment_unet(root / "unet_encoder", torch_dtype),
+        "image_encoder": load_encoder(CLIPVisionModelWithProjection, root / "image_encoder", torch_dtype),
+    }
+
+
+def load_shared_parts(root: Path, torch_dtype: torch.dtype | None) -> dict[str, Any]:
+    """Load what every SDXL pipeline's folder has beside its UNet."""
+    return {
+        "vae": load_autoencoder(root / "vae", torch_dtype),
+        "text_encoder": load_encoder(CLIPTextModel, root / "text_encoder", torch_dtype),
+        "text_encoder_2": load_encoder(CLIPTextModelWithProjection, root / "text_encoder_2", torch_dtype),
+        "tokenizer": CLIPTokenizer.from_pretrained(root / "tokenizer"),
+        "tokenizer_2": CLIPTokenizer.from_pretrained(root / "tokenizer_2"),
+        # latents have no range to be clipped to, but clipping is the class's default
+        "scheduler": DDIMScheduler.from_pretrained(root / "scheduler", clip_sample=False),
+    }
+
+
+def load_autoencoder(folder: Path, torch_dtype: torch.dtype | None = None) -> Any:
+    """Load the autoencoder of an SDXL folder, or that of a tiny base, by the class its config names."""
+    config = json.loads((folder / "config.json").read_text())
+    kind = PatchAutoencoder if config.get("_class_name") == PatchAutoencoder.__name__ else AutoencoderKL
+    return kind.from_pretrained(folder, torch_dtype=torch_dtype)
+
+
+def load_encoder(kind: Any, folder: Path, torch_dtype: torch.dtype | None) -> Any:
+    """Load one of transformers' CLIP encoders; without a type, in the type it was stored in."""
+    return kind.from_pretrained(folder, dtype=torch_dtype or "auto")
+
+
+def load_tryon_unet(folder: Path, torch_dtype: torch.dtype | None = None) -> UNet2DConditionModel:
+    """Load the try-on UNet with its resampler and image projections."""
+    weights = load_weights(folder)
+    with torch.device("meta"):
+        unet = UNet2DConditionModel.from_config(stock_config(folder))
+        install_tryon_attention(unet)
+        unet.encoder_hid_proj = Resampler(**resampler_config(weights, dim_head=dim_head_in(folder)))
+    return assign_weights(unet, weights, folder, torch_dtype)
+
+
+def load_garment_unet(folder: Path, torch_dtype: torch.dtype | None = None) -> UNet2DConditionModel:
+    """Load the garment UNet, a stock one."""
+    with torch.device("meta"):
+        unet = UNet2DConditionModel.from_config(stock_config(folder))
+    return assign_weights(unet, load_weights(folder), folder, torch_dtype)
+
+
+def stock_config(folder: Path) -> dict[str, Any]:
+    """Read `config.json` without the fields that a stock constructor refuses."""
+    return without_image_projection(json.loads((folder / "config.json").read_text()))
+
+
+def without_image_projection(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a released UNet's config without what says of it that it has a resampler."""
+    kept = {name: value for name, value in config.items() if name != RESAMPLER_DIM_HEAD}
+    if kept.get("encoder_hid_dim_type") == IMAGE_PROJECTION:
+        kept |= {"encoder_hid_dim_type": None, "encoder_hid_dim": None}
+    return kept
+
+
+def dim_head_in(folder: Path) -> int:
+    """Read the channels of a head of the resampler from a try-on UNet's folder."""
+    config = json.loads((folder / "config.json").read_text())
+    return int(config.get(RESAMPLER_DIM_HEAD) or RELEASED_DIM_HEAD)
+
+
+def resampler_config(
+    weights: Mapping[str, Tensor], prefix: str = RESAMPLER_PREFIX, dim_head: int = RELEASED_DIM_HEAD
+) -> dict[str, int]:
+    """Return the resampler's constructor arguments, read from the shapes of its weights."""
+    own = {name.removeprefix(prefix): w for name, w in weights.items() if name.startswith(prefix)}
+    if "latents" not in own:
+        raise ValueError(
+            f"the try-on UNet's weights have no {prefix}latents: they hold no image-token resampler"
+        )
+    dim = own["latents"].shape[2]
+    inner = own["layers.0.0.to_q.weight"].shape[0]
+    return {
+        "dim": dim,
+        "depth": len({name.split(".")[1] for name in own if name.startswith("layers.")}),
+        "dim_head": dim_head,
+        "heads": inner // dim_head,
+        "num_queries": own["latents"].shape[1],
+        "embedding_dim": own["proj_in.weight"].shape[1],
+        "output_dim": own["proj_out.weight"].shape[0],
+        "ff_mult": own["layers.0.1.1.weight"].shape[0] // dim,
+    }
+
+
+def save_parts(base: TryOnBase, folder: Path) -> None:
+    """Write every part of `base` below `folder`."""
+    with released_configs(base):
+        base.tryon_unet.save_pretrained(folder / "unet")
+        base.garment_unet.save_pretrained(folder / "unet_encoder")
+    for name in PARTS[2:]:
+        getattr(base, name).save_pretrained(folder / name)
+
+
+@contextmanager
+def released_configs(base: TryOnBase) -> Iterator[None]:
+    """Within the block the UNets' configs say what the released ones say."""
+    base.tryon_unet.register_to_config(
+        encoder_hid_dim_type=IMAGE_PROJECTION,
+        encoder_hid_dim=base.resampler.proj_in.in_features,
+        **{RESAMPLER_DIM_HEAD: base.resampler.dim_head},
+    )
+    base.garment_unet.register_to_config(addition_embed_type="text_time")
+    try:
+        yield
+    finally:
+        base.tryon_unet.register_to_config(
+            encoder_hid_dim_type=None, encoder_hid_dim=None, **{RESAMPLER_DIM_HEAD: None}
+        )
+        base.garment_unet.register_to_config(addition_embed_type=None)

@@ -1,0 +1,1 @@
+"""The same architecture small enough to train on a CPU."""

@@ -1,0 +1,98 @@
+"""Make a `tiny` base from scratch: real networks of every kind, small enough for a CPU, random weights."""
+
+import torch
+from diffusers import DDIMScheduler, UNet2DConditionModel
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+)
+
+from model.bases.sdxl.image_tokens import Resampler, install_tryon_attention
+from model.bases.sdxl.networks import TryOnBase
+from model.bases.sdxl.presets import LATENT_CHANNELS, TRYON_CHANNELS, TinyPreset
+from model.bases.tiny.autoencoder import PatchAutoencoder
+
+START, END = "<|startoftext|>", "<|endoftext|>"
+
+
+def build_tiny_base(preset: TinyPreset, seed: int) -> TryOnBase:
+    """Return a base with random weights, the same for a seed; the global random state is left alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        tryon_unet = UNet2DConditionModel(**preset.unet_config(TRYON_CHANNELS))
+        install_tryon_attention(tryon_unet)
+        tryon_unet.encoder_hid_proj = Resampler(**preset.resampler_config())
+        base = TryOnBase(
+            vae=PatchAutoencoder(LATENT_CHANNELS, preset.vae_patch, preset.vae_width),
+            tryon_unet=tryon_unet,
+            garment_unet=UNet2DConditionModel(**preset.unet_config(LATENT_CHANNELS)),
+            text_encoder=CLIPTextModel(text_config(preset)),
+            text_encoder_2=CLIPTextModelWithProjection(text_config(preset)),
+            image_encoder=CLIPVisionModelWithProjection(vision_config(preset)),
+            tokenizer=byte_tokenizer(preset.text_tokens),
+            tokenizer_2=byte_tokenizer(preset.text_tokens),
+            scheduler=tiny_scheduler(),
+        )
+    return base.eval()
+
+
+def tiny_scheduler() -> DDIMScheduler:
+    """Return a velocity-predicting scheduler whose last step is pure noise (Lin et al. 2024)."""
+    return DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type="v_prediction",
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
+        clip_sample=False,
+        set_alpha_to_one=True,
+    )
+
+
+def byte_tokenizer(max_tokens: int) -> CLIPTokenizer:
+    """Return CLIP's tokenizer over single bytes: no merges, nothing to download."""
+    symbols = byte_symbols()
+    words = [*symbols, *(f"{symbol}</w>" for symbol in symbols), START, END]
+    vocabulary = {word: number for number, word in enumerate(words)}
+    return CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=max_tokens)
+
+
+def byte_symbols() -> list[str]:
+    """Return the character that stands for each byte in a byte-level vocabulary (Radford et al. 2019)."""
+    printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
+    rest = iter(range(256, 512))
+    return [chr(byte) if byte in printable else chr(next(rest)) for byte in range(256)]
+
+
+def text_config(preset: TinyPreset) -> CLIPTextConfig:
+    """Return the config of both text encoders."""
+    return CLIPTextConfig(
+        vocab_size=514,
+        hidden_size=preset.text_width,
+        intermediate_size=2 * preset.text_width,
+        projection_dim=preset.text_width,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=preset.text_tokens,
+        bos_token_id=512,
+        eos_token_id=513,
+        pad_token_id=513,
+    )
+
+
+def vision_config(preset: TinyPreset) -> CLIPVisionConfig:
+    """Return the config of the garment photo's encoder."""
+    return CLIPVisionConfig(
+        hidden_size=preset.vision_width,
+        intermediate_size=2 * preset.vision_width,
+        projection_dim=preset.text_width,
+        num_hidden_layers=3,
+        num_attention_heads=3,
+        image_size=preset.vision_image_size,
+        patch_size=preset.vision_patch,
+    )

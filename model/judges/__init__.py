@@ -1,0 +1,1 @@
+"""Networks that judge: they measure pictures and latents, and draw nothing."""

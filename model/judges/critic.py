@@ -1,0 +1,101 @@
+"""Read the size ratios of the worn garment from latents. Frozen, it is the size loss's judge."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor, nn
+
+from model.adapter.body_maps import FRAME
+from model.judges.segmenter import ResidualBlock
+
+FINER = 2
+"""Cells of the coverage for one of the latent grid, each way."""
+
+ROWS = (-0.1, 1.8, 39)
+"""First and last row, in T, and their number, at which the coverage is read."""
+
+COLUMNS = (0.0, 1.25, 21)
+"""First and last column, in B, either side of the axis."""
+
+
+class SizeReading(NamedTuple):
+    """A critic's answer."""
+
+    ratios: Tensor
+    """(B, R) in the order of the annotations."""
+
+    coverage_logits: Tensor
+    """(B, 1, 2h, 2w), above 0 where the garment is."""
+
+
+class SizeCritic(ModelMixin, ConfigMixin):
+    """Latents and body maps in; where the garment is, and its size ratios, out.
+
+    A ratio is a length in the body frame. So the coverage is resampled into that frame, where an edge of the
+    garment is at the same place whoever wears it, folded at the body's axis, and only then read.
+
+    Args:
+        latent_channels: Channels of the autoencoder's latents.
+        num_body_maps: Channels of `model.adapter.body_maps.body_maps`.
+        num_ratios: Ratios to read, in the order of the annotations.
+        width: Channels at the latent grid; the half as large grid has twice as many.
+    """
+
+    @register_to_config  # type: ignore[untyped-decorator]
+    def __init__(
+        self, latent_channels: int = 4, num_body_maps: int = 0, num_ratios: int = 3, width: int = 32
+    ) -> None:
+        super().__init__()
+        self.fine = ResidualBlock(latent_channels + num_body_maps, width)
+        self.coarse = ResidualBlock(width, 2 * width)
+        self.merge = ResidualBlock(3 * width, width)
+        self.coverage = nn.Conv2d(width, FINER**2, 1)
+        self.head = nn.Sequential(
+            nn.Flatten(), nn.Linear(ROWS[2] * COLUMNS[2], 64), nn.SiLU(), nn.Linear(64, num_ratios)
+        )
+
+    def forward(self, latents: Tensor, body_maps: Tensor) -> SizeReading:
+        """Read (B, C, h, w) clean `latents` of people with (B, K, h, w) `body_maps`."""
+        fine = self.fine(torch.cat([latents, body_maps], dim=1))
+        coarse = self.coarse(F.avg_pool2d(fine, 2, ceil_mode=True))
+        coarse = F.interpolate(coarse, fine.shape[2:], mode="bilinear")
+        logits = F.pixel_shuffle(self.coverage(self.merge(torch.cat([fine, coarse], dim=1))), FINER)
+        return SizeReading(self.head(in_body_frame(logits.sigmoid(), body_maps)), logits)
+
+
+def in_body_frame(picture: Tensor, body_maps: Tensor) -> Tensor:
+    """Sample a picture at `ROWS` and `COLUMNS` of the body frame, left and right averaged.
+
+    Args:
+        picture: (B, C, H, W) of the same scene as the maps, at any resolution.
+        body_maps: (B, K, h, w); without a known frame the result is zero.
+
+    Returns:
+        (B, C, rows, columns).
+    """
+    a, b = (torch.linspace(*places, device=picture.device) for places in (ROWS, COLUMNS))
+    ab = torch.stack(torch.meshgrid(a, torch.cat([-b.flip(0), b]), indexing="ij"), dim=-1)
+    sampled = F.grid_sample(picture, picture_points(ab, body_maps).to(picture), align_corners=False)
+    right, left = sampled.chunk(2, dim=-1)
+    known = body_maps[:, FRAME, :1, :1, None].movedim(-1, 1)
+    return (right.flip(-1) + left) / 2 * known
+
+
+def picture_points(ab: Tensor, body_maps: Tensor) -> Tensor:
+    """Where (R, C, 2) body coordinates lie, (B, R, C, 2) x, y from -1 to 1 across the picture.
+
+    The body coordinates are linear in x and y: three cells in the middle of their maps tell how.
+    """
+    height, width = body_maps.shape[2:]
+    y, x = height // 2, width // 2
+    maps = body_maps[:, FRAME + 1 : FRAME + 3]
+    here, right, below = maps[:, :, y, x], maps[:, :, y, x + 1], maps[:, :, y + 1, x]
+    slope = torch.stack([right - here, below - here], dim=-1)
+    unknown = 1 - body_maps[:, FRAME, y, x]
+    slope = slope + unknown[:, None, None] * torch.eye(2, device=slope.device)
+    cells = (ab[None] - here[:, None, None]) @ torch.linalg.inv(slope)[:, None].mT
+    cells = cells + torch.tensor([x, y], device=cells.device)
+    return (2 * cells + 1) / torch.tensor([width, height], device=cells.device) - 1

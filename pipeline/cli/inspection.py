@@ -1,0 +1,226 @@
+"""`cinderella inspect`: what stands in a file of size annotations, and the pictures behind it."""
+
+import base64
+import json
+from collections import Counter
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.cli.overlay import draw_sample, save_png
+from pipeline.compute_size_ratios import THRESHOLDS_KEY, keypoint_rows
+from pipeline.tables.incremental import iter_manifest
+from preprocess.body.keypoints import KeypointError, Keypoints
+from preprocess.garment.grabcut import SEGMENTED
+from preprocess.sources.source import ManifestRow
+from preprocess.vocabulary import FIT_LABELS, SIZE_RATIOS, RowStatus
+
+QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+THUMBNAIL_HEIGHT = 360
+HISTOGRAM_BINS = 30
+
+
+def inspect(
+    annotations: Path,
+    *,
+    where: str | None = None,
+    key: str | None = None,
+    png: Path | None = None,
+    html: Path | None = None,
+    manifest: Path | None = None,
+    keypoints: Path | None = None,
+    limit: int = 60,
+) -> str:
+    """Summarise a file of annotations; draw a sample or a gallery on demand.
+
+    Args:
+        annotations: Parquet file of `annotate` or of the stage `compute_size_ratios`.
+        where: DuckDB condition on its columns, e.g. "width_ratio > 1.5 and status = 'ok'".
+        key: Sample to draw to `png`.
+        png: Where to draw it; None writes `{key}.png`.
+        html: Where to write a gallery of the worst `limit` rows.
+        manifest: Where the files stand; None looks where `annotate` and the pipeline leave it.
+        keypoints: The joints; None looks there too.
+        limit: Pictures in the gallery.
+
+    Returns:
+        Text for the terminal.
+
+    Raises:
+        FileNotFoundError: A file is missing.
+        ValueError: The condition can't be understood, or there is no such key.
+    """
+    table = select(annotations, where)
+    lines = summary(table, thresholds_of(annotations))
+    if key is not None or html is not None:
+        files = sidecars(annotations, manifest, keypoints)
+        segmented = segmented_keys(annotations)
+        if key is not None:
+            save_png(draw_key(key, *files, segmented), png or Path(f"{key}.png"))
+            lines.append(f"{png or Path(f'{key}.png')}: {key}")
+        if html is not None:
+            html.parent.mkdir(parents=True, exist_ok=True)
+            html.write_text(gallery(table, lines, *files, segmented, limit=limit))
+            lines.append(f"{html}: gallery")
+    return "\n".join(lines)
+
+
+def select(annotations: Path, where: str | None) -> pa.Table:
+    """Read the rows that meet a condition, sorted by split and key."""
+    if not annotations.is_file():
+        raise FileNotFoundError(f"{annotations} not found: run `cinderella annotate` or `dvc repro` first")
+    if where is None:
+        return pq.read_table(annotations)
+    import duckdb
+
+    try:
+        rows = duckdb.read_parquet(str(annotations)).filter(where).order("split, key")
+        return rows.to_arrow_table()
+    except duckdb.Error as error:
+        raise ValueError(f"where must be a DuckDB condition on columns, got {where!r}: {error}") from error
+
+
+def thresholds_of(annotations: Path) -> list[float]:
+    """Width ratios at which the fit labels were cut; empty when there were none."""
+    found: list[float] = json.loads((pq.read_schema(annotations).metadata or {}).get(THRESHOLDS_KEY, b"[]"))
+    return found
+
+
+def summary(table: pa.Table, thresholds: list[float]) -> list[str]:
+    """Counts by status and reason, quantiles of each ratio, balance of the labels."""
+    status, reason = table["status"].to_pylist(), table["reason"].to_pylist()
+    lines = [f"{len(table)} rows"]
+    for (name, why), count in Counter(zip(status, reason, strict=True)).most_common():
+        lines.append(f"  {count:6d} {name:8s} {why or ''}".rstrip())
+    lines.append("ok rows:      " + "".join(f"{f'{share:.0%}':>8s}" for share in QUANTILES))
+    ok = table.filter(pc.equal(table["status"], RowStatus.OK))
+    for name in (*SIZE_RATIOS, "ease", "sleeve"):
+        values = ok[f"{name}_ratio"].drop_null().to_numpy()
+        cuts = np.quantile(values, QUANTILES) if len(values) else np.full(len(QUANTILES), np.nan)
+        lines.append(f"  {name:12s}" + "".join(f"{value:8.3f}" for value in cuts))
+    labels = Counter(ok["fit_label"].to_pylist())
+    cuts_text = ", ".join(f"{cut:.3f}" for cut in thresholds)
+    lines.append("fit labels: " + ", ".join(f"{labels[label]} {label}" for label in FIT_LABELS))
+    lines.append(f"cut at width ratios {cuts_text or '(none)'}")
+    return lines
+
+
+def segmented_keys(annotations: Path) -> set[tuple[str, str]]:
+    """Split and key of the rows whose garment was found by its colours."""
+    rows = pq.read_table(annotations, columns=["split", "key", "reason"]).to_pylist()
+    return {(row["split"], row["key"]) for row in rows if SEGMENTED in (row["reason"] or "").split("; ")}
+
+
+def sidecars(annotations: Path, manifest: Path | None, keypoints: Path | None) -> tuple[Path, Path]:
+    """Find the manifest and the keypoints that belong to a file of annotations."""
+    folders = (annotations.parent / f".{annotations.stem}", annotations.parent)
+    folder = next((one for one in folders if (one / "manifest.parquet").is_file()), folders[-1])
+    found = manifest or folder / "manifest.parquet", keypoints or folder / "keypoints.parquet"
+    for path in found:
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} not found: name it with --{path.stem}")
+    return found
+
+
+def samples_of(manifest: Path, keypoints: Path, keys: set[str]) -> Iterator[tuple[ManifestRow, Keypoints]]:
+    """Yield the files and joints of some samples."""
+    for sample, row in zip(iter_manifest(manifest), keypoint_rows(keypoints), strict=True):
+        if sample.key in keys:
+            yield sample, Keypoints.from_flat(row["keypoints"], source=row["keypoint_source"])
+
+
+def draw_key(key: str, manifest: Path, keypoints: Path, segmented: set[tuple[str, str]]) -> Any:
+    """Draw one sample.
+
+    Raises:
+        ValueError: There is no such sample, or it has no trunk to draw.
+    """
+    for sample, person in samples_of(manifest, keypoints, {key}):
+        try:
+            return draw_sample(sample, person, segmented=(sample.split, sample.key) in segmented)
+        except KeypointError as problem:
+            raise ValueError(f"{key} can't be drawn: {problem}") from problem
+    raise ValueError(f"key must be one of {manifest}, got {key!r}")
+
+
+def gallery(
+    table: pa.Table,
+    lines: list[str],
+    manifest: Path,
+    keypoints: Path,
+    segmented: set[tuple[str, str]],
+    *,
+    limit: int,
+) -> str:
+    """A page that needs nothing else: summary, histograms, least certain rows first, filters."""
+    rows = sorted(table.to_pylist(), key=lambda row: (row["confidence"], row["key"]))[:limit]
+    drawn = {}
+    for sample, person in samples_of(manifest, keypoints, {row["key"] for row in rows}):
+        which = (sample.split, sample.key)
+        drawn[which] = thumbnail(sample, person, segmented=which in segmented)
+    cards = "\n".join(card(row, drawn.get((row["split"], row["key"]), "")) for row in rows)
+    histograms = "\n".join(histogram(table, name) for name in SIZE_RATIOS)
+    statuses = "".join(
+        f'<label><input type="checkbox" checked onchange="show()" value="{status}">{status}</label> '
+        for status in RowStatus
+    )
+    page = (Path(__file__).parent / "gallery.html").read_text()
+    parts = {
+        "summary": escape("\n".join(lines)),
+        "filters": statuses,
+        "histograms": histograms,
+        "cards": cards,
+    }
+    for name, content in parts.items():
+        page = page.replace(f"<!-- {name} -->", content)
+    return page
+
+
+def thumbnail(sample: ManifestRow, person: Keypoints, *, segmented: bool) -> str:
+    """The drawn sample as a data URL; empty when it can't be drawn."""
+    try:
+        picture = draw_sample(sample, person, segmented=segmented)
+    except (KeypointError, OSError, ValueError):
+        return ""
+    width = round(picture.shape[1] * THUMBNAIL_HEIGHT / picture.shape[0])
+    small = cv2.resize(picture, (width, THUMBNAIL_HEIGHT), interpolation=cv2.INTER_AREA)
+    encoded = cv2.imencode(".jpg", small[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()
+    return "data:image/jpeg;base64," + base64.b64encode(encoded).decode()
+
+
+def card(row: dict[str, Any], picture: str) -> str:
+    """One sample of the gallery."""
+    ratios = ", ".join(
+        f"{name} {row[f'{name}_ratio']:.2f}" for name in SIZE_RATIOS if row[f"{name}_ratio"] is not None
+    )
+    image = f'<img src="{picture}" alt="">' if picture else "<p>nothing to draw</p>"
+    text = f"<b>{escape(row['key'])}</b> {row['status']} {escape(row['reason'] or '')}<br>{ratios}"
+    return (
+        f'<figure data-status="{row["status"]}">{image}'
+        f"<figcaption>{text}<br>confidence {row['confidence']:.2f}</figcaption></figure>"
+    )
+
+
+def histogram(table: pa.Table, name: str) -> str:
+    """The ok rows' values of a ratio, as an SVG."""
+    ok = table.filter(pc.equal(table["status"], RowStatus.OK))
+    values = ok[f"{name}_ratio"].drop_null().to_numpy()
+    if len(values) == 0:
+        return f"<p>{name}: no ok row</p>"
+    counts, edges = np.histogram(values, HISTOGRAM_BINS)
+    bars = "".join(
+        f'<rect x="{10 * index}" y="{100 - height:.0f}" width="9" height="{height:.0f}"/>'
+        for index, height in enumerate(100 * counts / counts.max())
+    )
+    return (
+        f'<figure><svg viewBox="0 0 {10 * HISTOGRAM_BINS} 100" width="300" height="100">{bars}</svg>'
+        f"<figcaption>{name}_ratio, {edges[0]:.2f} to {edges[-1]:.2f}, median {np.median(values):.2f}"
+        "</figcaption></figure>"
+    )

@@ -1,0 +1,99 @@
+"""Draw what was measured over the photo: joints, body frame, panel and the three measures."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from preprocess.body.keypoints import BodyFrame, Keypoints
+from preprocess.garment.grabcut import segment_garment
+from preprocess.garment.measurements import AXIS_BAND, WornMeasures, garment_panel, measure_worn
+from preprocess.garment.parse import OCCLUDERS, garment_mask, labels_mask, load_parse
+from preprocess.sources.source import ManifestRow
+
+Picture = NDArray[np.uint8]
+
+SHOULDER, WIDTH, LENGTH = (214, 40, 40), (170, 60, 190), (30, 90, 220)
+FRAME, BONES, PANEL, SLEEVE = (250, 200, 40), (255, 255, 255), (60, 160, 220), (110, 200, 120)
+"""RGB of the lines; shoulders red, width violet, length blue."""
+
+SKELETON = ((2, 5), (2, 3), (3, 4), (5, 6), (6, 7), (9, 12), (2, 9), (5, 12), (0, 1))
+
+
+def draw_sample(sample: ManifestRow, keypoints: Keypoints, *, segmented: bool = False) -> Picture:
+    """Return the (H, W, 3) RGB photo of a sample with everything that was measured on it.
+
+    Args:
+        sample: Its files.
+        keypoints: Its joints, px of the photo.
+        segmented: Whether the garment was found by its colours, for want of a parse map.
+
+    Raises:
+        KeypointError: The person has no trunk.
+        OSError: The photo or the parse map can't be read.
+    """
+    with Image.open(sample.image) as photo:
+        picture = np.asarray(photo.convert("RGB")).copy()
+    occluders = None
+    if sample.parse is not None:
+        parse = load_parse(sample.parse, sample.parse_labels)
+        garment, occluders = garment_mask(parse, sample.category), labels_mask(parse, OCCLUDERS)
+    elif segmented:
+        garment = segment_garment(picture, keypoints)
+    else:
+        return draw_joints(picture, keypoints)
+    scale = garment.shape[1] / picture.shape[1]
+    person = keypoints.scaled(scale, scale)
+    panel = garment_panel(garment, person)
+    for mask, colour in ((garment & ~panel, SLEEVE), (panel, PANEL)):
+        full = cv2.resize(mask.astype(np.uint8), picture.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
+        picture[full] = (0.6 * picture[full] + 0.4 * np.array(colour)).astype(np.uint8)
+    draw_joints(picture, keypoints)
+    worn = measure_worn(garment, person, occluders=occluders)
+    return draw_measures(picture, worn, BodyFrame.from_keypoints(person), 1 / scale)
+
+
+def draw_joints(picture: Picture, keypoints: Keypoints) -> Picture:
+    """Draw bones and joints; missing ones are left out."""
+    thickness = max(1, picture.shape[0] // 340)
+    for first, second in SKELETON:
+        if keypoints.has(first, second):
+            _line(picture, keypoints.xy[[first, second]], BONES, thickness)
+    for x, y in keypoints.xy[np.isfinite(keypoints.xy).all(axis=1)]:
+        cv2.circle(picture, (round(x), round(y)), 2 * thickness, FRAME, -1, cv2.LINE_AA)
+    return picture
+
+
+def draw_measures(picture: Picture, worn: WornMeasures, frame: BodyFrame, scale: float) -> Picture:
+    """Draw the body frame and the three measures, which were taken in a picture `scale` times smaller."""
+    middle, reach = np.mean(worn.width_rows), AXIS_BAND * frame.shoulder_width
+    length = worn.garment_length_px
+    lines = [
+        ((0, 0), (frame.torso_length, 0), FRAME),
+        ((0, worn.shoulder_span[0]), (0, worn.shoulder_span[1]), SHOULDER),
+        *(
+            ((row, worn.width_span[0]), (row, worn.width_span[1]), WIDTH)
+            for row in (*worn.width_rows, middle)
+        ),
+        ((length, -reach), (length, reach), LENGTH),
+        ((0, 0.9 * reach), (length, 0.9 * reach), LENGTH),
+    ]
+    thickness = max(1, picture.shape[0] // 300)
+    for start, end, colour in lines:
+        _line(picture, scale * frame.to_image(np.array([start, end], dtype=np.float64)), colour, thickness)
+    return picture
+
+
+def _line(picture: Picture, ends: NDArray[np.float64], colour: tuple[int, int, int], thickness: int) -> None:
+    """Draw a line between two points, unless one is missing."""
+    if np.isfinite(ends).all():
+        (x0, y0), (x1, y1) = np.rint(ends).astype(int).tolist()
+        cv2.line(picture, (x0, y0), (x1, y1), colour, thickness, cv2.LINE_AA)
+
+
+def save_png(picture: Picture, out: Path) -> None:
+    """Write an RGB picture."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture).save(out)

@@ -1,0 +1,242 @@
+"""Commands that try garments on: `cinderella try-on`, `ladder` and `publish`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from pipeline.tryon.outfits import FilesWearer, Wearer
+    from pipeline.tryon.pictures import TryOnOptions
+    from pipeline.tryon.size_aware import SizeAwareTryOn
+    from pipeline.tryon.size_list import NamedSize
+
+Model = Annotated[
+    Path, typer.Option(help="Published folder, or one with base/ beside joint/ or size/, such as artifacts.")
+]
+Person = Annotated[Path | None, typer.Option(help="Photo of one person, seen from the front.")]
+Garment = Annotated[Path | None, typer.Option(help="Photo of the garment alone.")]
+KeypointsFile = Annotated[Path | None, typer.Option(help="OpenPose JSON of the photo; default: MediaPipe's.")]
+ParseFile = Annotated[
+    Path | None, typer.Option(help="LIP parse map (PNG): shields head and hands, gives the natural size.")
+]
+DenseposeFile = Annotated[
+    Path | None, typer.Option(help="DensePose picture; default: drawn from the joints.")
+]
+Out = Annotated[Path, typer.Option(help="Folder for pictures, strip.png and fit.json.")]
+NumSteps = Annotated[int, typer.Option(help="Denoising steps.")]
+Seed = Annotated[int, typer.Option(help="Of the noise, which all sizes share.")]
+SizeGuidance = Annotated[
+    float, typer.Option(help="1 is off; 1.25 is what the embedded default is evaluated at.")
+]
+PoseModel = Annotated[
+    Path, typer.Option(help="MediaPipe's pose landmarker, for photos without keypoints (fetch-models).")
+]
+POSE_MODEL = Path("data/pose_landmarker_full.task")
+LowMemory = Annotated[
+    str, typer.Option(help="off, or the GB of GPU memory to stay within: 8, 16, 24 (see `doctor`).")
+]
+
+
+def try_on(
+    out: Out,
+    person: Person = None,
+    garment: Garment = None,
+    size: Annotated[
+        list[str] | None, typer.Option(help="Ratios, such as width=1.4,length=1.1. Give it several times.")
+    ] = None,
+    steps: Annotated[str | None, typer.Option(help="Sizes up and down from the natural one.")] = None,
+    chart: Annotated[Path | None, typer.Option(help="Size chart (CSV or YAML, cm).")] = None,
+    wearer: Annotated[Path | None, typer.Option(help="The wearer's measures (YAML, cm).")] = None,
+    sizes: Annotated[str | None, typer.Option(help="Which sizes of the chart; default: all.")] = None,
+    keypoints: KeypointsFile = None,
+    parse: ParseFile = None,
+    densepose: DenseposeFile = None,
+    inpaint_mask: Annotated[Path | None, typer.Option(help="White where the photo may be painted.")] = None,
+    caption: Annotated[str, typer.Option(help="Describes the garment, such as `a red t-shirt`.")] = "",
+    table: Annotated[
+        Path | None, typer.Option(help="CSV with the columns person and garment: try on all rows.")
+    ] = None,
+    shards: Annotated[Path | None, typer.Option(help="Folder of shards: try on all samples.")] = None,
+    model: Model = Path("artifacts"),
+    pose_model: PoseModel = POSE_MODEL,
+    num_steps: NumSteps = 20,
+    seed: Seed = 0,
+    text_guidance: Annotated[float, typer.Option(help="1 is off.")] = 1.0,
+    size_guidance: SizeGuidance = 1.5,
+    size_scale: Annotated[float, typer.Option(help="Strength of the size; 0: the base alone.")] = 1.0,
+    clamp: Annotated[bool, typer.Option(help="Move sizes out of range to the nearest one.")] = False,
+    low_memory: LowMemory = "off",
+) -> None:
+    """Show a person in a garment at the sizes you ask for, and measure how it fits.
+
+    What VITON-HD's layout keeps beside `image/` (OpenPose, parse map, DensePose) is found by itself.
+
+    For example:
+
+    `cinderella try-on --person me.jpg --garment shirt.jpg --size width=1.4,length=1.1 --out me`
+
+    `cinderella try-on --person artifacts/raw/test/image/90003_00.jpg --garment
+    artifacts/raw/test/cloth/90003_00.jpg --steps -1,0,1,2 --out strip`
+
+    `cinderella try-on --person artifacts/raw/test/image/90003_00.jpg --garment
+    artifacts/raw/test/cloth/90003_00.jpg --chart chart.csv --wearer wearer.yaml --sizes S,M,L,XL --clamp
+    --out brand`
+
+    `cinderella try-on --table people.csv --steps 0,2 --out batch`
+
+    `cinderella try-on --shards artifacts/shards/test --steps 0,2 --out test`
+    """
+    from pipeline.tryon.outfits import shard_wearers, table_wearers
+    from pipeline.tryon.pictures import TryOnOptions
+    from pipeline.tryon.size_list import SizeChoice
+
+    choice = SizeChoice(size=tuple(size or ()), steps=steps, chart=chart, wearer=wearer, sizes=sizes)
+    named = choice.named()
+    options = TryOnOptions(
+        num_steps=num_steps,
+        seed=seed,
+        text_guidance=text_guidance,
+        size_guidance=size_guidance,
+        size_scale=size_scale,
+        clamp=clamp,
+    )
+    if [person is not None, table is not None, shards is not None].count(True) != 1:
+        raise ValueError("name who tries on: exactly one of --person, --table and --shards")
+    given = {"keypoints": keypoints, "parse": parse, "densepose": densepose, "inpaint_mask": inpaint_mask}
+    if person is not None:
+        files = files_of(person, garment, given, caption)
+        draw_one(load(model, pose_model, low_memory), files, named, options, out)
+        return
+    require_none(given | {"garment": garment, "caption": caption or None})
+    rows: list[Wearer] = []
+    rows += table_wearers(table) if table is not None else shard_wearers(str(shards))
+    draw_many(load(model, pose_model, low_memory), rows, named, options, out)
+
+
+def ladder(
+    person: Annotated[Path, typer.Option(help="Photo of one person, seen from the front.")],
+    garment: Annotated[Path, typer.Option(help="Photo of the garment alone.")],
+    out: Out,
+    ratio: Annotated[str, typer.Option(help="Which ratio rises: shoulder, width or length.")] = "width",
+    lowest: Annotated[float, typer.Option(help="Where it begins.")] = 1.0,
+    highest: Annotated[float, typer.Option(help="Where it ends.")] = 1.8,
+    rungs: Annotated[int, typer.Option(help="How many pictures.")] = 7,
+    keypoints: KeypointsFile = None,
+    parse: ParseFile = None,
+    densepose: DenseposeFile = None,
+    caption: Annotated[str, typer.Option(help="Describes the garment.")] = "",
+    model: Model = Path("artifacts"),
+    pose_model: PoseModel = POSE_MODEL,
+    num_steps: NumSteps = 20,
+    seed: Seed = 0,
+    size_guidance: SizeGuidance = 1.5,
+    low_memory: LowMemory = "off",
+) -> None:
+    """Let one ratio rise while all else stays natural, and say whether the pictures follow.
+
+    Example: `cinderella ladder --person artifacts/raw/test/image/90003_00.jpg --garment
+    artifacts/raw/test/cloth/90003_00.jpg --ratio width --lowest 1.0 --highest 1.8 --rungs 7 --out ladder`
+    """
+    from pipeline.tryon.pictures import TryOnOptions, ladder_order
+    from pipeline.tryon.size_list import ladder_sizes
+
+    sizes = ladder_sizes(ratio, lowest, highest, rungs)
+    files = files_of(
+        person, garment, {"keypoints": keypoints, "parse": parse, "densepose": densepose}, caption
+    )
+    options = TryOnOptions(num_steps=num_steps, seed=seed, size_guidance=size_guidance)
+    report = draw_one(load(model, pose_model, low_memory), files, sizes, options, out)
+    typer.echo(f"{ratio}: {ladder_order(report, ratio)}")
+
+
+def publish(
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    model: Annotated[Path, typer.Option(help="Folder with base/ beside joint/ or size/.")] = Path(
+        "artifacts"
+    ),
+) -> None:
+    """Write base and adapter as one folder for `SizeAwareTryOn.from_pretrained`, in diffusers' layout.
+
+    Example: `cinderella publish --model artifacts --out published`
+    """
+    from pipeline.tryon.loading import load_tryon
+    from pipeline.tryon.loading import publish as run
+
+    run(load_tryon(model), out)
+    typer.echo(f"{out}: SizeAwareTryOn.from_pretrained({str(out)!r}) loads it")
+
+
+def require_none(options: Mapping[str, object]) -> None:
+    """Refuse options of one person beside a table or shards, where each row has its own."""
+    named = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None]
+    if named:
+        raise ValueError(
+            f"{', '.join(named)} go with --person; a row of --table or --shards names its own files"
+        )
+
+
+def load(model: Path, pose_model: Path, low_memory: str) -> "SizeAwareTryOn":
+    """Load the networks; the choices about memory are checked first."""
+    from pipeline.tryon.loading import load_tryon
+
+    return load_tryon(model, pose_model=pose_model, low_memory=low_memory)
+
+
+def files_of(
+    person: Path, garment: Path | None, given: dict[str, Path | None], caption: str
+) -> "FilesWearer":
+    """Collect the files of one person: those named, and those found beside the photo."""
+    from pipeline.tryon.outfits import FilesWearer, beside
+
+    if garment is None:
+        raise ValueError("--person needs --garment, the photo of the garment alone")
+    files = beside(person) | {name: path for name, path in given.items() if path is not None}
+    return FilesWearer(key=person.stem, person=person, garment=garment, given=files, caption=caption)
+
+
+def draw_one(
+    tryon: "SizeAwareTryOn",
+    files: "FilesWearer",
+    sizes: "list[NamedSize]",
+    options: "TryOnOptions",
+    out: Path,
+) -> dict[str, object]:
+    """Try one garment on one person, and print what is to be known."""
+    from tqdm import tqdm
+
+    from pipeline.tryon.pictures import FIT_FILE, STRIP_FILE, try_on
+
+    outfit = files.load(tryon)
+    with tqdm(total=len(sizes) * options.num_steps, desc="try-on", unit="step", disable=None) as bar:
+
+        def on_step(done: int, _total: int) -> None:
+            bar.update(done - bar.n)
+
+        report = try_on(
+            tryon, outfit.person, outfit.garment, sizes, options, out, caption=outfit.caption, on_step=on_step
+        )
+    for note in report["notes"]:
+        typer.echo(f"note: {note}", err=True)
+    for entry in report["sizes"]:
+        typer.echo(f"{entry['size']}: {entry['summary']}")
+    typer.echo(f"{out / STRIP_FILE}, {out / FIT_FILE}")
+    return report
+
+
+def draw_many(
+    tryon: "SizeAwareTryOn",
+    rows: "list[Wearer]",
+    sizes: "list[NamedSize]",
+    options: "TryOnOptions",
+    out: Path,
+) -> None:
+    """Try on every row; any that fails makes the exit status 1."""
+    from pipeline.tryon.batch import RESULTS_FILE, try_on_batch
+
+    counts = try_on_batch(tryon, rows, sizes, options, out, total=len(rows))
+    said = ", ".join(f"{number} {status}" for status, number in sorted(counts.items())) or "no rows"
+    typer.echo(f"{said}: {out / RESULTS_FILE}")
+    if counts["failed"]:
+        raise typer.Exit(1)

@@ -1,0 +1,253 @@
+"""What the demo does when something on its page is touched."""
+
+import html
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from pipeline.demo.controls import Controls, Update, Values
+from pipeline.demo.pictures import Picture, fit_table, pictures_of, slider_mark, thumbnail
+from pipeline.demo.privacy import Uploads
+from pipeline.demo.sizes import known_ratios, natural_or_usual, on_sliders, strip_around
+from pipeline.demo.visit import FittingRoom, Settings, Visit
+from pipeline.demo.visitors import Visitors
+from pipeline.tryon.size_aware import TryOnResult
+from preprocess.sizes.sizes import SizeChart, SizeRequest, Wearer
+from preprocess.vocabulary import SIZE_RATIOS
+
+log = logging.getLogger(__name__)
+
+PROGRESS = gr.Progress()
+
+
+def as_message(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Let an error of a handler appear on the page as a message, escaped; an unforeseen one is logged."""
+
+    @wraps(handler)
+    def handle(*arguments: Any) -> Any:
+        try:
+            return handler(*arguments)
+        except (ValueError, OSError) as error:
+            raise gr.Error(html.escape(str(error)), print_exception=False) from error
+        except Exception as error:
+            log.exception("the demo failed")
+            message = "Something went wrong here, and was written to the log"
+            raise gr.Error(message, print_exception=False) from error
+
+    return handle
+
+
+class Answers:
+    """Handlers of the page's events. Each gets the page's values and returns what changes on it.
+
+    Args:
+        room: Does the work.
+        visitors: What is remembered of each visitor, by Gradio's session.
+        chart: Sizes for the buttons.
+    """
+
+    controls: Controls
+
+    def __init__(self, room: FittingRoom, visitors: Visitors[Visit], chart: SizeChart) -> None:
+        self.room = room
+        self.visitors = visitors
+        self.chart = chart
+        self.uploads = Uploads()
+
+    @as_message
+    def arrive(self, values: Values, request: gr.Request, progress: gr.Progress = PROGRESS) -> Update:
+        """Begin with the first person in the first garment."""
+        visit = self.visit(request)
+        self.room.choose_person(visit, 0)
+        garment = self.room.choose_garment(visit, 0)
+        return {self.controls.caption: garment.caption} | self.at_natural(visit, values, progress)
+
+    @as_message
+    def choose_person(
+        self, values: Values, chosen: gr.SelectData, request: gr.Request, progress: gr.Progress = PROGRESS
+    ) -> Update:
+        """Take the person that was clicked on."""
+        visit = self.visit(request)
+        self.room.choose_person(visit, chosen.index)
+        update = {self.controls.people: gr.Gallery(selected_index=chosen.index)}
+        return update | self.without_strip(visit) | self.at_natural(visit, values, progress)
+
+    @as_message
+    def bring_person(self, values: Values, request: gr.Request, progress: gr.Progress = PROGRESS) -> Update:
+        """Take the visitor's own photo."""
+        visit = self.visit(request)
+        photo = self.uploads.take(Path(values[self.controls.person_upload]))
+        self.room.bring_person(visit, photo)
+        gallery = last_of([person.photo for person in visit.people])
+        update = {self.controls.people: gallery, self.controls.person_upload: None}
+        return update | self.without_strip(visit) | self.at_natural(visit, values, progress)
+
+    @as_message
+    def choose_garment(
+        self, values: Values, chosen: gr.SelectData, request: gr.Request, progress: gr.Progress = PROGRESS
+    ) -> Update:
+        """Take the garment that was clicked on."""
+        visit = self.visit(request)
+        garment = self.room.choose_garment(visit, chosen.index)
+        values = {**values, self.controls.caption: garment.caption}
+        update = {
+            self.controls.garments: gr.Gallery(selected_index=chosen.index),
+            self.controls.caption: garment.caption,
+        }
+        return update | self.without_strip(visit) | self.drawn(visit, values, progress)
+
+    @as_message
+    def bring_garment(self, values: Values, request: gr.Request, progress: gr.Progress = PROGRESS) -> Update:
+        """Take the visitor's own garment."""
+        visit = self.visit(request)
+        self.room.bring_garment(visit, self.uploads.take(Path(values[self.controls.garment_upload])))
+        gallery = last_of([garment.photo for garment in visit.garments])
+        update = {
+            self.controls.garments: gallery,
+            self.controls.garment_upload: None,
+            self.controls.caption: "",
+        }
+        values = {**values, self.controls.caption: ""}
+        return update | self.without_strip(visit) | self.drawn(visit, values, progress)
+
+    @as_message
+    def draw(self, values: Values, request: gr.Request, progress: gr.Progress = PROGRESS) -> Update:
+        """Draw at the size of the sliders."""
+        visit = self.visit(request)
+        ratios = (values[slider] for slider in self.controls.sliders)
+        visit.size = SizeRequest(**dict(zip(SIZE_RATIOS, ratios, strict=True)))
+        return {self.controls.chart: None} | self.drawn(visit, values, progress)
+
+    @as_message
+    def back_to_natural(
+        self, values: Values, request: gr.Request, progress: gr.Progress = PROGRESS
+    ) -> Update:
+        """Draw at the size at which the person wears a garment in the photo."""
+        return self.at_natural(self.visit(request), values, progress)
+
+    @as_message
+    def choose_size(self, values: Values, request: gr.Request, progress: gr.Progress = PROGRESS) -> Update:
+        """Draw at a size of the chart, and move the sliders there; those that it leaves open stay."""
+        visit = self.visit(request)
+        size = self.charted(values[self.controls.chart], values)
+        visit.size = on_sliders(known_ratios(visit.size) | known_ratios(size))
+        moved = {self.controls.chart: values[self.controls.chart]} | self.moved(visit)
+        return moved | self.drawn(visit, values, progress)
+
+    @as_message
+    def draw_around(
+        self, values: Values, request: gr.Request, progress: gr.Progress = PROGRESS
+    ) -> list[tuple[Picture, str]]:
+        """Draw sizes from smaller to larger than the natural one."""
+        visit = self.visit(request)
+        return self.strip(visit, strip_around(self.natural_of(visit)), values, progress)
+
+    @as_message
+    def draw_chart(
+        self, values: Values, request: gr.Request, progress: gr.Progress = PROGRESS
+    ) -> list[tuple[Picture, str]]:
+        """Draw every size of the chart."""
+        sizes = {name: self.charted(name, values) for name in self.chart.sizes}
+        return self.strip(self.visit(request), sizes, values, progress)
+
+    @as_message
+    def switch_overlays(self, values: Values, request: gr.Request) -> Update:
+        """Draw what is there once more, with or without lines over it."""
+        visit = self.visit(request)
+        visit.overlays = values[self.controls.overlays]
+        update: Update = {}
+        if visit.result is not None:
+            update[self.controls.picture] = pictures_of(visit.result, visit.overlays)[0]
+        if visit.strip is not None:
+            names, result = visit.strip
+            update[self.controls.strip] = list(zip(pictures_of(result, visit.overlays), names, strict=True))
+        return update
+
+    def leave(self, request: gr.Request) -> None:
+        """Forget who closed the page."""
+        self.visitors.forget(str(request.session_hash))
+
+    def visit(self, request: gr.Request) -> Visit:
+        """Return what is remembered of the visitor."""
+        return self.visitors.of(str(request.session_hash))
+
+    def natural_of(self, visit: Visit) -> SizeRequest:
+        """Return the size of the visitor's photo, with what is usual where it isn't known."""
+        return natural_or_usual(visit.person.natural_size if visit.person else None)
+
+    def at_natural(self, visit: Visit, values: Values, progress: gr.Progress) -> Update:
+        """Move the sliders and their marks to the natural size, and draw it."""
+        natural = visit.person.natural_size if visit.person else None
+        known = (natural or SizeRequest()).ratios()
+        marks = {
+            mark: slider_mark(name, known[name])
+            for mark, name in zip(self.controls.marks, SIZE_RATIOS, strict=True)
+        }
+        visit.size = on_sliders(known_ratios(self.natural_of(visit)))
+        return {
+            self.controls.chart: None,
+            **marks,
+            **self.moved(visit),
+            **self.drawn(visit, values, progress),
+        }
+
+    def charted(self, name: str | None, values: Values) -> SizeRequest:
+        """Return the ratios of a size of the chart on a person of the measures on the page."""
+        chest, height = values[self.controls.chest], values[self.controls.height]
+        if name is None or chest is None or height is None:
+            raise ValueError("A size of the chart needs the person's measures: fill in chest and height")
+        return self.chart.request(name, Wearer(chest_cm=chest, height_cm=height)).clamped()
+
+    def moved(self, visit: Visit) -> Update:
+        """Put the sliders where the size of the visit is."""
+        return dict(zip(self.controls.sliders, visit.size.ratios().values(), strict=True))
+
+    def drawn(self, visit: Visit, values: Values, progress: gr.Progress) -> Update:
+        """Draw at the size of the visit; remember the result for overlays."""
+        visit.result = self.try_on(visit, [visit.size], values, progress)
+        notes = visit.person.notes if visit.person else []
+        return {
+            self.controls.picture: pictures_of(visit.result, self.overlays(visit, values))[0],
+            self.controls.fit: fit_table(visit.result.fit, notes),
+        }
+
+    def overlays(self, visit: Visit, values: Values) -> Sequence[str]:
+        """Return what is drawn over pictures: boxes may have been ticked since the values were sent."""
+        return values[self.controls.overlays] if visit.overlays is None else visit.overlays
+
+    def without_strip(self, visit: Visit) -> Update:
+        """Take the strip off the page: it shows another person or garment."""
+        visit.strip = None
+        return {self.controls.strip: []}
+
+    def strip(
+        self, visit: Visit, sizes: Mapping[str, SizeRequest], values: Values, progress: gr.Progress
+    ) -> list[tuple[Picture, str]]:
+        """Draw several sizes; return each with its name and what was asked for."""
+        result = self.try_on(visit, list(sizes.values()), values, progress)
+        names = [f"{name}: {size.width:.2f}" for name, size in zip(sizes, result.requests, strict=True)]
+        visit.strip = names, result
+        return list(zip(pictures_of(result, self.overlays(visit, values)), names, strict=True))
+
+    def try_on(
+        self, visit: Visit, sizes: list[SizeRequest], values: Values, progress: gr.Progress
+    ) -> TryOnResult:
+        """Run the networks with the settings of the page."""
+        controls = self.controls
+        settings = Settings(
+            caption=values[controls.caption],
+            seed=values[controls.seed] or 0,
+            num_steps=values[controls.num_steps],
+            text_guidance=values[controls.text_guidance],
+            size_guidance=values[controls.size_guidance],
+        )
+        return self.room.try_on(visit, sizes, settings, lambda done, of: progress((done, of), desc="Drawing"))
+
+
+def last_of(photos: Sequence[Picture]) -> gr.Gallery:
+    """Return choices of which the last one is chosen."""
+    return gr.Gallery([thumbnail(photo) for photo in photos], selected_index=len(photos) - 1)

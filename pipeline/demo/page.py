@@ -1,0 +1,237 @@
+"""The demo's page: what stands where, and which answer belongs to what."""
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from pipeline.demo.answers import Answers
+from pipeline.demo.controls import Controls
+from pipeline.demo.pictures import OUTLINE, SIZE_MAP, thumbnail
+from pipeline.demo.privacy import ENDINGS, MAX_BYTES
+from pipeline.demo.visitors import MOST_VISITORS
+from preprocess.sizes.sizes import LARGEST, SMALLEST
+from preprocess.vocabulary import SIZE_RATIOS
+
+CSS = Path(__file__).with_name("demo.css")
+
+MAX_WAITING = 16
+"""When so many wait, a newcomer is asked to come back later."""
+
+NETWORKS: dict[str, Any] = {"concurrency_id": "networks", "concurrency_limit": 1}
+"""Of every event that runs the networks: one at a time, so that waiting times can be told."""
+
+HEAD = """<h1>Cinderella</h1><p>See how a garment fits at the size you ask for. Photos stay on the computer
+that serves this page: an upload lies in a private folder for a minute or two, what is shown of it for a
+quarter of an hour, and its memory forgets them when you leave, or after a quarter of an hour.</p>"""
+
+SIZES_HEAD = "<p>Garment over body: shoulder and width over the body's shoulders, length over the torso.</p>"
+
+KEYS = """<script>
+let atRest;
+document.addEventListener("keyup", event => {
+  if (!event.target.matches("input[type=range]") || !/^(Arrow|Page|Home|End)/.test(event.key)) return;
+  clearTimeout(atRest);
+  const letGo = () => event.target.dispatchEvent(new PointerEvent("pointerup", {bubbles: true}));
+  atRest = setTimeout(letGo, 300);
+});</script>"""
+"""Gradio's sliders tell that they were let go of by a pointer; this lets arrow keys say the same when they
+rest, so that ten steps are one picture."""
+
+THEME = gr.themes.Default(
+    primary_hue="emerald", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
+)
+"""With fonts of the visitor's own computer: Gradio's default asks Google for them."""
+
+
+def build_page(answers: Answers) -> gr.Blocks:
+    """Return the page, not yet served."""
+    with gr.Blocks(title="Cinderella", analytics_enabled=False, delete_cache=(60, 900)) as page:
+        gr.HTML(HEAD, elem_id="head")
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=3, min_width=260):
+                choices = lay_out_choices(answers)
+            with gr.Column(scale=5, min_width=300):
+                picture = lay_out_picture()
+            with gr.Column(scale=4, min_width=280):
+                sizes = lay_out_sizes(answers)
+        strip = lay_out_strip()
+        controls = Controls(**choices, **picture, **sizes, **strip)
+        wire(page, controls, answers)
+    return page
+
+
+def launch(page: gr.Blocks, host: str, port: int | None) -> str:
+    """Serve the page in the background and return its URL.
+
+    Raises:
+        OSError: The port is taken.
+    """
+    page.queue(max_size=MAX_WAITING, api_open=False)
+    _, address, _ = page.launch(
+        server_name=host,
+        server_port=port,
+        share=False,
+        quiet=True,
+        prevent_thread_lock=True,
+        footer_links=[],
+        run_history=False,
+        enable_monitoring=False,
+        state_session_capacity=MOST_VISITORS,
+        max_file_size=MAX_BYTES,
+        ssr_mode=False,
+        mcp_server=False,
+        pwa=False,
+        theme=THEME,
+        css_paths=CSS,
+        head=KEYS,
+    )
+    return str(address)
+
+
+def lay_out_choices(answers: Answers) -> dict[str, Any]:
+    """Person and garment: examples, or the visitor's own."""
+    look: dict[str, Any] = {
+        "columns": 4,
+        "allow_preview": False,
+        "interactive": False,
+        "object_fit": "cover",
+        "elem_classes": ["pictures", "choices"],
+        "buttons": [],
+        "selected_index": 0,
+    }
+    people = [thumbnail(person.photo) for person in answers.room.people]
+    garments = [thumbnail(garment.photo) for garment in answers.room.garments]
+    return {
+        "people": gr.Gallery(people, label="Person", elem_id="people", **look),
+        "person_upload": gr.UploadButton(
+            "Your own photo", file_types=list(ENDINGS), elem_id="person-upload", size="sm"
+        ),
+        "garments": gr.Gallery(garments, label="Garment", elem_id="garments", **look),
+        "garment_upload": gr.UploadButton(
+            "Your own garment", file_types=list(ENDINGS), elem_id="garment-upload", size="sm"
+        ),
+        "caption": gr.Textbox(label="The garment in words", max_length=200, elem_id="caption"),
+    }
+
+
+def lay_out_picture() -> dict[str, Any]:
+    """The picture, and what may be drawn over it."""
+    look: dict[str, Any] = {"format": "png", "interactive": False, "buttons": ["download", "fullscreen"]}
+    return {
+        "picture": gr.Image(label="At this size", elem_id="picture", **look),
+        "overlays": gr.CheckboxGroup([SIZE_MAP, OUTLINE], label="Show over it", elem_id="overlays"),
+    }
+
+
+def lay_out_sizes(answers: Answers) -> dict[str, Any]:
+    """The size by sliders or by a chart, what is measured in the picture, and how it is made."""
+    gr.HTML(SIZES_HEAD, elem_classes="hint")
+    sliders, marks = [], []
+    for name in SIZE_RATIOS:
+        with gr.Group():
+            sliders.append(
+                gr.Slider(
+                    SMALLEST[name],
+                    LARGEST[name],
+                    step=0.01,
+                    label=name.capitalize(),
+                    elem_id=f"size-{name}",
+                    elem_classes="ratio",
+                    buttons=[],
+                )
+            )
+            marks.append(gr.HTML(elem_id=f"mark-{name}", elem_classes="mark-block"))
+    natural = gr.Button("Back to the natural size", size="sm", elem_id="natural")
+    chart = gr.Radio(list(answers.chart.sizes), label="Sizes of the chart", elem_id="chart")
+    fit = gr.HTML(elem_id="fit")
+    with gr.Accordion("Measures of the person (cm)", open=False), gr.Row():
+        chest = gr.Number(92, label="Around the chest", minimum=50, maximum=200, min_width=120)
+        height = gr.Number(172, label="Height", minimum=100, maximum=230, min_width=120)
+    with gr.Accordion("How the picture is made", open=False):
+        seed = gr.Number(0, label="Seed", minimum=0, maximum=2**31 - 1, precision=0, elem_id="seed")
+        num_steps = gr.Slider(1, 50, 8, step=1, label="Steps", buttons=[], elem_id="steps")
+        text_guidance = gr.Slider(1, 10, 1, step=0.1, label="Text guidance", buttons=[])
+        size_guidance = gr.Slider(1, 5, 1, step=0.1, label="Size guidance", buttons=[])
+    return {
+        "sliders": sliders,
+        "marks": marks,
+        "fit": fit,
+        "natural": natural,
+        "chart": chart,
+        "chest": chest,
+        "height": height,
+        "seed": seed,
+        "num_steps": num_steps,
+        "text_guidance": text_guidance,
+        "size_guidance": size_guidance,
+    }
+
+
+def lay_out_strip() -> dict[str, Any]:
+    """Several sizes side by side."""
+    with gr.Row():
+        around = gr.Button("All sizes: three smaller to three larger", variant="primary", elem_id="all-sizes")
+        charted = gr.Button("All sizes of the chart", elem_id="all-charted")
+    strip = gr.Gallery(
+        label="All sizes, by their width",
+        elem_id="strip",
+        elem_classes="pictures",
+        columns=7,
+        format="png",
+        interactive=False,
+        object_fit="contain",
+        buttons=["download", "fullscreen"],
+    )
+    return {"around": around, "charted": charted, "strip": strip}
+
+
+def wire(page: gr.Blocks, controls: Controls, answers: Answers) -> None:
+    """Connect what is touched with its answer."""
+    answers.controls = controls
+    given = controls.inputs()
+    drawn = [controls.picture, controls.fit]
+    sized = [*drawn, *controls.sliders, *controls.marks, controls.chart]
+    on_picture: dict[str, Any] = {
+        "show_progress_on": controls.picture,
+        # Gradio's always_last would run the last touch with what the first one was about
+        "trigger_mode": "multiple",
+        **NETWORKS,
+    }
+    person = [controls.people, controls.strip, *sized]
+    garment = [controls.garments, controls.strip, controls.caption, *drawn]
+    own_person = [controls.person_upload, *person]
+    own_garment = [controls.garment_upload, *garment]
+
+    page.load(answers.arrive, given, [controls.caption, *sized], **on_picture)
+    controls.people.select(answers.choose_person, given, person, **on_picture)
+    controls.person_upload.upload(
+        answers.bring_person, given | {controls.person_upload}, own_person, **on_picture
+    )
+    controls.garments.select(answers.choose_garment, given, garment, **on_picture)
+    controls.garment_upload.upload(
+        answers.bring_garment, given | {controls.garment_upload}, own_garment, **on_picture
+    )
+    changes = [slider.release for slider in (*controls.sliders, *controls.settings_sliders())]
+    changes += [controls.seed.submit, controls.seed.blur, controls.caption.submit]
+    gr.on(
+        changes,
+        answers.draw,
+        given,
+        [*drawn, controls.chart],
+        api_name="draw",
+        **on_picture,
+    )
+    controls.natural.click(answers.back_to_natural, given, sized, **on_picture)
+    controls.chart.input(answers.choose_size, given, sized, **on_picture)
+    controls.around.click(answers.draw_around, given, controls.strip, api_name="all_sizes", **NETWORKS)
+    controls.charted.click(answers.draw_chart, given, controls.strip, **NETWORKS)
+    controls.overlays.input(
+        answers.switch_overlays,
+        given,
+        [controls.picture, controls.strip],
+        queue=False,
+        show_progress="hidden",
+        trigger_mode="always_last",
+    )
+    page.unload(answers.leave)

@@ -1,0 +1,125 @@
+"""`cinderella demo`: serve a page on which sizes are tried on.
+
+No analytics, no share link, no fonts or scripts from elsewhere. Uploads lie in a private folder until they
+are read, pictures for a quarter of an hour, and nothing of it outlives the command.
+"""
+
+import logging
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Event, Thread
+from typing import TYPE_CHECKING
+
+from pipeline.demo.visit import FittingRoom, read_examples
+from pipeline.demo.visitors import Visitors
+from pipeline.tryon.loading import load_tryon
+from preprocess.sizes.sizes import GarmentMeasures, SizeChart
+
+if TYPE_CHECKING:
+    from pipeline.demo.answers import Answers
+
+log = logging.getLogger(__name__)
+
+ENVIRONMENT = {
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "GRADIO_SHARE": "False",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+}
+"""Read by Gradio when it is imported or launched; the user's own settings don't count here."""
+
+SWEEP_EVERY = 60.0
+"""Seconds between looks for visitors and files that are due to be forgotten."""
+
+EXAMPLE_CHART = SizeChart(
+    sizes={
+        "S": GarmentMeasures(chest_cm=96, shoulder_cm=43, length_cm=68),
+        "M": GarmentMeasures(chest_cm=102, shoulder_cm=44.5, length_cm=70),
+        "L": GarmentMeasures(chest_cm=110, shoulder_cm=46.5, length_cm=72),
+        "XL": GarmentMeasures(chest_cm=118, shoulder_cm=48.5, length_cm=74),
+    }
+)
+"""A T-shirt, where no chart is given."""
+
+
+def serve(
+    model: Path, manifest: Path, chart: Path | None, *, host: str, port: int, num_examples: int
+) -> None:
+    """Serve the demo until it is interrupted.
+
+    Args:
+        model: Folder of the networks, such as artifacts/.
+        manifest: manifest.parquet with a test split: the examples.
+        chart: Sizes of a brand; `EXAMPLE_CHART` when None.
+        host: Address to listen at.
+        port: Its port.
+        num_examples: People, and as many garments, to choose from.
+
+    Raises:
+        FileNotFoundError: Networks or examples are missing.
+        ValueError: The chart isn't one.
+        OSError: The port is taken.
+    """
+    sizes = SizeChart.read(chart) if chart else EXAMPLE_CHART
+    people, garments = read_examples(manifest, num_examples)
+    room = FittingRoom(load_tryon(model), people, garments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that the private folder goes then, too
+    with serving(room, sizes, host=host, port=port) as address, suppress(KeyboardInterrupt):
+        log.info("%s; Ctrl-C ends it", address)
+        Event().wait()
+
+
+@contextmanager
+def serving(room: FittingRoom, chart: SizeChart, *, host: str, port: int | None) -> Iterator[str]:
+    """Serve a fitting room from threads; what was stored is gone at the end.
+
+    Args:
+        room: Networks and examples.
+        chart: Sizes for the buttons.
+        host: Address to listen at.
+        port: Its port; a free one when None.
+
+    Yields:
+        The page's URL.
+    """
+    with tempfile.TemporaryDirectory(prefix="cinderella-") as private:
+        os.environ.update(ENVIRONMENT, GRADIO_TEMP_DIR=private)
+        from pipeline.demo import page as demo_page
+        from pipeline.demo.answers import Answers
+
+        visitors = Visitors(room.new_visit)
+        answers = Answers(room, visitors, chart)
+        page = demo_page.build_page(answers)
+        over = Event()
+        Thread(target=keep_forgetting, args=(answers, Path(private), over), daemon=True).start()
+        try:
+            yield demo_page.launch(page, host, port)
+        finally:
+            over.set()
+            page.close(verbose=False)
+
+
+def keep_forgetting(answers: "Answers", private: Path, over: Event) -> None:
+    """Forget silent visitors and read uploads every `SWEEP_EVERY` seconds, and what Gradio leaves behind."""
+    while not over.wait(SWEEP_EVERY):
+        answers.visitors.forget_silent()
+        answers.uploads.delete_read()
+        remove_remains(private)
+
+
+def remove_remains(private: Path) -> None:
+    """Remove empty files and folders that are old; Gradio leaves some of each behind."""
+    now = time.time()
+    for entry in private.iterdir():
+        with suppress(OSError):  # in use again, or already gone
+            if now - entry.lstat().st_mtime < SWEEP_EVERY:
+                continue
+            if entry.is_dir():
+                entry.rmdir()
+            elif entry.lstat().st_size == 0:
+                entry.unlink()

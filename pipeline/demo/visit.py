@@ -1,0 +1,210 @@
+"""Who tries on what: the demo without its page."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.tryon.size_aware import PreparedPerson, SizeAwareTryOn, TryOnResult
+from preprocess.sizes.sizes import SizeRequest
+from preprocess.sources.source import ManifestRow, read_manifest
+from preprocess.untrusted import read_picture
+from preprocess.vocabulary import RowStatus
+
+Picture = NDArray[np.uint8]
+Choice = TypeVar("Choice")
+
+FORGOTTEN = (
+    "Nobody is here: photos are forgotten after a quarter of an hour. Choose a person and a garment again"
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Person:
+    """A photo, and the files that are known about it."""
+
+    photo: Picture
+    """(H, W, 3) RGB."""
+
+    openpose_json: Path | None = None
+    """OpenPose's keypoints."""
+
+    parse: Path | None = None
+    """LIP labels."""
+
+    densepose: Path | None = None
+    """Parts in DensePose's colours."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Garment:
+    """A photo of a garment alone."""
+
+    photo: Picture
+    """(H, W, 3) RGB."""
+
+    caption: str = ""
+    """Describes the garment, never its size."""
+
+
+@dataclass(slots=True)
+class Visit:
+    """What one visitor brought and chose."""
+
+    people: list[Person]
+    """To choose from: the visitor's own behind the examples, so that theirs keep their places."""
+
+    garments: list[Garment]
+    """To choose from, likewise."""
+
+    person: PreparedPerson | None = None
+    """Chosen and made ready."""
+
+    garment: Garment | None = None
+    """Chosen."""
+
+    size: SizeRequest = field(default_factory=SizeRequest)
+    """What was last asked for; sliders may have stood elsewhere when a request began to wait."""
+
+    overlays: Sequence[str] | None = None
+    """What was last switched on to be drawn over pictures; None before the first time."""
+
+    result: TryOnResult | None = None
+    """The picture that is shown; overlays may be switched later."""
+
+    strip: tuple[list[str], TryOnResult] | None = None
+    """The sizes that are shown side by side, with their names."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """How a picture is made."""
+
+    caption: str = ""
+    seed: int = 0
+    num_steps: int = 8
+    text_guidance: float = 1.0
+    size_guidance: float = 1.0
+
+
+class FittingRoom:
+    """Persons and garments put together; the state of a visit is the caller's.
+
+    Args:
+        tryon: The networks.
+        people: Examples.
+        garments: Examples.
+    """
+
+    def __init__(self, tryon: SizeAwareTryOn, people: Sequence[Person], garments: Sequence[Garment]) -> None:
+        self.tryon = tryon
+        self.people = list(people)
+        self.garments = list(garments)
+        self._prepared: dict[Person, PreparedPerson] = {}
+
+    def new_visit(self) -> Visit:
+        """Begin a visit with the examples at hand."""
+        return Visit(people=list(self.people), garments=list(self.garments))
+
+    def choose_person(self, visit: Visit, place: int) -> PreparedPerson:
+        """Make the person at this place ready; an example only once for all visitors."""
+        person = chosen(visit.people, place)
+        visit.person = self._prepared.get(person) or self._prepare(person)
+        if person in self.people:
+            self._prepared[person] = visit.person
+        return visit.person
+
+    def bring_person(self, visit: Visit, photo: Picture) -> PreparedPerson:
+        """Choose a visitor's own photo; it takes the place of the one before.
+
+        Raises:
+            ValueError: Nobody is found in it; the visit stays as it was.
+        """
+        person = Person(photo=photo)
+        visit.person = self._prepare(person)
+        visit.people = [*self.people, person]
+        return visit.person
+
+    def choose_garment(self, visit: Visit, place: int) -> Garment:
+        """Choose the garment at this place."""
+        visit.garment = chosen(visit.garments, place)
+        return visit.garment
+
+    def bring_garment(self, visit: Visit, photo: Picture) -> Garment:
+        """Choose a visitor's own garment; it takes the place of the one before."""
+        visit.garment = Garment(photo=photo)
+        visit.garments = [*self.garments, visit.garment]
+        return visit.garment
+
+    def try_on(
+        self,
+        visit: Visit,
+        sizes: Sequence[SizeRequest],
+        settings: Settings,
+        on_step: Callable[[int, int], None] | None = None,
+    ) -> TryOnResult:
+        """Draw the chosen person in the chosen garment at every size.
+
+        Raises:
+            ValueError: Person or garment isn't chosen, or what is asked for can't be drawn.
+        """
+        if visit.person is None or visit.garment is None:
+            raise ValueError(FORGOTTEN)
+        return self.tryon(
+            visit.person,
+            visit.garment.photo,
+            list(sizes),
+            caption=settings.caption or visit.garment.caption,
+            num_steps=settings.num_steps,
+            seed=settings.seed,
+            text_guidance=settings.text_guidance,
+            size_guidance=settings.size_guidance,
+            clamp=True,
+            on_step=on_step,
+        )
+
+    def _prepare(self, person: Person) -> PreparedPerson:
+        return self.tryon.prepare(
+            person.photo, keypoints=person.openpose_json, parse=person.parse, densepose=person.densepose
+        )
+
+
+def chosen(choices: Sequence[Choice], place: int) -> Choice:
+    """Return the choice at a place; a place beyond them is refused: it may come from a page of before."""
+    if not 0 <= place < len(choices):
+        raise ValueError(FORGOTTEN)
+    return choices[place]
+
+
+def read_examples(manifest: Path, num_examples: int) -> tuple[list[Person], list[Garment]]:
+    """Read the first people of the test split, and as many other garments.
+
+    Args:
+        manifest: manifest.parquet; its files must still be there.
+        num_examples: Of each.
+
+    Raises:
+        FileNotFoundError: The manifest or a file that it names is gone.
+        ValueError: It has no test sample with a garment photo.
+    """
+    rows = [row for row in read_manifest(manifest) if row.split == "test" and row.status == RowStatus.OK]
+    rows = [row for row in rows if row.cloth is not None]
+    if not rows:
+        raise ValueError(f"{manifest} must have a test sample with a garment photo, got none")
+    people = [example_person(row) for row in rows[:num_examples]]
+    others = rows[num_examples : 2 * num_examples] or rows
+    garments = [Garment(photo=read_picture(row.cloth), caption=row.caption) for row in others if row.cloth]
+    return people, garments
+
+
+def example_person(row: ManifestRow) -> Person:
+    """Take the photo of a sample, and what the data set knows about it."""
+    return Person(
+        photo=read_picture(row.image),
+        openpose_json=row.openpose_json,
+        parse=row.parse,
+        densepose=row.densepose,
+    )

@@ -1,0 +1,1 @@
+"""From checkpoints or folders of pictures to an evaluation."""

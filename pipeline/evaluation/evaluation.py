@@ -1,0 +1,181 @@
+"""What every evaluation shares, whoever made the pictures: people, requests, baselines, protocol, report."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from eval.images.everybody import Make, image_section
+from eval.images.meter import Judges
+from eval.ladder.baselines import baseline_draws
+from eval.ladder.drawing import segment_with
+from eval.ladder.people import first_people, scene_of
+from eval.ladder.scene import Scene
+from eval.ladder.scoring import Scorer, annotator_section, ladder_cells, shuffled_requests
+from eval.ladder.trials import Trials, ladder_values
+from eval.ladder.wardrobe import Wardrobe
+from eval.params import EvaluateParams
+from eval.report.card import SYSTEM
+from eval.report.collect import Collector
+from eval.report.data_summary import DataSummary, summarize_data
+from eval.report.page import Report
+from eval.report.summary import ADAPTER, SHUFFLED, WIDTH, summarize, without_nan
+from eval.report.write import write_report
+from model.judges.segmenter import Segmenter
+from pipeline.checkpoints import image_size
+from pipeline.evaluation.protocol import protocol
+from preprocess.vocabulary import SIZE_RATIOS
+from shards.batch import Batch
+from shards.stream import SampleStream
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """People, what is asked of them, and how it is measured."""
+
+    params: EvaluateParams
+    stream: SampleStream
+    people: Batch
+    wardrobe: Wardrobe
+    judges: Judges
+    scene: Scene
+    scorer: Scorer
+    data: DataSummary
+    values: NDArray[np.float64]
+    """(3, R) what each ratio is asked to be."""
+    requests: NDArray[np.float64]
+    """(P, 3, R, 3) all ratios that are asked for."""
+    collector: Collector
+    protocol: Mapping[str, Any]
+
+    @classmethod
+    def prepare(cls, params: EvaluateParams, *, shards: Path, size_annotations: Path, base: Path) -> Self:
+        """Choose people and requests; measure with the segmenter of `base`."""
+        data = summarize_data(size_annotations)
+        index = shards / "test" / "index.json"
+        stream = open_test_split(index, image_size(base), params)
+        people = held_out(stream, params)
+        scene = scene_of(people, params.measured_height)
+        scorer = scorer_of(scene, base / "segmenter", params)
+        values = ladder_values(
+            data.trusted, params.lowest_quantile, params.highest_quantile, params.num_rungs
+        )
+        requests = ladder_cells(scene.natural, values)
+        judges = Judges.load(params)
+        return cls(
+            params=params,
+            stream=stream,
+            people=people,
+            wardrobe=Wardrobe(stream.reader),
+            judges=judges,
+            scene=scene,
+            scorer=scorer,
+            data=data,
+            values=values,
+            requests=requests,
+            collector=Collector(scorer, requests, params.num_strip_people, params.num_worst),
+            protocol=protocol(
+                params,
+                index=index,
+                segmenter=base / "segmenter",
+                people=people,
+                values=values,
+                data=data,
+                judges=judges,
+            ),
+        )
+
+    def baselines(self) -> dict[str, Trials]:
+        """Score the three cheap baselines."""
+        trials = {"natural": self.scorer.score_fixed(self.scene.photos, self.requests)}
+        for name, draw in baseline_draws(self.scene).items():
+            trials[name] = self.scorer.score(name, draw, self.requests)
+        return trials
+
+    def unpaired_requests(self, rows: list[int]) -> NDArray[np.float64]:
+        """(P, 3, R, 3) the width ladder of people `rows`, NaN elsewhere: asked for in another's garment."""
+        requests = ladder_cells(self.scene.natural, self.values, [WIDTH])
+        requests[[row for row in range(len(requests)) if row not in rows]] = np.nan
+        return requests
+
+    def shuffled(self) -> Trials:
+        """Hold what the collector saw against requests that were swapped."""
+        requests = shuffled_requests(self.requests, self.params.seed)
+        return self.scorer.score_against(self.collector.readings, requests)
+
+    def finish(
+        self, trials: dict[str, Trials], make: Make, system: dict[str, Any], out: Path
+    ) -> dict[str, Any]:
+        """Write the report.
+
+        Args:
+            trials: By method, `ADAPTER` among them: the system that is judged.
+            make: Its pictures of everybody at the natural size.
+            system: What was judged.
+            out: The reports folder.
+
+        Returns:
+            metrics.json.
+        """
+        scene, params = self.scene, self.params
+        trials = trials | {SHUFFLED: self.shuffled()}
+        image = image_section(self.stream.epoch_batches(), self.wardrobe, make, self.judges, params)
+        image["outside_mask_mean_abs_difference"] = self.collector.outside_difference()
+        metrics: dict[str, Any] = without_nan(
+            {
+                **summarize(trials, self.data.thresholds, params),
+                "image": image,
+                "annotator": annotator_section(self.scorer.read(scene.photos), self.scorer.worn),
+                "protocol": dict(self.protocol) | {SYSTEM: system},
+            }
+        )
+        report = Report(
+            metrics=metrics,
+            trials=trials,
+            strip=self.collector.strip(scene, trials[ADAPTER]),
+            worst=self.collector.worst(scene),
+            data=self.data,
+        )
+        write_report(report, scene.keys, out)
+        for name in SIZE_RATIOS:
+            log.info("%s: order accuracy %s", name, metrics["ladder"][name]["order_accuracy"])
+        return metrics
+
+
+def open_test_split(index: Path, image_hw: tuple[int, int], params: EvaluateParams) -> SampleStream:
+    """Open the test split at the size of the base's pictures."""
+    return SampleStream(
+        index,
+        batch_size=params.batch_size,
+        image_height=image_hw[0],
+        image_width=image_hw[1],
+        seed=params.seed,
+    )
+
+
+def held_out(stream: SampleStream, params: EvaluateParams) -> Batch:
+    """Read the people of the test split that ladders are drawn on."""
+    people = first_people(stream.epoch_batches(), params.num_people)
+    if len(people) < params.num_people:
+        log.warning("the test split has %d usable people, not %d", len(people), params.num_people)
+    return people
+
+
+def scorer_of(scene: Scene, folder: Path, params: EvaluateParams) -> Scorer:
+    """Measure with the frozen segmenter in `folder`."""
+    segmenter = Segmenter.from_pretrained(folder).eval().requires_grad_(False)
+    segmenter.to("cuda" if torch.cuda.is_available() else "cpu")
+    return Scorer(
+        scene,
+        partial(segment_with, segmenter),
+        batch_size=params.batch_size,
+        num_points=params.num_boundary_points,
+    )

@@ -1,0 +1,83 @@
+"""Score pictures that any system made against the protocol of `evaluate_tryon`."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eval.images.everybody import first_rows
+from eval.ladder.generated import NATURAL, UNPAIRED, GeneratedFolder, Wanted, rung_name, write_requests
+from eval.ladder.scoring import asked_cells
+from eval.params import EvaluateParams
+from eval.report.card import file_hash, text_hash
+from eval.report.summary import ADAPTER, WIDTH
+from pipeline.evaluation.evaluation import Evaluation
+
+
+def evaluate_generated(
+    params: EvaluateParams,
+    *,
+    shards: Path,
+    size_annotations: Path,
+    base: Path,
+    generated: Path,
+    out: Path,
+) -> dict[str, Any]:
+    """Measure a folder of generated pictures and write its report.
+
+    Args:
+        params: The protocol; sampler and guidance are not read.
+        shards: Has `test/index.json`.
+        size_annotations: size_annotations.parquet.
+        base: Has the segmenter that measures.
+        generated: Pictures as `eval.ladder.generated` names them.
+        out: The reports folder.
+
+    Returns:
+        metrics.json; the judged system stands where the adapter does.
+    """
+    evaluation = Evaluation.prepare(params, shards=shards, size_annotations=size_annotations, base=base)
+    pictures = GeneratedFolder(generated, evaluation.scene)
+    score = evaluation.scorer.score_found
+    trials = {ADAPTER: score("generated", pictures.rung, evaluation.requests, evaluation.collector)}
+    rows, _ = evaluation.wardrobe.swapped(evaluation.people)
+    dressed = score(UNPAIRED, partial(pictures.rung, unpaired=True), evaluation.unpaired_requests(rows))
+    if np.isfinite(dressed.measured).any():
+        trials[UNPAIRED] = dressed.of_another_garment(rows)
+    trials |= evaluation.baselines()
+    return evaluation.finish(trials, pictures.of, {"generated": pictures_hash(generated)}, out)
+
+
+def request_pictures(
+    params: EvaluateParams, *, shards: Path, size_annotations: Path, base: Path, out: Path
+) -> None:
+    """Write as CSV which pictures `evaluate_generated` wants, in whose garment, and at which ratios."""
+    evaluation = Evaluation.prepare(params, shards=shards, size_annotations=size_annotations, base=base)
+    write_requests(wanted_pictures(evaluation), out)
+
+
+def wanted_pictures(evaluation: Evaluation) -> Iterator[Wanted]:
+    """Everybody at the natural size, paired and unpaired, then every rung of the ladders."""
+    wardrobe, count = evaluation.wardrobe, evaluation.params.num_image_people
+    for people in first_rows(evaluation.stream.epoch_batches(), count):
+        for key, ratios in zip(people.keys, people.ratios.astype(np.float64), strict=True):
+            yield Wanted(file=f"{key}/{NATURAL}.png", garment_key=key, ratios=ratios)
+            other = wardrobe.unpaired_key(key)
+            if other is not None:
+                yield Wanted(file=f"{key}/{UNPAIRED}.png", garment_key=other, ratios=ratios)
+    keys = evaluation.scene.keys
+    for cell in asked_cells(evaluation.requests):
+        key, ratios = keys[cell[0]], evaluation.requests[cell]
+        yield Wanted(file=f"{key}/{rung_name(cell)}.png", garment_key=key, ratios=ratios)
+        other = wardrobe.unpaired_key(key) if cell[1] == WIDTH else None
+        if other is not None:
+            name = rung_name(cell, unpaired=True)
+            yield Wanted(file=f"{key}/{name}.png", garment_key=other, ratios=ratios)
+
+
+def pictures_hash(folder: Path) -> str:
+    """Hash names and contents of all files of a folder."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return text_hash(f"{path.relative_to(folder).as_posix()} {file_hash(path)}" for path in files)

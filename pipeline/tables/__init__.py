@@ -1,0 +1,1 @@
+"""Parquet tables of one row a sample, kept up to date."""

@@ -1,0 +1,137 @@
+"""Measure one sample of the stage `compute_size_ratios`: from its files and joints to its columns."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipeline.tables.incremental import Row
+from preprocess.body.keypoints import BodyFrame, KeypointError, Keypoints
+from preprocess.garment.doubts import parse_flags
+from preprocess.garment.grabcut import SEGMENTED, segment_garment
+from preprocess.garment.measurements import WornMeasures, measure_worn
+from preprocess.garment.parse import OCCLUDERS, garment_mask, labels_mask, load_densepose_torso, load_parse
+from preprocess.garment.size_ratios import SizeRatioParams, SizeRatios, size_ratios
+from preprocess.sources.source import ManifestRow
+from preprocess.vocabulary import SIZE_RATIOS
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MeasureJob:
+    """One sample with its keypoints; travels to another process."""
+
+    sample: ManifestRow
+    """What the manifest says."""
+
+    found: dict[str, Any]
+    """The sample's row of keypoints.parquet."""
+
+    params: SizeRatioParams
+    """The stage's section."""
+
+
+def measured(job: MeasureJob) -> Row:
+    """Measure one sample.
+
+    Raises:
+        KeypointError: It can't be measured; the message is the reason.
+    """
+    found = job.found
+    if job.sample.parse is None and job.params.segmenter == "grabcut":
+        return measured_in_photo(job)
+    parse = parse_of(job.sample)
+    garment = garment_mask(parse, job.sample.category)
+    if not garment.any():
+        raise KeypointError("no_garment")
+    scale = parse.shape[1] / found["image_width"]
+    if abs(parse.shape[0] / found["image_height"] / scale - 1) > 0.01:
+        raise KeypointError("parse_of_other_shape")
+    person = person_of(job).scaled(scale, scale)
+    worn = measure_worn(
+        garment,
+        person,
+        occluders=labels_mask(parse, OCCLUDERS),
+        densepose_torso=torso_of(job.sample),
+    )
+    flags = parse_flags(parse, worn, BodyFrame.from_keypoints(person))
+    flags += doubts_of(job)
+    return columns(worn, size_ratios(worn, job.params, keypoints=person, flags=flags), scale)
+
+
+def measured_in_photo(job: MeasureJob) -> Row:
+    """Measure one sample without a parse map on the garment that stands out in its photo, and flag it.
+
+    Raises:
+        KeypointError: It can't be measured; the message is the reason.
+    """
+    person = person_of(job)
+    garment = segment_garment(photo_of(job.sample), person)
+    if not garment.any():
+        raise KeypointError("no_garment")
+    worn = measure_worn(garment, person, densepose_torso=torso_of(job.sample))
+    flags = [SEGMENTED, *doubts_of(job)]
+    return columns(worn, size_ratios(worn, job.params, keypoints=person, flags=flags), 1.0)
+
+
+def person_of(job: MeasureJob) -> Keypoints:
+    """Return a sample's joints in px of its photo."""
+    found = job.found
+    return Keypoints.from_flat(
+        found["keypoints"], source=found["keypoint_source"], layout=found["keypoint_format"]
+    )
+
+
+def doubts_of(job: MeasureJob) -> list[str]:
+    """Return what makes a sample's joints doubtful."""
+    return job.found["reason"].split("; ") if job.found["reason"] else []
+
+
+def photo_of(sample: ManifestRow) -> NDArray[np.uint8]:
+    """Load the photo of a sample as (H, W, 3) RGB, or give the reason why not."""
+    try:
+        with Image.open(sample.image) as photo:
+            return np.asarray(photo.convert("RGB"))
+    except (OSError, ValueError) as error:
+        raise KeypointError("image_unreadable") from error
+
+
+def parse_of(sample: ManifestRow) -> Any:
+    """Load the labels of a sample, or give the reason why not."""
+    if sample.parse is None:
+        raise KeypointError("no_parse")
+    try:
+        return load_parse(sample.parse, sample.parse_labels)
+    except (OSError, ValueError) as error:
+        raise KeypointError("parse_unreadable") from error
+
+
+def torso_of(sample: ManifestRow) -> Any:
+    """Load DensePose's torso; None where there is none: the ease is null then, and nothing else changes."""
+    if sample.densepose is None:
+        return None
+    try:
+        return load_densepose_torso(sample.densepose, reduce=True)
+    except OSError:
+        return None
+
+
+def columns(worn: WornMeasures, result: SizeRatios, scale: float) -> Row:
+    """Columns of one measured sample; lengths in px of the photo, null where they can't be measured."""
+    lengths = {
+        name: getattr(worn, name) / scale
+        for name in (
+            "body_shoulder_px",
+            "body_torso_px",
+            *(f"garment_{name}_px" for name in SIZE_RATIOS),
+        )
+    }
+    ratios = {f"{name}_ratio": float(ratio) for name, ratio in zip(SIZE_RATIOS, result.ratios, strict=True)}
+    extra = {"ease_ratio": result.ease_ratio, "sleeve_ratio": result.sleeve_ratio, "tilt_deg": worn.tilt_deg}
+    values = {name: None if np.isnan(value) else value for name, value in (lengths | ratios | extra).items()}
+    return values | {
+        "status": str(result.status),
+        "reason": result.reason,
+        "confidence": result.confidence,
+    }

@@ -1,0 +1,107 @@
+"""The optional part of `write_shards`: what a base's encoders make of each sample, as shards of their own."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+import xxhash
+from safetensors.numpy import save
+
+from model.bases.sdxl.networks import TryOnBase
+from shards.batch import STORED_BESIDE_LATENTS
+from shards.description import TENSOR, description
+from shards.latents import LATENTS_FOLDER, LATENTS_SUFFIX, SCHEMA_VERSION, EncodingsSpec
+from shards.params import WriteShardsParams
+from shards.plan import Ingredients
+from shards.reader import OnDamage, ShardReader
+from shards.sample import RECORD_SUFFIX, SUFFIXES, blaming
+from shards.storage import LocalFolder
+from shards.ustar import pack, unpack
+from shards.writer import build_shards
+from train.sample_encoder import encode
+from train.stored_encodings import encoders_hash
+
+log = logging.getLogger(__name__)
+
+Place = tuple[int, int]
+"""Shard and row of a sample's pictures."""
+
+
+def encode_latents(params: WriteShardsParams, pictures: Path, split: str) -> Path:
+    """Encode every sample of a split, one by one, so that no sample's bytes depend on its neighbours.
+
+    Done work is kept: a sample is encoded again when its pictures, the type, or the encoders' weights or code
+    changed.
+
+    Args:
+        params: `latents_base` names the encoders.
+        pictures: The split's shards.
+        split: Names the tars.
+
+    Returns:
+        The folder with the tars and their index.
+    """
+    assert params.latents_base is not None
+    assert params.image_height is not None
+    assert params.image_width is not None
+    base = TryOnBase.from_pretrained(params.latents_base).eval().requires_grad_(False)
+    base.to("cuda" if torch.cuda.is_available() else "cpu")
+    reader = ShardReader(LocalFolder(pictures), params.image_height, params.image_width, OnDamage.RAISE)
+    spec = EncodingsSpec(
+        encoders=encoders_hash(base),
+        scaling_factor=float(base.vae.config.scaling_factor),
+        dtype=params.latents_dtype,
+        image_height=params.image_height,
+        image_width=params.image_width,
+        pictures=reader.index.digest,
+        tensors={
+            name: list(tensor.shape[1:]) for name, tensor in encode(base, reader.batch([0], [(0, 0)])).items()
+        },
+        version=SCHEMA_VERSION,
+    )
+    rows = [
+        Ingredients(key, fingerprint(input_hash, spec), (shard, row))
+        for shard, entry in enumerate(reader.index.entries())
+        for row, (key, input_hash) in enumerate(zip(entry.keys, entry.input_hashes, strict=True))
+    ]
+    out = pictures / LATENTS_FOLDER
+    header = {"split": split} | spec.header()
+    build_shards(rows, builder(base, reader, spec.dtype), out, split, params.samples_per_shard, header=header)
+    return out
+
+
+def fingerprint(input_hash: str, spec: EncodingsSpec) -> str:
+    """Return the hash (hex) of all that the encodings of a sample depend on."""
+    settings = (
+        input_hash,
+        spec.version,
+        spec.encoders,
+        spec.dtype,
+        spec.image_height,
+        spec.image_width,
+        spec.tensors,
+    )
+    return xxhash.xxh3_128_hexdigest(repr(settings).encode())
+
+
+def builder(base: TryOnBase, reader: ShardReader, dtype: str) -> Callable[[Place], bytes]:
+    """Return a function that makes the packed bytes of the sample whose pictures are at a place."""
+    kept = {RECORD_SUFFIX, *(SUFFIXES[name] for name in STORED_BESIDE_LATENTS)}
+
+    def build(place: Place) -> bytes:
+        key, packed = reader.packed(*place)
+        batch = reader.batch([0], [place])
+        beside = {suffix: bytes(member) for suffix, member in unpack(key, packed).items() if suffix in kept}
+        arrays = {
+            name: np.ascontiguousarray(tensor[0].float().cpu().numpy(), dtype)  # `save` takes memory as it is
+            for name, tensor in encode(base, batch).items()
+        }
+        with blaming(key, RECORD_SUFFIX):
+            arrays[TENSOR] = description(
+                batch.ratios[0], batch.keypoints[0], batch.fit_label[0], batch.statuses[0], batch.captions[0]
+            )
+        return pack(key, {LATENTS_SUFFIX: save(arrays)} | beside)
+
+    return build

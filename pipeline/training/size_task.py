@@ -1,0 +1,51 @@
+"""The task of both size-aware stages: an adapter learns on the base, a frozen critic reads the sizes."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from model.adapter.adapter import SizeAdapter
+from model.bases.sdxl.networks import TryOnBase
+from model.judges.critic import SizeCritic
+from pipeline.training.run import TrainingRun
+from pipeline.training.sample_encodings import encoder_of
+from train.params import LossParams
+from train.tryon import TryOnTask
+
+
+def size_task(run: TrainingRun, networks: TryOnBase, adapter: SizeAdapter, base: Path) -> TryOnTask:
+    """Open the adapter and encode the samples.
+
+    Args:
+        run: With the parameters of `train_size` or `train_joint`.
+        networks: Those of the base; what else may learn of them is opened by the stage.
+        adapter: The size modules.
+        base: Folder of `train_base`, which has the critic.
+    """
+    params = run.params
+    if params.runtime.gradient_checkpointing:
+        networks.tryon_unet.enable_gradient_checkpointing()
+    encoder = encoder_of(run, networks)
+    encoder.add_garment_tokens()
+    return TryOnTask(
+        networks,
+        encoder,
+        loss=open_adapter(adapter, params.loss, params.train_controller),
+        adapter=adapter,
+        critic=SizeCritic.from_pretrained(base / "size_critic").requires_grad_(False),
+        size_dropout=params.dropout,
+    )
+
+
+def open_adapter(adapter: SizeAdapter, loss: LossParams, train_controller: bool) -> LossParams:
+    """Let the adapter learn, its size controller only if told so.
+
+    Returns:
+        The weights of the losses: a controller that doesn't learn has no layout loss, which would bend the
+        size encoder to its random map.
+    """
+    adapter.requires_grad_(True)
+    if train_controller:
+        return loss
+    if "map" in adapter.config.parts:
+        adapter.controller.requires_grad_(False)
+    return replace(loss, layout=0.0)

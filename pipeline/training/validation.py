@@ -1,0 +1,206 @@
+"""Judge a run while it lasts: short fit ladders of a few held-out people, and what they look like."""
+
+import json
+import logging
+from collections import deque
+from collections.abc import Iterable
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from eval.ladder.drawing import SizedDrawer, segment_with
+from eval.ladder.figures import mae, order_accuracy
+from eval.ladder.people import joined, scene_of, usable
+from eval.ladder.scoring import Cell, Scorer, ladder_cells
+from eval.ladder.trials import Trials, ladder_values
+from eval.params import EvaluateParams
+from eval.report.pictures import StripCell, StripRow, strip
+from model.adapter.adapter import SizeAdapter
+from model.adapter.body_maps import body_maps
+from model.bases.sdxl.networks import TryOnBase
+from model.judges.segmenter import Segmenter
+from pipeline.training.run import TrainingRun, processes_of_run
+from preprocess.vocabulary import SIZE_RATIOS, RowStatus
+from shards.batch import Batch, select
+from shards.stream import SampleStream
+from train.loop import Validation
+
+log = logging.getLogger(__name__)
+
+Pictures = NDArray[np.uint8]
+
+WIDTH = SIZE_RATIOS.index("width")
+NUM_RANGE_SAMPLES = 256
+"""Samples of the train split whose ratios say how far a ladder reaches."""
+BATCH = 32
+CHANCE = 0.5
+
+
+class LadderJudge:
+    """Draws ladders with the networks as they are, measures them and leaves pictures.
+
+    Args:
+        run: Whose data and picture size are used.
+        networks: Try-on networks, their weights in training.
+        adapter: The same of the size adapter.
+        segmenter: Folder of the frozen segmenter that measures.
+    """
+
+    def __init__(self, run: TrainingRun, networks: TryOnBase, adapter: SizeAdapter, segmenter: Path) -> None:
+        wanted = run.params.validation
+        params = EvaluateParams(num_people=wanted.num_people, num_steps=wanted.num_steps)
+        people, num_usable = last_people(held_out_stream(run).epoch_batches(), wanted.num_people)
+        warn_of_overlap(num_usable, wanted.num_people)
+        low, high = params.lowest_quantile, params.highest_quantile
+        values = ladder_values(typical_ratios(run), low, high, wanted.num_rungs)
+        self.adapter, self.people = adapter, people
+        self.draw = SizedDrawer(networks, adapter, people, params)
+        self.scorer = Scorer(
+            scene_of(people, params.measured_height),
+            partial(segment_with, Segmenter.from_pretrained(segmenter).eval().to(networks.device)),
+            batch_size=BATCH,
+            num_points=params.num_boundary_points,
+        )
+        self.requests = ladder_cells(self.scorer.scene.natural, values)
+        self.folder = run.validation_dir
+
+    def __call__(self, step: int) -> dict[str, float]:
+        """Write `step-<step>.{png,json}` and return what the JSON says.
+
+        Returns:
+            Order accuracy and error of each ratio's ladder, and their `score`: the mean order accuracy. Pairs
+            that can't be measured count as chance.
+        """
+        pictures: dict[Cell, Pictures] = {}
+
+        def keep(cell: Cell, picture: Pictures, *_: object) -> None:
+            pictures[cell] = picture
+
+        trials = self.scorer.score(f"validation {step}", self.draw, self.requests, keep)
+        figures: dict[str, float] = {}
+        for dimension, name in enumerate(SIZE_RATIOS):
+            asked, found = trials.along(dimension)
+            known = np.nan_to_num(order_accuracy(asked, found), nan=CHANCE)
+            figures[f"{name}_order_accuracy"] = float(known.mean())
+            figures[f"{name}_mae"] = float(np.nan_to_num(mae(asked, found), nan=1.0).mean())
+        score = np.mean([figures[f"{name}_order_accuracy"] for name in SIZE_RATIOS])
+        figures["score"] = float(score)
+        if not processes_of_run().is_main_process:  # the first process writes the same
+            return figures
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / f"step-{step:06d}.json").write_text(json.dumps(figures, indent=2) + "\n")
+        self.picture(trials, pictures).save(self.folder / f"step-{step:06d}.png")
+        return figures
+
+    def picture(self, trials: Trials, pictures: dict[Cell, Pictures]) -> Image.Image:
+        """Draw each person on the width ladder, and below it the size maps of the same requests."""
+        scene = self.scorer.scene
+        asked, found = trials.along(WIDTH)
+        rows = []
+        for person, key in enumerate(scene.keys):
+            drawn = [pictures[person, WIDTH, rung] for rung in range(asked.shape[1])]
+            maps = self.size_maps(person, self.requests[person, WIDTH])
+            for shown, measured in ((drawn, found[person]), (maps, np.full(len(maps), np.nan))):
+                cells = [
+                    StripCell(picture=picture, requested=float(ratio), measured=float(reading))
+                    for picture, ratio, reading in zip(shown, asked[person], measured, strict=bool(maps))
+                ]
+                photo, cloth = scene.photos[person], scene.cloths[person]
+                natural = float(scene.natural[person, WIDTH])
+                rows.append(StripRow(key=key, photo=photo, cloth=cloth, natural=natural, cells=cells))
+        return strip([row for row in rows if row.cells])
+
+    @torch.no_grad()
+    def size_maps(self, person: int, requested: NDArray[np.float64]) -> list[Pictures]:
+        """Draw what the controller makes of (R, 3) requests, (H, W, 3) each; none without a controller."""
+        height, width = self.people.image.shape[1:3]
+        keypoints = torch.from_numpy(self.people.keypoints[person : person + 1])
+        device = next(self.adapter.parameters()).device
+        maps = body_maps(keypoints, (height, width), (height, width)).to(device)
+        ratios = torch.from_numpy(requested).float().to(device)
+        garment = self.draw.conditioning(person).image_tokens.mean(dim=1).expand(len(ratios), -1)
+        many = maps.repeat(len(ratios), 1, 1, 1)
+        logits = self.adapter(ratios, many, garment_features=garment).layout_logits
+        if logits is None:
+            return []
+        grey = (255 * logits[:, 0].sigmoid()).round().byte().cpu().numpy()
+        return [np.repeat(one[..., None], 3, axis=-1) for one in grey]
+
+
+def ladder_validation(
+    run: TrainingRun, networks: TryOnBase, adapter: SizeAdapter, base: Path
+) -> Validation | None:
+    """Return the validation that the run's parameters ask for, if any."""
+    wanted = run.params.validation
+    if not wanted.every:
+        return None
+    return Validation(wanted.every, LadderJudge(run, networks, adapter, base / "segmenter"))
+
+
+def held_out_stream(run: TrainingRun) -> SampleStream:
+    """Return the samples of the test split.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    index = run.shards / "test" / "index.json"
+    if not index.is_file():
+        raise FileNotFoundError(
+            f"{index} not found, and validation draws people of the test split: add one, or set "
+            "validation.every to 0"
+        )
+    height, width = run.image_height, run.image_width
+    return SampleStream(index, batch_size=BATCH, image_height=height, image_width=width, seed=0)
+
+
+def last_people(batches: Iterable[Batch], num_people: int) -> tuple[Batch, int]:
+    """Take the last usable samples: the evaluation takes its people from the front.
+
+    Returns:
+        Them, and how many usable samples there are in all.
+
+    Raises:
+        ValueError: There is none.
+    """
+    kept: deque[Batch] = deque(maxlen=num_people)
+    num_usable = 0
+    for batch in batches:
+        rows = [row for row in range(len(batch)) if usable(batch, row)]
+        kept.extend(select(batch, [row]) for row in rows)
+        num_usable += len(rows)
+    if not kept:
+        raise ValueError(
+            "validation needs a sample of the test split with status ok and all ratios, but there is none: "
+            "see `cinderella inspect`, or set validation.every to 0"
+        )
+    return joined(kept), num_usable
+
+
+def warn_of_overlap(num_usable: int, num_people: int) -> None:
+    """Say it when the checkpoint is chosen on people that a usual evaluation takes too."""
+    untouched = max(0, num_usable - num_people)
+    if untouched < EvaluateParams().num_people:
+        log.warning(
+            "the test split has %d usable people, and validation chooses the checkpoint on the last %d: an "
+            "evaluation of more than %d (evaluate_tryon.num_people) would overlap with them and flatter it",
+            num_usable,
+            min(num_usable, num_people),
+            untouched,
+        )
+
+
+def typical_ratios(run: TrainingRun) -> NDArray[np.float64]:
+    """(N, 3) trusted ratios of the first samples of the train split."""
+    batches = islice(run.stream(BATCH, seed=0).epoch_batches(), NUM_RANGE_SAMPLES // BATCH)
+    rows = [
+        ratios
+        for batch in batches
+        for ratios, status in zip(batch.ratios, batch.statuses, strict=True)
+        if status == RowStatus.OK
+    ]
+    return np.array(rows, np.float64).reshape(-1, len(SIZE_RATIOS))

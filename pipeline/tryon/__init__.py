@@ -1,0 +1,1 @@
+"""Trying a garment on at the sizes that are asked for."""

@@ -1,0 +1,108 @@
+"""Try garments on many people: what is finished is kept, what fails is reported, the rest goes on."""
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+import xxhash
+from tqdm import tqdm
+
+from pipeline.tryon.outfits import Wearer, require_key
+from pipeline.tryon.pictures import FIT_FILE, TryOnOptions, try_on
+from pipeline.tryon.size_aware import SizeAwareTryOn
+from pipeline.tryon.size_list import NamedSize
+
+log = logging.getLogger(__name__)
+
+RESULTS_FILE = "results.jsonl"
+"""A line for every row: key, status (`drawn`, `kept` or `failed`), reason, summaries by size."""
+
+
+def try_on_batch(
+    tryon: SizeAwareTryOn,
+    wearers: Iterable[Wearer],
+    sizes: Sequence[NamedSize],
+    options: TryOnOptions,
+    out: Path,
+    *,
+    total: int | None = None,
+) -> Counter[str]:
+    """Try a garment on everyone, each into a folder of `out` named by the key.
+
+    A row whose `fit.json` was made from the same files, sizes, options and weights is kept as it is.
+
+    Args:
+        tryon: Loaded networks.
+        wearers: The rows.
+        sizes: What is asked of everyone.
+        options: Of the sampler.
+        out: Folder.
+        total: How many rows there are, for the progress bar.
+
+    Returns:
+        Counts by status.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    setting = setting_digest(tryon, sizes, options)
+    seen: set[str] = set()
+    rows = []
+    for wearer in tqdm(wearers, total=total, desc="try-on", unit="person", disable=None):
+        row = one_row(tryon, wearer, sizes, options, out, setting, seen)
+        rows.append(row)
+        if row["status"] == "failed":
+            log.warning("%s: %s", row["key"], row["reason"])
+    partial = out / f".{RESULTS_FILE}.partial"
+    partial.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    partial.replace(out / RESULTS_FILE)
+    return Counter(row["status"] for row in rows)
+
+
+def one_row(
+    tryon: SizeAwareTryOn,
+    wearer: Wearer,
+    sizes: Sequence[NamedSize],
+    options: TryOnOptions,
+    out: Path,
+    setting: str,
+    seen: set[str],
+) -> dict[str, Any]:
+    """Draw one row, unless that has been done; whatever is wrong with it becomes its reason."""
+    try:
+        folder = out / require_key(wearer.key)
+        if wearer.key in seen:
+            raise ValueError("the key is there twice")
+        seen.add(wearer.key)
+        digest = xxhash.xxh3_128_hexdigest(f"{setting} {wearer.digest()}".encode())
+        report, status = finished(folder / FIT_FILE, digest), "kept"
+        if report is None:
+            person, garment, caption = wearer.load(tryon)
+            facts = {"digest": digest}
+            report = try_on(tryon, person, garment, sizes, options, folder, caption=caption, facts=facts)
+            status = "drawn"
+    except (ValueError, OSError) as error:
+        return {"key": wearer.key, "status": "failed", "reason": str(error)}
+    summaries = {entry["size"]: entry["summary"] for entry in report["sizes"]}
+    return {"key": wearer.key, "status": status, "reason": None, "fit": summaries}
+
+
+def finished(path: Path, digest: str) -> dict[str, Any] | None:
+    """Return the `fit.json` at `path` if it was made from the same things, else None."""
+    try:
+        report: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return report if isinstance(report, dict) and report.get("digest") == digest else None
+
+
+def setting_digest(tryon: SizeAwareTryOn, sizes: Sequence[NamedSize], options: TryOnOptions) -> str:
+    """Hash (hex) what all rows share: sizes, options, and the weights that draw and measure."""
+    digest = xxhash.xxh3_128(repr((sizes, asdict(options))).encode())
+    for networks in (tryon.adapter, tryon.base, tryon.segmenter):
+        for weight in networks.state_dict().values() if networks is not None else ():
+            digest.update(weight.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()

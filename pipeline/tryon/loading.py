@@ -1,0 +1,90 @@
+"""Load everything that trying on needs, from the folders of the training stages or from a published one."""
+
+from pathlib import Path
+
+import torch
+
+from model.bases.sdxl.low_memory import switches_of
+from model.judges.segmenter import Segmenter
+from model.publishing import save_pipeline
+from pipeline.checkpoints import image_size, load_size_aware
+from pipeline.tryon.size_aware import SizeAwareTryOn
+from preprocess.person.prepare import POSE_MODEL
+
+STAGES = ("joint", "size")
+"""Folders with an adapter, the best first."""
+
+
+def load_tryon(
+    folder: Path, device: str | None = None, *, pose_model: Path = POSE_MODEL, low_memory: str = "off"
+) -> SizeAwareTryOn:
+    """Load a published folder, or one that has `base/` beside `joint/` or `size/`, such as artifacts/.
+
+    Args:
+        folder: Where to look.
+        device: Where the networks run; the GPU where there is one when None.
+        pose_model: MediaPipe's pose landmarker, for photos without keypoints.
+        low_memory: `off`, or a key of `model.bases.sdxl.low_memory.SWITCHES`.
+
+    Raises:
+        FileNotFoundError: The folder holds neither.
+        ValueError: `low_memory` is neither.
+    """
+    switches = switches_of(low_memory)
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    tryon = find_tryon(folder, "cpu" if switches.offload else device)
+    tryon.pose_model = pose_model
+    tryon.save_memory(switches, device)
+    return tryon
+
+
+def find_tryon(folder: Path, device: str) -> SizeAwareTryOn:
+    """Load either kind of folder; see `load_tryon`."""
+    if (folder / "model_index.json").is_file():
+        return SizeAwareTryOn.from_pretrained(folder, device)
+    checkpoint = next((folder / name for name in STAGES if (folder / name).is_dir()), None)
+    if checkpoint is None or not (folder / "base").is_dir():
+        raise FileNotFoundError(
+            f"{folder} must have model_index.json, or base/ beside joint/ or size/, but has neither: run "
+            "`make repro` first, or name another folder with --model"
+        )
+    return from_stages(folder / "base", checkpoint, device)
+
+
+def from_stages(base: Path, checkpoint: Path, device: str | None = None) -> SizeAwareTryOn:
+    """Load what `train_base` and `train_size` or `train_joint` wrote.
+
+    Args:
+        base: Folder of `train_base`.
+        checkpoint: Folder of `train_size` or `train_joint`.
+        device: Where the networks shall lie; the GPU where there is one when None.
+    """
+    networks, adapter = load_size_aware(base, checkpoint, device)
+    assert adapter is not None
+    image_height, image_width = image_size(base)
+    tryon = SizeAwareTryOn(
+        networks,
+        adapter,
+        image_height=image_height,
+        image_width=image_width,
+        segmenter=Segmenter.from_pretrained(base / "segmenter"),
+    )
+    return tryon.to(networks.device)
+
+
+def publish(tryon: SizeAwareTryOn, out: Path) -> None:
+    """Write the networks as one folder that `SizeAwareTryOn.from_pretrained` and diffusers read.
+
+    Low-rank updates become part of the try-on UNet's weights.
+    """
+    unet = tryon.base.tryon_unet
+    if getattr(unet, "peft_config", None):
+        unet.fuse_lora()
+        unet.unload_lora()
+    save_pipeline(
+        tryon.base,
+        tryon.adapter,
+        out,
+        picture_hw=(tryon.image_height, tryon.image_width),
+        segmenter=tryon.segmenter,
+    )

@@ -1,0 +1,229 @@
+"""Who tries on what: one person from files, the rows of a table, or the samples of a folder of shards."""
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import xxhash
+
+from pipeline.tryon.size_aware import PreparedPerson, SizeAwareTryOn
+from preprocess.body.drawing import draw_body
+from preprocess.body.keypoints import Keypoints
+from preprocess.person.prepare import require_person
+from preprocess.sizes.request import SizeRequest
+from preprocess.small_files import read_text, shown
+from preprocess.untrusted import Picture, read_picture
+from shards.codec import decode_photo
+from shards.reader import OnDamage, ShardReader
+from shards.sample import decode
+from shards.storage import open_folder
+from shards.ustar import KEY, unpack
+
+MOST_TABLE_BYTES = 64 * 1024 * 1024
+"""A larger table isn't one."""
+
+GIVEN = ("keypoints", "parse", "densepose", "inpaint_mask")
+"""What may be known of a person beside the photo; the names of `SizeAwareTryOn.prepare`."""
+
+COLUMNS = ("key", "person", "garment", *GIVEN, "caption")
+"""Columns of a table; `person` and `garment` must be there."""
+
+BESIDE = {
+    "keypoints": ("openpose_json", "{}_keypoints.json"),
+    "parse": ("image-parse-v3", "{}.png"),
+    "densepose": ("image-densepose", "{}.jpg"),
+}
+"""Where VITON-HD's layout keeps what belongs to `image/{}.jpg`: the folder beside `image/`, and the name."""
+
+
+class Outfit(NamedTuple):
+    """All that trying on needs."""
+
+    person: PreparedPerson
+    garment: Picture
+    caption: str
+
+
+class Wearer(Protocol):
+    """A person with a garment that isn't read yet."""
+
+    @property
+    def key(self) -> str:
+        """Names the folder of the results; not checked yet."""
+
+    def digest(self) -> str:
+        """Return a hash (hex) of all that the person and the garment are made from."""
+
+    def load(self, tryon: SizeAwareTryOn) -> Outfit:
+        """Read and prepare.
+
+        Raises:
+            ValueError: Something is not what it should be.
+            OSError: A file can't be read.
+        """
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FilesWearer:
+    """A person and a garment in files."""
+
+    key: str
+    person: Path
+    garment: Path
+    given: dict[str, Path]
+    """By the names in `GIVEN`."""
+    caption: str = ""
+
+    def digest(self) -> str:
+        """Hash the files' bytes and the caption."""
+        digest = xxhash.xxh3_128(self.caption.encode())
+        for name, path in sorted({"person": self.person, "garment": self.garment, **self.given}.items()):
+            digest.update(f"\0{name}\0".encode() + path.read_bytes())
+        return digest.hexdigest()
+
+    def load(self, tryon: SizeAwareTryOn) -> Outfit:
+        """Read the files; what VITON-HD's layout has beside the photo is used and noted."""
+        person = tryon.prepare(self.person, **self.given)
+        return Outfit(person, read_picture(self.garment, "garment photo"), self.caption)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TableWearer:
+    """A row of a table; whether its values make sense shows when it is loaded."""
+
+    key: str
+    values: dict[str, str]
+    """By column; empty for a row with more cells than the header."""
+    root: Path
+    """Folder that all files must be below."""
+
+    def files(self) -> FilesWearer:
+        """Find the files of the row.
+
+        Raises:
+            ValueError: A column is missing, or a path leads out of the folder.
+        """
+        paths = {
+            name: below(self.root, text)
+            for name, text in self.values.items()
+            if name in ("person", "garment", *GIVEN) and text
+        }
+        missing = [name for name in ("person", "garment") if name not in paths]
+        if missing:
+            raise ValueError(
+                f"a row must name person and garment, but {' and '.join(missing)} is missing "
+                "(or the row has more cells than the header)"
+            )
+        person, garment = paths.pop("person"), paths.pop("garment")
+        caption = self.values.get("caption", "")
+        return FilesWearer(key=self.key, person=person, garment=garment, given=paths, caption=caption)
+
+    def digest(self) -> str:
+        """Hash what the row's files hold."""
+        return self.files().digest()
+
+    def load(self, tryon: SizeAwareTryOn) -> Outfit:
+        """Read the row's files."""
+        return self.files().load(tryon)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShardWearer:
+    """A sample of a shard, in the garment that it wears."""
+
+    key: str
+    reader: ShardReader
+    shard: int
+    row: int
+
+    def digest(self) -> str:
+        """Hash the sample's bytes."""
+        return xxhash.xxh3_128_hexdigest(self.reader.packed(self.shard, self.row)[1])
+
+    def load(self, tryon: SizeAwareTryOn) -> Outfit:  # noqa: ARG002 - the sample has everything
+        """Decode the sample: it was prepared when it was written."""
+        key, packed = self.reader.packed(self.shard, self.row)
+        sample = decode(key, unpack(key, packed))
+        photo = decode_photo(sample.image)
+        joints = Keypoints.from_flat(sample.record.keypoint_array())
+        require_person(joints)
+        densepose, notes = sample.densepose, []
+        if densepose is None:
+            notes.append("no DensePose: the map of the body is drawn from the joints")
+        person = PreparedPerson(
+            photo=photo,
+            keypoints=joints,
+            inpaint_mask=sample.inpaint_mask,
+            densepose=draw_body(joints, *photo.shape[:2]) if densepose is None else decode_photo(densepose),
+            garment_mask=sample.garment_mask,
+            natural_size=SizeRequest.measured(sample.record.ratio_array()),
+            notes=notes,
+        )
+        return Outfit(person, decode_photo(sample.cloth), sample.record.caption)
+
+
+def beside(person: Path) -> dict[str, Path]:
+    """Return what lies beside a photo in VITON-HD's layout."""
+    if person.parent.name != "image":
+        return {}
+    found = {
+        name: person.parent.parent / folder / file.format(person.stem)
+        for name, (folder, file) in BESIDE.items()
+    }
+    return {name: path for name, path in found.items() if path.is_file()}
+
+
+def table_wearers(table: Path) -> Iterator[TableWearer]:
+    """Yield the rows of a CSV with the columns `COLUMNS`; all files must lie below the table's folder.
+
+    Raises:
+        ValueError: It is no such table. A bad row raises when it is loaded.
+    """
+    reader = csv.DictReader(io.StringIO(read_text(table, MOST_TABLE_BYTES)), strict=True)
+    header = list(reader.fieldnames or [])
+    if not {"person", "garment"} <= set(header) <= set(COLUMNS) or len(set(header)) < len(header):
+        raise ValueError(
+            f"{table} must have the columns person and garment, and may have {', '.join(COLUMNS)}, "
+            f"got {', '.join(map(shown, header)) or 'none'}"
+        )
+    root = table.parent.resolve()
+    try:
+        for number, row in enumerate(reader, start=1):
+            surplus = row.pop(None, None) is not None
+            values: dict[str, Any] = {name: (text or "").strip() for name, text in row.items()}
+            key = values.pop("key", "") or f"row-{number}"
+            yield TableWearer(key=key, values={} if surplus else values, root=root)
+    except csv.Error as error:
+        raise ValueError(f"{table}: line {reader.line_num} is not CSV: {error}") from error
+
+
+def shard_wearers(folder: str | Path) -> Iterator[ShardWearer]:
+    """Yield the samples of a folder of shards, in its order."""
+    reader = ShardReader(open_folder(folder), 1, 1, OnDamage.RAISE)
+    for shard, line in enumerate(reader.index.shards):
+        for row in range(line.num_samples):
+            yield ShardWearer(key=reader.index.rows(shard).key(row), reader=reader, shard=shard, row=row)
+
+
+def below(root: Path, text: str) -> Path:
+    """Return the file that `text` names, relative to `root`; links are followed first.
+
+    Raises:
+        ValueError: It lies elsewhere.
+    """
+    if "\0" in text:
+        raise ValueError(f"a path can't have a zero byte: {shown(text)}")
+    path = (root / text).resolve()
+    if not path.is_relative_to(root):
+        raise ValueError(f"files must lie below {root}, got {shown(text)}")
+    return path
+
+
+def require_key(key: str) -> str:
+    """Return `key`, or raise ValueError unless it can name a folder and nothing else."""
+    if not KEY.fullmatch(key) or len(key) > 100:
+        raise ValueError(f"key must be letters, digits, _, + or -, at most 100, got {shown(key)}")
+    return key

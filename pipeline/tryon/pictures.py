@@ -1,0 +1,179 @@
+"""Try one garment on one person at several sizes, and write pictures, a strip and fit.json."""
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from eval.ladder.figures import order_accuracy
+from pipeline.tryon.size_aware import PreparedPerson, SizeAwareTryOn, TryOnResult
+from pipeline.tryon.size_list import NamedSize
+from pipeline.tryon.strip import Cell, draw_strip
+from preprocess.sizes.request import LARGEST, SMALLEST
+from preprocess.untrusted import PictureSource, read_picture
+
+FIT_FILE, STRIP_FILE = "fit.json", "strip.png"
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9.+=-]+")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TryOnOptions:
+    """How pictures are drawn; what `SizeAwareTryOn` takes."""
+
+    num_steps: int = 20
+    """Denoising steps."""
+
+    seed: int = 0
+    """Of the noise."""
+
+    text_guidance: float = 1.0
+    """1 is off."""
+
+    size_guidance: float = 1.0
+    """1 is off."""
+
+    size_scale: float = 1.0
+    """Strength of the size."""
+
+    clamp: bool = False
+    """Move sizes out of range to the nearest one, with a warning, instead of refusing them."""
+
+
+def try_on(
+    tryon: SizeAwareTryOn,
+    person: PreparedPerson,
+    garment: PictureSource,
+    sizes: Sequence[NamedSize],
+    options: TryOnOptions,
+    out: Path,
+    *,
+    caption: str = "",
+    facts: Mapping[str, Any] | None = None,
+    on_step: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Draw a person in a garment at every size and write what came out.
+
+    Args:
+        tryon: Loaded networks.
+        person: Prepared.
+        garment: Photo of the garment alone.
+        sizes: What is asked for.
+        options: Of the sampler.
+        out: Folder; made where there is none. `fit.json` is written last: where it is, the rest is whole.
+        caption: Describes the garment.
+        facts: What else `fit.json` should say.
+        on_step: Told how far the drawing is.
+
+    Returns:
+        `fit.json`.
+
+    Raises:
+        ValueError: A size is out of range, or something given is not what it should be.
+    """
+    photo = read_picture(garment, "garment photo")
+    result = tryon(
+        person,
+        photo,
+        [size.request for size in sizes],
+        caption=caption,
+        on_step=on_step,
+        **asdict(options),
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    (out / FIT_FILE).unlink(missing_ok=True)
+    names = [f"{number:02d}_{file_name(size.name)}.png" for number, size in enumerate(sizes)]
+    for name, picture in zip(names, result.pictures, strict=True):
+        write_picture(picture, out / name)
+    write_picture(draw_strip(person.photo, photo, cells_of(sizes, result)), out / STRIP_FILE)
+    report = fit_report(person, sizes, names, result, options) | dict(facts or {})
+    write_json(report, out / FIT_FILE)
+    return report
+
+
+def fit_report(
+    person: PreparedPerson,
+    sizes: Sequence[NamedSize],
+    files: Sequence[str],
+    result: TryOnResult,
+    options: TryOnOptions,
+) -> dict[str, Any]:
+    """Return `fit.json`: what was asked for, what was measured, what to think of it."""
+    outside = ~person.inpaint_mask
+    entries = []
+    for number, (size, file) in enumerate(zip(sizes, files, strict=True)):
+        changed = np.asarray(result.pictures[number])[outside] != person.photo[outside]
+        entry = {
+            "size": size.name,
+            "picture": file,
+            "clamped": clamped(size, person, result.requests[number].ratios()),
+            "pixels_changed_outside_mask": int(changed.sum()),
+        }
+        measured = result.fit[number].to_dict() if result.fit else {"summary": "no segmenter: not measured"}
+        entries.append(entry | measured)
+    natural = None if person.natural_size is None else person.natural_size.ratios()
+    return {
+        "natural": natural,
+        "notes": person.notes,
+        "keypoint_source": person.keypoints.source,
+        "options": asdict(options),
+        "sizes": entries,
+    }
+
+
+def ladder_order(report: Mapping[str, Any], ratio: str) -> str:
+    """Say of a ladder's `fit.json` how often the pictures stand in the requested order."""
+    entries = [entry["regions"][ratio] for entry in report["sizes"] if "regions" in entry]
+    requested, measured = (
+        np.array([[np.nan if e[name] is None else e[name] for e in entries]], dtype=np.float64)
+        for name in ("requested", "measured")
+    )
+    share = float(order_accuracy(requested, measured)[0]) if entries else math.nan
+    if math.isnan(share):
+        return "fewer than two pictures could be measured"
+    return f"{share:.0%} of the pairs of pictures stand in the requested order".replace("%", " %")
+
+
+def clamped(size: NamedSize, person: PreparedPerson, drawn: Mapping[str, float | None]) -> list[str]:
+    """Return a line for every ratio that was moved into range."""
+    asked = size.request.resolved(person.natural_size).ratios()
+    return [
+        f"{name}: {ratio:.3g} asked for, {drawn[name]:.3g} drawn ({SMALLEST[name]} to {LARGEST[name]})"
+        for name, ratio in asked.items()
+        if ratio is not None and ratio != drawn[name]
+    ]
+
+
+def cells_of(sizes: Sequence[NamedSize], result: TryOnResult) -> list[Cell]:
+    """Return what the strip shows of every size."""
+    captions = [fit.summary.split(", ") for fit in result.fit] or [[]] * len(sizes)
+    return [
+        Cell(picture=np.asarray(picture), title=size.name, lines=[str(request), *lines])
+        for size, picture, request, lines in zip(
+            sizes, result.pictures, result.requests, captions, strict=True
+        )
+    ]
+
+
+def file_name(name: str) -> str:
+    """Return a part of a file name that says `name`: letters, digits and .+=- only, and not long."""
+    return _NOT_IN_NAMES.sub("_", name)[:60]
+
+
+def write_picture(picture: Image.Image, path: Path) -> None:
+    """Write a PNG, whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    picture.save(partial, "PNG")
+    partial.replace(path)
+
+
+def write_json(value: Mapping[str, Any], path: Path) -> None:
+    """Write JSON, whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(value, indent=2) + "\n")
+    partial.replace(path)

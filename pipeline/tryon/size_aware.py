@@ -1,0 +1,263 @@
+"""Try a garment on at the sizes that are asked for: photo in, pictures and a measured fit report out.
+
+The one module of `model` that knows `preprocess`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from model.adapter.adapter import SizeAdapter
+from model.bases.sdxl.conditioning import from_uint8
+from model.bases.sdxl.low_memory import MemorySwitches, save_memory
+from model.bases.sdxl.networks import TryOnBase
+from model.judges.segmenter import Segmenter
+from model.publishing import load_pipeline, picture_size
+from model.sampling import composite
+from model.sized_drawing import DrawingOptions, OnePerson, draw_sizes
+from preprocess.layout.worn_outline import expected_outline
+from preprocess.person.fit_report import FitReport, measure_fit
+from preprocess.person.prepare import POSE_MODEL, PreparedPerson, prepare_person, with_worn_garment
+from preprocess.person.view import PersonView
+from preprocess.sizes.request import SizeRequest
+from preprocess.untrusted import PictureSource, read_picture
+
+__all__ = ["PreparedPerson", "SizeAwareTryOn", "SizeRequest", "TryOnBase", "TryOnResult"]
+
+SEAM = 1.0
+"""Width of the seam inside the mask's edge, in px of the model's picture."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TryOnResult:
+    """One entry for every size that was asked for, in that order."""
+
+    pictures: list[Image.Image]
+    """At the photo's own resolution; outside the inpainting mask every pixel is the photo's."""
+
+    size_maps: list[NDArray[np.float32]]
+    """(H, W) of the photo, 0 to 1: how probable the garment is there, by the adapter's own plan."""
+
+    expected_outlines: list[NDArray[np.float64]]
+    """(N, 2) px of the photo: the garment worn there, laid out at the size; (0, 2) where it isn't known."""
+
+    requests: list[SizeRequest]
+    """Ratios that were drawn, after counting steps and clamping."""
+
+    fit: list[FitReport]
+    """Measured on the pictures; empty where the model has no segmenter."""
+
+
+class SizeAwareTryOn:
+    """Networks ready to try garments on.
+
+    Args:
+        base: Try-on networks.
+        adapter: Their size conditioning.
+        image_height: Rows of the pictures that they were trained on.
+        image_width: Columns of them.
+        segmenter: Finds the garment in a picture; without it nothing is measured.
+        pose_model: MediaPipe's pose landmarker, for photos without keypoints.
+    """
+
+    def __init__(
+        self,
+        base: TryOnBase,
+        adapter: SizeAdapter,
+        *,
+        image_height: int,
+        image_width: int,
+        segmenter: Segmenter | None = None,
+        pose_model: Path = POSE_MODEL,
+    ) -> None:
+        adapter.attach(base.tryon_unet)
+        self.base = base.requires_grad_(False).eval()
+        self.adapter = adapter.requires_grad_(False).eval()
+        self.image_height = image_height
+        self.image_width = image_width
+        self.segmenter = segmenter and segmenter.requires_grad_(False).eval()
+        self.pose_model = pose_model
+        self.batch_size = 8
+        """Sizes drawn together: fewer take less memory."""
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder: str | Path,
+        device: str | torch.device | None = None,
+        torch_dtype: torch.dtype | None = None,
+    ) -> Self:
+        """Load a folder that `model.publishing.save_pipeline` wrote.
+
+        Args:
+            folder: The folder, or the name of a repository of the hub.
+            device: Where the networks run; the GPU where there is one when None.
+            torch_dtype: Type of the weights in memory; as stored when None.
+
+        Raises:
+            FileNotFoundError: The folder holds no such pipeline.
+            ValueError: Its weights are not those that its configs promise.
+        """
+        base, adapter, segmenter = load_pipeline(folder, torch_dtype)
+        height, width = picture_size(folder)
+        tryon = cls(base, adapter, image_height=height, image_width=width, segmenter=segmenter)
+        return tryon.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+    def to(self, device: str | torch.device) -> Self:
+        """Move the networks to a device."""
+        for networks in (self.base, self.adapter, self.segmenter):
+            if networks is not None:
+                networks.to(device)
+        return self
+
+    def save_memory(self, switches: MemorySwitches, device: str | torch.device) -> Self:
+        """Draw in less memory.
+
+        Args:
+            switches: What to do.
+            device: Where the networks run; with `offload` they wait in the computer's memory meanwhile.
+        """
+        self.batch_size = switches.batch_size
+        if switches.offload:
+            self.base.to("cpu")
+        save_memory(self.base, switches, device)
+        for networks in (self.adapter, self.segmenter):
+            if networks is not None:
+                networks.to(device)
+        return self
+
+    def prepare(
+        self,
+        photo: PictureSource,
+        keypoints: Any = None,
+        parse: Any = None,
+        densepose: Any = None,
+        inpaint_mask: Any = None,
+    ) -> PreparedPerson:
+        """Prepare a person once for many garments and sizes; see `preprocess.person.prepare.prepare_person`.
+
+        Where no parse map is given, the model's segmenter looks for the garment worn in the photo.
+        """
+        person = prepare_person(
+            photo,
+            keypoints=keypoints,
+            parse=parse,
+            densepose=densepose,
+            inpaint_mask=inpaint_mask,
+            pose_model=self.pose_model,
+        )
+        if parse is not None or self.segmenter is None:
+            return person
+        view = PersonView.of(person, self.image_height, self.image_width)
+        return with_worn_garment(person, self.garment_in(view, person.photo), "model's segmenter")
+
+    def __call__(
+        self,
+        person: PreparedPerson | PictureSource,
+        garment: PictureSource,
+        size: SizeRequest | Sequence[SizeRequest] = SizeRequest.natural(),  # noqa: B008 - it is frozen
+        *,
+        caption: str = "",
+        num_steps: int = 20,
+        seed: int = 0,
+        text_guidance: float = 1.0,
+        size_guidance: float = 1.0,
+        size_scale: float = 1.0,
+        clamp: bool = False,
+        on_step: Callable[[int, int], None] | None = None,
+        **given: Any,
+    ) -> TryOnResult:
+        """Draw a person in a garment at one size or several, all from the same noise, and measure them.
+
+        Args:
+            person: From `prepare`, or a photo.
+            garment: Photo of the garment alone.
+            size: What is asked for.
+            caption: Describes the garment, such as `a red t-shirt`.
+            num_steps: Denoising steps.
+            seed: Of the noise.
+            text_guidance: Classifier-free guidance on caption and garment; 1 is off.
+            size_guidance: Guidance from an unknown size to the requested one; 1 is off.
+            size_scale: Strength of the size; at 0 the base draws alone.
+            clamp: Move a size out of range to the nearest one in it, with a warning, instead of refusing it.
+            on_step: Told after each step how many are done, and of how many; it may raise to stop.
+            **given: `keypoints`, `parse`, `densepose`, `inpaint_mask` of a photo that isn't prepared.
+
+        Raises:
+            ValueError: A size is out of range, or something given is not what it should be.
+        """
+        if not isinstance(person, PreparedPerson):
+            person = self.prepare(person, **given)
+        elif given:
+            raise ValueError(
+                f"a prepared person has its own {', '.join(given)}: give a photo, or leave them out"
+            )
+        asked = [size] if isinstance(size, SizeRequest) else list(size)
+        requests = [request.resolved(person.natural_size) for request in asked]
+        requests = [r.clamped() if clamp else r.required_in_range() for r in requests]
+        options = DrawingOptions(
+            num_steps=num_steps,
+            seed=seed,
+            text_guidance=text_guidance,
+            size_guidance=size_guidance,
+            size_scale=size_scale,
+            batch_size=self.batch_size,
+        )
+        view = PersonView.of(person, self.image_height, self.image_width)
+        inputs = view.inputs(read_picture(garment, "garment photo"))
+        drawn, maps = draw_sizes(
+            self.base,
+            self.adapter,
+            OnePerson(**inputs, captions=[caption]),
+            np.array([request.as_array() for request in requests]).reshape(-1, 3),
+            options,
+            on_step,
+        )
+        seam = max(SEAM * view.photo_px, 1.0)
+        pictures = [composite(person.photo, view.in_photo(d), person.inpaint_mask, seam) for d in drawn]
+        return TryOnResult(
+            pictures=[Image.fromarray(picture) for picture in pictures],
+            size_maps=[size_map_in_photo(view, grid) for grid in maps],
+            expected_outlines=[expected_outline(person, request) for request in requests],
+            requests=requests,
+            fit=[
+                measure_fit(
+                    self.garment_in(view, picture, inputs["cloth"][0]),
+                    person.keypoints,
+                    request,
+                    person.natural_size,
+                )
+                for picture, request in zip(pictures, requests, strict=True)
+                if self.segmenter is not None
+            ],
+        )
+
+    def garment_in(
+        self, view: PersonView, picture: NDArray[np.uint8], garment: NDArray[np.uint8] | None = None
+    ) -> NDArray[np.bool_]:
+        """Return where the segmenter sees the garment in an (H, W, 3) picture of the photo's size.
+
+        Args:
+            view: Whose picture it is.
+            picture: The person.
+            garment: (h, w, 3) photo of the garment alone, where it is known.
+        """
+        assert self.segmenter is not None
+        photos = [view.seen(picture)] if garment is None else [view.seen(picture), garment]
+        seen = [from_uint8(one[None]).to(self.segmenter.device, self.segmenter.dtype) for one in photos]
+        probability = self.segmenter.garment_probability(*seen)[0].float().cpu().numpy()
+        found: NDArray[np.bool_] = view.in_photo(probability) > 0.5
+        return found
+
+
+def size_map_in_photo(view: PersonView, grid: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Enlarge an (h, w) size map to the photo; zeros where the adapter drew none."""
+    if not grid.size:
+        return np.zeros(view.person.photo.shape[:2], np.float32)
+    return np.clip(view.in_photo(grid), 0, 1)

@@ -1,0 +1,1 @@
+"""The person: joints, body parts, and the mask that is made of them."""

@@ -1,0 +1,98 @@
+"""A map of the body in DensePose's colours, drawn from the joints: for photos that DensePose hasn't seen.
+
+Parts are where the joints say, as wide as bodies are in the mean: no outline of this body. Arms lie in front.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess.body.inpaint_mask import ARMS, draw_capsule, draw_head, fill
+from preprocess.body.keypoints import BodyFrame, Keypoints
+from preprocess.garment.parse import DENSEPOSE_COLOURS
+from preprocess.vocabulary import Joint
+
+Labels = NDArray[np.uint8]
+Limbs = Mapping[int, tuple[Joint, Joint, float]]
+
+TORSO, HEAD, HANDS = 2, 23, (3, 4)
+LEGS: Limbs = {
+    9: (Joint.RIGHT_HIP, Joint.RIGHT_KNEE, 0.26),
+    10: (Joint.LEFT_HIP, Joint.LEFT_KNEE, 0.26),
+    13: (Joint.RIGHT_KNEE, Joint.RIGHT_ANKLE, 0.18),
+    14: (Joint.LEFT_KNEE, Joint.LEFT_ANKLE, 0.18),
+}
+"""Part: joints at its ends, and half its thickness in shoulder widths B."""
+
+ARM_PARTS: Limbs = {
+    18: (Joint.RIGHT_SHOULDER, Joint.RIGHT_ELBOW, 0.13),
+    17: (Joint.LEFT_SHOULDER, Joint.LEFT_ELBOW, 0.13),
+    22: (Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST, 0.1),
+    21: (Joint.LEFT_ELBOW, Joint.LEFT_WRIST, 0.1),
+}
+"""The same for the arms."""
+
+HAND = (0.1, 0.35, 0.1)
+"""Where a hand begins and ends beyond the wrist, in forearms, and half its width in shoulder widths B."""
+
+LEG = 1.1
+"""Length of the thigh where the knee wasn't found, in torso lengths T."""
+
+TORSO_SIDE = ((-0.12, 0.2), (-0.03, 0.5), (0.1, 0.56), (0.3, 0.52), (0.6, 0.45), (0.95, 0.52), (1.12, 0.5))
+"""Rows in T and half widths in B of the torso, down one side."""
+
+
+def draw_body(keypoints: Keypoints, image_height: int, image_width: int) -> NDArray[np.uint8]:
+    """Draw a person as DensePose would colour the parts.
+
+    Args:
+        keypoints: px of the picture; a limb whose joint is missing is left out.
+        image_height: Rows of the picture.
+        image_width: Columns of the picture.
+
+    Returns:
+        (H, W, 3) RGB.
+
+    Raises:
+        KeypointError: Shoulders or hips are missing.
+    """
+    frame = BodyFrame.from_keypoints(keypoints)
+    parts = np.zeros((image_height, image_width), np.uint8)
+    draw_limbs(parts, with_knees(keypoints, frame), LEGS, frame.shoulder_width)
+    side = np.array(TORSO_SIDE) * (frame.torso_length, frame.shoulder_width)
+    torso = np.zeros_like(parts)
+    fill(torso, frame.to_image(np.concatenate([side, side[::-1] * (1, -1)])))
+    parts[torso != 0] = TORSO
+    draw_limbs(parts, keypoints, ARM_PARTS, frame.shoulder_width)
+    for part, arm in zip(HANDS, ARMS, strict=True):
+        hand = np.zeros_like(parts)
+        if keypoints.has(*arm[1:]):
+            wrist, forearm = keypoints.xy[arm[2]], keypoints.xy[arm[2]] - keypoints.xy[arm[1]]
+            start, end = (wrist + share * forearm for share in HAND[:2])
+            draw_capsule(hand, start, end, HAND[2] * frame.shoulder_width)
+        parts[hand != 0] = part
+    head = np.zeros_like(parts)
+    draw_head(head, keypoints, frame)
+    parts[head != 0] = HEAD
+    coloured: NDArray[np.uint8] = DENSEPOSE_COLOURS[parts]
+    return coloured
+
+
+def with_knees(keypoints: Keypoints, frame: BodyFrame) -> Keypoints:
+    """Let legs whose knee wasn't found, mostly below the picture's edge, go on straight down the body."""
+    xy = keypoints.xy.copy()
+    for hip, knee in ((Joint.RIGHT_HIP, Joint.RIGHT_KNEE), (Joint.LEFT_HIP, Joint.LEFT_KNEE)):
+        if keypoints.has(hip) and not keypoints.has(knee):
+            xy[knee] = xy[hip] + LEG * frame.torso_length * frame.u
+    return replace(keypoints, xy=xy)
+
+
+def draw_limbs(parts: Labels, keypoints: Keypoints, limbs: Limbs, shoulder_width: float) -> None:
+    """Draw every limb whose joints were found into (H, W) labels."""
+    for part, (start, end, radius) in limbs.items():
+        if keypoints.has(start, end):
+            limb = np.zeros_like(parts)
+            draw_capsule(limb, keypoints.xy[start], keypoints.xy[end], radius * shoulder_width)
+            parts[limb != 0] = part

@@ -1,0 +1,166 @@
+"""What may be painted anew: all that any garment of the category could cover, told by the body alone.
+
+A mask that follows the worn garment tells a network its size, which then ignores the size that is asked for.
+So the region comes from the joints and the allowed size range; segmentation only takes out what no garment
+covers (face, hair and hands), never adds or ends anything at the garment's edge.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import cv2
+import numpy as np
+from annotated_types import Gt
+from numpy.typing import NDArray
+
+from preprocess.body.keypoints import BodyFrame, Keypoints
+from preprocess.vocabulary import Category, Joint, Lip, require_shape
+
+Mask = NDArray[np.bool_]
+Array = NDArray[np.float64]
+
+HEAD_LABELS = (Lip.HAT, Lip.HAIR, Lip.SUNGLASSES, Lip.FACE)
+HAND_LABELS = (Lip.GLOVE, Lip.LEFT_ARM, Lip.RIGHT_ARM)
+ARMS = (
+    (Joint.RIGHT_SHOULDER, Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST),
+    (Joint.LEFT_SHOULDER, Joint.LEFT_ELBOW, Joint.LEFT_WRIST),
+)
+_FRACTION_BITS = 4  # of the coordinates that OpenCV draws with
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MaskParams:
+    """The largest garment that the inpainting mask must leave room for; ratios as in `SIZE_RATIOS`."""
+
+    max_shoulder: Annotated[float, Gt(0)] = 1.8
+    """Largest shoulder ratio that may be asked for."""
+
+    max_width: Annotated[float, Gt(0)] = 2.2
+    """Largest width ratio that may be asked for."""
+
+    max_length: Annotated[float, Gt(0)] = 1.8
+    """Largest length ratio that may be asked for."""
+
+    margin: Annotated[float, Gt(0)] = 0.08
+    """Room beyond the largest garment, as a share of the shoulder width B."""
+
+    sleeve_radius: Annotated[float, Gt(0)] = 0.45
+    """Half the width of the widest sleeve, in shoulder widths B."""
+
+
+def inpainting_mask(
+    keypoints: Keypoints,
+    image_height: int,
+    image_width: int,
+    category: Category,
+    params: MaskParams,
+    *,
+    parse: NDArray[np.uint8] | None = None,
+) -> Mask:
+    """Return what any garment of the category could cover, without face, hair and hands.
+
+    Args:
+        keypoints: The person's joints, px.
+        image_height: Rows of the photo.
+        image_width: Columns of the photo.
+        category: Of the garment.
+        params: Sizes to leave room for.
+        parse: (H, W) LIP labels, outlines of head and hands; without it they are drawn from the joints.
+
+    Returns:
+        (H, W) bool. It doesn't depend on where the worn garment ends.
+
+    Raises:
+        KeypointError: Shoulders or hips are missing.
+    """
+    assert category == Category.UPPER
+    frame = BodyFrame.from_keypoints(keypoints)
+    region = np.zeros((image_height, image_width), np.uint8)
+    fill(region, frame.to_image(torso_outline(frame, params)))
+    for arm in ARMS:
+        draw_sleeve(region, keypoints, arm, frame, params)
+    hands = np.zeros_like(region)
+    for arm in ARMS:
+        draw_hand(hands, keypoints, arm)
+    if parse is None:
+        head = np.zeros_like(region)
+        draw_head(head, keypoints, frame)
+        return (region & ~head & ~hands).view(np.bool_)
+    require_shape("parse", parse, (image_height, image_width))
+    protected = np.isin(parse, HEAD_LABELS) | (hands.view(np.bool_) & np.isin(parse, HAND_LABELS))
+    return region.view(np.bool_) & ~protected
+
+
+def torso_outline(frame: BodyFrame, params: MaskParams) -> Array:
+    """Return the outline of the largest garment without sleeves: (P, 2) a, b in px of the body frame."""
+    torso, across = frame.torso_length, frame.shoulder_width
+    margin = params.margin * across
+    shoulder = params.max_shoulder / 2 * across + margin
+    width = params.max_width / 2 * across + margin
+    right_side = [
+        (-0.45 * torso, 0.35 * across),  # collar, up to the chin
+        (-0.25 * torso, 0.6 * across),
+        (-0.12 * torso - margin, shoulder),
+        (0.15 * torso, max(shoulder, width)),
+        (params.max_length * torso + margin, width),
+    ]
+    return np.array(right_side + [(a, -b) for a, b in reversed(right_side)])
+
+
+def draw_sleeve(
+    region: NDArray[np.uint8],
+    keypoints: Keypoints,
+    arm: tuple[Joint, Joint, Joint],
+    frame: BodyFrame,
+    params: MaskParams,
+) -> None:
+    """Cover an arm as far as the wrist; where a joint is missing, all that the arm could reach."""
+    shoulder, elbow, wrist = (keypoints.xy[joint] for joint in arm)
+    radius = params.sleeve_radius * frame.shoulder_width
+    reach = 0.6 * frame.torso_length  # of the upper arm and of the forearm
+    if not keypoints.has(arm[1]):
+        elbow = wrist if keypoints.has(arm[2]) else shoulder
+        radius = max(radius, reach)
+    draw_capsule(region, shoulder, elbow, radius)
+    if keypoints.has(arm[2]):
+        draw_capsule(region, elbow, wrist, radius)
+    else:
+        draw_capsule(region, elbow, elbow, max(radius, reach))
+
+
+def draw_hand(region: NDArray[np.uint8], keypoints: Keypoints, arm: tuple[Joint, Joint, Joint]) -> None:
+    """Cover the hand at the end of a forearm, from just beyond the wrist."""
+    if not keypoints.has(*arm[1:]):
+        return
+    elbow, wrist = keypoints.xy[arm[1]], keypoints.xy[arm[2]]
+    forearm = wrist - elbow
+    length = float(np.hypot(*forearm))
+    draw_capsule(region, wrist + 0.3 * forearm, wrist + 0.65 * forearm, 0.3 * length)
+
+
+def draw_head(region: NDArray[np.uint8], keypoints: Keypoints, frame: BodyFrame) -> None:
+    """Cover the head: around the face's joints, or above the neck where none was found."""
+    joints = [Joint.NOSE, Joint.LEFT_EYE, Joint.RIGHT_EYE, Joint.LEFT_EAR, Joint.RIGHT_EAR]
+    found = keypoints.xy[[joint for joint in joints if keypoints.has(joint)]]
+    centre = found.mean(axis=0) if len(found) else frame.shoulder_mid - 0.45 * frame.torso_length * frame.u
+    radius = 0.24 * frame.torso_length
+    draw_capsule(region, centre, centre - 0.3 * radius * frame.u, radius)
+
+
+def draw_capsule(region: NDArray[np.uint8], start: Array, end: Array, radius: float) -> None:
+    """Set the pixels within `radius` of a segment."""
+    ends = [tuple(fixed_point(point)) for point in (start, end)]
+    cv2.line(region, ends[0], ends[1], 1, max(1, round(2 * radius)), shift=_FRACTION_BITS)
+    for point in ends:
+        cv2.circle(region, point, round(radius * 2**_FRACTION_BITS), 1, cv2.FILLED, shift=_FRACTION_BITS)
+
+
+def fill(region: NDArray[np.uint8], outline: Array) -> None:
+    """Set the pixels inside a polygon, (P, 2) px."""
+    cv2.fillPoly(region, [fixed_point(outline)], 1, shift=_FRACTION_BITS)
+
+
+def fixed_point(xy: Array) -> NDArray[np.int32]:
+    """Turn continuous px, where a pixel's centre is at .5, into OpenCV's fixed-point pixel centres."""
+    points: NDArray[np.int32] = np.rint((xy - 0.5) * 2**_FRACTION_BITS).clip(-(2**24), 2**24).astype(np.int32)
+    return points

@@ -1,0 +1,1 @@
+"""The worn garment: its mask, panel, measures and ratios."""

@@ -1,0 +1,88 @@
+"""What the parse map tells against a measure: something in front of the garment, or two garments."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess.body.keypoints import Array, BodyFrame
+from preprocess.garment.measurements import SHOULDER_ROWS, WornMeasures
+from preprocess.vocabulary import Lip
+
+Labels = NDArray[np.uint8]
+
+JUST_OUTSIDE = (0.02, 0.05)
+"""How far beyond the garment's edge to look for what may hide it, in B."""
+
+HIDDEN_ROWS = 0.4
+"""Share of a side's rows from which what lies in front makes it doubtful."""
+
+SECOND_GARMENT = 0.05
+"""Share of the garment from which a second garment counts."""
+
+BELOW_HEM = 0.03
+"""How far below the hem to look for the trousers, in T."""
+
+TUCKED_WIDTH = 0.97
+"""A hem at most this much wider than what is below it is tucked in."""
+
+BOTTOM_LABELS = (Lip.PANTS, Lip.SKIRT)
+
+
+def parse_flags(parse: Labels, worn: WornMeasures, frame: BodyFrame) -> list[str]:
+    """Name what the (H, W) LIP labels tell against a measure.
+
+    Args:
+        parse: Labels of the picture that `worn` was measured in.
+        worn: Where the garment's edges were found.
+        frame: Whose body, in px of that picture.
+    """
+    torso = frame.torso_length
+    shoulder_rows = np.linspace(SHOULDER_ROWS[0] * torso, SHOULDER_ROWS[1] * torso, 5)
+    width_rows = np.linspace(*worn.width_rows, 15)
+    doubts = {
+        "hair_over_shoulder": _lies_outside(parse, frame, shoulder_rows, worn.shoulder_span, Lip.HAIR),
+        "hair_over_panel": _lies_outside(parse, frame, width_rows, worn.width_span, Lip.HAIR),
+        "open_jacket": _two_garments(parse),
+        "tucked_hem": _tucked(parse, worn, frame),
+    }
+    return [name for name, doubtful in doubts.items() if doubtful]
+
+
+def labels_at(parse: Labels, frame: BodyFrame, ab: Array) -> NDArray[np.int64]:
+    """(N,) labels at (N, 2) points a, b px of the body frame; -1 outside the picture or where NaN."""
+    xy = frame.to_image(ab)
+    found = np.isfinite(xy[:, 0]) & np.isfinite(xy[:, 1])
+    index = np.floor(np.where(found[:, None], xy, -1.0)).astype(np.int64)
+    x, y = index.T
+    on = (x >= 0) & (y >= 0) & (x < parse.shape[1]) & (y < parse.shape[0])
+    index[~on] = 0
+    return np.where(on, parse[index[:, 1], index[:, 0]], -1)
+
+
+def _lies_outside(
+    parse: Labels, frame: BodyFrame, rows: Array, span: tuple[float, float], label: Lip
+) -> bool:
+    """Whether `label` lies against either end of the garment in many rows."""
+    for sign, end in zip((-1, 1), span, strict=True):
+        b = end + sign * np.array(JUST_OUTSIDE) * frame.shoulder_width
+        points = np.column_stack([np.repeat(rows, len(b)), np.tile(b, len(rows))])
+        if (labels_at(parse, frame, points) == label).mean() >= HIDDEN_ROWS:
+            return True
+    return False
+
+
+def _two_garments(parse: Labels) -> bool:
+    """Whether top and coat are both worn: an open jacket, of which only one is tried on."""
+    coarse = parse[::4, ::4]
+    counts = np.array([np.count_nonzero(coarse == label) for label in (Lip.UPPER_CLOTHES, Lip.COAT)])
+    return bool(counts.min() >= SECOND_GARMENT * counts.sum() > 0)
+
+
+def _tucked(parse: Labels, worn: WornMeasures, frame: BodyFrame) -> bool:
+    """Whether trousers or skirt go on below the hem at least as wide as the garment is above it."""
+    hem, step = worn.garment_length_px, BELOW_HEM * frame.torso_length
+    b = np.linspace(-1.2, 1.2, 97) * frame.shoulder_width
+    above = labels_at(parse, frame, np.column_stack([np.full(len(b), hem - step), b]))
+    below = labels_at(parse, frame, np.column_stack([np.full(len(b), hem + step), b]))
+    garment = np.isin(above, (Lip.UPPER_CLOTHES, Lip.DRESS, Lip.COAT)).sum()
+    bottom = np.isin(below, BOTTOM_LABELS).sum()
+    return bool(garment > 0 and TUCKED_WIDTH * garment <= bottom)

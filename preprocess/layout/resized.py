@@ -1,0 +1,78 @@
+"""The worn garment resized on the body: the region it would cover at another size.
+
+The torso part is taken apart from the sleeves. Its sides move outwards or inwards: by the shoulder ratio in
+the rows of the shoulders, by the width ratio below the armpits. What is inside them, neckline and hair, stays
+as it is. Its hem moves down the torso, keeping its curve: a longer garment goes on straight, a shorter one is
+cut. Sleeves stay on their arms and grow thicker with the width. Each of these moves one way as its ratio
+rises, so a larger request covers all that a smaller one covers.
+
+One thing stands against that: the width of a garment that ends above 0.55 T is defined by rows nearer to the
+chest. Where the garment is narrower there, a cropped layout is widened until it measures what was asked for.
+"""
+
+import numpy as np
+
+from preprocess.body.canvas import Mask
+from preprocess.body.keypoints import Array, Keypoints
+from preprocess.garment.measurements import measure_worn
+from preprocess.layout.parts import split
+from preprocess.layout.resizing import CROPPED, SLACK, length_of, resized_sleeves, resized_torso
+from preprocess.vocabulary import SIZE_RATIOS, require_shape
+
+UNCHANGED = 1e-6
+"""Share by which a ratio may differ from the natural one and still be it."""
+
+ROUNDS = 4
+"""How often a cropped layout's width is measured; if it still misses, or is doubtful, it isn't corrected."""
+
+CLOSE_ENOUGH = 0.003
+"""Share by which it may lie beyond `SLACK` then."""
+
+
+def layout_at(garment_mask: Mask, keypoints: Keypoints, natural: Array, requested: Array) -> Mask:
+    """Return the region that the worn garment would cover at another size.
+
+    Args:
+        garment_mask: (H, W) bool, the garment as worn.
+        keypoints: Of its wearer, px.
+        natural: (3,) ratios it is worn at, in the order of `SIZE_RATIOS`; NaN where unknown.
+        requested: (3,) ratios wanted; NaN, or one whose natural ratio is unknown, leaves it as it is.
+
+    Returns:
+        (H, W) bool. Equal to `garment_mask` when nothing changes, or when nothing of it covers the chest.
+
+    Raises:
+        KeypointError: Shoulders or hips are missing.
+    """
+    require_shape("natural", natural, (len(SIZE_RATIOS),))
+    require_shape("requested", requested, (len(SIZE_RATIOS),))
+    with np.errstate(invalid="ignore"):
+        changed = np.abs(requested / natural - 1) > UNCHANGED
+    if not changed.any() or not garment_mask.any():
+        return garment_mask.copy()
+    parts = split(garment_mask, keypoints)
+    if parts is None:
+        return garment_mask.copy()
+    wanted = np.where(changed, requested, np.nan)
+    sleeves = resized_sleeves(parts, keypoints, wanted)
+    layout = resized_torso(parts, wanted) | sleeves
+    if length_of(parts, wanted) >= CROPPED or not changed[1:].any():
+        return layout
+    width = requested[1] if changed[1] else natural[1]
+    aim, cropped = np.array([wanted[0], width, wanted[2]]), layout
+    for _ in range(ROUNDS):
+        missed = missed_by(cropped, keypoints, float(width))
+        if np.isnan(missed):
+            break
+        if abs(missed - 1) < CLOSE_ENOUGH:
+            return cropped
+        aim[1] *= missed
+        cropped = resized_torso(parts, aim) | sleeves
+    return layout
+
+
+def missed_by(layout: Mask, keypoints: Keypoints, width: float) -> float:
+    """Return what a width is to be multiplied by to be within `SLACK`; NaN where it can't be measured."""
+    worn = measure_worn(layout, keypoints)
+    missing = width * worn.body_shoulder_px / worn.garment_width_px
+    return float("nan") if worn.flags else missing / float(np.clip(missing, 1 / SLACK, SLACK))

@@ -1,0 +1,170 @@
+"""How a garment fits in a picture: measured there, never taken from what was asked for."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess.body.keypoints import Keypoints
+from preprocess.garment.measurements import measure_worn
+from preprocess.garment.size_ratios import SizeRatioParams, size_ratios
+from preprocess.sizes.request import SizeRequest
+from preprocess.vocabulary import SIZE_RATIOS
+
+REGIONS = {"shoulder": "shoulder", "width": "chest", "length": "hem"}
+"""Where on the body each ratio is seen."""
+
+WORDS = {"shoulder": ("tight", "wide"), "width": ("tight", "wide"), "length": ("short", "long")}
+"""Below and above what is compared with."""
+
+JUST_RIGHT = 0.02
+"""Deviations up to this are within what is measured in two pictures of the same garment."""
+
+NOT_THERE = frozenset({"garment_off_body", "garment_out_of_frame"})
+"""Flags of `measure_worn` that leave nothing to report."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RegionFit:
+    """One region of the body."""
+
+    requested: float | None
+    """Ratio that was asked for; None where it was left open."""
+
+    measured: float | None
+    """Ratio in the picture; None where it couldn't be measured."""
+
+    natural: float | None
+    """Ratio of the garment in the person's photo."""
+
+    verdict: str
+    """Measured against natural, such as `6 % wide at the chest`: how it sits beside what the person wears."""
+
+    obedience: str
+    """Measured against requested, such as `3 % less than asked`."""
+
+    @property
+    def deviation(self) -> float | None:
+        """Measured over natural, minus 1."""
+        return deviation(self.measured, self.natural)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FitReport:
+    """One picture."""
+
+    regions: Mapping[str, RegionFit]
+    """By the name in `SIZE_RATIOS`."""
+
+    confidence: float
+    """0 to 1: of the joints, clean rows, and doubts; 0 where nothing was measured."""
+
+    doubts: tuple[str, ...]
+    """What makes the measures doubtful."""
+
+    @property
+    def requested(self) -> dict[str, float | None]:
+        """Ratios asked for."""
+        return {name: region.requested for name, region in self.regions.items()}
+
+    @property
+    def measured(self) -> dict[str, float | None]:
+        """Ratios measured."""
+        return {name: region.measured for name, region in self.regions.items()}
+
+    @property
+    def verdict(self) -> dict[str, str]:
+        """What to say of each region."""
+        return {name: region.verdict for name, region in self.regions.items()}
+
+    @property
+    def summary(self) -> str:
+        """All regions in one line."""
+        return ", ".join(self.verdict.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `fit.json` says of a picture; numbers are rounded to a thousandth."""
+        regions = {
+            name: {key: round(v, 3) if isinstance(v, float) else v for key, v in asdict(region).items()}
+            | {"region": REGIONS[name]}
+            for name, region in self.regions.items()
+        }
+        return {
+            "summary": self.summary,
+            "confidence": round(self.confidence, 3),
+            "doubts": list(self.doubts),
+            "regions": regions,
+        }
+
+
+def measure_fit(
+    garment: NDArray[np.bool_],
+    keypoints: Keypoints,
+    requested: SizeRequest,
+    natural: SizeRequest | None,
+) -> FitReport:
+    """Measure the garment in a picture.
+
+    Args:
+        garment: (H, W) bool, where a segmenter sees it.
+        keypoints: Of its wearer, px of that picture.
+        requested: What was asked for.
+        natural: Size of the garment in the person's own photo.
+    """
+    worn = measure_worn(garment, keypoints)
+    found = size_ratios(worn, SizeRatioParams(), keypoints=keypoints)
+    lost = not NOT_THERE.isdisjoint(worn.flags)
+    ratios = SizeRequest.measured(np.full(len(SIZE_RATIOS), np.nan) if lost else found.ratios).ratios()
+    asked = requested.ratios()
+    usual = (natural or SizeRequest()).ratios()
+    return FitReport(
+        regions={name: region_fit(name, asked[name], ratios[name], usual[name]) for name in SIZE_RATIOS},
+        confidence=0.0 if lost else found.confidence,
+        doubts=tuple(found.reason.split("; ")) if found.reason else (),
+    )
+
+
+def region_fit(
+    name: str, requested: float | None, measured: float | None, natural: float | None
+) -> RegionFit:
+    """Put one region into words."""
+    return RegionFit(
+        requested=requested,
+        measured=measured,
+        natural=natural,
+        verdict=verdict(name, measured, natural),
+        obedience=obedience(measured, requested),
+    )
+
+
+def verdict(name: str, measured: float | None, natural: float | None) -> str:
+    """Say how a region sits, e.g. `4 % tight at the shoulder`."""
+    region = REGIONS[name]
+    if measured is None:
+        return f"not measurable at the {region}"
+    difference = deviation(measured, natural)
+    if difference is None:
+        return f"{measured:.2f} at the {region}, with nothing to compare it with"
+    if abs(difference) <= JUST_RIGHT:
+        return f"as worn at the {region}"
+    smaller, larger = WORDS[name]
+    return f"{abs(difference):.0%} {larger if difference > 0 else smaller} at the {region}".replace("%", " %")
+
+
+def obedience(measured: float | None, requested: float | None) -> str:
+    """Say how the picture follows the request, e.g. `3 % less than asked`."""
+    if requested is None:
+        return "not asked for"
+    difference = deviation(measured, requested)
+    if difference is None:
+        return "not measurable"
+    if abs(difference) <= JUST_RIGHT:
+        return "as asked"
+    return f"{abs(difference):.0%} {'more' if difference > 0 else 'less'} than asked".replace("%", " %")
+
+
+def deviation(measured: float | None, reference: float | None) -> float | None:
+    """Return measured over reference, minus 1; None unless both are known."""
+    return None if measured is None or reference is None else measured / reference - 1

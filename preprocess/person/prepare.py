@@ -1,0 +1,200 @@
+"""Make a photo of a person ready for trying on: joints, what may be painted, a map of the body.
+
+What is not given is found or drawn where that is possible, and every such thing is said.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from preprocess.body.drawing import draw_body
+from preprocess.body.inpaint_mask import MaskParams, inpainting_mask
+from preprocess.body.keypoints import MIN_CONFIDENCE, BodyFrame, KeypointError, Keypoints
+from preprocess.body.mediapipe import PoseDetector, calibrate
+from preprocess.body.openpose import read_openpose
+from preprocess.garment.measurements import measure_worn
+from preprocess.garment.parse import garment_mask, load_parse
+from preprocess.garment.size_ratios import SizeRatioParams, size_ratios
+from preprocess.sizes.request import SizeRequest
+from preprocess.untrusted import PictureSource, read_picture
+from preprocess.vocabulary import NUM_JOINTS, Category, RowStatus
+
+Mask = NDArray[np.bool_]
+
+POSE_MODEL = Path("data/pose_landmarker_full.task")
+"""Where `cinderella fetch-models` puts MediaPipe's pose landmarker."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PreparedPerson:
+    """A person who can try garments on."""
+
+    photo: NDArray[np.uint8]
+    """(H, W, 3) RGB."""
+
+    keypoints: Keypoints
+    """px of the photo."""
+
+    inpaint_mask: Mask
+    """(H, W) what may be painted anew."""
+
+    densepose: NDArray[np.uint8]
+    """(H, W, 3) RGB, parts in DensePose's colours."""
+
+    garment_mask: Mask | None = None
+    """(H, W) the garment worn in the photo; None where that isn't known."""
+
+    natural_size: SizeRequest | None = None
+    """Its size, measured in the photo; None where nothing could be measured."""
+
+    notes: list[str] = field(default_factory=list)
+    """What was not given and had to be found, drawn or left out; and what is doubtful."""
+
+
+def prepare_person(
+    photo: PictureSource,
+    *,
+    keypoints: Keypoints | NDArray[Any] | str | Path | None = None,
+    parse: NDArray[np.uint8] | str | Path | None = None,
+    densepose: PictureSource | None = None,
+    inpaint_mask: NDArray[Any] | str | Path | None = None,
+    pose_model: Path = POSE_MODEL,
+) -> PreparedPerson:
+    """Prepare a photo of one person seen from the front.
+
+    Args:
+        photo: The photo.
+        keypoints: Joints in px of the photo: (25, 3) BODY_25, or OpenPose's JSON; MediaPipe's when None.
+        parse: (H, W) LIP labels, or their PNG. They protect head and hands, and tell the natural size.
+        densepose: DensePose's parts in its colours; drawn from the joints when None.
+        inpaint_mask: (H, W), not 0 where the picture may be painted; made from the joints when None.
+        pose_model: MediaPipe's pose landmarker, for photos without keypoints.
+
+    Raises:
+        ValueError: Something given is not what it should be, or nobody with shoulders and hips is found.
+        OSError: A file can't be read, `pose_model` among them.
+    """
+    picture = read_picture(photo, "person photo")
+    shape = (picture.shape[0], picture.shape[1])
+    notes: list[str] = []
+    labels = None if parse is None else read_labels(parse, shape)
+    person = read_joints(keypoints, picture, pose_model, notes)
+    require_person(person)
+    if labels is None:
+        notes.append("no parse map: head and hands are protected as the joints show them")
+    if densepose is None:
+        notes.append("no DensePose: the map of the body is drawn from the joints")
+    if inpaint_mask is None:
+        mask = inpainting_mask(person, *shape, Category.UPPER, MaskParams(), parse=labels)
+    else:
+        mask = read_mask(inpaint_mask, shape)
+    prepared = PreparedPerson(
+        photo=picture,
+        keypoints=person,
+        inpaint_mask=mask,
+        densepose=draw_body(person, *shape) if densepose is None else read_densepose(densepose, shape),
+        notes=notes,
+    )
+    return prepared if labels is None else with_worn_garment(prepared, garment_mask(labels, Category.UPPER))
+
+
+def with_worn_garment(person: PreparedPerson, garment: Mask, source: str = "parse map") -> PreparedPerson:
+    """Add the garment that is worn in the photo, and the size that is measured on it.
+
+    Args:
+        person: Without them.
+        garment: (H, W) bool.
+        source: Who found the garment; stands in the notes.
+    """
+    notes = list(person.notes)
+    if not garment.any():
+        notes.append(f"the {source} shows no garment: the natural size is not known")
+        return PreparedPerson(**vars(person) | {"notes": notes})
+    measured = size_ratios(
+        measure_worn(garment, person.keypoints), SizeRatioParams(), keypoints=person.keypoints
+    )
+    if measured.status is not RowStatus.OK:
+        notes.append(f"the natural size ({source}) is doubtful: {measured.reason}")
+    natural = SizeRequest.measured(measured.ratios)
+    known = {"garment_mask": garment, "natural_size": natural, "notes": notes}
+    return PreparedPerson(**vars(person) | known)
+
+
+def read_joints(
+    given: Keypoints | NDArray[Any] | str | Path | None,
+    picture: NDArray[np.uint8],
+    pose_model: Path,
+    notes: list[str],
+) -> Keypoints:
+    """Take the joints as they are given, or find them in the picture."""
+    height, width = picture.shape[:2]
+    if isinstance(given, Keypoints):
+        return given
+    if isinstance(given, str | Path):
+        return read_openpose(Path(given), width, height)
+    if given is not None:
+        return from_table(np.asarray(given, dtype=np.float64))
+    notes.append("no keypoints: MediaPipe finds the joints")
+    with PoseDetector(pose_model) as detector:
+        found = calibrate(detector.detect(picture))
+    return found.without(~(found.confidence >= MIN_CONFIDENCE))
+
+
+def from_table(table: NDArray[np.float64]) -> Keypoints:
+    """Take a (25, 3) table of x, y, confidence; a joint of no confidence is missing."""
+    if table.shape != (NUM_JOINTS, 3):
+        raise ValueError(
+            f"keypoints must have shape ({NUM_JOINTS}, 3), x and y in px and confidence of BODY_25's joints, "
+            f"got {table.shape}"
+        )
+    person = Keypoints.from_flat(table, source="openpose", layout="body_25")
+    return person.without(~np.isfinite(table).all(axis=1) | ~(person.confidence >= MIN_CONFIDENCE))
+
+
+def require_person(keypoints: Keypoints) -> None:
+    """Raise ValueError unless the joints span a body."""
+    try:
+        BodyFrame.from_keypoints(keypoints)
+    except KeypointError as error:
+        raise ValueError(
+            f"the photo must show one person from the front with both shoulders and the hips: {error}"
+        ) from error
+
+
+def read_labels(parse: NDArray[np.uint8] | str | Path, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """Read a parse map of the photo's size."""
+    try:
+        labels = parse if isinstance(parse, np.ndarray) else load_parse(Path(parse))
+    except (Image.DecompressionBombError, SyntaxError) as error:
+        raise ValueError(f"the parse map {parse} must be a PNG of labels: {error}") from error
+    return same_size("parse map", labels, shape)
+
+
+def read_mask(mask: NDArray[Any] | str | Path, shape: tuple[int, int]) -> Mask:
+    """Read a mask of the photo's size: an array, not 0 inside; or a picture, light inside."""
+    if isinstance(mask, np.ndarray):
+        inside: Mask = same_size("inpainting mask", mask, shape) != 0
+        return inside
+    light: Mask = (
+        same_size("inpainting mask", read_picture(mask, "inpainting mask").max(axis=2), shape) >= 128
+    )
+    return light
+
+
+def read_densepose(densepose: PictureSource, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """Read DensePose's picture, resized to the photo where it is smaller or larger."""
+    picture = read_picture(densepose, "DensePose")
+    if picture.shape[:2] == shape:
+        return picture
+    return np.asarray(Image.fromarray(picture).resize((shape[1], shape[0]), Image.Resampling.BOX))
+
+
+def same_size(what: str, array: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
+    """Return `array`, or raise ValueError unless it has the photo's (H, W)."""
+    if array.shape != shape:
+        raise ValueError(f"the {what} must have the photo's shape {shape}, got {array.shape}")
+    return array

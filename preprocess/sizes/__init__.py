@@ -1,0 +1,1 @@
+"""Sizes as people ask for them: ratios, steps, centimetres, charts."""

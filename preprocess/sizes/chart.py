@@ -1,0 +1,122 @@
+"""Read a brand's size chart from a file that strangers wrote.
+
+It is CSV with a header, or YAML; measures are those of the finished garment, in cm:
+
+    size,chest_cm,shoulder_cm,length_cm          S: {chest_cm: 96, shoulder_cm: 44, length_cm: 68}
+    S,96,44,68                                   M: {chest_cm: 104, shoulder_cm: 45.5, length_cm: 70}
+"""
+
+import csv
+import io
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+from preprocess.sizes.centimetres import GarmentMeasures, Wearer
+from preprocess.sizes.request import SizeRequest
+from preprocess.small_files import read_text, read_yaml, shown
+
+MOST_SIZES = 200
+"""A chart with more sizes isn't one."""
+
+SIZE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ./+-]{0,15}")
+"""Names of sizes: `XL`, `38`, `10/12`, `One size`. Anything else may be a formula, a path or a page."""
+
+MEASURES = tuple(field.name for field in fields(GarmentMeasures))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SizeChart:
+    """A brand's sizes of one garment."""
+
+    sizes: Mapping[str, GarmentMeasures]
+    """By the brand's name of the size, in its order."""
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """Read a chart, `.csv`, `.yaml` or `.yml`.
+
+        Raises:
+            ValueError: It isn't a chart; the message says which size, and what must hold.
+            OSError: It can't be read.
+        """
+        source = Path(path)
+        rows = csv_rows(source) if source.suffix.lower() == ".csv" else yaml_rows(source)
+        if not 0 < len(rows) <= MOST_SIZES:
+            raise ValueError(f"{source} must have 1 to {MOST_SIZES} sizes, got {len(rows)}")
+        return cls(sizes={name: garment_of(source, name, row) for name, row in rows.items()})
+
+    def request(self, size: str, wearer: Wearer) -> SizeRequest:
+        """Return the ratios at which `wearer` wears `size`.
+
+        Raises:
+            ValueError: The chart has no such size.
+        """
+        if size not in self.sizes:
+            raise ValueError(f"size must be one of {', '.join(self.sizes)}, got {shown(size)}")
+        return self.sizes[size].request(wearer)
+
+
+def csv_rows(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the measures by size, as numbers where they are numbers."""
+    reader = csv.DictReader(io.StringIO(read_text(path)), strict=True)
+    rows: dict[str, dict[str, Any]] = {}
+    try:
+        header = [name.strip() for name in reader.fieldnames or []]
+        reader.fieldnames = header
+        if "size" not in header:
+            raise ValueError(
+                f"{path} must have the columns size, {', '.join(MEASURES)}, "
+                f"got {', '.join(map(shown, header)) or 'none'}"
+            )
+        for row in reader:
+            size = (row.pop("size") or "").strip()
+            if None in row:
+                raise ValueError(f"{path}: line {reader.line_num} has more cells than the header")
+            if size in rows:
+                raise ValueError(f"{path}: the size {shown(size)} is there twice")
+            rows[size] = {name: number(value) for name, value in row.items()}
+    except csv.Error as error:
+        raise ValueError(f"{path}: line {reader.line_num} is not CSV: {error}") from error
+    return rows
+
+
+def yaml_rows(path: Path) -> dict[str, Any]:
+    """Return the measures by size."""
+    rows = read_yaml(path)
+    return {str(size) if isinstance(size, str | int) else "": measures for size, measures in rows.items()}
+
+
+def garment_of(path: Path, size: str, row: Any) -> GarmentMeasures:
+    """Check one size of a chart.
+
+    Raises:
+        ValueError: Its name or its measures can't be those of a garment.
+    """
+    if not SIZE_NAME.fullmatch(size):
+        raise ValueError(
+            f"{path}: a size's name must be 1 to 16 letters, digits, spaces or ./+-, and begin with a letter "
+            f"or digit, got {shown(size)}"
+        )
+    if not isinstance(row, Mapping):
+        raise ValueError(f"{path}: size {size} must have measures such as chest_cm: 96, got {shown(row)}")
+    known = {name: value for name, value in row.items() if value is not None}
+    if not known or not known.keys() <= set(MEASURES):
+        found = ", ".join(map(shown, known)) or "none"
+        raise ValueError(f"{path}: size {size} must have some of {', '.join(MEASURES)}, got {found}")
+    try:
+        return GarmentMeasures(**known)
+    except ValueError as error:
+        raise ValueError(f"{path}: size {size}: {error}") from error
+
+
+def number(text: str | None) -> float | str | None:
+    """Turn a cell into a number; an empty one into None; what is neither is left to be refused."""
+    if text is None or not text.strip():
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return text

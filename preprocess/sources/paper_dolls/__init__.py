@@ -1,0 +1,1 @@
+"""People and garments of known size, drawn in VITON-HD's layout."""

@@ -1,0 +1,203 @@
+"""Draw a paper doll in a garment at a size: photo, parse map, DensePose, keypoints and the true measures."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess.sources.paper_dolls.body import (
+    arm_bones,
+    arm_outlines,
+    body_half_width,
+    head_outline,
+    joints,
+    leg_outline,
+    torso_outline,
+)
+from preprocess.sources.paper_dolls.canvas import COVERED, BodyView, Canvas, Image, cover, studio
+from preprocess.sources.paper_dolls.design import GarmentDesign
+from preprocess.sources.paper_dolls.fabric import paint_garment, paint_trim
+from preprocess.sources.paper_dolls.figure import paint_body
+from preprocess.sources.paper_dolls.garment import WIDTH_ROWS, Ratios, WornGarment, sleeve_outline
+from preprocess.sources.paper_dolls.head import paint_hair_behind, paint_hair_in_front, paint_head
+from preprocess.sources.paper_dolls.person import SIDES, Doll, Points
+from preprocess.vocabulary import SIZE_RATIOS, Joint
+
+DENSEPOSE_COLOURS = cv2.applyColorMap(
+    (np.arange(25) * 255 // 24).astype(np.uint8)[None], cv2.COLORMAP_PARULA
+)[0, :, ::-1].copy()
+DENSEPOSE_COLOURS[0] = 0
+"""(25, 3) RGB of the DensePose parts as VITON-HD has them; checked against its files."""
+
+DENSEPOSE_TABLE = np.zeros((256, 1, 3), np.uint8)
+DENSEPOSE_TABLE[:25, 0] = DENSEPOSE_COLOURS
+
+TORSO_PART, HAND_PARTS, LEG_PARTS, HEAD_PARTS = 2, {-1: 3, 1: 4}, {-1: 9, 1: 10}, {-1: 23, 1: 24}
+UPPER_ARM_PARTS, LOWER_ARM_PARTS = {-1: (18, 16), 1: (17, 15)}, {-1: (22, 20), 1: (21, 19)}
+"""Of the outer and the inner half."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class DollPicture:
+    """One rendering."""
+
+    image: Image
+    """(H, W, 3) RGB photo."""
+
+    parse: Image
+    """(H, W) LIP labels."""
+
+    densepose: Image
+    """(H, W, 3) RGB in DensePose's colours; the torso shows under the garment."""
+
+    keypoints: NDArray[np.float64]
+    """(25, 3) x, y in pixels and confidence; zeros where the detector found nothing."""
+
+    truth: dict[str, float]
+    """Ratios and lengths by the definitions of DESIGN section 3."""
+
+
+def body_view(doll: Doll, image_height: int, image_width: int) -> BodyView:
+    """Place a person in a picture as its framing says."""
+    torso_px = min(image_height / (doll.frame_bottom - doll.frame_top), image_width / 1.75)
+    lean = 0.4 * torso_px * np.sin(np.radians(doll.tilt_deg))
+    mid_shoulder = np.array([image_width * (0.5 + doll.frame_shift) - lean, -doll.frame_top * torso_px])
+    return BodyView(mid_shoulder, torso_px, doll.tilt_deg, doll.shoulder_slope)
+
+
+def render(
+    doll: Doll, design: GarmentDesign, ratios: Ratios, image_height: int, image_width: int
+) -> DollPicture:
+    """Draw `doll` wearing `design` at a size.
+
+    Args:
+        doll: The person; the same one stands the same way in every garment and at every size.
+        design: The garment.
+        ratios: (3,) shoulder, width and length ratio to draw.
+        image_height: Pixels.
+        image_width: Pixels.
+
+    Returns:
+        The picture with everything that a data set would have beside it.
+    """
+    view = body_view(doll, image_height, image_width)
+    joint_xy = view.to_image(joints(doll))
+    scale = np.linalg.norm(joint_xy[Joint.LEFT_SHOULDER] - joint_xy[Joint.RIGHT_SHOULDER]) / view.torso_px
+    worn = WornGarment(design, np.asarray(ratios, np.float64), float(scale))
+    canvas = Canvas(studio(doll.backdrop, image_height, image_width), view)
+    paint_hair_behind(canvas, doll)
+    paint_body(canvas, doll)
+    paint_garment(canvas, worn, {side: arm_bones(doll, side) for side in SIDES}, doll.arm_radius)
+    paint_head(canvas, doll)
+    paint_trim(canvas, worn)
+    paint_hair_in_front(canvas, doll)
+    return DollPicture(
+        image=canvas.image,
+        parse=canvas.labels,
+        densepose=densepose(doll, view, image_height, image_width),
+        keypoints=detected(doll, joint_xy, image_height, image_width),
+        truth=truth(doll, worn, view),
+    )
+
+
+def densepose(doll: Doll, view: BodyView, image_height: int, image_width: int) -> Image:
+    """Return (H, W, 3) RGB: the parts of the body as if it wore nothing."""
+    parts = np.zeros((image_height, image_width), np.uint8)
+
+    def fill(outline: NDArray[np.float64], part: int) -> None:
+        corners = view.to_image(outline) * 16 - 8
+        cv2.fillPoly(parts, [np.round(corners).astype(np.int32)], part, shift=4)
+
+    torso = cover(view.to_image(torso_outline(doll)), image_height, image_width)
+    for side in SIDES:
+        fill(leg_outline(doll, side), LEG_PARTS[side])
+    if torso is not None:
+        parts[torso.where][torso.coverage >= COVERED] = TORSO_PART
+    for side in SIDES:
+        upper, lower, hand = arm_outlines(doll, side)
+        for outline, (outer_part, inner_part) in (
+            (upper, UPPER_ARM_PARTS[side]),
+            (lower, LOWER_ARM_PARTS[side]),
+        ):
+            fill(outline, outer_part)
+            middle = len(outline) // 2
+            fill(outline[middle:] if side == 1 else outline[:middle], inner_part)
+        fill(hand, HAND_PARTS[side])
+    head = head_outline(doll)
+    fill(head, HEAD_PARTS[1])
+    fill(head[len(head) // 2 :], HEAD_PARTS[-1])
+    return np.asarray(cv2.applyColorMap(parts, DENSEPOSE_TABLE))
+
+
+MISSED = {
+    Joint.RIGHT_SHOULDER: 0.005,
+    Joint.LEFT_SHOULDER: 0.005,
+    Joint.RIGHT_HIP: 0.005,
+    Joint.LEFT_HIP: 0.005,
+    Joint.RIGHT_ELBOW: 0.008,
+    Joint.LEFT_ELBOW: 0.008,
+    Joint.RIGHT_WRIST: 0.05,
+    Joint.LEFT_WRIST: 0.05,
+    Joint.RIGHT_EAR: 0.2,
+    Joint.LEFT_EAR: 0.2,
+    Joint.RIGHT_KNEE: 0.3,
+    Joint.LEFT_KNEE: 0.3,
+}
+"""How often the detector misses a joint that is in the picture."""
+
+
+def detected(doll: Doll, xy: NDArray[np.float64], image_height: int, image_width: int) -> NDArray[np.float64]:
+    """Return (25, 3) what a detector says of joints `xy`: confidences, and zeros for those it misses."""
+    rng = np.random.default_rng(doll.detail_seed)
+    confidence = rng.uniform(0.6, 0.95, len(xy))
+    confidence[[Joint.MID_HIP, Joint.RIGHT_HIP, Joint.LEFT_HIP]] *= 0.65
+    missed = rng.random(len(xy)) < [MISSED.get(joint, 0.0) for joint in Joint]
+    inside = np.all((xy >= 0) & (xy < (image_width, image_height)), axis=1)
+    found = np.concatenate([xy, confidence[:, None]], axis=1).round(3)
+    return np.where((inside & ~missed)[:, None], found, 0.0)
+
+
+def truth(doll: Doll, worn: WornGarment, view: BodyView) -> dict[str, float]:
+    """Ratios and lengths of the drawing, from its geometry."""
+    ratios = worn.truth()
+    body_shoulder_px = worn.shoulder_width * view.torso_px
+    rows = np.linspace(WIDTH_ROWS[0], min(WIDTH_ROWS[1], worn.hem), 201)
+    body_width_px = 2 * float(body_half_width(doll, rows).mean()) * view.torso_px
+    units = (body_shoulder_px, body_shoulder_px, view.torso_px)
+    lengths = {
+        f"garment_{name}_px": float(r) * unit
+        for name, r, unit in zip(SIZE_RATIOS, ratios, units, strict=True)
+    }
+    return {
+        **{f"{name}_ratio": float(ratio) for name, ratio in zip(SIZE_RATIOS, ratios, strict=True)},
+        **lengths,
+        "body_shoulder_px": body_shoulder_px,
+        "body_torso_px": view.torso_px,
+        "ease_ratio": lengths["garment_width_px"] / body_width_px,
+        "sleeve_ratio": worn.design.sleeve_end,
+        "tilt_deg": view.tilt_deg,
+        "sleeve_touches_panel": float(sleeve_touches_panel(doll, worn)),
+        "arm_touches_panel": float(arm_touches_panel(doll, worn)),
+        "hand_raised": float(any(arm.lower_angle > 90 for arm in doll.arms)),
+    }
+
+
+def reaches_panel(worn: WornGarment, outline: Points, side: int) -> bool:
+    """Whether an arm or sleeve reaches the panel in the rows where its width is measured."""
+    a, b = outline[:, 0], outline[:, 1] * side
+    measured = (a > WIDTH_ROWS[0]) & (a < min(WIDTH_ROWS[1], worn.hem))
+    return bool(np.any(measured & (b < worn.half_width(a))))
+
+
+def sleeve_touches_panel(doll: Doll, worn: WornGarment) -> bool:
+    """Whether cloth on an arm runs into the panel, so that the parse map doesn't tell them apart."""
+    return worn.design.sleeves != "none" and any(
+        reaches_panel(worn, sleeve_outline(worn, arm_bones(doll, side), doll.arm_radius, side), side)
+        for side in SIDES
+    )
+
+
+def arm_touches_panel(doll: Doll, worn: WornGarment) -> bool:
+    """Whether the panel hangs in front of an arm, bare or not."""
+    return any(reaches_panel(worn, outline, side) for side in SIDES for outline in arm_outlines(doll, side))
