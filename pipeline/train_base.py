@@ -78,7 +78,9 @@ def train_encoders(base: TryOnBase, run_: TrainingRun, params: TrainBaseParams) 
     base.vae.requires_grad_(False)
     scale_latents(base, run_)
 
-    encoders = EncodersTask(base).requires_grad_(True)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(params.seed)
+        encoders = EncodersTask(base).requires_grad_(True)
     losses["encoders"] = run_.fit(encoders, params.encoders, "encoders")
     base.requires_grad_(False)
     return losses
