@@ -26,7 +26,7 @@ from preprocess.garment.measurements import measure_worn
 from preprocess.garment.parse import garment_mask, load_parse
 from preprocess.sources.viton_hd import VitonHd
 from preprocess.vocabulary import SIZE_RATIOS, Category
-from tests.preprocess.test_masks import Seen, held_out_r2, in_body_coordinates, look_at
+from tests.preprocess.test_inpaint_mask import Seen, held_out_r2, in_body_coordinates, look_at
 
 STRENGTH = 10.0
 """Of the ridge, where a fit has no rows to choose it on."""

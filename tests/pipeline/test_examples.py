@@ -27,7 +27,7 @@ ELSEWHERE = {
     "doctor": "it looks for weights that are not here; test_cli.py and tests/model/test_checks.py",
     "evaluate": "it needs another system's pictures; test_evaluate_tryon.py",
     "recipes": "it trains every recipe; test_recipes.py",
-    "fetch-models": "it asks PyPI for a package; tests/preprocess/test_detectors.py builds from one",
+    "fetch-models": "it asks PyPI for a package; tests/preprocess/test_mediapipe.py builds from one",
 }
 """Commands whose examples are not run here, and who runs the command."""
 

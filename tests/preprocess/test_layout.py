@@ -12,7 +12,7 @@ from preprocess.layout.resized import layout_at
 from preprocess.sources.paper_dolls.dataset import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import Category
-from tests.preprocess.test_masks import keypoints_of
+from tests.preprocess.test_inpaint_mask import keypoints_of
 
 SMALLEST, LARGEST = np.array([0.7, 0.7, 0.3]), np.array([1.8, 2.2, 1.8])
 
