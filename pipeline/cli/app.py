@@ -5,9 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from pipeline.cli import evaluation as evaluation_commands
-from pipeline.cli import network_commands
-from pipeline.cli.evaluation import Layout
+from pipeline.cli.evaluation import Layout, assemble, compare, evaluate, recipes, requests
 from pipeline.cli.tryon import ladder, publish, try_on
 from pipeline.stage import configure_logging, fail
 
@@ -17,8 +15,6 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     rich_markup_mode="markdown",
 )
-app.add_typer(evaluation_commands.app)
-app.add_typer(network_commands.app)
 
 Root = Annotated[Path, typer.Option(help="Folder of the data set.")]
 Shards = Annotated[Path, typer.Option(help="Folder with train/ and test/ shards.")]
@@ -27,20 +23,7 @@ DetectorModel = Annotated[
     Path | None, typer.Option(help="MediaPipe pose landmarker (.task), for photos without keypoints.")
 ]
 
-for command in (try_on, ladder, publish):
-    app.command()(command)
 
-
-def main() -> None:
-    """Run a command; what is the user's to mend is one message and exit status 2."""
-    configure_logging("cinderella")
-    try:
-        app()
-    except (ValueError, OSError) as error:
-        fail("cinderella", error)
-
-
-@app.command()
 def annotate(
     root: Root,
     out: Annotated[Path, typer.Option(help="Parquet file to write.")],
@@ -68,7 +51,6 @@ def annotate(
     run(root, out, layout=layout, split=split, keypoints=keypoints, sizes=sizes)
 
 
-@app.command()
 def inspect(
     path: Annotated[Path, typer.Argument(help="size_annotations.parquet, or a folder of shards.")],
     where: Annotated[str | None, typer.Option(help="DuckDB condition on the columns.")] = None,
@@ -106,7 +88,6 @@ def inspect_shards(folder: Path, png: Path | None) -> None:
         typer.echo(f"{png}: contact sheet")
 
 
-@app.command()
 def shard(
     root: Root,
     split: Annotated[str, typer.Option(help="train or test.")],
@@ -126,7 +107,6 @@ def shard(
     typer.echo(shard_folder(layout, root, split, out, keypoints=params))
 
 
-@app.command()
 def stream(
     shards: Annotated[str, typer.Option(help="Folder or URL of one split's shards.")],
     seed: Annotated[int, typer.Option(help="Seed of the order.")] = 0,
@@ -152,7 +132,6 @@ def stream(
         typer.echo(line)
 
 
-@app.command()
 def doctor(
     preset: Annotated[str, typer.Option(help="Only sdxl needs anything; tiny is trained here.")] = "sdxl",
     pretrained: Annotated[
@@ -180,7 +159,6 @@ def doctor(
         raise typer.Exit(1)
 
 
-@app.command()
 def demo(
     model: Annotated[
         Path, typer.Option(help="Folder with base/ beside joint/ or size/, or a published one.")
@@ -203,7 +181,6 @@ def demo(
     serve(model, examples, chart, host=host, port=port, num_examples=num_examples)
 
 
-@app.command()
 def fetch_models(
     out: Annotated[Path, typer.Option(help="The .task file to write.")] = Path(
         "data/pose_landmarker_full.task"
@@ -217,6 +194,28 @@ def fetch_models(
 
     fetch_pose_landmarker(out)
     typer.echo(f"{out}: set extract_keypoints.mediapipe_model to this path")
+
+
+COMMANDS = {
+    "Try garments on": (try_on, ladder, demo),
+    "Data": (annotate, inspect, shard, stream, fetch_models),
+    "Networks": (doctor, assemble, recipes, publish),
+    "Evaluation": (evaluate, requests, compare),
+}
+"""Every command, as `--help` groups them."""
+
+for group, commands in COMMANDS.items():
+    for command in commands:
+        app.command(rich_help_panel=group)(command)
+
+
+def main() -> None:
+    """Run a command; what is the user's to mend is one message and exit status 2."""
+    configure_logging("cinderella")
+    try:
+        app()
+    except (ValueError, OSError) as error:
+        fail("cinderella", error)
 
 
 if __name__ == "__main__":

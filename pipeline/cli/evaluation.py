@@ -1,11 +1,9 @@
-"""Commands of `cinderella` about judging: requests, evaluate, compare, recipes."""
+"""Commands of `cinderella` about networks: how they are put together, trained in other ways, and judged."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
-
-app = typer.Typer()
 
 Layout = Annotated[str, typer.Option(help="How the folder is laid out: viton-hd, dress-code or folder.")]
 DataRoot = Annotated[Path | None, typer.Option(help="Folder of a data set; its test split is taken.")]
@@ -17,7 +15,6 @@ Protocol = Annotated[Path, typer.Option(help="How everything is measured and sam
 Base = Annotated[Path, typer.Option(help="Folder of train_base; its segmenter measures.")]
 
 
-@app.command()
 def requests(
     base: Base,
     out: Annotated[Path, typer.Option(help="CSV to write.")],
@@ -43,7 +40,6 @@ def requests(
     request_pictures(loaded.evaluate_tryon, shards=found, size_annotations=annotations, base=base, out=out)
 
 
-@app.command()
 def evaluate(
     out: Annotated[Path, typer.Option(help="Folder for the report.")],
     checkpoint: Annotated[
@@ -95,7 +91,6 @@ def evaluate(
     typer.echo(f"{out / 'report.html'}")
 
 
-@app.command()
 def compare(
     reports: Annotated[list[Path], typer.Argument(help="metrics.json files, or the folders that have them.")],
 ) -> None:
@@ -117,26 +112,50 @@ def compare(
     Console().print(table)
 
 
-@app.command()
 def recipes(
     names: Annotated[list[str] | None, typer.Argument(help="Which; all when none is named.")] = None,
     run: Annotated[bool, typer.Option("--run", help="Run them here, one after another.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Markdown table to write of those that were run.")] = None,
 ) -> None:
-    """List the ablations and the `dvc exp run` command of each; run them, tabulate what came out.
+    """List the ablations and the `dvc exp run` command of each, or run them.
 
-    Examples: `cinderella recipes`, `cinderella recipes --run no-controller random-size-maps`,
-    `cinderella recipes --out ablations.md`
+    `dvc exp show` and `dvc metrics diff` compare what came out.
+
+    Examples: `cinderella recipes`, `cinderella recipes --run map-full tokens+time`
     """
     import shlex
 
-    from pipeline.cli.recipes import RECIPES, require_known, run_recipes, write_table
+    from pipeline.cli.recipes import RECIPES, require_known, run_recipes
 
     chosen = require_known(names or [])
     if run:
         run_recipes(chosen)
-    if out is not None:
-        typer.echo(write_table(chosen, out))
-    if not run and out is None:
-        for name in chosen:
-            typer.echo(f"# {RECIPES[name].question}\n{shlex.join(RECIPES[name].command(name))}")
+        return
+    for name in chosen:
+        typer.echo(f"# {RECIPES[name].question}\n{shlex.join(RECIPES[name].command(name))}")
+
+
+def assemble(
+    inpainting: Annotated[str, typer.Option(help="SDXL pipeline, best one for inpainting: folder or hub.")],
+    garment: Annotated[str, typer.Option(help="SDXL pipeline whose UNet reads the garment: folder or hub.")],
+    ip_adapter: Annotated[Path, typer.Option(help="File of IP-Adapter Plus for SDXL.")],
+    image_encoder: Annotated[str, typer.Option(help="Its CLIP vision encoder: folder or hub.")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    half: Annotated[bool, typer.Option(help="Keep the weights in half precision.")] = False,
+) -> None:
+    """Put a base together for training from scratch; train_base.pretrained may then name its folder.
+
+    Example: `cinderella assemble --inpainting diffusers/stable-diffusion-xl-1.0-inpainting-0.1
+    --garment stabilityai/stable-diffusion-xl-base-1.0 --ip-adapter ip-adapter-plus_sdxl_vit-h.safetensors
+    --image-encoder models/image_encoder --out models/base`
+    """
+    from pipeline.tryon.assemble import assemble as run
+
+    run(
+        inpainting=inpainting,
+        garment=garment,
+        ip_adapter=ip_adapter,
+        image_encoder=image_encoder,
+        out=out,
+        half=half,
+    )
+    typer.echo(f"{out}: set train_base.preset to sdxl and train_base.pretrained to this folder")

@@ -1,18 +1,15 @@
-"""Ablations as DVC experiments: what is changed for each, how to run it, and a table of what came out."""
+"""Ablations as DVC experiments: what is changed for each, and how to run it."""
 
 import logging
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
-from typing import Any
-
-from preprocess.vocabulary import SIZE_RATIOS
 
 log = logging.getLogger(__name__)
 
-COLUMNS = ("order_accuracy", "slope", "mae")
 REFERENCE = "reference"
 
 
@@ -40,6 +37,21 @@ def both(override: str) -> tuple[str, str]:
     return f"train_size.{override}", f"train_joint.{override}"
 
 
+def ways() -> Iterator[tuple[str, Recipe]]:
+    """Yield a recipe for each set of ways by which size may enter, a map's with each controller.
+
+    Left out is the default of params.yaml, which is the reference.
+    """
+    parts = ("tokens", "time", "map")
+    for chosen in (some for size in (1, 2, 3) for some in combinations(parts, size)):
+        for controller in ("full", "simple") if "map" in chosen else ("",):
+            name = "+".join(chosen) + f"-{controller}" * bool(controller)
+            if name != "tokens+time+map-full":
+                overrides = [f"train_size.parts=[{','.join(chosen)}]"]
+                overrides += [f"train_size.controller={controller}"] * bool(controller)
+                yield name, Recipe(f"how far does size get by {name} alone?", tuple(overrides))
+
+
 RECIPES: Mapping[str, Recipe] = {
     REFERENCE: Recipe("params.yaml as it is"),
     "mirrored": Recipe("do mirrored samples help?", both("augmentation.mirror=0.5")),
@@ -50,13 +62,11 @@ RECIPES: Mapping[str, Recipe] = {
     "hybrid-encoder": Recipe(
         "do fit label and garment help beside the ratios?", ("train_size.encoder=hybrid",)
     ),
-    "no-controller": Recipe(
-        "what do tokens and time embedding do alone?", ("train_size.parts=[tokens,time]",)
-    ),
     "garment-mask": Recipe(
         "what if the inpainting mask follows the worn garment, as VITON-HD's does?",
         ("write_shards.mask_follows=garment",),
     ),
+    **dict(ways()),
 }
 
 
@@ -99,43 +109,3 @@ def unchanged(file: Path) -> Iterator[None]:
         yield
     finally:
         file.write_bytes(before)
-
-
-def experiment_metrics(names: Sequence[str]) -> dict[str, dict[str, Any] | None]:
-    """headline.json of each experiment, None for one that was not run."""
-    from dvc.api import metrics_show
-    from dvc.exceptions import DvcException
-    from scmrepo.exceptions import SCMError
-
-    found: dict[str, dict[str, Any] | None] = {}
-    for name in names:
-        try:
-            found[name] = metrics_show(rev=name) or None
-        except (DvcException, SCMError):
-            found[name] = None
-    return found
-
-
-def table(metrics: Mapping[str, Mapping[str, Any] | None]) -> str:
-    """One row an experiment: order accuracy, slope and error of each ladder, and balanced Size Accuracy."""
-    heads = [f"{ratio} {column.replace('_', ' ')}" for ratio in SIZE_RATIOS for column in COLUMNS]
-    heads.append("size accuracy")
-    lines = ["| experiment | question | " + " | ".join(heads) + " |", "|---|---|" + "---:|" * len(heads)]
-    for name, figures in metrics.items():
-        cells = ["not run"] + [""] * (len(heads) - 1) if figures is None else row(figures)
-        lines.append(f"| {name} | {RECIPES[name].question} | " + " | ".join(cells) + " |")
-    return "\n".join([*lines, ""])
-
-
-def row(figures: Mapping[str, Any]) -> list[str]:
-    """Cells of one experiment, a dash where a figure is unknown."""
-    names = [f"ladder.{ratio}.{column}" for ratio in SIZE_RATIOS for column in COLUMNS]
-    values = [figures.get(name) for name in [*names, "size_accuracy.balanced"]]
-    return ["-" if value is None else f"{value:.3f}" for value in values]
-
-
-def write_table(names: Sequence[str], out: Path) -> str:
-    """Write the table as Markdown and return it."""
-    text = table(experiment_metrics(names))
-    out.write_text(text)
-    return text

@@ -31,6 +31,13 @@ def test_every_command_has_an_example_whose_options_exist(name: str) -> None:
         assert {word for word in words if word.startswith("--")} <= options
 
 
+def test_help_shows_every_command_in_a_group() -> None:
+    shown = CliRunner().invoke(app, ["--help"]).output
+    assert "─ Commands" not in shown, "a command stands outside the groups"
+    groups = [shown.index(f"─ {group}") for group in ("Try garments on", "Data", "Networks", "Evaluation")]
+    assert groups == sorted(groups)
+
+
 def test_the_readme_names_commands_that_exist() -> None:
     block = re.findall(r"^cinderella ([a-z-]+)", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert block

@@ -20,7 +20,6 @@ from tests.shared_data import shared_data
 ROOT = Path(__file__).parents[2]
 
 ELSEWHERE = {
-    "ablate": "it trains every variant; test_ablate.py",
     "assemble": "it needs SDXL's released weights; test_assemble.py",
     "compare": "it needs two finished evaluations; tests/eval/test_card.py",
     "demo": "it serves until it is stopped; the demo's own tests",
