@@ -22,8 +22,8 @@ from model.adapter.adapter import SizeAdapter
 from model.bases.sdxl.loading import PARTS, released_configs
 from model.bases.sdxl.networks import TryOnBase
 from model.card import model_card, versions
-from model.hub import files_of, local_folder
 from model.judges.segmenter import Segmenter
+from model.weights import files_of, local_folder
 
 ADAPTER_FOLDER = "size_adapter"
 SEGMENTER_FOLDER = "segmenter"

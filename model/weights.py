@@ -1,11 +1,15 @@
-"""Files of weights: finding and reading them, and giving them to a network that must want just these."""
+"""Weights: drawn from a seed, or read from files, here or on the hub, and given to the network they fit."""
 
 import pickle
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -18,6 +22,41 @@ WEIGHT_PATTERNS = tuple(
 
 ENCODER_PATTERNS = ("model.safetensors", "model-*.safetensors", "pytorch_model.bin", "pytorch_model-*.bin")
 """The same for transformers' encoders."""
+
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+"""What a repository of the hub may be called: owner/name."""
+
+HUB_KINDS = ("json", "txt", "safetensors", "bin")
+"""Endings of the files that are fetched; the same weights for other frameworks stay where they are."""
+
+
+def files_of(*parts: str) -> list[str]:
+    """Return patterns of the files of a base's sub-folders, as the hub wants them."""
+    return [f"{part}/*.{kind}" for part in parts for kind in HUB_KINDS]
+
+
+def local_folder(folder: str | Path, patterns: list[str] | None = None) -> Path:
+    """Return a folder of this machine; of a repository of the hub, files (of `patterns`) are fetched.
+
+    Raises:
+        FileNotFoundError: There is no such folder, and no such repository either.
+    """
+    if Path(folder).is_dir():
+        return Path(folder)
+    if not HUB_NAME.fullmatch(str(folder)):
+        raise FileNotFoundError(f"no folder {folder}; a repository of the hub is named owner/name")
+    try:
+        return Path(snapshot_download(str(folder), allow_patterns=patterns, ignore_patterns="*openvino*"))
+    except (HfHubHTTPError, LocalEntryNotFoundError) as error:
+        raise FileNotFoundError(f"no folder {folder}, and the hub did not give it: {error}") from error
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Within the block random weights are those of `seed`; the global random state stays what it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 def load_weights(folder: Path) -> dict[str, Tensor]:

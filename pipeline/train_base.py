@@ -12,6 +12,7 @@ from model.bases.sdxl.presets import SdxlPreset, TinyPreset
 from model.bases.tiny.networks import build_tiny_base
 from model.judges.critic import SizeCritic
 from model.judges.segmenter import Segmenter
+from model.weights import seeded
 from pipeline.stage import run_stage
 from pipeline.training.run import TrainingRun, processes_of_run, write_losses
 from pipeline.training.sample_encodings import encoder_of
@@ -52,8 +53,7 @@ def run(params: TrainBaseParams, *, shards: Path, out: Path) -> None:
             TryOnBase.from_pretrained(params.pretrained).requires_grad_(False).to(processes_of_run().device)
         )
         encoder = encoder_of(run_, base)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(params.seed)
+    with seeded(params.seed):
         segmenter = Segmenter()
         critic = SizeCritic(base.vae.config.latent_channels, NUM_BODY_MAPS)
     losses["segmenter"] = run_.fit(SegmenterTask(segmenter, encoder), params.segmenter, "segmenter")
@@ -78,8 +78,7 @@ def train_encoders(base: TryOnBase, run_: TrainingRun, params: TrainBaseParams) 
     base.vae.requires_grad_(False)
     scale_latents(base, run_)
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(params.seed)
+    with seeded(params.seed):
         encoders = EncodersTask(base).requires_grad_(True)
     losses["encoders"] = run_.fit(encoders, params.encoders, "encoders")
     base.requires_grad_(False)

@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-import torch
 from diffusers import UNet2DConditionModel
 from peft import LoraConfig
 from safetensors.torch import save_file
 from torch import nn
 
 from model.adapter.adapter import SizeAdapter
+from model.weights import seeded
 from pipeline.checkpoints import ATTENTION_FILE, image_size, load_base
 from pipeline.stage import run_stage
 from pipeline.training.run import TrainingRun, write_losses
@@ -52,8 +52,7 @@ def run(params: TrainJointParams, *, shards: Path, base: Path, size: Path, out: 
 def open_base(unet: UNet2DConditionModel, params: TrainJointParams) -> dict[str, nn.Parameter]:
     """Let part of a frozen UNet learn; return its weights by name."""
     if params.base_layers == "lora":
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(params.seed)
+        with seeded(params.seed):
             targets = TRANSFORMER + CONVOLUTIONS
             unet.add_adapter(
                 LoraConfig(r=params.lora_rank, lora_alpha=params.lora_rank, target_modules=targets)

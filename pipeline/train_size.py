@@ -3,9 +3,8 @@
 import logging
 from pathlib import Path
 
-import torch
-
 from model.adapter.adapter import SizeAdapter
+from model.weights import seeded
 from pipeline.checkpoints import image_size, load_base
 from pipeline.stage import run_stage
 from pipeline.training.run import TrainingRun, write_losses
@@ -23,8 +22,7 @@ def run(params: TrainSizeParams, *, shards: Path, base: Path, out: Path) -> None
     """
     run_ = TrainingRun.begin("train_size", params, shards, out, image_size(base), base)
     networks = load_base(base)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(params.seed)
+    with seeded(params.seed):
         adapter = SizeAdapter.for_unet(
             networks.tryon_unet, encoder=params.encoder, controller=params.controller, parts=params.parts
         )

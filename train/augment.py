@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from shards.augment import mirrored, recoloured, zoomed
 from shards.batch import Batch
 from train.keyed_random import KeyedRandom
-from train.options import AugmentationParams
+from train.params import AugmentationParams
 from train.state import Stream
 
 

@@ -18,8 +18,7 @@ from torch import Tensor, nn
 
 from train.checkpoint import BEST, LATEST, pointed
 from train.guards import StopRequest
-from train.options import RuntimeParams
-from train.params import OptimisationParams
+from train.params import OptimisationParams, RuntimeParams
 from train.processes import anywhere
 from train.sharding import make_whole
 from train.state import LogRow, Stream

@@ -17,8 +17,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
-from train.options import RuntimeParams
-from train.params import OptimisationParams
+from train.params import OptimisationParams, RuntimeParams
 
 ASKS_FOR_FSDP = "ACCELERATE_USE_FSDP"
 """Set by `accelerate launch` from its configuration, like the variables whose names start with FSDP."""

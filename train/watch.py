@@ -13,8 +13,7 @@ from accelerate import Accelerator, DistributedType
 from accelerate.utils import DistributedDataParallelKwargs, patch_environment
 from tqdm import tqdm
 
-from train.options import RuntimeParams
-from train.params import OptimisationParams
+from train.params import OptimisationParams, RuntimeParams
 from train.sharding import ASKS_FOR_FSDP
 from train.state import LogRow, RunState
 

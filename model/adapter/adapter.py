@@ -15,13 +15,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from model.adapter.controller import MapResiduals, ResidualSpec, SimpleSizeController, SizeController
-from model.adapter.encoder import SIZE_EMBEDDING_DIM, HybridSizeEncoder, SizeEncoder
-from model.adapter.size_tokens import SizeTokenProjection
+from model.adapter.encoder import SIZE_EMBEDDING_DIM, HybridSizeEncoder, SizeEncoder, SizeTokenProjection
 from model.bases.base import SizeCondition
 from model.bases.sdxl.image_tokens import cross_attention_layers
 from model.card import model_card, versions
-from model.hub import local_folder
-from model.weights import require_same_weights
+from model.weights import local_folder, require_same_weights
 
 PARTS = ("tokens", "time", "map")
 """The ways by which a size acts on the try-on UNet."""

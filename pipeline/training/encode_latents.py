@@ -20,8 +20,7 @@ from shards.sample import RECORD_SUFFIX, SUFFIXES, blaming
 from shards.storage import LocalFolder
 from shards.ustar import pack, unpack
 from shards.writer import build_shards
-from train.sample_encoder import encode
-from train.stored_encodings import encoders_hash
+from train.sample_encoder import encode, encoders_hash
 
 log = logging.getLogger(__name__)
 

@@ -22,8 +22,7 @@ from shards.stream import SampleStream
 from train.augment import AugmentedStream
 from train.fingerprint import run_fingerprint
 from train.loop import Validation, fit
-from train.options import AugmentationParams
-from train.params import OptimisationParams
+from train.params import AugmentationParams, OptimisationParams
 from train.sample_encoder import SampleEncoder
 from train.state import LogRow, Stream
 

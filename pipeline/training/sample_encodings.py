@@ -10,9 +10,8 @@ from model.bases.sdxl.networks import TryOnBase
 from pipeline.training.run import TrainingRun, processes_of_run
 from shards.augment import mirrored
 from shards.stream import SampleStream
-from train.options import AugmentationParams
-from train.sample_encoder import SampleEncoder
-from train.stored_encodings import encoders_hash, stored_encodings
+from train.params import AugmentationParams
+from train.sample_encoder import SampleEncoder, encoders_hash, stored_encodings
 
 log = logging.getLogger(__name__)
 

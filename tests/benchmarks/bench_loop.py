@@ -20,8 +20,7 @@ from model.bases.sdxl.presets import TinyPreset
 from shards.batch import Batch
 from tests.benchmarks.training_run import SEED, runtime, sample_stream, schedule, size_task
 from train.keyed_random import KeyedRandom
-from train.optimizer import make_optimizer
-from train.trainer import Trainer
+from train.trainer import Trainer, make_optimizer
 from train.tryon import TryOnTask
 from train.watch import Watch, accelerator_of
 

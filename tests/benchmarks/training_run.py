@@ -13,8 +13,7 @@ from model.bases.sdxl.presets import TinyPreset
 from model.bases.tiny.networks import build_tiny_base
 from model.judges.critic import SizeCritic
 from shards.stream import SampleStream
-from train.options import RuntimeParams
-from train.params import LossParams, OptimisationParams
+from train.params import LossParams, OptimisationParams, RuntimeParams
 from train.sample_encoder import SampleEncoder
 from train.tryon import TryOnTask
 

@@ -21,11 +21,10 @@ from shards.stream import SampleStream
 from shards.ustar import SampleError
 from shards.writer import write_shards
 from tests.shards.making import sample, samples
-from train import stored_encodings as stored_encodings_module
+from train import sample_encoder
 from train.keyed_random import KeyedRandom
 from train.params import LossParams
-from train.sample_encoder import SampleEncoder
-from train.stored_encodings import stored_encodings
+from train.sample_encoder import SampleEncoder, stored_encodings
 from train.tryon import TryOnTask
 
 COUNT, SIDE = 7, 32
@@ -143,9 +142,9 @@ def test_other_code_makes_other_encodings(
     pictures: Path, networks: TryOnBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changed = tmp_path / "conditioning.py"
-    changed.write_bytes(stored_encodings_module.ENCODING_CODE[0].read_bytes() + b"\n")
-    code = (changed, *stored_encodings_module.ENCODING_CODE[1:])
-    monkeypatch.setattr(stored_encodings_module, "ENCODING_CODE", code)
+    changed.write_bytes(sample_encoder.ENCODING_CODE[0].read_bytes() + b"\n")
+    code = (changed, *sample_encoder.ENCODING_CODE[1:])
+    monkeypatch.setattr(sample_encoder, "ENCODING_CODE", code)
     assert stored_encodings(pictures, networks, SIDE, SIDE) is None
 
 

@@ -27,8 +27,14 @@ from preprocess.sources.params import PrepareDatasetParams
 from shards.params import WriteShardsParams
 from tests.shared_data import shared_data
 from train.fingerprint import files_below
-from train.options import AugmentationParams, ValidationParams
-from train.params import OptimisationParams, TrainBaseParams, TrainJointParams, TrainSizeParams
+from train.params import (
+    AugmentationParams,
+    OptimisationParams,
+    TrainBaseParams,
+    TrainJointParams,
+    TrainSizeParams,
+    ValidationParams,
+)
 
 TOLERATED = (
     "tucked_hem",

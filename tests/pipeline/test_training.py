@@ -15,8 +15,14 @@ from pipeline.train_joint import open_base
 from pipeline.training.run import TrainingRun
 from pipeline.training.size_task import open_adapter
 from train import fingerprint
-from train.options import AugmentationParams, RuntimeParams
-from train.params import LossParams, OptimisationParams, TrainJointParams, TrainSizeParams
+from train.params import (
+    AugmentationParams,
+    LossParams,
+    OptimisationParams,
+    RuntimeParams,
+    TrainJointParams,
+    TrainSizeParams,
+)
 
 PRESET = TinyPreset(image_height=32, image_width=32, vae_width=8, unet_channels=(16, 32, 32))
 

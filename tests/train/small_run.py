@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from shards.batch import Batch, empty_batch
 from train.keyed_random import KeyedRandom
 from train.loop import Validation, fit
-from train.options import RuntimeParams
-from train.params import OptimisationParams
+from train.params import OptimisationParams, RuntimeParams
 from train.state import LogRow
 
 BATCH = 4

@@ -16,7 +16,7 @@ from tests.train.small_run import PARAMS, RUNTIME, Counting, CrashError, Regress
 from train.checkpoint import BEST, LATEST, pointed
 from train.keyed_random import KeyedRandom
 from train.loop import STOPPED, Validation
-from train.optimizer import cosine_with_warmup
+from train.trainer import cosine_with_warmup
 
 
 def weights(task: nn.Module) -> list[Tensor]:

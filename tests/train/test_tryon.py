@@ -18,8 +18,7 @@ from tests.train.small_try_on import PRESET, batch, size_task
 from train import sample_encoder
 from train.keyed_random import KeyedRandom
 from train.loop import fit
-from train.options import RuntimeParams
-from train.params import LossParams, OptimisationParams
+from train.params import LossParams, OptimisationParams, RuntimeParams
 from train.sample_encoder import GARMENT, SampleEncoder, conditioning_of
 from train.tryon import TryOnTask, clean_from
 

@@ -11,8 +11,13 @@ from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
-from model.bases.sdxl.attention import attend, expand_batch, project_out
-from model.bases.sdxl.garment_attention import SELF_ATTENTION, TryOnSelfAttention
+from model.bases.sdxl.garment_attention import (
+    SELF_ATTENTION,
+    TryOnSelfAttention,
+    attend,
+    expand_batch,
+    project_out,
+)
 
 SizeTokens = Mapping[str, tuple[Tensor, Tensor]]
 """Keys and values of the size, (B, S, C) each, keyed by the name of the cross-attention layer."""

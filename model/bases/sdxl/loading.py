@@ -24,8 +24,7 @@ from transformers import (
 
 from model.bases.sdxl.image_tokens import Resampler, install_tryon_attention
 from model.bases.tiny.autoencoder import PatchAutoencoder
-from model.hub import files_of, local_folder
-from model.weights import assign_weights, load_weights
+from model.weights import assign_weights, files_of, load_weights, local_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -23,8 +23,7 @@ from model.bases.sdxl.loading import (
 from model.bases.sdxl.networks import TryOnBase
 from model.bases.sdxl.presets import TRYON_CHANNELS
 from model.bases.sdxl.unet import widen_conv_in
-from model.hub import files_of, local_folder
-from model.weights import load_weight_file, require_same_weights
+from model.weights import files_of, load_weight_file, local_folder, require_same_weights
 
 
 def start_from_inpainting(

@@ -1,6 +1,5 @@
 """Make a `tiny` base from scratch: real networks of every kind, small enough for a CPU, random weights."""
 
-import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from transformers import (
     CLIPTextConfig,
@@ -15,14 +14,14 @@ from model.bases.sdxl.image_tokens import Resampler, install_tryon_attention
 from model.bases.sdxl.networks import TryOnBase
 from model.bases.sdxl.presets import LATENT_CHANNELS, TRYON_CHANNELS, TinyPreset
 from model.bases.tiny.autoencoder import PatchAutoencoder
+from model.weights import seeded
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 
 
 def build_tiny_base(preset: TinyPreset, seed: int) -> TryOnBase:
     """Return a base with random weights, the same for a seed; the global random state is left alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         tryon_unet = UNet2DConditionModel(**preset.unet_config(TRYON_CHANNELS))
         install_tryon_attention(tryon_unet)
         tryon_unet.encoder_hid_proj = Resampler(**preset.resampler_config())
