@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from preprocess.sizes.axes import AXIS_NAMES, FIT_AXIS
+
 if TYPE_CHECKING:
     from pipeline.tryon.outfits import FilesWearer, Wearer
     from pipeline.tryon.pictures import TryOnOptions
@@ -44,7 +46,10 @@ def try_on(
     person: Person = None,
     garment: Garment = None,
     size: Annotated[
-        list[str] | None, typer.Option(help="Ratios, such as width=1.4,length=1.1. Give it several times.")
+        list[str] | None,
+        typer.Option(
+            help=f"Ratios of {', '.join(AXIS_NAMES)}, such as width=1.4,length=1.1. Give it several times."
+        ),
     ] = None,
     steps: Annotated[str | None, typer.Option(help="Sizes up and down from the natural one.")] = None,
     chart: Annotated[Path | None, typer.Option(help="Size chart (CSV or YAML, cm).")] = None,
@@ -119,7 +124,7 @@ def ladder(
     person: Annotated[Path, typer.Option(help="Photo of one person, seen from the front.")],
     garment: Annotated[Path, typer.Option(help="Photo of the garment alone.")],
     out: Out,
-    ratio: Annotated[str, typer.Option(help="Which ratio rises: shoulder, width or length.")] = "width",
+    ratio: Annotated[str, typer.Option(help=f"Which ratio rises: {', '.join(AXIS_NAMES)}.")] = FIT_AXIS,
     lowest: Annotated[float, typer.Option(help="Where it begins.")] = 1.0,
     highest: Annotated[float, typer.Option(help="Where it ends.")] = 1.8,
     rungs: Annotated[int, typer.Option(help="How many pictures.")] = 7,

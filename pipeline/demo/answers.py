@@ -16,8 +16,10 @@ from pipeline.demo.sizes import known_ratios, natural_or_usual, on_sliders, stri
 from pipeline.demo.visit import FittingRoom, Settings, Visit
 from pipeline.demo.visitors import Visitors
 from pipeline.tryon.size_aware import TryOnResult
-from preprocess.sizes.sizes import SizeChart, SizeRequest, Wearer
-from preprocess.vocabulary import SIZE_RATIOS
+from preprocess.sizes.axes import FIT_AXIS
+from preprocess.sizes.centimetres import Wearer
+from preprocess.sizes.chart import SizeChart
+from preprocess.sizes.request import SizeRequest
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +121,7 @@ class Answers:
         """Draw at the size of the sliders."""
         visit = self.visit(request)
         ratios = (values[slider] for slider in self.controls.sliders)
-        visit.size = SizeRequest(**dict(zip(SIZE_RATIOS, ratios, strict=True)))
+        visit.size = SizeRequest.of(dict(zip(visit.size.axes, ratios, strict=True)))
         return {self.controls.chart: None} | self.drawn(visit, values, progress)
 
     @as_message
@@ -184,8 +186,8 @@ class Answers:
         natural = visit.person.natural_size if visit.person else None
         known = (natural or SizeRequest()).ratios()
         marks = {
-            mark: slider_mark(name, known[name])
-            for mark, name in zip(self.controls.marks, SIZE_RATIOS, strict=True)
+            mark: slider_mark(axis, known[name])
+            for mark, (name, axis) in zip(self.controls.marks, visit.size.axes.items(), strict=True)
         }
         visit.size = on_sliders(known_ratios(self.natural_of(visit)))
         return {
@@ -229,7 +231,7 @@ class Answers:
     ) -> list[tuple[Picture, str]]:
         """Draw several sizes; return each with its name and what was asked for."""
         result = self.try_on(visit, list(sizes.values()), values, progress)
-        names = [f"{name}: {size.width:.2f}" for name, size in zip(sizes, result.requests, strict=True)]
+        names = [f"{name}: {size[FIT_AXIS]:.2f}" for name, size in zip(sizes, result.requests, strict=True)]
         visit.strip = names, result
         return list(zip(pictures_of(result, self.overlays(visit, values)), names, strict=True))
 

@@ -10,8 +10,8 @@ from pipeline.demo.controls import Controls
 from pipeline.demo.pictures import OUTLINE, SIZE_MAP, thumbnail
 from pipeline.demo.privacy import ENDINGS, MAX_BYTES
 from pipeline.demo.visitors import MOST_VISITORS
-from preprocess.sizes.sizes import LARGEST, SMALLEST
-from preprocess.vocabulary import SIZE_RATIOS
+from preprocess.sizes.axes import axes_of
+from preprocess.vocabulary import Category
 
 CSS = Path(__file__).with_name("demo.css")
 
@@ -24,8 +24,6 @@ NETWORKS: dict[str, Any] = {"concurrency_id": "networks", "concurrency_limit": 1
 HEAD = """<h1>Cinderella</h1><p>See how a garment fits at the size you ask for. Photos stay on the computer
 that serves this page: an upload lies in a private folder for a minute or two, what is shown of it for a
 quarter of an hour, and its memory forgets them when you leave, or after a quarter of an hour.</p>"""
-
-SIZES_HEAD = "<p>Garment over body: shoulder and width over the body's shoulders, length over the torso.</p>"
 
 KEYS = """<script>
 let atRest;
@@ -126,14 +124,15 @@ def lay_out_picture() -> dict[str, Any]:
 
 def lay_out_sizes(answers: Answers) -> dict[str, Any]:
     """The size by sliders or by a chart, what is measured in the picture, and how it is made."""
-    gr.HTML(SIZES_HEAD, elem_classes="hint")
+    axes = axes_of(Category.UPPER)
+    parts = ", ".join(f"{name} over the {axis.body}" for name, axis in axes.items())
+    gr.HTML(f"<p>Garment over body: {parts}.</p>", elem_classes="hint")
     sliders, marks = [], []
-    for name in SIZE_RATIOS:
+    for name, axis in axes.items():
         with gr.Group():
             sliders.append(
                 gr.Slider(
-                    SMALLEST[name],
-                    LARGEST[name],
+                    *axis.asked,
                     step=0.01,
                     label=name.capitalize(),
                     elem_id=f"size-{name}",

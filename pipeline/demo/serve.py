@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 from pipeline.demo.visit import FittingRoom, read_examples
 from pipeline.demo.visitors import Visitors
 from pipeline.tryon.loading import load_tryon
-from preprocess.sizes.sizes import GarmentMeasures, SizeChart
+from preprocess.sizes.centimetres import GarmentMeasures
+from preprocess.sizes.chart import SizeChart
 
 if TYPE_CHECKING:
     from pipeline.demo.answers import Answers

@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping
 
-from preprocess.sizes.sizes import SizeRequest
+from preprocess.sizes.axes import axes_of
+from preprocess.sizes.request import SizeRequest
+from preprocess.vocabulary import Category
 
 STRIP_STEPS = (-3, -2, -1, 0, 1, 2, 3)
-USUAL = SizeRequest(shoulder=1.1, width=1.2, length=1.1)
+USUAL = SizeRequest.of({name: axis.usual for name, axis in axes_of(Category.UPPER).items()})
 """Where sliders stand for what isn't known of a photo's natural size."""
 
 
 def natural_or_usual(natural: SizeRequest | None) -> SizeRequest:
     """Return the natural size of a photo, with what is usual where it isn't known."""
-    return SizeRequest(**{**known_ratios(USUAL), **known_ratios(natural or USUAL)}).clamped()
+    return SizeRequest.of({**known_ratios(USUAL), **known_ratios(natural or USUAL)}).clamped()
 
 
 def strip_around(middle: SizeRequest) -> dict[str, SizeRequest]:
@@ -26,9 +28,9 @@ def step_from(size: SizeRequest, step: int) -> SizeRequest:
 
 def on_sliders(ratios: Mapping[str, float]) -> SizeRequest:
     """Return a size as sliders can stand: in steps of a hundredth."""
-    return SizeRequest(**{name: round(ratio, 2) for name, ratio in ratios.items()})
+    return SizeRequest.of({name: round(ratio, 2) for name, ratio in ratios.items()})
 
 
 def known_ratios(size: SizeRequest) -> dict[str, float]:
     """Return the ratios that a size doesn't leave open."""
-    return {name: ratio for name, ratio in size.ratios().items() if ratio is not None}
+    return dict(size.asked)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.tryon.size_aware import PreparedPerson, SizeAwareTryOn, TryOnResult
-from preprocess.sizes.sizes import SizeRequest
+from preprocess.sizes.request import SizeRequest
 from preprocess.sources.source import ManifestRow, read_manifest
 from preprocess.untrusted import read_picture
 from preprocess.vocabulary import RowStatus

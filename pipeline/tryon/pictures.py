@@ -15,7 +15,6 @@ from eval.ladder.figures import order_accuracy
 from pipeline.tryon.size_aware import PreparedPerson, SizeAwareTryOn, TryOnResult
 from pipeline.tryon.size_list import NamedSize
 from pipeline.tryon.strip import Cell, draw_strip
-from preprocess.sizes.request import LARGEST, SMALLEST
 from preprocess.untrusted import PictureSource, read_picture
 
 FIT_FILE, STRIP_FILE = "fit.json", "strip.png"
@@ -141,11 +140,12 @@ def ladder_order(report: Mapping[str, Any], ratio: str) -> str:
 
 def clamped(size: NamedSize, person: PreparedPerson, drawn: Mapping[str, float | None]) -> list[str]:
     """Return a line for every ratio that was moved into range."""
-    asked = size.request.resolved(person.natural_size).ratios()
+    asked = size.request.resolved(person.natural_size)
     return [
-        f"{name}: {ratio:.3g} asked for, {drawn[name]:.3g} drawn ({SMALLEST[name]} to {LARGEST[name]})"
-        for name, ratio in asked.items()
-        if ratio is not None and ratio != drawn[name]
+        f"{name}: {ratio:.3g} asked for, {drawn[name]:.3g} drawn ({smallest} to {largest})"
+        for name, ratio in asked.asked
+        for smallest, largest in [asked.axes[name].asked]
+        if ratio != drawn[name]
     ]
 
 

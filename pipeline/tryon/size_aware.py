@@ -215,7 +215,7 @@ class SizeAwareTryOn:
             self.base,
             self.adapter,
             OnePerson(**inputs, captions=[caption]),
-            np.array([request.as_array() for request in requests]).reshape(-1, 3),
+            np.array([request.as_array() for request in requests]).reshape(len(requests), -1),
             options,
             on_step,
         )

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from preprocess.sizes.axes import axes_of
 from preprocess.sizes.centimetres import Wearer
 from preprocess.sizes.chart import SizeChart
 from preprocess.sizes.request import SizeRequest
 from preprocess.small_files import shown
-from preprocess.vocabulary import SIZE_RATIOS
+from preprocess.vocabulary import Category
 
 MOST_SIZES = 24
 """Sizes of one person in one garment."""
@@ -71,8 +72,9 @@ def ladder_sizes(ratio: str, lowest: float, highest: float, rungs: int) -> list[
     Raises:
         ValueError: There is no such ratio, or no rising ladder of it.
     """
-    if ratio not in SIZE_RATIOS:
-        raise ValueError(f"ratio must be one of {', '.join(SIZE_RATIOS)}, got {shown(ratio)}")
+    axes = axes_of(Category.UPPER)
+    if ratio not in axes:
+        raise ValueError(f"ratio must be one of {', '.join(axes)}, got {shown(ratio)}")
     if not 0 < lowest < highest or not 2 <= rungs <= MOST_SIZES:
         raise ValueError(
             f"a ladder must rise from above 0 in 2 to {MOST_SIZES} rungs, "
@@ -80,7 +82,7 @@ def ladder_sizes(ratio: str, lowest: float, highest: float, rungs: int) -> list[
         )
     values = [lowest + (highest - lowest) * rung / (rungs - 1) for rung in range(rungs)]
     return [
-        NamedSize(name=f"{ratio}={value:.2f}", request=SizeRequest(**{ratio: value}, steps=0))
+        NamedSize(name=f"{ratio}={value:.2f}", request=SizeRequest.of({ratio: value}, steps=0))
         for value in values
     ]
 

@@ -10,14 +10,8 @@ from numpy.typing import NDArray
 from preprocess.body.keypoints import Keypoints
 from preprocess.garment.measurements import measure_worn
 from preprocess.garment.size_ratios import SizeRatioParams, size_ratios
+from preprocess.sizes.axes import AXIS_NAMES, Axis
 from preprocess.sizes.request import SizeRequest
-from preprocess.vocabulary import SIZE_RATIOS
-
-REGIONS = {"shoulder": "shoulder", "width": "chest", "length": "hem"}
-"""Where on the body each ratio is seen."""
-
-WORDS = {"shoulder": ("tight", "wide"), "width": ("tight", "wide"), "length": ("short", "long")}
-"""Below and above what is compared with."""
 
 JUST_RIGHT = 0.02
 """Deviations up to this are within what is measured in two pictures of the same garment."""
@@ -29,6 +23,9 @@ NOT_THERE = frozenset({"garment_off_body", "garment_out_of_frame"})
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RegionFit:
     """One region of the body."""
+
+    region: str
+    """What it is called."""
 
     requested: float | None
     """Ratio that was asked for; None where it was left open."""
@@ -56,7 +53,7 @@ class FitReport:
     """One picture."""
 
     regions: Mapping[str, RegionFit]
-    """By the name in `SIZE_RATIOS`."""
+    """By the name of the axis."""
 
     confidence: float
     """0 to 1: of the joints, clean rows, and doubts; 0 where nothing was measured."""
@@ -88,7 +85,6 @@ class FitReport:
         """Return what `fit.json` says of a picture; numbers are rounded to a thousandth."""
         regions = {
             name: {key: round(v, 3) if isinstance(v, float) else v for key, v in asdict(region).items()}
-            | {"region": REGIONS[name]}
             for name, region in self.regions.items()
         }
         return {
@@ -116,32 +112,36 @@ def measure_fit(
     worn = measure_worn(garment, keypoints)
     found = size_ratios(worn, SizeRatioParams(), keypoints=keypoints)
     lost = not NOT_THERE.isdisjoint(worn.flags)
-    ratios = SizeRequest.measured(np.full(len(SIZE_RATIOS), np.nan) if lost else found.ratios).ratios()
-    asked = requested.ratios()
-    usual = (natural or SizeRequest()).ratios()
+    ratios = np.full(len(AXIS_NAMES), np.nan) if lost else found.ratios
+    measured = SizeRequest.measured(ratios, requested.category)
+    usual = natural or SizeRequest(category=requested.category)
     return FitReport(
-        regions={name: region_fit(name, asked[name], ratios[name], usual[name]) for name in SIZE_RATIOS},
+        regions={
+            name: region_fit(axis, requested[name], measured[name], usual[name])
+            for name, axis in requested.axes.items()
+        },
         confidence=0.0 if lost else found.confidence,
         doubts=tuple(found.reason.split("; ")) if found.reason else (),
     )
 
 
 def region_fit(
-    name: str, requested: float | None, measured: float | None, natural: float | None
+    axis: Axis, requested: float | None, measured: float | None, natural: float | None
 ) -> RegionFit:
     """Put one region into words."""
     return RegionFit(
+        region=axis.region,
         requested=requested,
         measured=measured,
         natural=natural,
-        verdict=verdict(name, measured, natural),
+        verdict=verdict(axis, measured, natural),
         obedience=obedience(measured, requested),
     )
 
 
-def verdict(name: str, measured: float | None, natural: float | None) -> str:
+def verdict(axis: Axis, measured: float | None, natural: float | None) -> str:
     """Say how a region sits, e.g. `4 % tight at the shoulder`."""
-    region = REGIONS[name]
+    region = axis.region
     if measured is None:
         return f"not measurable at the {region}"
     difference = deviation(measured, natural)
@@ -149,7 +149,7 @@ def verdict(name: str, measured: float | None, natural: float | None) -> str:
         return f"{measured:.2f} at the {region}, with nothing to compare it with"
     if abs(difference) <= JUST_RIGHT:
         return f"as worn at the {region}"
-    smaller, larger = WORDS[name]
+    smaller, larger = axis.words
     return f"{abs(difference):.0%} {larger if difference > 0 else smaller} at the {region}".replace("%", " %")
 
 

@@ -146,10 +146,11 @@ class GarmentMeasures:
     @classmethod
     def of(cls, request: SizeRequest, wearer: Wearer) -> Self:
         """Return the measures of a garment that `wearer` wears at `request`; the inverse of `request`."""
+        shoulder, width, length = (request[name] for name in ("shoulder", "width", "length"))
         return cls(
-            shoulder_cm=None if request.shoulder is None else request.shoulder * wearer.joints,
-            chest_cm=None if request.width is None else girth(request.width * wearer.joints, wearer),
-            length_cm=None if request.length is None else (request.length + NECK_ABOVE_JOINTS) * wearer.torso,
+            shoulder_cm=None if shoulder is None else shoulder * wearer.joints,
+            chest_cm=None if width is None else girth(width * wearer.joints, wearer),
+            length_cm=None if length is None else (length + NECK_ABOVE_JOINTS) * wearer.torso,
         )
 
 

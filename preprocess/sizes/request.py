@@ -7,28 +7,17 @@ import logging
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocess.sizes.axes import AXIS_NAMES, Axis, axes_of
 from preprocess.small_files import shown
-from preprocess.vocabulary import SIZE_RATIOS
+from preprocess.vocabulary import Category
 
 log = logging.getLogger(__name__)
-
-SMALLEST = {"shoulder": 0.7, "width": 0.7, "length": 0.3}
-LARGEST = {"shoulder": 1.8, "width": 2.2, "length": 1.8}
-"""The sizes that may be asked for (ratios); the inpainting mask leaves room for the largest."""
-
-STEP = {"shoulder": 0.04, "width": 0.1, "length": 0.03}
-"""What one step up adds to each ratio: about one letter of a brand's sizes.
-
-Source: ours. Between letters, shirts usually grow by about 7 cm around the chest, 1.2 cm at the shoulders and
-1.5 cm in length; with 32 cm between the joints, a torso of 50 cm and half of the cloth seen from the front
-(`preprocess.sizes.centimetres`) that is about 0.1, 0.04 and 0.03.
-"""
 
 MOST_STEPS = 10
 """More steps than this are a mistake."""
@@ -39,53 +28,79 @@ SMALLEST_RATIO = 0.01
 _PART = re.compile(r"\s*(\w+)\s*=\s*([^,=]*?)\s*")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class SizeRequest:
-    """Garment over body, dimensionless, by the definitions of `SIZE_RATIOS`; None leaves a ratio open."""
+    """Garment over body, dimensionless, by the axes of a category: `SizeRequest(width=1.4)["width"]`."""
 
-    shoulder: float | None = None
-    """Extent at the shoulders over the distance of the shoulder joints."""
+    asked: tuple[tuple[str, float], ...]
+    """Axes and ratios that are not left open, in the table's order."""
 
-    width: float | None = None
-    """Width of the garment below the chest over the same distance."""
+    steps: float | None
+    """Ratios left open are the natural ones plus so many steps, where the natural ones are known."""
 
-    length: float | None = None
-    """From the shoulders to the hem, over the length of the torso."""
+    category: Category
+    """Of the garment."""
 
-    steps: float | None = None
-    """Ratios left open are the natural ones plus so many steps (`STEP`), where the natural ones are known."""
+    def __init__(
+        self, *, steps: float | None = None, category: Category = Category.UPPER, **ratios: float | None
+    ) -> None:
+        """Ask for ratios by the names of their axes; None, or one left out, is left open.
 
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if value is not None and not math.isfinite(value):
-                raise ValueError(f"{field.name} must be a finite number or None, got {value}")
-        for name in SIZE_RATIOS:
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise ValueError(f"{name} must be above 0, got {value}: it is garment over body, about 1")
-        if self.steps is not None and abs(self.steps) > MOST_STEPS:
-            raise ValueError(f"steps must be within {MOST_STEPS} of the natural size, got {self.steps:g}")
+        Raises:
+            ValueError: The category has no such axis, a ratio is no finite number above 0, or there are too
+                many steps.
+        """
+        axes = axes_of(category)
+        unknown = sorted(ratios.keys() - axes)
+        if unknown:
+            raise ValueError(f"{category} has the axes {', '.join(axes)}, got {', '.join(unknown)}")
+        asked = tuple((name, value) for name in axes if (value := ratios.get(name)) is not None)
+        require_size(asked, steps)
+        object.__setattr__(self, "asked", asked)
+        object.__setattr__(self, "steps", steps)
+        object.__setattr__(self, "category", category)
+
+    def __getitem__(self, name: str) -> float | None:
+        return self.ratios()[name]
+
+    @property
+    def axes(self) -> dict[str, Axis]:
+        """What may be asked for."""
+        return axes_of(self.category)
 
     @classmethod
-    def natural(cls, steps: float = 0) -> Self:
+    def of(
+        cls,
+        ratios: Mapping[str, float | None],
+        *,
+        steps: float | None = None,
+        category: Category = Category.UPPER,
+    ) -> Self:
+        """Ask for ratios by a mapping; see `SizeRequest`."""
+        return cls(steps=steps, category=category, **ratios)
+
+    @classmethod
+    def natural(cls, steps: float = 0, category: Category = Category.UPPER) -> Self:
         """The size at which the person wears a garment in the photo, `steps` larger (below 0: smaller)."""
-        return cls(steps=steps)
+        return cls(steps=steps, category=category)
 
     @classmethod
-    def measured(cls, ratios: Sequence[float] | NDArray[np.floating]) -> Self:
-        """Take (3,) ratios in the order of `SIZE_RATIOS`; NaN, or one not above 0, could not be measured."""
-        return cls(**{name: float(r) for name, r in zip(SIZE_RATIOS, ratios, strict=True) if r > 0})
+    def measured(
+        cls, ratios: Sequence[float] | NDArray[np.floating], category: Category = Category.UPPER
+    ) -> Self:
+        """Take (A,) ratios in the order of `AXIS_NAMES`; NaN, or one not above 0, could not be measured."""
+        found = {name: float(r) for name, r in zip(AXIS_NAMES, ratios, strict=True) if r > 0}
+        return cls.of(found, category=category)
 
     @classmethod
-    def parse(cls, text: str) -> Self:
+    def parse(cls, text: str, category: Category = Category.UPPER) -> Self:
         """Read `width=1.4,length=1.1`, with `steps=1` among it if wanted.
 
         Raises:
             ValueError: A name is unknown or twice there, or a value is no number; or nothing is asked for.
         """
         values: dict[str, float] = {}
-        allowed = [field.name for field in fields(cls)]
+        allowed = (*axes_of(category), "steps")
         for part in text.split(","):
             found = _PART.fullmatch(part)
             name = found[1] if found else ""
@@ -98,7 +113,8 @@ class SizeRequest:
                 values[name] = float(found[2])
             except ValueError:
                 raise ValueError(f"{name} must be a number, got {shown(found[2])}") from None
-        return cls(**values)
+        steps = values.pop("steps", None)
+        return cls.of(values, steps=steps, category=category)
 
     def resolved(self, natural: "SizeRequest | None") -> "SizeRequest":
         """Return ratios alone: steps are counted from the `natural` ratios; what they don't know stays open.
@@ -108,33 +124,35 @@ class SizeRequest:
         """
         if self.steps is None:
             return self
-        start = SizeRequest().ratios() if natural is None else natural.ratios()
-        if self.steps and not any(start.values()):
+        start = dict(natural.asked) if natural and natural.category == self.category else {}
+        if self.steps and not start:
             raise ValueError(
                 "steps are counted from the natural size, which is not known for this photo: give a parse "
                 "map of it, or ask for ratios such as width=1.4"
             )
         stepped = {
-            name: None if ratio is None else max(ratio + self.steps * STEP[name], SMALLEST_RATIO)
+            name: max(ratio + self.steps * self.axes[name].step, SMALLEST_RATIO)
             for name, ratio in start.items()
         }
-        asked = {name: ratio for name, ratio in self.ratios().items() if ratio is not None}
-        return SizeRequest(**(stepped | asked))
+        return SizeRequest.of(stepped | dict(self.asked), category=self.category)
 
     def as_array(self) -> NDArray[np.float64]:
-        """(3,) ratios in the order of `SIZE_RATIOS`, NaN where open."""
-        return np.array([np.nan if r is None else r for r in self.ratios().values()])
+        """(A,) ratios in the order of `AXIS_NAMES`, NaN where open."""
+        asked = dict(self.asked)
+        return np.array([asked.get(name, np.nan) for name in AXIS_NAMES])
 
     def ratios(self) -> dict[str, float | None]:
-        """Return the three ratios by name."""
-        return {name: getattr(self, name) for name in SIZE_RATIOS}
+        """Return the ratios of the category's axes by name."""
+        asked = dict(self.asked)
+        return {name: asked.get(name) for name in self.axes}
 
     def out_of_range(self) -> list[str]:
         """Return a line for every ratio that is smaller or larger than what may be asked for."""
         return [
-            f"{name} must be between {SMALLEST[name]} and {LARGEST[name]}, got {value:.3g}"
-            for name, value in self.ratios().items()
-            if value is not None and not SMALLEST[name] <= value <= LARGEST[name]
+            f"{name} must be between {smallest} and {largest}, got {value:.3g}"
+            for name, value in self.asked
+            for smallest, largest in [self.axes[name].asked]
+            if not smallest <= value <= largest
         ]
 
     def required_in_range(self) -> Self:
@@ -152,12 +170,21 @@ class SizeRequest:
         """Return the nearest request in range; a warning is logged for every ratio that had to move."""
         for problem in self.out_of_range():
             log.warning("%s: clamped", problem)
-        nearest = {
-            name: None if value is None else min(max(value, SMALLEST[name]), LARGEST[name])
-            for name, value in self.ratios().items()
-        }
-        return SizeRequest(**nearest, steps=self.steps)
+        nearest = {name: float(np.clip(value, *self.axes[name].asked)) for name, value in self.asked}
+        return SizeRequest.of(nearest, steps=self.steps, category=self.category)
 
     def __str__(self) -> str:
-        asked: Mapping[str, float | None] = {**self.ratios(), "steps": self.steps}
-        return " ".join(f"{name} {value:.2f}" for name, value in asked.items() if value is not None) or "open"
+        asked = [*self.asked, *([] if self.steps is None else [("steps", self.steps)])]
+        return " ".join(f"{name} {value:.2f}" for name, value in asked) or "open"
+
+
+def require_size(asked: Sequence[tuple[str, float]], steps: float | None) -> None:
+    """Raise ValueError unless ratios and steps are numbers that a size can have."""
+    for name, value in (*asked, *([] if steps is None else [("steps", steps)])):
+        if not math.isfinite(value):
+            raise ValueError(f"{name} must be a finite number or None, got {value}")
+    for name, value in asked:
+        if value <= 0:
+            raise ValueError(f"{name} must be above 0, got {value}: it is garment over body, about 1")
+    if steps is not None and abs(steps) > MOST_STEPS:
+        raise ValueError(f"steps must be within {MOST_STEPS} of the natural size, got {steps:g}")

@@ -53,7 +53,7 @@ def main() -> None:
     tryon = load_tryon(arguments.model)
     photos = sorted((arguments.model / "raw/test/image").glob("*.jpg"))
     ladders = {
-        ratio: [SizeRequest(**{ratio: v}, steps=0) for v in np.linspace(*ends, RUNGS)]
+        ratio: [SizeRequest.of({ratio: v}, steps=0) for v in np.linspace(*ends, RUNGS)]
         for ratio, ends in LADDERS.items()
     }
     cases: dict[str, list[tuple[bool, bool | None] | None]] = {ratio: [] for ratio in SIZE_RATIOS}

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.demo.serve import EXAMPLE_CHART, serving
 from pipeline.demo.visit import FittingRoom
-from preprocess.sizes.sizes import Wearer
+from preprocess.sizes.centimetres import Wearer
 from tests.pipeline.photos import png_of
 
 sync_api = pytest.importorskip(
@@ -116,8 +116,8 @@ def test_the_natural_size_is_marked_and_chart_sizes_move_the_sliders(page: Any) 
     picture_of(page, other_than=before)
     width = float(page.locator("#size-width input[type=number]").input_value())
     worn = EXAMPLE_CHART.request("XL", Wearer(chest_cm=92, height_cm=172))
-    assert worn.width is not None
-    assert abs(width - worn.width) <= 0.005
+    assert worn["width"] is not None
+    assert abs(width - worn["width"]) <= 0.005
 
 
 def test_overlays_are_switched_on_and_off(page: Any) -> None:

@@ -9,8 +9,11 @@ from pipeline.demo.pictures import MAP_COLOUR, OUTLINE_COLOUR, fit_table, shown,
 from pipeline.demo.serve import serve
 from pipeline.demo.visit import FittingRoom, Settings
 from preprocess.person.fit_report import FitReport, RegionFit
-from preprocess.sizes.sizes import LARGEST, SMALLEST, SizeRequest
+from preprocess.sizes.axes import axes_of
+from preprocess.sizes.request import SizeRequest
+from preprocess.vocabulary import Category
 
+WIDTH = axes_of(Category.UPPER)["width"]
 QUICK = Settings(num_steps=1)
 TRAP = "<img src=x onerror=alert(1)>"
 
@@ -72,7 +75,7 @@ def test_a_size_out_of_range_becomes_the_nearest_one(room: FittingRoom) -> None:
     room.choose_person(visit, 0)
     room.choose_garment(visit, 0)
     result = room.try_on(visit, [SizeRequest(width=9.0)], QUICK)
-    assert result.requests[0].width == LARGEST["width"]
+    assert result.requests[0]["width"] == WIDTH.asked[1]
 
 
 def test_overlays_lie_where_they_belong() -> None:
@@ -89,14 +92,14 @@ def test_overlays_lie_where_they_belong() -> None:
 
 
 def test_the_natural_size_is_marked_in_proportion() -> None:
-    middle = (SMALLEST["width"] + LARGEST["width"]) / 2
-    assert "--at:50.0%" in slider_mark("width", middle)
-    assert "--at:100.0%" in slider_mark("width", 99)
-    assert "not known" in slider_mark("width", None)
+    middle = sum(WIDTH.asked) / 2
+    assert "--at:50.0%" in slider_mark(WIDTH, middle)
+    assert "--at:100.0%" in slider_mark(WIDTH, 99)
+    assert "not known" in slider_mark(WIDTH, None)
 
 
 def test_words_in_the_report_are_not_html() -> None:
-    region = RegionFit(requested=1.2, measured=None, natural=1.1, verdict=TRAP, obedience="")
+    region = RegionFit(region="chest", requested=1.2, measured=None, natural=1.1, verdict=TRAP, obedience="")
     report = FitReport(regions={"width": region}, confidence=1.0, doubts=(TRAP,))
     text = fit_table([report], [TRAP])
     assert "<img" not in text

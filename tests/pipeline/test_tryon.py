@@ -193,7 +193,7 @@ def test_samples_of_shards_are_tried_on(
 
 def wearers_width(wearers: list, key: str, tryon: SizeAwareTryOn) -> float:
     (found,) = (wearer.load(tryon) for wearer in wearers if wearer.key == key)
-    return found.person.natural_size.width
+    return found.person.natural_size["width"]
 
 
 @pytest.mark.parametrize("text", ["", "person\nx\n", "person,garment,person\n", "person,garment,=1\n"])

@@ -1,0 +1,127 @@
+"""The size axes: what of a garment is divided by what of a body. A row an axis; all else derives from it.
+
+Columns of tables, fields of requests, inputs of the networks, rungs of ladders, plots and sliders follow
+`AXES` and its order. A further axis is a further row, and in `WornMeasures` the length that it divides.
+"""
+
+from dataclasses import dataclass
+
+from preprocess.vocabulary import Category
+
+Colour = tuple[int, int, int]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Axis:
+    """One thing that a size changes; its ratio, `<name>_ratio` in tables, is garment over body."""
+
+    name: str
+    """In tables, requests and reports."""
+
+    category: Category
+    """Of the garments that have it."""
+
+    garment: str
+    """Which length of the garment: `garment_<this>_px` of `WornMeasures`."""
+
+    body: str
+    """Which length of the wearer: `body_<this>_px` of `WornMeasures`."""
+
+    meaning: str
+    """What is divided by what, in words."""
+
+    asked: tuple[float, float]
+    """Smallest and largest ratio that may be asked for; the inpainting mask leaves room for the largest."""
+
+    credible: tuple[float, float]
+    """Ratios outside are taken for measuring errors."""
+
+    step: float
+    """What one step up adds: about one letter of a brand's sizes."""
+
+    usual: float
+    """Ratio of an ordinary garment, for where nothing is known."""
+
+    growth: float
+    """How many px the garment's length gains when its outline grows by one."""
+
+    region: str
+    """Where on the body it is seen."""
+
+    words: tuple[str, str]
+    """Below and above what it is compared with."""
+
+    colour: Colour
+    """RGB of its lines in drawings."""
+
+
+AXES = (
+    Axis(
+        name="shoulder",
+        category=Category.UPPER,
+        garment="shoulder",
+        body="shoulder",
+        meaning="extent of the garment at the shoulders over the distance of the shoulder joints",
+        asked=(0.7, 1.8),
+        credible=(0.5, 2.2),
+        step=0.04,
+        usual=1.1,
+        growth=2,
+        region="shoulder",
+        words=("tight", "wide"),
+        colour=(214, 40, 40),
+    ),
+    Axis(
+        name="width",
+        category=Category.UPPER,
+        garment="width",
+        body="shoulder",
+        meaning="width without sleeves, at 35 to 55 % of the torso, over the distance of the shoulder joints",
+        asked=(0.7, 2.2),
+        credible=(0.6, 2.6),
+        step=0.1,
+        usual=1.2,
+        growth=2,
+        region="chest",
+        words=("tight", "wide"),
+        colour=(170, 60, 190),
+    ),
+    Axis(
+        name="length",
+        category=Category.UPPER,
+        garment="length",
+        body="torso",
+        meaning="how far the garment reaches down from the shoulders, over the length of the torso",
+        asked=(0.3, 1.8),
+        credible=(0.25, 2.2),
+        step=0.03,
+        usual=1.1,
+        growth=1,
+        region="hem",
+        words=("short", "long"),
+        colour=(30, 90, 220),
+    ),
+)
+"""Every axis of every category: `shoulder_ratio`, `width_ratio`, `length_ratio`; `over_body` of
+`preprocess.garment.size_ratios` divides.
+
+The steps are ours. Between letters, shirts usually grow by about 7 cm around the chest, 1.2 cm at the
+shoulders and 1.5 cm in length; with 32 cm between the joints, a torso of 50 cm and half of the cloth seen
+from the front (`preprocess.sizes.centimetres`) that is about 0.1, 0.04 and 0.03.
+"""
+
+AXIS_NAMES = tuple(dict.fromkeys(axis.name for axis in AXES))
+"""In the order that every array of ratios has; categories share a name, and so its place."""
+
+BODY_LENGTHS = tuple(dict.fromkeys(axis.body for axis in AXES))
+"""Lengths of the body that something is divided by."""
+
+FIT_AXIS = "width"
+"""The axis whose ratio the fit labels are cut from."""
+
+FIT_PLACE = AXIS_NAMES.index(FIT_AXIS)
+
+
+def axes_of(category: Category) -> dict[str, Axis]:
+    """Return the axes of a category by name, in the table's order."""
+    return {axis.name: axis for axis in AXES if axis.category == category}
