@@ -1,8 +1,8 @@
 """Changes of a batch that leave every size ratio true: picture, masks, keypoints move together, or nothing.
 
-Shapes: B batch, H and W the picture (px). Ratios are quotients of lengths in the body frame, so mirrors,
-colours and zooms of the whole picture don't touch them. What would (stretching garment or ratios alone) is
-label noise and isn't here.
+Shapes: B batch, H and W the picture (px), whose column i covers [i, i + 1). Ratios are quotients of lengths
+in the body frame, so mirrors, colours and zooms of the whole picture don't touch them. What would (stretching
+garment or ratios alone) is label noise and isn't here.
 """
 
 from dataclasses import replace
@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocess.body.keypoints import mirrored as mirrored_joints
 from preprocess.garment.parse import DENSEPOSE_COLOURS
 from preprocess.vocabulary import Joint
 from shards.batch import PHOTOS, Batch
@@ -24,18 +25,12 @@ FRAME = (Joint.RIGHT_SHOULDER, Joint.LEFT_SHOULDER, Joint.RIGHT_HIP, Joint.LEFT_
 ARMS = (Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST, Joint.LEFT_ELBOW, Joint.LEFT_WRIST)
 """Without them sleeves can't be told from the panel."""
 
-_SIDES = {joint.name: joint for joint in Joint}
 MARGIN = 0.02
 """Share of height and width that a zoom leaves around what it must keep."""
 
-SWAPPED_JOINTS = [
-    _SIDES[j.name.replace("LEFT", "RIGHT") if "LEFT" in j.name else j.name.replace("RIGHT", "LEFT")]
-    for j in Joint
-]
-"""(25,) for each joint the one that takes its place in a mirror."""
-
 SWAPPED_PARTS = np.array([0, 1, 2, *(part + 1 if part % 2 else part - 1 for part in range(3, 25))])
-"""(25,) the same for DensePose's parts: from the hands on, right and left follow one another."""
+"""(25,) for each of DensePose's parts the one that takes its place in a mirror: from the hands on, right and
+left follow one another."""
 
 _BITS = 5  # of each colour channel in the table of the nearest parts
 
@@ -47,8 +42,7 @@ def mirrored(batch: Batch, rows: NDArray[np.bool_]) -> Batch:
         picture[rows] = picture[rows][:, :, ::-1]
     pictures["densepose"][rows] = swapped_parts(pictures["densepose"][rows])
     keypoints = batch.keypoints.copy()
-    keypoints[rows] = keypoints[rows][:, SWAPPED_JOINTS]
-    keypoints[rows, :, 0] = batch.image.shape[2] - 1 - keypoints[rows, :, 0]
+    keypoints[rows] = mirrored_joints(keypoints[rows], batch.image.shape[2])
     keys = [key + MIRRORED if row else key for key, row in zip(batch.keys, rows, strict=True)]
     return replace(batch, keys=keys, keypoints=keypoints, **pictures)
 
@@ -108,8 +102,8 @@ def zoomed(batch: Batch, cut: NDArray[np.float32], place: NDArray[np.float32]) -
         corner = first + place[row] * (last - first)
         for picture in pictures.values():
             picture[row] = enlarged(picture[row], corner, 1 - share)
-        xy = (keypoints[row, :, :2] + 0.5 - corner) / (1 - share) - 0.5
-        outside = ~((xy >= -0.5) & (xy <= extent - 0.5)).all(axis=1)
+        xy = (keypoints[row, :, :2] - corner) / (1 - share)
+        outside = ~((xy >= 0) & (xy <= extent)).all(axis=1)
         keypoints[row, :, :2] = xy
         keypoints[row, outside] = (np.nan, np.nan, 0)
     return replace(batch, keypoints=keypoints, **pictures)
@@ -118,7 +112,7 @@ def zoomed(batch: Batch, cut: NDArray[np.float32], place: NDArray[np.float32]) -
 def needed(batch: Batch, row: int) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Corners, x and y, of what a zoom must keep: the garment, the body frame and the arms."""
     y, x = np.nonzero(batch.garment_mask[row])
-    frame, arms = (batch.keypoints[row, joints, :2].astype(np.float64) + 0.5 for joints in (FRAME, ARMS))
+    frame, arms = (batch.keypoints[row, joints, :2].astype(np.float64) for joints in (FRAME, ARMS))
     if not len(x) or not np.isfinite(frame).all():
         return None
     corners = np.array([[x.min(), y.min()], [x.max() + 1, y.max() + 1]], np.float64)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from eval.ladder.remeasure import Reading
+from preprocess.painting import draw_line
 
 Picture = NDArray[np.uint8]
 EXPECTED_COLOUR, MEASURED_COLOUR = (16, 185, 129), (225, 29, 72)
@@ -92,8 +93,7 @@ def overlay(picture: Picture, measured: Reading, expected: Reading, factor: int)
     thickness = max(1, round(len(canvas) / 220))
     for reading, colour in ((expected, EXPECTED_COLOUR), (measured, MEASURED_COLOUR)):
         if len(reading.outline):
-            outline = np.round((reading.outline.xy - 0.5) * 16).astype(np.int32)
-            cv2.polylines(canvas, [outline], True, colour, thickness, cv2.LINE_AA, shift=4)
+            draw_line(canvas, reading.outline.xy, colour, thickness, closed=True)
     return canvas
 
 

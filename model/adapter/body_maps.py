@@ -1,6 +1,7 @@
 """Keypoints drawn at the latent grid: what the size controller knows of the body.
 
 Shapes: B batch, K = NUM_BODY_MAPS maps, h x w the latent grid. Joint numbers are OpenPose BODY_25.
+Coordinates are continuous in pixels and in cells: column i covers [i, i + 1), so its centre is i + 0.5.
 """
 
 import torch
@@ -41,8 +42,8 @@ def body_maps(keypoints: Tensor, image_hw: tuple[int, int], latent_hw: tuple[int
     """
     scale = keypoints.new_tensor([latent_hw[1] / image_hw[1], latent_hw[0] / image_hw[0]])
     known = torch.isfinite(keypoints).all(-1) & (keypoints[..., 2] > 0)
-    xy = torch.where(known[..., None], (keypoints[..., :2] + 0.5) * scale - 0.5, 0.0)
-    grid = pixel_grid(latent_hw, keypoints.device)
+    xy = torch.where(known[..., None], keypoints[..., :2] * scale, 0.0)
+    grid = cell_centres(latent_hw, keypoints.device)
     unit = torso_length(xy, known, latent_hw[0])
     maps = [heatmaps(grid, xy, known, unit)]
     maps += [limb_map(grid, xy, known, unit, start, end) for start, end in LIMBS]
@@ -50,11 +51,9 @@ def body_maps(keypoints: Tensor, image_hw: tuple[int, int], latent_hw: tuple[int
     return torch.cat([*maps, frame_maps(grid, xy, known)], dim=1)
 
 
-def pixel_grid(latent_hw: tuple[int, int], device: torch.device) -> Tensor:
-    """Return the (h, w, 2) x, y of every cell."""
-    y, x = torch.meshgrid(
-        *(torch.arange(n, device=device, dtype=torch.float32) for n in latent_hw), indexing="ij"
-    )
+def cell_centres(latent_hw: tuple[int, int], device: torch.device) -> Tensor:
+    """Return the (h, w, 2) x, y of the middle of every cell."""
+    y, x = torch.meshgrid(*(torch.arange(n, device=device) + 0.5 for n in latent_hw), indexing="ij")
     return torch.stack([x, y], dim=-1)
 
 

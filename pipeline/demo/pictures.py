@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.tryon.size_aware import TryOnResult
+from preprocess.painting import draw_line
 from preprocess.person.fit_report import FitReport
 from preprocess.sizes.axes import Axis
 
@@ -64,8 +65,7 @@ def shown(
         weight = MAP_STRENGTH * np.clip(smooth, 0, 1)[..., None]
         canvas = (canvas * (1 - weight) + np.array(MAP_COLOUR, np.float32) * weight).round().astype(np.uint8)
     if outline is not None and len(outline):
-        corners = np.round((outline * factor - 0.5) * 16).astype(np.int32)
-        cv2.polylines(canvas, [corners], True, OUTLINE_COLOUR, max(2, factor // 2), cv2.LINE_AA, shift=4)
+        draw_line(canvas, factor * outline, OUTLINE_COLOUR, max(2, factor // 2), closed=True)
     return canvas
 
 

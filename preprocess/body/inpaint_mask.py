@@ -8,12 +8,12 @@ covers (face, hair and hands), never adds or ends anything at the garment's edge
 from dataclasses import dataclass
 from typing import Annotated
 
-import cv2
 import numpy as np
 from annotated_types import Gt
 from numpy.typing import NDArray
 
 from preprocess.body.keypoints import BodyFrame, Keypoints
+from preprocess.painting import draw_capsule, fill
 from preprocess.vocabulary import Category, Joint, Lip, require_shape
 
 Mask = NDArray[np.bool_]
@@ -25,7 +25,6 @@ ARMS = (
     (Joint.RIGHT_SHOULDER, Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST),
     (Joint.LEFT_SHOULDER, Joint.LEFT_ELBOW, Joint.LEFT_WRIST),
 )
-_FRACTION_BITS = 4  # of the coordinates that OpenCV draws with
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,22 +144,3 @@ def draw_head(region: NDArray[np.uint8], keypoints: Keypoints, frame: BodyFrame)
     centre = found.mean(axis=0) if len(found) else frame.shoulder_mid - 0.45 * frame.torso_length * frame.u
     radius = 0.24 * frame.torso_length
     draw_capsule(region, centre, centre - 0.3 * radius * frame.u, radius)
-
-
-def draw_capsule(region: NDArray[np.uint8], start: Array, end: Array, radius: float) -> None:
-    """Set the pixels within `radius` of a segment."""
-    ends = [tuple(fixed_point(point)) for point in (start, end)]
-    cv2.line(region, ends[0], ends[1], 1, max(1, round(2 * radius)), shift=_FRACTION_BITS)
-    for point in ends:
-        cv2.circle(region, point, round(radius * 2**_FRACTION_BITS), 1, cv2.FILLED, shift=_FRACTION_BITS)
-
-
-def fill(region: NDArray[np.uint8], outline: Array) -> None:
-    """Set the pixels inside a polygon, (P, 2) px."""
-    cv2.fillPoly(region, [fixed_point(outline)], 1, shift=_FRACTION_BITS)
-
-
-def fixed_point(xy: Array) -> NDArray[np.int32]:
-    """Turn continuous px, where a pixel's centre is at .5, into OpenCV's fixed-point pixel centres."""
-    points: NDArray[np.int32] = np.rint((xy - 0.5) * 2**_FRACTION_BITS).clip(-(2**24), 2**24).astype(np.int32)
-    return points

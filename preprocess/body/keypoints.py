@@ -5,7 +5,7 @@ picture by s multiplies every coordinate by s.
 """
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Self
+from typing import Annotated, Self, TypeVar
 
 import numpy as np
 from annotated_types import Ge, Le
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from preprocess.vocabulary import NUM_JOINTS, Joint, require_shape
 
 Array = NDArray[np.float64]
+Number = TypeVar("Number", bound=np.floating)
 
 COCO_18_TO_BODY_25 = (0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18)
 """Row of BODY_25 for each of COCO-18's joints; COCO-18 has no mid-hip and no feet.
@@ -49,6 +50,10 @@ MEDIAPIPE_33_TO_BODY_25 = {
 SIDES = tuple((joint, Joint[joint.name.replace("LEFT", "RIGHT")]) for joint in Joint if "LEFT" in joint.name)
 """Pairs (left joint, right joint)."""
 
+IN_A_MIRROR = np.arange(NUM_JOINTS)
+"""(25,) for each joint the one that takes its place in a mirror."""
+for _left, _right in SIDES:
+    IN_A_MIRROR[[_left, _right]] = _right, _left
 
 MIN_CONFIDENCE = 0.1
 """Joints below this are missing. OpenPose draws from 0.05; between the two, VITON-HD's hips are guesses."""
@@ -111,11 +116,7 @@ class Keypoints:
 
     def mirrored(self, width: float) -> Self:
         """The same person in the picture of `width` px flipped left to right: sides swap their names."""
-        order = np.arange(NUM_JOINTS)
-        for left, right in SIDES:
-            order[[left, right]] = right, left
-        xy = self.xy[order] * np.array([-1.0, 1.0]) + np.array([width, 0.0])
-        return replace(self, xy=xy, confidence=self.confidence[order])
+        return replace(self, xy=mirrored(self.xy, width), confidence=self.confidence[IN_A_MIRROR])
 
     def without(self, missing: NDArray[np.bool_]) -> Self:
         """The same person with the joints of the (25,) mask `missing` taken out."""
@@ -139,6 +140,18 @@ class Keypoints:
     def missing(cls) -> Self:
         """Nobody: every joint is missing."""
         return cls(xy=np.full((NUM_JOINTS, 2), np.nan), confidence=np.zeros(NUM_JOINTS))
+
+
+def mirrored(joints: NDArray[Number], width: float) -> NDArray[Number]:
+    """Flip joints left to right: sides swap their names.
+
+    Args:
+        joints: (..., 25, C) x in px first, then whatever stays.
+        width: px of the picture.
+    """
+    swapped = joints[..., IN_A_MIRROR, :]
+    swapped[..., 0] = width - swapped[..., 0]
+    return swapped
 
 
 def from_coco_18(xy: Array, confidence: Array, *, source: str = "openpose") -> Keypoints:

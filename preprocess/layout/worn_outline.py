@@ -27,8 +27,9 @@ def expected_outline(person: PreparedPerson, request: SizeRequest) -> NDArray[np
     height, width = person.garment_mask.shape
     scale = min(1.0, ROWS / height)
     small_hw = (round(height * scale), round(width * scale))
+    # the plain nearest looks up to half a pixel of the small mask too far left and up
     worn = np.asarray(
-        cv2.resize(person.garment_mask.view(np.uint8), small_hw[::-1], interpolation=cv2.INTER_NEAREST)
+        cv2.resize(person.garment_mask.view(np.uint8), small_hw[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
     )
     stretch = np.array([width / small_hw[1], height / small_hw[0]])
     layout = layout_at(

@@ -2,8 +2,11 @@
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from model.adapter.body_maps import FRAME, NUM_BODY_MAPS, body_maps
+from model.adapter.body_maps import FRAME, NUM_BODY_MAPS, NUM_HEATMAPS, body_maps
+from preprocess.body.keypoints import mirrored
 
 IMAGE_HW, LATENT_HW = (80, 40), (20, 10)
 
@@ -19,9 +22,9 @@ def body() -> torch.Tensor:
 def test_body_coordinates_are_in_torso_lengths_and_shoulder_widths() -> None:
     known, a, b = body_maps(body(), IMAGE_HW, LATENT_HW)[0, FRAME:]
     assert known.all()
-    # row 9 is px 36 to 39, its middle 37.5: (37.5 - 22) / 32; column 5 is px 20 to 23: (21.5 - 20) / 16
-    assert a[9, 5] == pytest.approx(15.5 / 32)
-    assert b[9, 5] == pytest.approx(1.5 / 16)
+    # row 9 covers px 36 to 40, its middle is 38: (38 - 22) / 32; column 5 px 20 to 24: (22 - 20) / 16
+    assert a[9, 5] == pytest.approx(16 / 32)
+    assert b[9, 5] == pytest.approx(2 / 16)
 
 
 def test_the_left_shoulder_has_the_positive_coordinate_from_behind_too() -> None:
@@ -37,7 +40,7 @@ def test_missing_joints_leave_empty_maps() -> None:
     assert maps.shape == (1, NUM_BODY_MAPS, *LATENT_HW)
     assert maps.isfinite().all()
     assert not maps[0, 0].any(), "the nose is missing"
-    assert maps[0, 2].argmax() == 5 * 10 + 3, "the right shoulder is at row 5, column 3"
+    assert maps[0, 12].argmax() == 13 * 10 + 6, "the left hip is at row 13, column 6"
     without_hip = body()
     without_hip[0, 9, 2] = 0
     assert not body_maps(without_hip, IMAGE_HW, LATENT_HW)[0, FRAME:].any()
@@ -45,6 +48,35 @@ def test_missing_joints_leave_empty_maps() -> None:
 
 def test_maps_move_with_the_picture_size() -> None:
     doubled = body()
-    doubled[..., :2] = doubled[..., :2] * 2 + 0.5
+    doubled[..., :2] *= 2
     small, large = body_maps(body(), IMAGE_HW, LATENT_HW), body_maps(doubled, (160, 80), LATENT_HW)
     torch.testing.assert_close(small, large)
+
+
+@settings(max_examples=30, deadline=None)
+@given(x=st.floats(12, 28), y=st.floats(12, 68), factor=st.sampled_from([1, 2, 4]))
+def test_a_heatmap_lies_where_its_joint_is(x: float, y: float, factor: int) -> None:
+    points = body()
+    points[0, 0] = torch.tensor([x, y, 1.0])
+    height, width = IMAGE_HW[0] // factor, IMAGE_HW[1] // factor
+    heat = body_maps(points, IMAGE_HW, (height, width))[0, 0].double()
+    middles_y, middles_x = torch.meshgrid(
+        (torch.arange(height) + 0.5) * factor, (torch.arange(width) + 0.5) * factor, indexing="ij"
+    )
+    for middles, place in ((middles_x, x), (middles_y, y)):
+        assert float((heat * middles).sum() / heat.sum()) == pytest.approx(place, abs=0.1)
+
+
+@settings(max_examples=10, deadline=None)
+@given(x=st.floats(0, 39), y=st.floats(0, 79))
+def test_maps_of_a_mirrored_body_are_the_mirrored_maps(x: float, y: float) -> None:
+    points = body()
+    points[0, 3] = torch.tensor([x, y, 1.0])
+    maps = body_maps(points, IMAGE_HW, LATENT_HW)[0]
+    flipped = torch.from_numpy(mirrored(points.numpy(), IMAGE_HW[1]))
+    after = body_maps(flipped, IMAGE_HW, LATENT_HW)[0].flip(-1)
+    sides = [0, 1, 5, 6, 7, 2, 3, 4, 8, 12, 13, 14, 9, 10, 11]
+    assert len(sides) == NUM_HEATMAPS
+    torch.testing.assert_close(after[sides], maps[:NUM_HEATMAPS])
+    torch.testing.assert_close(after[FRAME + 1], maps[FRAME + 1])
+    torch.testing.assert_close(after[FRAME + 2], -maps[FRAME + 2])

@@ -97,6 +97,8 @@ def test_the_expected_outline_is_the_garment_at_the_size() -> None:
     wide = expected_outline(prepared, SizeRequest(width=1.8))
     assert np.ptp(worn[worn[:, 1] > 500][:, 0]) == pytest.approx(240, abs=6)
     assert np.ptp(wide[wide[:, 1] > 500][:, 0]) == pytest.approx(360, abs=8)
+    for outline in (worn, wide):  # person and tunic are the same in a mirror
+        assert outline[:, 0].min() + outline[:, 0].max() == pytest.approx(WIDTH, abs=0.1)
     assert expected_outline(prepare_person(PHOTO, keypoints=person()), SizeRequest(width=1)).shape == (0, 2)
 
 

@@ -55,10 +55,73 @@ def test_a_mirror_swaps_the_sides_and_leaves_the_ratios(dolls: Batch) -> None:
     assert np.array_equal(mirror.image[1], dolls.image[1])
     assert np.array_equal(mirror.image[0], dolls.image[0][:, ::-1])
     right, left = dolls.keypoints[0, Joint.RIGHT_SHOULDER], mirror.keypoints[0, Joint.LEFT_SHOULDER]
-    assert left[0] == pytest.approx(DOLLS.image_width - 1 - right[0])
+    assert left[0] == pytest.approx(DOLLS.image_width - right[0])
     assert left[1] == right[1]
     for row in range(NUM):
-        np.testing.assert_allclose(measured(mirror, row), measured(dolls, row), atol=0.02)
+        np.testing.assert_allclose(measured(mirror, row), measured(dolls, row), atol=0.002)
+
+
+def spot(row: int, x: float, y: float) -> Batch:
+    """A soft light about the neck, a garment that hides it, and shoulders and hips around."""
+    batch = empty_batch(range(NUM), DOLLS.image_height, DOLLS.image_width)
+    rows, columns = np.ogrid[: DOLLS.image_height, : DOLLS.image_width]
+    for name in ("image", "cloth", "densepose", "cloth_mask", "inpaint_mask", "garment_mask"):
+        getattr(batch, name)[:] = 0
+    distance = np.hypot(columns + 0.5 - x, rows + 0.5 - y)
+    batch.image[row] = (255 * np.exp(-((distance / 4) ** 2) / 2)).round()[..., None]
+    batch.garment_mask[row] = distance < 14
+    batch.keypoints[:] = (np.nan, np.nan, 0)
+    trunk = {Joint.NECK: (0, 0)}
+    trunk |= {Joint.RIGHT_SHOULDER: (-14, -10), Joint.LEFT_SHOULDER: (14, -10)}
+    trunk |= {Joint.RIGHT_HIP: (-9, 30), Joint.LEFT_HIP: (9, 30)}
+    for joint, (dx, dy) in trunk.items():
+        batch.keypoints[row, joint] = (x + dx, y + dy, 1)
+    return batch
+
+
+def middle(batch: Batch, row: int) -> NDArray[np.float64]:
+    """Where the light is: the mean of the pixels' middles, x and y, each as often as it is bright."""
+    light = batch.image[row, ..., 0].astype(np.float64)
+    y, x = np.indices(light.shape) + 0.5
+    return np.array([(x * light).sum(), (y * light).sum()]) / light.sum()
+
+
+PLACES = {"x": st.floats(40, 150), "y": st.floats(40, 200)}
+
+
+@settings(max_examples=30, deadline=None)
+@given(**PLACES)
+def test_a_joint_stays_on_its_spot_of_the_picture_in_a_mirror(x: float, y: float) -> None:
+    before = spot(1, x, y)
+    after = mirrored(before, np.array([False, True, False]))
+    np.testing.assert_allclose(middle(before, 1), before.keypoints[1, Joint.NECK, :2], atol=0.1)
+    np.testing.assert_allclose(middle(after, 1), after.keypoints[1, Joint.NECK, :2], atol=0.1)
+    assert after.keypoints[1, Joint.NECK, 0] == pytest.approx(DOLLS.image_width - x)
+
+
+@settings(max_examples=30, deadline=None)
+@given(**PLACES, cut=st.floats(0.1, 0.7), place_x=st.floats(0, 1), place_y=st.floats(0, 1))
+def test_a_joint_stays_on_its_spot_of_the_picture_in_a_zoom(
+    x: float, y: float, cut: float, place_x: float, place_y: float
+) -> None:
+    place = np.tile(np.array([place_x, place_y], np.float32), (NUM, 1))
+    after = zoomed(spot(0, x, y), np.full(NUM, cut, np.float32), place)
+    shoulders = after.keypoints[0, [Joint.RIGHT_SHOULDER, Joint.LEFT_SHOULDER], 0]
+    assert np.diff(shoulders) > 28, "nothing was enlarged"
+    np.testing.assert_allclose(middle(after, 0), after.keypoints[0, Joint.NECK, :2], atol=0.1)
+
+
+def test_measures_are_mirrored_with_the_sample(dolls: Batch) -> None:
+    mirror = mirrored(dolls, np.ones(NUM, bool))
+    for row in range(NUM):
+        before, after = (
+            measure_worn(batch.garment_mask[row].astype(bool), Keypoints.from_flat(batch.keypoints[row]))
+            for batch in (dolls, mirror)
+        )
+        for name in ("shoulder_span", "width_span"):  # to the person's right and left, which change places
+            right, left = getattr(before, name)
+            np.testing.assert_allclose(getattr(after, name), (-left, -right), atol=0.1)
+        assert after.garment_length_px == pytest.approx(before.garment_length_px, abs=0.1)
 
 
 def test_a_mirror_of_a_mirror_is_the_sample(dolls: Batch) -> None:

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocess.painting import fill
 from preprocess.sources.paper_dolls.person import Colour, Points
 
 SUBSAMPLING = 4
@@ -77,8 +78,7 @@ def cover(xy: Points, image_height: int, image_width: int) -> Patch | None:
     if x0 >= x1 or y0 >= y1:
         return None
     fine = np.zeros(((y1 - y0) * SUBSAMPLING, (x1 - x0) * SUBSAMPLING), np.uint8)
-    corners = (xy - (x0, y0)) * SUBSAMPLING - 0.5
-    cv2.fillPoly(fine, [np.round(corners * 16).astype(np.int32)], 255, shift=4)
+    fill(fine, (xy - (x0, y0)) * SUBSAMPLING, 255)
     return Patch(
         slice(y0, y1), slice(x0, x1), cv2.resize(fine, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)
     )

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocess.painting import fill
 from preprocess.sources.paper_dolls.body import (
     arm_bones,
     arm_outlines,
@@ -105,13 +106,12 @@ def densepose(doll: Doll, view: BodyView, image_height: int, image_width: int) -
     """Return (H, W, 3) RGB: the parts of the body as if it wore nothing."""
     parts = np.zeros((image_height, image_width), np.uint8)
 
-    def fill(outline: NDArray[np.float64], part: int) -> None:
-        corners = view.to_image(outline) * 16 - 8
-        cv2.fillPoly(parts, [np.round(corners).astype(np.int32)], part, shift=4)
+    def draw(outline: NDArray[np.float64], part: int) -> None:
+        fill(parts, view.to_image(outline), part)
 
     torso = cover(view.to_image(torso_outline(doll)), image_height, image_width)
     for side in SIDES:
-        fill(leg_outline(doll, side), LEG_PARTS[side])
+        draw(leg_outline(doll, side), LEG_PARTS[side])
     if torso is not None:
         parts[torso.where][torso.coverage >= COVERED] = TORSO_PART
     for side in SIDES:
@@ -120,13 +120,13 @@ def densepose(doll: Doll, view: BodyView, image_height: int, image_width: int) -
             (upper, UPPER_ARM_PARTS[side]),
             (lower, LOWER_ARM_PARTS[side]),
         ):
-            fill(outline, outer_part)
+            draw(outline, outer_part)
             middle = len(outline) // 2
-            fill(outline[middle:] if side == 1 else outline[:middle], inner_part)
-        fill(hand, HAND_PARTS[side])
+            draw(outline[middle:] if side == 1 else outline[:middle], inner_part)
+        draw(hand, HAND_PARTS[side])
     head = head_outline(doll)
-    fill(head, HEAD_PARTS[1])
-    fill(head[len(head) // 2 :], HEAD_PARTS[-1])
+    draw(head, HEAD_PARTS[1])
+    draw(head[len(head) // 2 :], HEAD_PARTS[-1])
     return np.asarray(cv2.applyColorMap(parts, DENSEPOSE_TABLE))
 
 
