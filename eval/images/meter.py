@@ -4,21 +4,24 @@ Each is taken of the whole picture and inside the inpainting mask, of paired pic
 and of unpaired ones. A metric without its weights is absent with a reason, never approximated under its name.
 """
 
+import warnings
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
+from torchmetrics import Metric
+from torchmetrics.image.fid import FrechetInceptionDistance
+from torchmetrics.image.kid import KernelInceptionDistance
 
 from eval.images.backbones import NO_EFFNET, NO_INCEPTION, Backbone, efficientnet_lite0, inception
-from eval.images.distances import FeatureSet, frechet_distance, kernel_distance
 from eval.images.lpips import TRUNKS, Lpips
-from eval.images.similarity import psnr, ssim_map
 from eval.params import EvaluateParams
 
 Pictures = NDArray[np.uint8]
@@ -36,6 +39,9 @@ GREY = 128
 """What features inside the mask see elsewhere, in pictures and photos alike."""
 
 KERNEL_SUBSETS, LARGEST_SUBSET = 100, 1000  # as clean-fid and torchmetrics draw them
+
+WINDOW, SIGMA = 11, 1.5  # of SSIM's Gaussian
+C1, C2 = 0.01**2, 0.03**2
 
 TRUNK_NAMES = {"alex": "AlexNet", "vgg": "VGG-16", "squeeze": "SqueezeNet 1.1"}
 
@@ -91,9 +97,7 @@ class ImageMeter:
         self.count = 0
         self._sums: defaultdict[str, float] = defaultdict(float)
         self._sets = {
-            (backbone.figures, where): tuple(
-                FeatureSet(backbone.dim, keep=len(backbone.figures) > 1) for _ in ("pictures", "photos")
-            )
+            (backbone.figures, where): SetDistances(backbone, seed)
             for backbone in judges.backbones
             for where in WHERE
         }
@@ -106,10 +110,9 @@ class ImageMeter:
                 self._compare(picture, photo, mask)
         for backbone in self.judges.backbones:
             for where in WHERE:
-                both = pictures, photos
-                for features, seen in zip(self._sets[backbone.figures, where], both, strict=True):
+                for real, seen in ((False, pictures), (True, photos)):
                     shown = np.where(masks[..., None], seen, np.uint8(GREY)) if where else seen
-                    features.update(backbone.features(shown))
+                    self._sets[backbone.figures, where].update(backbone.features(shown), real=real)
 
     def section(self) -> dict[str, Any]:
         """Figures by name: numbers, or `{"absent": reason}`."""
@@ -120,8 +123,9 @@ class ImageMeter:
             return section
         section |= {name: finite(total / self.count) for name, total in self._sums.items()}
         for (names, where), sets in self._sets.items():
-            distances = zip(names, self._distances(*sets), strict=False)
-            section |= {f"{name}{where}": distance for name, distance in distances}
+            few = {"absent": "needs at least 2 pictures"}
+            found = dict.fromkeys(names, few) if self.count < 2 else sets.by_name(self.count)
+            section |= {f"{name}{where}": distance for name, distance in found.items()}
         return section | {"pictures": self.count}
 
     def _names(self) -> tuple[str, ...]:
@@ -149,16 +153,55 @@ class ImageMeter:
         for name, value in values.items():
             self._sums[name] += value
 
-    def _distances(self, pictures: FeatureSet, photos: FeatureSet) -> list[Any]:
-        """Frechet distance, and the kernel distance where features were kept."""
-        if self.count < 2:
-            return [{"absent": "needs at least 2 pictures"}] * 2
-        distances: list[Any] = [frechet_distance(pictures.moments, photos.moments)]
-        if pictures.keep:
-            size = min(self.count, LARGEST_SUBSET)
-            options = {"num_subsets": KERNEL_SUBSETS, "subset_size": size, "seed": self.seed}
-            distances.append(kernel_distance(pictures.rows(), photos.rows(), **options)[0])
-        return distances
+
+class Given(nn.Identity):
+    """Stands where torchmetrics has its network, so that a picture's features are taken once for all metrics.
+
+    Args:
+        num_features: Length of a feature.
+    """
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.num_features = num_features
+
+
+class SetDistances:
+    """Distances between two sets of pictures by one network's features; its figures say which are taken.
+
+    Memory is flat but for a kernel distance, which keeps all features: its subsets are drawn at the end.
+
+    Args:
+        backbone: The network.
+        seed: Of the subsets.
+    """
+
+    def __init__(self, backbone: Backbone, seed: int) -> None:
+        given = Given(backbone.dim)
+        frechet, *kernel = backbone.figures
+        self._seed = seed
+        self._metrics: dict[str, Metric] = {frechet: FrechetInceptionDistance(feature=given)}
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Metric `Kernel Inception Distance` will save all")
+            self._metrics |= {name: KernelInceptionDistance(given, KERNEL_SUBSETS) for name in kernel}
+
+    def update(self, features: NDArray[np.float32], *, real: bool) -> None:
+        """Take in (N, dim) features of pictures, or of the real photos beside them."""
+        for metric in self._metrics.values():
+            metric.update(torch.from_numpy(features).double(), real=real)
+
+    def by_name(self, count: int) -> dict[str, float]:
+        """Each figure over the `count` pictures, and as many photos, that were taken in: at least 2."""
+        found = {}
+        for name, metric in self._metrics.items():
+            if isinstance(metric, KernelInceptionDistance):
+                metric.subset_size = min(count, LARGEST_SUBSET)
+                with torch.random.fork_rng(devices=[]):
+                    torch.default_generator.manual_seed(self._seed)
+                    found[name] = float(metric.compute()[0])
+            else:
+                found[name] = max(float(metric.compute()), 0.0)
+        return found
 
 
 def to_tensor(pictures: Pictures) -> Tensor:
@@ -169,3 +212,39 @@ def to_tensor(pictures: Pictures) -> Tensor:
 def finite(value: float) -> float | dict[str, str]:
     """Keep a number; an infinite PSNR is absent with the reason."""
     return value if np.isfinite(value) else {"absent": "a picture equals its photo, so its PSNR is infinite"}
+
+
+def ssim_map(picture: Pictures, photo: Pictures) -> NDArray[np.float32]:
+    """Structural similarity of two (H, W, 3) pictures at every pixel, (H, W), the mean of the channels.
+
+    Source:
+        Wang et al., "Image quality assessment: from error visibility to structural similarity", 2004. The
+        filter is separable: torchmetrics' two-dimensional one gives the same at several times the cost.
+    """
+    x, y = (np.divide(image, 255, dtype=np.float32) for image in (picture, photo))
+    mean_x, mean_y, square_x, square_y, product = (blurred(z) for z in (x, y, x * x, y * y, x * y))
+    variances = np.maximum(square_x - mean_x**2, 0) + np.maximum(square_y - mean_y**2, 0)
+    covariance = product - mean_x * mean_y
+    luminance = (2 * mean_x * mean_y + C1) / (mean_x**2 + mean_y**2 + C1)
+    similarity: NDArray[np.float32] = (luminance * (2 * covariance + C2) / (variances + C2)).mean(axis=2)
+    return similarity
+
+
+def blurred(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Filter (H, W, 3) with SSIM's Gaussian window, mirrored at the edges."""
+    return np.asarray(
+        cv2.GaussianBlur(image, (WINDOW, WINDOW), SIGMA, borderType=cv2.BORDER_REFLECT_101), np.float32
+    )
+
+
+def psnr(picture: Pictures, photo: Pictures, mask: NDArray[np.bool_] | None = None) -> float:
+    """Peak signal-to-noise ratio of two (H, W, 3) pictures in dB, infinite for equal ones.
+
+    Args:
+        picture: (H, W, 3) uint8.
+        photo: (H, W, 3) uint8.
+        mask: (H, W) bool; only these pixels count. All of them if None.
+    """
+    error = (picture.astype(np.float32) - photo) ** 2
+    mean = float((error if mask is None else error[mask]).mean(dtype=np.float64))
+    return float(10 * np.log10(255.0**2 / mean)) if mean > 0 else np.inf

@@ -1,7 +1,9 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.linalg
 import torch
 from numpy.typing import NDArray
 from torch import nn
@@ -11,8 +13,7 @@ from torchmetrics.image.kid import poly_mmd
 
 from eval.images.backbones import Backbone, efficientnet_lite0, inception
 from eval.images.everybody import ImageTest
-from eval.images.meter import ABSENT, ImageMeter, Judges, to_tensor
-from eval.images.similarity import psnr, ssim_map
+from eval.images.meter import ABSENT, ImageMeter, Judges, SetDistances, psnr, ssim_map, to_tensor
 
 RNG = np.random.default_rng(0)
 PHOTOS = RNG.integers(0, 256, (6, 48, 40, 3), dtype=np.uint8)
@@ -58,6 +59,55 @@ class ColoursNet(nn.Module):
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(mean_colours(pictures.permute(0, 2, 3, 1).numpy()))
+
+
+ONE = RNG.normal(0, 1, (300, 24)) @ RNG.normal(0, 1, (24, 24))
+OTHER = RNG.normal(0.2, 1.3, (300, 24)) @ RNG.normal(0, 1, (24, 24))
+
+
+def distances(one: NDArray[np.float64], other: NDArray[np.float64], batch_size: int = 64) -> dict[str, float]:
+    taken = SetDistances(replace(COLOURS, dim=one.shape[1]), seed=3)
+    for start in range(0, len(one), batch_size):
+        for features, real in ((one, False), (other, True)):
+            taken.update(features[start : start + batch_size].astype(np.float32), real=real)
+    return taken.by_name(len(one))
+
+
+def test_frechet_distance_is_the_reference_formula() -> None:
+    first, second = np.cov(ONE, rowvar=False), np.cov(OTHER, rowvar=False)
+    shift = ONE.mean(axis=0) - OTHER.mean(axis=0)
+    root = scipy.linalg.sqrtm(first @ second).real
+    expected = shift @ shift + np.trace(first + second - 2 * root)
+    assert distances(ONE, OTHER)["fid"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_frechet_distance_of_shifted_copies_is_the_shift() -> None:
+    assert distances(ONE, ONE)["fid"] == pytest.approx(0.0, abs=1e-6)
+    assert distances(ONE, ONE + 0.5)["fid"] == pytest.approx(24 * 0.25, rel=1e-5)
+
+
+def test_frechet_distance_with_fewer_samples_than_dimensions_stays_real() -> None:
+    assert np.isfinite(distances(ONE[:8], OTHER[:8])["fid"])
+
+
+def test_kernel_distance_is_the_reference_formula() -> None:
+    def kernel(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+        return (one @ other.T / 24 + 1) ** 3
+
+    apart = ~np.eye(300, dtype=bool)
+    within = kernel(ONE, ONE)[apart].mean() + kernel(OTHER, OTHER)[apart].mean()
+    expected = within - 2 * kernel(ONE, OTHER).mean()
+    assert distances(ONE, OTHER)["kid"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_kernel_distance_of_many_draws_the_same_subsets_and_leaves_the_global_state() -> None:
+    many, others = np.tile(ONE, (4, 1)), np.tile(OTHER, (4, 1))
+    many[300:] += RNG.normal(0, 0.5, (900, 24))
+    before = torch.get_rng_state()
+    first = distances(many, others)["kid"]
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(99)
+    assert distances(many, others, batch_size=500)["kid"] == first
 
 
 def test_distances_of_sets_equal_the_reference_library() -> None:
