@@ -10,30 +10,21 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import xxhash
 
 from pipeline.stage import run_stage
-from pipeline.tables import measure_sample
 from pipeline.tables.incremental import (
     DIGEST_KEY,
     Finish,
     Job,
     Row,
-    code_digest,
     iter_manifest,
     journal_batches,
     update_rows,
 )
 from pipeline.tables.measure_sample import MeasureJob, measured
-from preprocess.body import arms, keypoints
-from preprocess.body import canvas as body_canvas
-from preprocess.body import inpaint_mask as masks
 from preprocess.body.keypoints import Array, KeypointError
-from preprocess.garment import doubts as quality
-from preprocess.garment import grabcut as garment_segmentation
-from preprocess.garment import measurements, panel, size_ratios
-from preprocess.garment import parse as segmentation
 from preprocess.garment.size_ratios import SizeRatioParams, fit_label, fit_label_thresholds
+from preprocess.identity import identity
 from preprocess.vocabulary import FIT_LABELS, SIZE_RATIOS, RowStatus
 
 log = logging.getLogger(__name__)
@@ -96,14 +87,8 @@ def run(params: SizeRatioParams, *, manifest: Path, keypoints: Path, out: Path) 
 def made_by(params: SizeRatioParams, keypoint_file: Path) -> str:
     """Name the parameters and code that every row depends on, those of the keypoints included."""
     own = {**asdict(params), "workers": 0, "fit_quantiles": None}
-    digest = xxhash.xxh3_128(json.dumps(own, sort_keys=True).encode())
-    digest.update(pq.read_schema(keypoint_file).metadata.get(DIGEST_KEY, b""))
-    modules = (arms, body_canvas, keypoints, measurements, panel, quality, segmentation, size_ratios)
-    digest.update(code_digest(measure_sample, *modules))
-    if params.segmenter != "none":
-        digest.update(code_digest(garment_segmentation, masks))
-    digest.update(Path(__file__).read_bytes())
-    return digest.hexdigest()
+    joints_made_by = pq.read_schema(keypoint_file).metadata.get(DIGEST_KEY, b"")
+    return identity("pipeline.compute_size_ratios", own, [joints_made_by])
 
 
 def jobs(params: SizeRatioParams, manifest: Path, keypoint_file: Path) -> Iterator[Job]:

@@ -1,6 +1,5 @@
 """DVC stage `extract_keypoints`: manifest.parquet -> keypoints.parquet."""
 
-import json
 import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -12,17 +11,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import xxhash
 from PIL import Image
 
 from pipeline.stage import run_stage
-from pipeline.tables.incremental import Job, Row, code_digest, iter_manifest, update_rows
-from preprocess.body import keypoints, openpose
-from preprocess.body import mediapipe as detectors
+from pipeline.tables.incremental import Job, Row, iter_manifest, update_rows
 from preprocess.body.keypoints import BodyFrame, ExtractKeypointsParams, KeypointError, Keypoints
 from preprocess.body.mediapipe import PoseDetector, detect_person
 from preprocess.body.openpose import choose_person, read_people
 from preprocess.garment.parse import garment_mask, load_parse
+from preprocess.identity import identity
 from preprocess.sources.source import ManifestRow
 from preprocess.vocabulary import NUM_JOINTS, Joint, RowStatus
 
@@ -100,12 +97,9 @@ def run(params: ExtractKeypointsParams, *, manifest: Path, out: Path) -> None:
 
 def made_by(params: ExtractKeypointsParams) -> str:
     """Name the parameters, model and code that every row depends on."""
-    digest = xxhash.xxh3_128(json.dumps({**asdict(params), "workers": 0}, sort_keys=True).encode())
-    digest.update(code_digest(keypoints, openpose, detectors))
-    digest.update(Path(__file__).read_bytes())
-    if params.mediapipe_model is not None:
-        digest.update(Path(params.mediapipe_model).read_bytes())
-    return digest.hexdigest()
+    model = params.mediapipe_model
+    own = {**asdict(params), "workers": 0, "mediapipe_model": None}
+    return identity("pipeline.extract_keypoints", own, [Path(model)] if model is not None else [])
 
 
 def jobs(params: ExtractKeypointsParams, manifest: Path) -> Iterator[Job]:

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-import xxhash
 
 from pipeline.stage import run_stage
+from preprocess.identity import identity
 from preprocess.sources.source import ManifestRow, read_manifest
 from preprocess.vocabulary import RowStatus
-from shards.build import BUILD_VERSION, Parts, build_packed
+from shards.build import Parts, build_packed
 from shards.latents import LATENTS_FOLDER
 from shards.params import WriteShardsParams
 from shards.plan import Ingredients
@@ -98,18 +98,11 @@ def status_of(row: Row | None) -> tuple[str, str | None]:
 
 
 def fingerprint(parts: Parts, params: WriteShardsParams) -> str:
-    """Return the hash (hex) of all that a sample's bytes depend on."""
+    """Return the identity of a sample's bytes."""
     settings = {name: value for name, value in asdict(params).items() if name in SETTINGS}
     names = (parts.files.key, parts.files.split, parts.files.caption, parts.files.unpaired_key)
-    values = (
-        BUILD_VERSION,
-        parts.files.input_hash,
-        names,
-        parts.keypoints,
-        sorted(parts.measures.items()),
-        settings,
-    )
-    return xxhash.xxh3_128_hexdigest(repr(values).encode())
+    made_with = (names, parts.keypoints, parts.measures, settings)
+    return identity("shards.build", made_with, [parts.files.input_hash])
 
 
 SETTINGS = ("image_height", "image_width", "jpeg_quality", "mask", "mask_follows")

@@ -21,10 +21,6 @@ from shards.record import SCHEMA_VERSION, SizeRecord
 from shards.sample import Sample, blaming, encode
 from shards.ustar import SampleError, pack
 
-BUILD_VERSION = 1
-"""Raise it when the same inputs make other bytes, so that shards are written again."""
-
-
 GARMENT_MARGIN = 0.1
 """How far a mask that follows the garment reaches beyond it, in shoulder widths."""
 

@@ -1,4 +1,4 @@
-"""dvc.yaml, params.yaml and the modules of pipeline/ name the same stages."""
+"""dvc.yaml, params.yaml and the modules of pipeline/ name the same stages; each watches what it runs."""
 
 import importlib.util
 import re
@@ -9,11 +9,15 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline.params import Params, load_params
-from tests.imports import imported_modules
+from preprocess.identity import PACKAGES, ROOT, import_closure
 
-ROOT = Path(__file__).parents[1]
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
-PARAMS_MODULE = ROOT / "pipeline" / "params.py"
+SOURCES = [
+    file.relative_to(ROOT)
+    for package in PACKAGES
+    for file in sorted((ROOT / package).rglob("*.py"))
+    if file.name != "__init__.py"
+]
 
 
 def paths_of(entries: list[str | dict[str, object]]) -> list[str]:
@@ -21,25 +25,26 @@ def paths_of(entries: list[str | dict[str, object]]) -> list[str]:
     return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
 
 
-def import_closure(source: Path) -> set[Path]:
-    """`source` and every file of this repository it imports, directly or not.
+def code_of(name: str) -> list[Path]:
+    """Files and folders of code that a stage watches."""
+    return [Path(dep) for dep in paths_of(STAGES[name]["deps"]) if not dep.startswith("$")]
 
-    The closure does not look through pipeline/params.py: the schema of another stage's section cannot change
-    what this stage writes, because DVC compares the values of its own section.
-    """
-    seen: set[Path] = set()
-    todo = [source]
-    while todo:
-        file = todo.pop()
-        if file in seen:
-            continue
-        seen.add(file)
-        if file == PARAMS_MODULE:
-            continue
-        for module in imported_modules(file):
-            base = ROOT.joinpath(*module.split("."))
-            todo += [path for path in (base.with_suffix(".py"), base / "__init__.py") if path.exists()]
-    return seen
+
+def closure_of(name: str) -> set[Path]:
+    """Modules that a stage runs; the line of text of a package can't change a result."""
+    return {file for file in import_closure(f"pipeline.{name}") if (ROOT / file).read_text().count("\n") > 1}
+
+
+def reruns(files: list[Path]) -> set[str]:
+    """The stages that run again when any of `files` is edited."""
+    return {name for name in STAGES for dep in code_of(name) for file in files if file.is_relative_to(dep)}
+
+
+def below(folder: str) -> list[Path]:
+    """The modules of a folder, which has some."""
+    files = [file for file in SOURCES if file.is_relative_to(folder)]
+    assert files
+    return files
 
 
 def test_params_yaml_is_valid_and_has_one_section_per_stage() -> None:
@@ -64,20 +69,38 @@ def test_every_path_of_a_stage_is_in_its_command(name: str) -> None:
 
 @pytest.mark.parametrize("name", STAGES)
 def test_editing_any_imported_file_reruns_the_stage(name: str) -> None:
-    deps = [ROOT / dep for dep in paths_of(STAGES[name]["deps"])]
-    unwatched = {
-        file
-        for file in import_closure(ROOT / "pipeline" / f"{name}.py")
-        if not any(file.is_relative_to(dep) for dep in deps) and file.name != "__init__.py"
-    }
+    unwatched = {file for file in closure_of(name) if not any(file.is_relative_to(d) for d in code_of(name))}
     assert not unwatched
 
 
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_watches_no_folder_that_it_mostly_does_not_run(name: str) -> None:
+    closure = closure_of(name)
+    for dep in code_of(name):
+        assert (ROOT / dep).exists(), f"{dep} is gone"
+        watched = [file for file in SOURCES if file.is_relative_to(dep)] or [dep]
+        assert 2 * len(closure & set(watched)) > len(watched), f"list what it runs of {dep}"
+
+
+def test_editing_size_charts_or_centimetres_reruns_nothing() -> None:
+    files = [Path("preprocess", "sizes", f"{name}.py") for name in ("chart", "centimetres")]
+    assert all((ROOT / file).is_file() for file in files)
+    assert reruns(files) == set()
+
+
 def test_editing_the_report_reruns_only_the_evaluation() -> None:
-    report = [
-        ROOT / "eval" / name for name in ("report.py", "plots.py", "summary.py", "baselines.py", "write.py")
-    ]
-    for name, stage in STAGES.items():
-        deps = [ROOT / dep for dep in paths_of(stage["deps"])]
-        watched = [file for file in report if any(file.is_relative_to(dep) for dep in deps)]
-        assert watched == (report if name == "evaluate_tryon" else [])
+    for file in below("eval/report"):
+        assert reruns([file]) == {"evaluate_tryon"}
+
+
+@pytest.mark.parametrize("folder", ["pipeline/demo", "pipeline/cli", "pipeline/tryon"])
+def test_editing_what_shows_or_tries_on_reruns_nothing(folder: str) -> None:
+    assert reruns(below(folder)) == set()
+
+
+def test_editing_a_renderer_of_dolls_reruns_only_the_first_stage() -> None:
+    assert reruns(below("preprocess/sources/paper_dolls")) == {"prepare_dataset"}
+
+
+def test_editing_the_names_of_parse_labels_reruns_all_that_reads_them() -> None:
+    assert reruns([Path("preprocess/vocabulary.py")]) == set(STAGES)

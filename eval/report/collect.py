@@ -5,11 +5,11 @@ import heapq
 import numpy as np
 from numpy.typing import NDArray
 
+from eval.ladder.pictures import StripCell, StripRow, WorstCase, overlay
 from eval.ladder.remeasure import FitError, Reading
 from eval.ladder.scene import Scene
 from eval.ladder.scoring import Cell, Scorer
 from eval.ladder.trials import Trials
-from eval.report.pictures import StripCell, StripRow, WorstCase, overlay
 from preprocess.vocabulary import SIZE_RATIOS
 
 WIDTH = SIZE_RATIOS.index("width")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.report.pictures import data_uri
+from eval.ladder.pictures import data_uri
 
 
 def number(value: Any, digits: int = 3) -> str:

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from eval.ladder.pictures import StripRow, WorstCase
 from eval.ladder.trials import Trials
 from eval.report.data_summary import DataSummary
 from eval.report.markup import facts, figure, known, number, table, with_interval
-from eval.report.pictures import StripRow, WorstCase
 from eval.report.plots import confusion, data_histograms, deviation_by_request, ladder_curves, order_bars
 from eval.report.tables import (
     absent_list,

@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from eval.ladder.pictures import strip
 from eval.ladder.scoring import asked_cells
 from eval.ladder.trials import Trials
 from eval.report.card import lookup
 from eval.report.page import Report, render
-from eval.report.pictures import strip
 from eval.report.summary import ADAPTER, masked_mean
 from preprocess.vocabulary import FIT_LABELS, SIZE_RATIOS
 

@@ -20,7 +20,6 @@ from typing import Any
 import cv2
 import pyarrow as pa
 import pyarrow.parquet as pq
-import xxhash
 from tqdm import tqdm
 
 from preprocess.sources.source import ManifestRow, manifest_root, manifest_row
@@ -56,14 +55,6 @@ class Job:
     """What the work function gets; it must pickle."""
 
 
-def code_digest(*modules: Any) -> bytes:
-    """Hash the source of modules: rows made by other code are made again."""
-    digest = xxhash.xxh3_128()
-    for module in modules:
-        digest.update(Path(module.__file__).read_bytes())
-    return digest.digest()
-
-
 def iter_manifest(path: Path) -> Iterator[ManifestRow]:
     """Yield the rows of a manifest, as `read_manifest` does, without holding them all.
 
@@ -97,7 +88,7 @@ def update_rows(
         work: Makes a row from a job's payload; a module-level function, called in other processes.
         out: Parquet file, replaced at the end; its old rows are reused.
         schema: Of the rows; has `split`, `key`, `status` and `input_hash`.
-        digest: Names parameters and code that every row depends on; old rows of another digest are not used.
+        digest: Identity of what every row depends on beside its input; old rows of another are not used.
         total: Number of jobs, for the progress bar.
         workers: Processes; 0 takes every core.
         finish: Given the journal, returns further schema metadata and what to do with each batch as it is

@@ -1,26 +1,31 @@
-"""The optional part of `write_shards`: what a base's encoders make of each sample, as shards of their own."""
+"""What encoders make of each sample, as shards beside the pictures: written once, read in training."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import xxhash
 from safetensors.numpy import save
 
 from model.bases.sdxl.networks import TryOnBase
+from preprocess.identity import Input, identity
 from shards.batch import STORED_BESIDE_LATENTS
 from shards.description import TENSOR, description
+from shards.index import INDEX_NAME, ShardIndex
 from shards.latents import LATENTS_FOLDER, LATENTS_SUFFIX, SCHEMA_VERSION, EncodingsSpec
-from shards.params import WriteShardsParams
 from shards.plan import Ingredients
 from shards.reader import OnDamage, ShardReader
 from shards.sample import RECORD_SUFFIX, SUFFIXES, blaming
 from shards.storage import LocalFolder
 from shards.ustar import pack, unpack
 from shards.writer import build_shards
-from train.sample_encoder import encode, encoders_hash
+from train.sample_encoder import encode
+
+if TYPE_CHECKING:
+    from shards.params import WriteShardsParams
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +33,7 @@ Place = tuple[int, int]
 """Shard and row of a sample's pictures."""
 
 
-def encode_latents(params: WriteShardsParams, pictures: Path, split: str) -> Path:
+def encode_latents(params: "WriteShardsParams", pictures: Path, split: str) -> Path:
     """Encode every sample of a split, one by one, so that no sample's bytes depend on its neighbours.
 
     Done work is kept: a sample is encoded again when its pictures, the type, or the encoders' weights or code
@@ -49,7 +54,7 @@ def encode_latents(params: WriteShardsParams, pictures: Path, split: str) -> Pat
     base.to("cuda" if torch.cuda.is_available() else "cpu")
     reader = ShardReader(LocalFolder(pictures), params.image_height, params.image_width, OnDamage.RAISE)
     spec = EncodingsSpec(
-        encoders=encoders_hash(base),
+        encoders=encoders_identity(base),
         scaling_factor=float(base.vae.config.scaling_factor),
         dtype=params.latents_dtype,
         image_height=params.image_height,
@@ -72,17 +77,19 @@ def encode_latents(params: WriteShardsParams, pictures: Path, split: str) -> Pat
 
 
 def fingerprint(input_hash: str, spec: EncodingsSpec) -> str:
-    """Return the hash (hex) of all that the encodings of a sample depend on."""
-    settings = (
-        input_hash,
-        spec.version,
-        spec.encoders,
-        spec.dtype,
-        spec.image_height,
-        spec.image_width,
-        spec.tensors,
-    )
-    return xxhash.xxh3_128_hexdigest(repr(settings).encode())
+    """Return the identity of a sample's encodings: whatever else its pictures' shards hold, they stay."""
+    return identity(__name__, asdict(spec) | {"pictures": None}, [input_hash])
+
+
+def encoders_identity(base: TryOnBase) -> str:
+    """Return the identity of all that encodes samples: code, weights, and the scale of the latents."""
+
+    def weights() -> Iterator[Input]:
+        for module in (base.vae, base.text_encoder, base.text_encoder_2, base.image_encoder):
+            for weight in module.state_dict().values():
+                yield weight.cpu().contiguous().view(-1).view(torch.uint8).numpy()
+
+    return identity("train.sample_encoder", float(base.vae.config.scaling_factor), weights())
 
 
 def builder(base: TryOnBase, reader: ShardReader, dtype: str) -> Callable[[Place], bytes]:
@@ -104,3 +111,31 @@ def builder(base: TryOnBase, reader: ShardReader, dtype: str) -> Callable[[Place
         return pack(key, {LATENTS_SUFFIX: save(arrays)} | beside)
 
     return build
+
+
+def stored_encodings(pictures: Path, base: TryOnBase, image_height: int, image_width: int) -> Path | None:
+    """Return the folder of a split's stored encodings, if they are what this base would make of its pictures.
+
+    Args:
+        pictures: Folder of the split's shards.
+        base: Its encoders must be those that encoded.
+        image_height: Rows of the pictures that training wants encoded.
+        image_width: Columns of the same.
+    """
+    folder = pictures / LATENTS_FOLDER
+    if not (folder / INDEX_NAME).is_file():
+        return None
+    spec = EncodingsSpec.from_header(ShardIndex(folder).header)
+    assert spec is not None
+    wanted = {
+        "encoders": encoders_identity(base),
+        "image_height": image_height,
+        "image_width": image_width,
+        "pictures": ShardIndex(pictures).digest,
+    }
+    differing = [name for name, value in wanted.items() if getattr(spec, name) != value]
+    if differing:
+        log.warning("%s has latents of other %s: pictures are read instead", folder, ", ".join(differing))
+        return None
+    log.info("latents and embeddings are read from %s", folder)
+    return folder

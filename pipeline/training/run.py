@@ -16,11 +16,11 @@ import xxhash
 from accelerate import PartialState
 
 from pipeline.checkpoints import RECORD
+from preprocess.identity import identity
 from shards.index import INDEX_NAME
 from shards.latents import LATENTS_FOLDER
 from shards.stream import SampleStream
 from train.augment import AugmentedStream
-from train.fingerprint import run_fingerprint
 from train.loop import Validation, fit
 from train.params import AugmentationParams, OptimisationParams
 from train.sample_encoder import SampleEncoder
@@ -56,12 +56,16 @@ class TrainingRun:
         image_hw: tuple[int, int],
         *inputs: Path,
     ) -> "TrainingRun":
-        """Identify the run by its parameters, the indices of the shards and `inputs`; work beside `out`."""
+        """Identify the run by code, parameters, the indices of the shards and `inputs`; work beside `out`.
+
+        Where and how the work runs (`runtime`) doesn't count: a run may go on with more processes or threads.
+        """
         index = shards / "train" / INDEX_NAME
         if not index.is_file():
             raise FileNotFoundError(f"{index} not found: run `dvc repro write_shards` first")
         optional = (index.parent / LATENTS_FOLDER / INDEX_NAME, shards / "test" / INDEX_NAME)
         data = [index, *(path for path in optional if path.is_file())]
+        learned = asdict(params) | {"runtime": None}
         return cls(
             stage=stage,
             params=params,
@@ -69,7 +73,7 @@ class TrainingRun:
             work=out.parent / "work",
             image_height=image_hw[0],
             image_width=image_hw[1],
-            fingerprint=run_fingerprint(params, *data, *inputs),
+            fingerprint=identity(f"pipeline.{stage}", learned, [*data, *inputs]),
         )
 
     @property

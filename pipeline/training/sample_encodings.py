@@ -4,14 +4,15 @@ import logging
 from pathlib import Path
 
 import numpy as np
-import xxhash
 
 from model.bases.sdxl.networks import TryOnBase
+from pipeline.training.encode_latents import encoders_identity, stored_encodings
 from pipeline.training.run import TrainingRun, processes_of_run
+from preprocess.identity import identity
 from shards.augment import mirrored
 from shards.stream import SampleStream
 from train.params import AugmentationParams
-from train.sample_encoder import SampleEncoder, encoders_hash, stored_encodings
+from train.sample_encoder import SampleEncoder
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +74,6 @@ def last_use(store: Path) -> int:
 
 
 def encodings_name(base: TryOnBase, stream: SampleStream, image_height: int, image_width: int) -> str:
-    """xxh3_128 (hex) of all that encodings depend on: data, picture size, the encoders' weights and code."""
-    digest = xxhash.xxh3_128(f"{stream.reader.index.digest} {image_height} {image_width}".encode())
-    digest.update(encoders_hash(base).encode())
-    return digest.hexdigest()
+    """Return the identity of encodings, which may be those of mirrored samples."""
+    inputs = [stream.reader.index.digest, encoders_identity(base)]
+    return identity("shards.augment", (image_height, image_width), inputs)

@@ -16,10 +16,10 @@ from PIL import Image
 from eval.ladder.drawing import SizedDrawer, segment_with
 from eval.ladder.figures import mae, order_accuracy
 from eval.ladder.people import joined, scene_of, usable
+from eval.ladder.pictures import StripCell, StripRow, strip
 from eval.ladder.scoring import Cell, Scorer, ladder_cells
 from eval.ladder.trials import Trials, ladder_values
 from eval.params import EvaluateParams
-from eval.report.pictures import StripCell, StripRow, strip
 from model.adapter.adapter import SizeAdapter
 from model.adapter.body_maps import body_maps
 from model.bases.sdxl.networks import TryOnBase

@@ -3,8 +3,7 @@
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from pipeline.tryon.outfits import Wearer, require_key
 from pipeline.tryon.pictures import FIT_FILE, TryOnOptions, try_on
 from pipeline.tryon.size_aware import SizeAwareTryOn
 from pipeline.tryon.size_list import NamedSize
+from preprocess.identity import Input, identity
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def try_on_batch(
 ) -> Counter[str]:
     """Try a garment on everyone, each into a folder of `out` named by the key.
 
-    A row whose `fit.json` was made from the same files, sizes, options and weights is kept as it is.
+    A row whose `fit.json` was made from the same files, sizes, options, weights and code is kept as it is.
 
     Args:
         tryon: Loaded networks.
@@ -100,9 +100,11 @@ def finished(path: Path, digest: str) -> dict[str, Any] | None:
 
 
 def setting_digest(tryon: SizeAwareTryOn, sizes: Sequence[NamedSize], options: TryOnOptions) -> str:
-    """Hash (hex) what all rows share: sizes, options, and the weights that draw and measure."""
-    digest = xxhash.xxh3_128(repr((sizes, asdict(options))).encode())
-    for networks in (tryon.adapter, tryon.base, tryon.segmenter):
-        for weight in networks.state_dict().values() if networks is not None else ():
-            digest.update(weight.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
+    """Return the identity of what all rows share: sizes, options, the weights that draw and measure, code."""
+
+    def weights() -> Iterator[Input]:
+        for networks in (tryon.adapter, tryon.base, tryon.segmenter):
+            for weight in networks.state_dict().values() if networks is not None else ():
+                yield weight.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy()
+
+    return identity("pipeline.tryon.pictures", (list(sizes), options), weights())

@@ -12,8 +12,12 @@ import xxhash
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
+from preprocess.identity import identity
 from preprocess.sources.source import MANIFEST_SCHEMA, SCHEMA_VERSION, Source, SourceSample
 from preprocess.vocabulary import RowStatus
+
+MADE_BY = "made_by"
+"""Metadata: identity of the code that judged the files; another judges them anew."""
 
 ROWS_PER_GROUP = 512
 """Samples read and written at a time."""
@@ -85,7 +89,7 @@ def write_manifest(source: Source, out: Path) -> Counter[str]:
     require_unique(samples)
     before = rows_before(out)
     metadata = {"root": source.root.as_posix(), "source": source.name, "schema_version": SCHEMA_VERSION}
-    schema = MANIFEST_SCHEMA.with_metadata(metadata)
+    schema = MANIFEST_SCHEMA.with_metadata(metadata | {MADE_BY: identity(__name__, None)})
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{out.name}.partial")
     counts: Counter[str] = Counter()
@@ -108,8 +112,10 @@ def write_manifest(source: Source, out: Path) -> Counter[str]:
 
 
 def rows_before(manifest: Path) -> dict[tuple[str, str], dict[str, Any]]:
-    """Status, reason and hash by split and key of an earlier manifest; nothing where there is none."""
+    """Status, reason and hash by split and key of an earlier manifest of the same code; else nothing."""
     if not manifest.is_file():
+        return {}
+    if (pq.read_schema(manifest).metadata or {}).get(MADE_BY.encode()) != identity(__name__, None).encode():
         return {}
     columns = ["split", "key", "status", "reason", "input_hash"]
     rows = pq.read_table(manifest, columns=columns).to_pylist()

@@ -9,12 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from eval.images.meter import ABSENT, ImageMeter, Judges
+from eval.ladder.pictures import StripCell, StripRow, WorstCase
 from eval.ladder.scoring import ladder_cells
 from eval.ladder.trials import Trials
 from eval.params import EvaluateParams
 from eval.report.data_summary import DataSummary
 from eval.report.page import Report, render
-from eval.report.pictures import StripCell, StripRow, WorstCase
 from eval.report.summary import ADAPTER, SCALE_ZERO, summarize, without_nan
 from eval.report.tables import verdict_summary
 from eval.report.verdict import BETTER, verdicts

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -181,6 +182,22 @@ def test_other_parameters_measure_everything_again(tmp_path: Path, caplog: pytes
     assert "sizes.parquet: 1 ok, 0 reused, 1 suspect" in caplog.text
     annotate(root, SizeRatioParams(workers=1, width_bounds=(1.1, 2.0), fit_quantiles=(0.1, 0.5, 0.9)))
     assert "sizes.parquet: 1 ok, 2 reused, 1 suspect" in caplog.text
+
+
+def test_another_meaning_of_the_labels_measures_everything_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, edit: Callable[[str, str, str], None]
+) -> None:
+    root = new_root(tmp_path)
+    add_people(root, {"00000_00": 240, "00001_00": 200})
+    annotate(root)
+    caplog.set_level("INFO")
+    edit("preprocess/sizes/chart.py", "import", "import heapq\nimport")
+    annotate(root)
+    assert "sizes.parquet: 2 ok, 2 reused" in caplog.text
+    caplog.clear()
+    edit("preprocess/vocabulary.py", "Lip.DRESS, Lip.COAT", "Lip.COAT")
+    annotate(root)
+    assert "sizes.parquet: 2 ok, 0 reused" in caplog.text
 
 
 def test_an_interrupted_run_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

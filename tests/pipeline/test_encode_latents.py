@@ -1,4 +1,5 @@
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch.testing import assert_close
 from model.bases.sdxl.networks import TryOnBase
 from model.bases.sdxl.presets import TinyPreset
 from model.bases.tiny.networks import build_tiny_base
-from pipeline.training.encode_latents import encode_latents
+from pipeline.training.encode_latents import encode_latents, stored_encodings
 from pipeline.write_shards import write_latents
 from shards.batch import Batch
 from shards.description import TENSOR, description
@@ -21,10 +22,9 @@ from shards.stream import SampleStream
 from shards.ustar import SampleError
 from shards.writer import write_shards
 from tests.shards.making import sample, samples
-from train import sample_encoder
 from train.keyed_random import KeyedRandom
 from train.params import LossParams
-from train.sample_encoder import SampleEncoder, stored_encodings
+from train.sample_encoder import SampleEncoder
 from train.tryon import TryOnTask
 
 COUNT, SIDE = 7, 32
@@ -139,12 +139,11 @@ def test_only_the_same_base_and_the_same_pictures_may_use_them(
 
 
 def test_other_code_makes_other_encodings(
-    pictures: Path, networks: TryOnBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pictures: Path, networks: TryOnBase, edit: Callable[[str, str, str], None]
 ) -> None:
-    changed = tmp_path / "conditioning.py"
-    changed.write_bytes(sample_encoder.ENCODING_CODE[0].read_bytes() + b"\n")
-    code = (changed, *sample_encoder.ENCODING_CODE[1:])
-    monkeypatch.setattr(sample_encoder, "ENCODING_CODE", code)
+    edit("train/loop.py", "import", "import  # nothing else\nimport")
+    assert stored_encodings(pictures, networks, SIDE, SIDE) == pictures / "latents"
+    edit("model/bases/sdxl/conditioning.py", "127.5", "127.0")
     assert stored_encodings(pictures, networks, SIDE, SIDE) is None
 
 

@@ -23,10 +23,10 @@ from pipeline import (
 from pipeline.checkpoints import load_size_aware, read_record
 from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
+from preprocess.identity import files_below
 from preprocess.sources.params import PrepareDatasetParams
 from shards.params import WriteShardsParams
 from tests.shared_data import shared_data
-from train.fingerprint import files_below
 from train.params import (
     AugmentationParams,
     OptimisationParams,

@@ -1,5 +1,6 @@
 """What identifies a training run, how its batches are dealt, and what `train_joint` opens of the base."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,6 @@ from pipeline.checkpoints import load_attention
 from pipeline.train_joint import open_base
 from pipeline.training.run import TrainingRun
 from pipeline.training.size_task import open_adapter
-from train import fingerprint
 from train.params import (
     AugmentationParams,
     LossParams,
@@ -61,15 +61,35 @@ def test_a_run_that_reads_or_is_judged_by_other_shards_has_other_checkpoints(
     assert len({without, before, begin(TrainSizeParams(), tmp_path).fingerprint}) == 3
 
 
-@pytest.mark.parametrize("folder", ["eval", "model", "pipeline", "preprocess", "shards", "train"])
+@pytest.mark.parametrize(
+    "file",
+    [
+        "eval/ladder/figures.py",
+        "model/adapter/adapter.py",
+        "pipeline/train_size.py",
+        "preprocess/vocabulary.py",
+        "shards/stream.py",
+        "train/loss.py",
+    ],
+)
 def test_a_run_of_other_code_has_other_checkpoints(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+    tmp_path: Path, edit: Callable[[str, str, str], None], file: str
 ) -> None:
-    monkeypatch.setattr(fingerprint, "CODE", tmp_path / "code")
-    without = begin(TrainSizeParams(), tmp_path).fingerprint
-    (tmp_path / "code" / folder).mkdir(parents=True)
-    (tmp_path / "code" / folder / "new.py").write_text("")
-    assert begin(TrainSizeParams(), tmp_path).fingerprint != without
+    before = begin(TrainSizeParams(), tmp_path).fingerprint
+    edit(file, "import ", "import heapq\nimport ")
+    assert begin(TrainSizeParams(), tmp_path).fingerprint != before
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["pipeline/demo/page.py", "pipeline/demo/visit.py", "preprocess/sizes/chart.py", "eval/report/page.py"],
+)
+def test_a_killed_run_goes_on_after_an_edit_of_what_it_does_not_use(
+    tmp_path: Path, edit: Callable[[str, str, str], None], file: str
+) -> None:
+    before = begin(TrainSizeParams(), tmp_path).checkpoint_dir
+    edit(file, "import ", "import heapq\nimport ")
+    assert begin(TrainSizeParams(), tmp_path).checkpoint_dir == before
 
 
 def test_a_batch_that_cannot_be_dealt_evenly_is_refused(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +142,20 @@ def test_a_changed_measure_rewrites_one_shard(inputs: dict[str, Path], tmp_path:
     run(PARAMS, **inputs | {"size_annotations": tmp_path / "size_annotations.parquet"}, out=tmp_path / "out")
     changed = [name for name, digest in tars(tmp_path / "out").items() if before[name] != digest]
     assert len([name for name in changed if name.endswith(".tar")]) == 1
+
+
+def test_other_code_writes_every_shard_again(
+    inputs: dict[str, Path], tmp_path: Path, edit: Callable[[str, str, str], None]
+) -> None:
+    def written() -> dict[Path, int]:
+        run(PARAMS, **inputs, out=tmp_path)
+        return {tar: tar.stat().st_mtime_ns for tar in tmp_path.rglob("*.tar")}
+
+    before = written()
+    edit("shards/stream.py", "import", "import heapq\nimport")
+    assert written() == before
+    edit("preprocess/body/inpaint_mask.py", "import", "import heapq\nimport")
+    assert all(before[tar] != when for tar, when in written().items())
 
 
 def test_a_missing_table_is_named(inputs: dict[str, Path], tmp_path: Path) -> None:

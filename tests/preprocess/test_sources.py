@@ -1,9 +1,10 @@
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -95,6 +96,21 @@ def test_a_changed_photo_changes_one_hash(root: Path) -> None:
     write_manifest(VitonHd(root), root / "manifest.parquet")
     after = {row.key: row.input_hash for row in read_manifest(root / "manifest.parquet")}
     assert {key for key in before if before[key] != after[key]} == {"1"}
+
+
+def test_other_code_judges_unchanged_files_anew(root: Path, edit: Callable[[str, str, str], None]) -> None:
+    manifest = root / "manifest.parquet"
+
+    def judged_badly() -> None:
+        table = pq.read_table(manifest)
+        column = table.schema.get_field_index("status")
+        pq.write_table(table.set_column(column, "status", pa.array(["failed"] * 3)), manifest)
+
+    write_manifest(VitonHd(root), manifest)
+    judged_badly()
+    assert write_manifest(VitonHd(root), manifest) == {"failed": 3}
+    edit("preprocess/sources/manifest.py", "// 8", "// 4")
+    assert write_manifest(VitonHd(root), manifest) == {"ok": 3}
 
 
 @pytest.mark.parametrize("damage", ["truncated", "text", "empty"])

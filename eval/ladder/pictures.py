@@ -1,4 +1,4 @@
-"""Pictures of the report: the strip of people by size, and overlays of expected and measured outlines."""
+"""Pictures of ladders: the strip of people by size, and overlays of expected and measured outlines."""
 
 import base64
 from collections.abc import Sequence
