@@ -1,7 +1,6 @@
 """DVC stage `prepare_dataset`: a data set -> manifest.parquet; paper dolls are drawn into raw/ first."""
 
 import logging
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from preprocess.sources.paper_dolls.dataset import PaperDolls, render_dataset
 from preprocess.sources.params import PrepareDatasetParams
 from preprocess.sources.source import Source
 from preprocess.sources.viton_hd import VitonHd
+from preprocess.whole import whole_folder
 
 log = logging.getLogger(__name__)
 
@@ -21,11 +21,8 @@ NOTE = "This data set is read where it lies ({root}); only paper dolls are drawn
 
 def draw_dolls(params: PrepareDatasetParams, raw: Path) -> Source:
     """Draw the paper dolls; `raw` appears only when all are there."""
-    partial = raw.with_name(f".{raw.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    render_dataset(params.paper_dolls, partial)
-    shutil.rmtree(raw, ignore_errors=True)
-    partial.rename(raw)
+    with whole_folder(raw) as partial:
+        render_dataset(params.paper_dolls, partial)
     return PaperDolls(raw)
 
 
@@ -41,9 +38,8 @@ here and in its params."""
 def read_in_place(params: PrepareDatasetParams, raw: Path) -> Source:
     """Open a data set that stays where it is, and leave only a note in `raw`."""
     source = READERS[params.source](Path(params.root))
-    shutil.rmtree(raw, ignore_errors=True)
-    raw.mkdir(parents=True)
-    (raw / "README").write_text(NOTE.format(root=params.root))
+    with whole_folder(raw) as partial:
+        (partial / "README").write_text(NOTE.format(root=params.root))
     return source
 
 

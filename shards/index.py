@@ -15,6 +15,8 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from preprocess.whole import whole_file
+
 INDEX_NAME = "index.json"
 SCHEMA_VERSION = 1
 ROWS_KEPT = 256
@@ -212,9 +214,8 @@ def write_index(path: Path, header: Mapping[str, Any], entries: list[ShardEntry]
     start = {"schema_version": SCHEMA_VERSION, "num_samples": sum(e.num_samples for e in entries), **header}
     lines = ",\n".join(dump(entry) for entry in entries)
     text = json.dumps(start, sort_keys=True)[:-1] + ", " + _START + "\n" + lines + "\n" + _END + "\n"
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text)
-    partial.replace(path)
+    with whole_file(path) as partial:
+        partial.write_text(text)
 
 
 def dump(entry: ShardEntry) -> str:

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 import xxhash
 
+from preprocess.whole import whole_file
 from shards.index import INDEX_NAME, ShardEntry, ShardIndex, dump, parse_entry
 
 T = TypeVar("T")
@@ -128,9 +129,8 @@ def journal_of(tar: Path) -> Path:
 
 def write_journal(tar: Path, entry: ShardEntry) -> None:
     """Note, atomically, what `tar` is about to become."""
-    partial = tar.with_name(f".{tar.stem}.journal.partial")
-    partial.write_text(dump(entry))
-    partial.replace(journal_of(tar))
+    with whole_file(journal_of(tar)) as partial:
+        partial.write_text(dump(entry))
 
 
 def sha256_of(path: Path) -> str:

@@ -9,6 +9,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
 
+from preprocess.whole import whole_file
+
 log = logging.getLogger(__name__)
 
 ATTEMPTS = 4
@@ -110,15 +112,13 @@ class RemoteFolder:
     def _copy(self, name: str, path: Path, sha256: str | None) -> None:
         """Copy a remote file once; OSError when its content isn't what the index promises."""
         digest = hashlib.sha256()
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        with self.filesystem.open(f"{self.root}/{name}", "rb") as source, partial.open("wb") as target:
-            while chunk := source.read(CHUNK_BYTES):
-                digest.update(chunk)
-                target.write(chunk)
-        if sha256 is not None and digest.hexdigest() != sha256:
-            partial.unlink()
-            raise OSError("its SHA-256 isn't the index's")
-        partial.replace(path)
+        with whole_file(path, str(os.getpid())) as partial:
+            with self.filesystem.open(f"{self.root}/{name}", "rb") as source, partial.open("wb") as target:
+                while chunk := source.read(CHUNK_BYTES):
+                    digest.update(chunk)
+                    target.write(chunk)
+            if sha256 is not None and digest.hexdigest() != sha256:
+                raise OSError("its SHA-256 isn't the index's")
 
 
 def open_folder(

@@ -21,6 +21,7 @@ import cv2
 import xxhash
 from tqdm import tqdm
 
+from preprocess.whole import whole_file
 from shards.index import INDEX_NAME, ShardEntry, write_index
 from shards.plan import (
     Ingredients,
@@ -135,11 +136,10 @@ def mapper(num_workers: int) -> Iterator[Callable[..., Iterator[Any]]]:
 
 def write_shard(plan: ShardPlan[T], build: Callable[[T], bytes]) -> tuple[ShardEntry, int]:
     """Write one tar atomically: (its entry, how many samples were built rather than copied)."""
-    partial = plan.path.with_name(f".{plan.path.name}.partial")
-    with partial.open("wb") as file:
-        entry, built = fill_shard(plan, build, file)
-    write_journal(plan.path, entry)
-    partial.replace(plan.path)
+    with whole_file(plan.path) as partial:
+        with partial.open("wb") as file:
+            entry, built = fill_shard(plan, build, file)
+        write_journal(plan.path, entry)
     return entry, built
 
 
@@ -231,7 +231,7 @@ def finish(out_dir: Path, prefix: str, entries: list[ShardEntry], header: dict[s
     for tar in list(tars_of(out_dir, prefix)):
         if tar.name not in names:
             tar.unlink()
-    for pattern in (f".journal-{prefix}-*.json", f".{prefix}-*.partial"):
+    for pattern in (f".journal-{prefix}-*.json", f".*{prefix}-*.partial"):
         for leftover in list(out_dir.glob(pattern)):
             leftover.unlink()
     previous_index(out_dir).unlink(missing_ok=True)

@@ -36,9 +36,17 @@ def pointed(folder: Path, pointer: str) -> Path | None:
     return folder / named.read_text() if named.is_file() else None
 
 
-def writing_at(checkpoint: Path) -> Path:
-    """Where a checkpoint is while it isn't whole."""
-    return checkpoint.with_name(checkpoint.name + PARTIAL)
+def writing_at(path: Path) -> Path:
+    """Where a checkpoint, or a file, is while it isn't whole."""
+    return path.with_name(path.name + PARTIAL)
+
+
+@contextmanager
+def whole(file: Path) -> Iterator[Path]:
+    """Yield where to write a file that takes its place, at once, when the block ends well."""
+    partial = writing_at(file)
+    yield partial
+    partial.replace(file)
 
 
 @contextmanager
@@ -87,9 +95,8 @@ def publish(checkpoint: Path, *, best: bool, keep: int) -> None:
 
 def point(folder: Path, pointer: str, target: str) -> None:
     """Let a pointer name another checkpoint, at once."""
-    partial = folder / (pointer + PARTIAL)
-    partial.write_text(target)
-    partial.replace(folder / pointer)
+    with whole(folder / pointer) as partial:
+        partial.write_text(target)
 
 
 def prune(folder: Path, keep: int) -> None:

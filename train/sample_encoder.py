@@ -73,19 +73,27 @@ class SampleEncoder:
             return encode_images(self.base.vae, from_uint8(batch.image).to(self.base.device))
         return torch.cat([self.known[key]["latents"] for key in batch.keys]).to(self.base.device)
 
-    def fill(self, batches: Iterable[Batch], num_samples: int, store: Path) -> None:
-        """Encode every sample of `batches`, or read them all from `store`, where they are left for the next.
-
-        They are known beside those of an earlier call.
+    def write(self, batches: Iterable[Batch], num_samples: int, store: Path) -> None:
+        """Encode every sample of `batches` and leave the encodings in `store`, for `load`.
 
         Args:
             batches: One pass over the split, always in the same order: a sample's encoding may differ in its
                 last bits with its neighbours, and a resumed run must see the same.
             num_samples: For the progress bar.
-            store: A safetensors file; its name must identify base and data.
+            store: A safetensors file.
         """
-        if not store.exists():
-            self._write(batches, num_samples, store)
+        keys: list[str] = []
+        rows = []
+        with tqdm(total=num_samples, desc="encoding samples", unit="sample", disable=None) as progress:
+            for batch in batches:
+                rows.append(encode(self.base, batch))
+                keys += batch.keys
+                progress.update(len(batch))
+        names = torch.tensor(list("\n".join(keys).encode()), dtype=torch.uint8)
+        save_file(stack(rows) | {"keys": names}, store)
+
+    def load(self, store: Path) -> None:
+        """Know the encodings that `write` left in `store`, beside those of an earlier call."""
         stacked = load_file(store)
         keys = bytes(stacked.pop("keys").tolist()).decode().split("\n")
         self.known |= {key: {n: v[i : i + 1] for n, v in stacked.items()} for i, key in enumerate(keys)}
@@ -118,20 +126,6 @@ class SampleEncoder:
         rows = {name: row.to(self.base.device) for name, row in rows.items()}
         times = torch.zeros(len(keys), dtype=torch.long, device=self.base.device)
         return garment_tokens_of(self.base.garment_unet, rows["garment_latents"], times, rows["garment_text"])
-
-    def _write(self, batches: Iterable[Batch], num_samples: int, store: Path) -> None:
-        keys: list[str] = []
-        rows = []
-        with tqdm(total=num_samples, desc="encoding samples", unit="sample", disable=None) as progress:
-            for batch in batches:
-                rows.append(encode(self.base, batch))
-                keys += batch.keys
-                progress.update(len(batch))
-        names = torch.tensor(list("\n".join(keys).encode()), dtype=torch.uint8)
-        store.parent.mkdir(parents=True, exist_ok=True)
-        partial = store.with_suffix(".partial")
-        save_file(stack(rows) | {"keys": names}, partial)
-        partial.replace(store)
 
 
 @torch.no_grad()

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from eval.report.card import lookup
 from eval.report.page import Report, render
 from eval.report.summary import ADAPTER, masked_mean
 from preprocess.vocabulary import FIT_LABELS, SIZE_RATIOS
+from preprocess.whole import whole_folder
 
 READINGS = pa.schema(
     [
@@ -39,23 +39,20 @@ CONFUSION_COLUMNS = ("requested", "measured")
 
 def write_report(report: Report, keys: Sequence[str], out: Path) -> None:
     """Write numbers, report.html, strip.png, readings.parquet and DVC's plots below `out`."""
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    (partial / "plots").mkdir(parents=True)
-    metrics = json.dumps(report.metrics, indent=2, sort_keys=True, allow_nan=False)
-    (partial / "metrics.json").write_text(metrics + "\n")
-    headline = json.dumps(headline_figures(report.metrics), indent=2, allow_nan=False)
-    (partial / "headline.json").write_text(headline + "\n")
-    (partial / "report.html").write_text(render(report), encoding="utf-8")
-    strip(report.strip).save(partial / "strip.png", optimize=True)
-    pq.write_table(readings(report.trials, keys), partial / "readings.parquet", compression="zstd")
-    for dimension, name in enumerate(SIZE_RATIOS):
-        judged = ladder_points(report.trials[ADAPTER], dimension)
-        write_csv(partial / "plots" / f"ladder_{name}.csv", LADDER_COLUMNS, judged)
-    counts = report.metrics["size_accuracy"]["confusion"]
-    write_csv(partial / "plots" / "confusion.csv", CONFUSION_COLUMNS, confusion_points(counts))
-    shutil.rmtree(out, ignore_errors=True)
-    partial.replace(out)
+    with whole_folder(out) as partial:
+        (partial / "plots").mkdir()
+        metrics = json.dumps(report.metrics, indent=2, sort_keys=True, allow_nan=False)
+        (partial / "metrics.json").write_text(metrics + "\n")
+        headline = json.dumps(headline_figures(report.metrics), indent=2, allow_nan=False)
+        (partial / "headline.json").write_text(headline + "\n")
+        (partial / "report.html").write_text(render(report), encoding="utf-8")
+        strip(report.strip).save(partial / "strip.png", optimize=True)
+        pq.write_table(readings(report.trials, keys), partial / "readings.parquet", compression="zstd")
+        for dimension, name in enumerate(SIZE_RATIOS):
+            judged = ladder_points(report.trials[ADAPTER], dimension)
+            write_csv(partial / "plots" / f"ladder_{name}.csv", LADDER_COLUMNS, judged)
+        counts = report.metrics["size_accuracy"]["confusion"]
+        write_csv(partial / "plots" / "confusion.csv", CONFUSION_COLUMNS, confusion_points(counts))
 
 
 HEADLINE = (

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from preprocess.sources.source import ManifestRow, manifest_root, manifest_row
+from preprocess.whole import whole_file
 
 log = logging.getLogger(__name__)
 
@@ -224,8 +225,7 @@ def landed(item: Future[list[Row]] | list[Row]) -> list[Row]:
 
 def publish(journal: Path, out: Path, schema: pa.Schema, change: Finish | None) -> None:
     """Copy the journal into a Parquet file whose bytes depend on nothing but the rows."""
-    partial = out.with_name(f".{out.name}.partial")
-    with pq.ParquetWriter(partial, schema, compression="zstd") as writer:
+    with whole_file(out) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
         group: list[pa.RecordBatch] = []
         for batch in journal_batches(journal):
             group.append(change(batch) if change else batch)
@@ -234,7 +234,6 @@ def publish(journal: Path, out: Path, schema: pa.Schema, change: Finish | None) 
                 group = []
         if group:
             write_group(writer, group, schema)
-    partial.replace(out)
 
 
 def write_group(writer: pq.ParquetWriter, batches: list[pa.RecordBatch], schema: pa.Schema) -> None:

@@ -17,6 +17,7 @@ from accelerate import PartialState
 
 from pipeline.checkpoints import RECORD
 from preprocess.identity import identity
+from preprocess.whole import whole_folder
 from shards.index import INDEX_NAME
 from shards.latents import LATENTS_FOLDER
 from shards.stream import SampleStream
@@ -184,10 +185,6 @@ class TrainingRun:
             with TemporaryDirectory() as unused:
                 yield Path(unused)
             return
-        partial = out.with_name(f".{out.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        yield partial
         record = {
             "stage": self.stage,
             "image_height": self.image_height,
@@ -196,11 +193,11 @@ class TrainingRun:
             "fingerprint": self.fingerprint,
             "versions": {name: version(name) for name in VERSIONED},
         }
-        (partial / RECORD).write_text(json.dumps(record, indent=2) + "\n")
-        if self.validation_dir.is_dir():
-            shutil.copytree(self.validation_dir, partial / "validation")
-        shutil.rmtree(out, ignore_errors=True)
-        partial.replace(out)
+        with whole_folder(out) as partial:
+            yield partial
+            (partial / RECORD).write_text(json.dumps(record, indent=2) + "\n")
+            if self.validation_dir.is_dir():
+                shutil.copytree(self.validation_dir, partial / "validation")
         shutil.rmtree(self.checkpoint_dir.parent, ignore_errors=True)
 
 

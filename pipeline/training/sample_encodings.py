@@ -9,6 +9,7 @@ from model.bases.sdxl.networks import TryOnBase
 from pipeline.training.encode_latents import encoders_identity, stored_encodings
 from pipeline.training.run import TrainingRun, processes_of_run
 from preprocess.identity import identity
+from preprocess.whole import whole_file
 from shards.augment import mirrored
 from shards.stream import SampleStream
 from train.params import AugmentationParams
@@ -48,7 +49,10 @@ def fill(encoder: SampleEncoder, run: TrainingRun, *, mirror: bool) -> None:
         batches = (mirrored(batch, np.ones(len(batch), bool)) for batch in batches)
         name += "-mirrored"
     store = run.work / "encodings" / f"{name}.safetensors"
-    encoder.fill(batches, len(stream), store)
+    if not store.is_file():
+        with whole_file(store) as partial:
+            encoder.write(batches, len(stream), partial)
+    encoder.load(store)
     if processes_of_run().is_main_process:
         remember_use(store)
 

@@ -1,11 +1,11 @@
 """`cinderella assemble`: a base to start training from, in IDM-VTON's layout."""
 
-import shutil
 from pathlib import Path
 
 import torch
 
 from model.bases.sdxl.starting import start_from_inpainting
+from preprocess.whole import whole_folder
 
 
 def assemble(
@@ -33,7 +33,5 @@ def assemble(
         image_encoder=image_encoder,
         torch_dtype=torch.float16 if half else None,
     )
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    base.save_pretrained(partial)
-    partial.replace(out)
+    with whole_folder(out) as partial:
+        base.save_pretrained(partial)

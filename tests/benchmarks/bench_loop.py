@@ -56,7 +56,8 @@ def main() -> None:
     few = list(itertools.islice(iter(sample_stream(options.shards, preset, BATCH)), total))
     with tempfile.TemporaryDirectory() as folder:
         for one in (task, bare):
-            one.encoder.fill(few, total * BATCH, Path(folder) / "encodings.safetensors")
+            one.encoder.write(few, total * BATCH, Path(folder) / "encodings.safetensors")
+            one.encoder.load(Path(folder) / "encodings.safetensors")
         params, settings = schedule(total, BATCH), runtime(checkpoint_every=10_000)
         accelerator = accelerator_of(settings, Path(folder))
         trainer = Trainer(accelerator, task, stream, params, settings, SEED)

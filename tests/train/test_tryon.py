@@ -85,9 +85,10 @@ def test_without_an_adapter_there_is_only_the_diffusion_loss() -> None:
 def test_encodings_kept_beforehand_are_those_made_on_the_way(tmp_path: Path) -> None:
     base = build_tiny_base(PRESET, seed=0).requires_grad_(False)
     kept = SampleEncoder(base)
-    kept.fill([batch()], 4, tmp_path / "encodings.safetensors")
+    kept.write([batch()], 4, tmp_path / "encodings.safetensors")
+    kept.load(tmp_path / "encodings.safetensors")
     again = SampleEncoder(base)
-    again.fill([], 4, tmp_path / "encodings.safetensors")
+    again.load(tmp_path / "encodings.safetensors")
     assert_close(kept(batch()), SampleEncoder(base)(batch()))
     assert_close(again(batch()), kept(batch()), rtol=0, atol=0)
     assert_close(again.latents(batch()), again(batch())["latents"], rtol=0, atol=0)
@@ -96,7 +97,8 @@ def test_encodings_kept_beforehand_are_those_made_on_the_way(tmp_path: Path) -> 
 def test_garment_tokens_kept_beforehand_change_no_loss(tmp_path: Path) -> None:
     base = build_tiny_base(PRESET, seed=0)
     task = size_task(base)
-    task.encoder.fill([batch()], 4, tmp_path / "encodings.safetensors")
+    task.encoder.write([batch()], 4, tmp_path / "encodings.safetensors")
+    task.encoder.load(tmp_path / "encodings.safetensors")
     before = task(batch(), KeyedRandom(0, batch().position))
     task.encoder.add_garment_tokens()
     layers = {name for name in task.encoder(batch()) if name.startswith(GARMENT)}
@@ -108,7 +110,8 @@ def test_garment_tokens_are_made_where_the_networks_are_and_kept_beside_the_enco
     tmp_path: Path,
 ) -> None:
     encoder = SampleEncoder(build_tiny_base(PRESET, seed=0).requires_grad_(False))
-    encoder.fill([batch(0, 4), batch(4, 4)], 8, tmp_path / "encodings.safetensors")
+    encoder.write([batch(0, 4), batch(4, 4)], 8, tmp_path / "encodings.safetensors")
+    encoder.load(tmp_path / "encodings.safetensors")
     conditioning = conditioning_of(encoder.base, encoder(batch(0, 8)), torch.zeros(8, dtype=torch.bool))
     expected = garment_pass(encoder.base, conditioning, torch.zeros(8, dtype=torch.long))
     if torch.cuda.is_available():
@@ -125,7 +128,8 @@ def test_garment_tokens_that_are_too_large_cost_one_row_and_are_said(
 ) -> None:
     """The meta device stands for a GPU: it refuses tensors that were left behind, and computes nothing."""
     encoder = SampleEncoder(build_tiny_base(PRESET, seed=0).requires_grad_(False))
-    encoder.fill([batch(0, 4), batch(4, 4)], 8, tmp_path / "encodings.safetensors")
+    encoder.write([batch(0, 4), batch(4, 4)], 8, tmp_path / "encodings.safetensors")
+    encoder.load(tmp_path / "encodings.safetensors")
     seen: list[tuple[int, str]] = []
     encoder.base.to("meta").garment_unet.register_forward_pre_hook(
         lambda _, args: seen.append((len(args[0]), args[0].device.type))
