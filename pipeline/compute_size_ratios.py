@@ -25,7 +25,8 @@ from pipeline.tables.measure_sample import MeasureJob, measured
 from preprocess.body.keypoints import Array, KeypointError
 from preprocess.garment.size_ratios import SizeRatioParams, fit_label, fit_label_thresholds
 from preprocess.identity import identity
-from preprocess.vocabulary import FIT_LABELS, SIZE_RATIOS, RowStatus
+from preprocess.sizes.axes import AXIS_NAMES, BODY_LENGTHS, FIT_AXIS, GARMENT_LENGTHS
+from preprocess.vocabulary import FIT_LABELS, RowStatus
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ SOURCE_KEY = b"source"
 """Metadata: the data set's name."""
 
 THRESHOLDS_KEY = b"fit_label_thresholds"
+FIT_COLUMN = f"{FIT_AXIS}_ratio"
 READ_ROWS = 512
 
 
@@ -54,11 +56,11 @@ SCHEMA = pa.schema(
         _field("reason", pa.string(), nullable=True),
         _field("keypoint_source", pa.string()),
         _field("keypoint_format", pa.string()),
-        *_measures((*(f"{name}_ratio" for name in SIZE_RATIOS), "ease_ratio", "sleeve_ratio"), "1"),
+        *_measures((*(f"{name}_ratio" for name in AXIS_NAMES), "ease_ratio", "sleeve_ratio"), "1"),
         _field("fit_label", pa.string(), nullable=True),
         _field("confidence", pa.float64(), "1"),
-        *_measures(("body_shoulder_px", "body_torso_px"), "px"),
-        *_measures(tuple(f"garment_{name}_px" for name in SIZE_RATIOS), "px"),
+        *_measures(BODY_LENGTHS, "px"),
+        *_measures(GARMENT_LENGTHS, "px"),
         *_measures(("tilt_deg",), "deg"),
         _field("image_width", pa.int32(), "px"),
         _field("image_height", pa.int32(), "px"),
@@ -152,9 +154,9 @@ def cut_labels(journal: Path, params: SizeRatioParams) -> tuple[dict[bytes, byte
     """
     widths: dict[bool, list[Any]] = {True: [], False: []}
     for batch in journal_batches(journal):
-        for row in batch.select(["split", "status", "width_ratio"]).to_pylist():
+        for row in batch.select(["split", "status", FIT_COLUMN]).to_pylist():
             if row["status"] == RowStatus.OK:
-                widths[row["split"] == "train"].append(row["width_ratio"])
+                widths[row["split"] == "train"].append(row[FIT_COLUMN])
     sample = np.array(widths[True] or widths[False], dtype=np.float64)
     if sample.size == 0:
         log.warning("no ok row: no fit labels")
@@ -178,7 +180,7 @@ def with_source(
 def with_labels(batch: pa.RecordBatch, thresholds: Array) -> pa.RecordBatch:
     """Fill in the fit label of every row whose width was measured."""
     labels = [
-        None if width is None else fit_label(width, thresholds) for width in batch["width_ratio"].to_pylist()
+        None if width is None else fit_label(width, thresholds) for width in batch[FIT_COLUMN].to_pylist()
     ]
     index = batch.schema.get_field_index("fit_label")
     return batch.set_column(index, batch.schema.field(index), pa.array(labels, pa.string()))

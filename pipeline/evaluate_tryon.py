@@ -12,12 +12,13 @@ from eval.ladder.scoring import ladder_cells
 from eval.ladder.trials import Trials, beyond
 from eval.params import EvaluateParams
 from eval.report.card import folder_hash
-from eval.report.summary import ADAPTER, BEYOND, SCALE_ZERO, SIZE_ONLY, UNPAIRED, WIDTH
+from eval.report.summary import ADAPTER, BEYOND, SCALE_ZERO, SIZE_ONLY, UNPAIRED
 from model.adapter.adapter import SizeAdapter
 from model.bases.sdxl.networks import TryOnBase
 from pipeline.checkpoints import load_size_aware
 from pipeline.evaluation.evaluation import Evaluation
 from pipeline.stage import run_stage
+from preprocess.sizes.axes import FIT_PLACE
 from shards.batch import Batch
 
 
@@ -102,7 +103,7 @@ def evaluate_checkpoint(
 def score_size_only(evaluation: Evaluation, base: Path, size: Path) -> Trials:
     """Score the width ladder of what `train_size` alone had learned."""
     draw = SizedDrawer(*load_size_aware(base, size), evaluation.people, evaluation.params)
-    requests = ladder_cells(evaluation.scene.natural, evaluation.values, [WIDTH])
+    requests = ladder_cells(evaluation.scene.natural, evaluation.values, [FIT_PLACE])
     return evaluation.scorer.score(SIZE_ONLY, draw, requests)
 
 

@@ -5,9 +5,6 @@ from enum import IntEnum, StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-SIZE_RATIOS = ("shoulder", "width", "length")
-"""The three size ratios, garment over body, in the order every array of ratios has."""
-
 FIT_LABELS = ("tight", "fitted", "loose", "oversized")
 """Fit labels in rising order of `width_ratio`."""
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.vocabulary import FIT_LABELS, NUM_JOINTS, SIZE_RATIOS
+from preprocess.sizes.axes import AXIS_NAMES
+from preprocess.vocabulary import FIT_LABELS, NUM_JOINTS
 from shards.codec import decode_mask, decode_photo
 from shards.description import DESCRIPTION, TENSOR, texts
 from shards.latents import Arrays
@@ -50,7 +51,7 @@ class Batch:
     """(B, H, W) 0 or 1, the worn garment in `image`."""
 
     ratios: NDArray[np.float32]
-    """(B, 3) in the order of `SIZE_RATIOS`, NaN where not measurable."""
+    """(B, 3) in the order of `AXIS_NAMES`, NaN where not measurable."""
 
     keypoints: NDArray[np.float32]
     """(B, 25, 3) x, y in px of `image`, confidence; x and y NaN where missing."""
@@ -101,7 +102,7 @@ def empty_batch(
     return Batch(
         keys=[""] * count,
         position=np.array(positions, dtype=np.int64),
-        ratios=np.empty((count, len(SIZE_RATIOS)), np.float32),
+        ratios=np.empty((count, len(AXIS_NAMES)), np.float32),
         keypoints=np.empty((count, NUM_JOINTS, 3), np.float32),
         fit_label=[None] * count,
         captions=[""] * count,

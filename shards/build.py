@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from preprocess.body.inpaint_mask import inpainting_mask
 from preprocess.body.keypoints import BodyFrame, KeypointError, Keypoints
 from preprocess.garment.parse import garment_mask, load_parse
+from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.source import ManifestRow
-from preprocess.vocabulary import SIZE_RATIOS
 from shards.codec import decode_mask, decode_photo, encode_photo, is_jpeg, picture_size, resized_mask
 from shards.params import WriteShardsParams
 from shards.record import SCHEMA_VERSION, SizeRecord
@@ -99,7 +99,7 @@ def record_of(parts: Parts, keypoints: Keypoints, image_height: int, image_width
         garment_key=files.key,
         image_height=image_height,
         image_width=image_width,
-        ratios=tuple(finite(measures[f"{name}_ratio"], 6) for name in SIZE_RATIOS),
+        ratios=tuple(finite(measures[f"{name}_ratio"], 6) for name in AXIS_NAMES),
         keypoints=tuple(joint_of(*row) for row in keypoints.flat().reshape(-1, 3).tolist()),
         fit_label=measures["fit_label"],
         caption=files.caption,

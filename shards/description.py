@@ -6,7 +6,8 @@ Reading it takes a copy, where parsing a record takes as long as reading all enc
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.vocabulary import FIT_LABELS, NUM_JOINTS, SIZE_RATIOS, RowStatus
+from preprocess.sizes.axes import AXIS_NAMES
+from preprocess.vocabulary import FIT_LABELS, NUM_JOINTS, RowStatus
 from shards.ustar import SampleError
 
 TENSOR = "description"
@@ -16,7 +17,7 @@ MAX_CAPTION_BYTES = 512
 
 DESCRIPTION = np.dtype(
     [
-        ("ratios", "<f4", len(SIZE_RATIOS)),
+        ("ratios", "<f4", len(AXIS_NAMES)),
         ("keypoints", "<f4", (NUM_JOINTS, 3)),
         ("fit_label", "i1"),
         ("status", "i1"),

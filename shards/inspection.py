@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.vocabulary import SIZE_RATIOS
+from preprocess.sizes.axes import AXIS_NAMES
 from shards.batch import Batch
 from shards.reader import OnDamage, ShardReader
 from shards.record import decode_record
@@ -71,7 +71,7 @@ def statistics(location: str | Path) -> dict[str, Any]:
     """Count what the shards hold, and give quantiles of the ratios; every record is read and checked."""
     reader = ShardReader(open_folder(location), SMALLEST, SMALLEST, OnDamage.RAISE)
     records = list(_records(reader))
-    ratios = np.array([record.ratio_array() for record in records]).reshape(-1, len(SIZE_RATIOS))
+    ratios = np.array([record.ratio_array() for record in records]).reshape(-1, len(AXIS_NAMES))
     index = reader.index
     return {
         "split": index.header.get("split"),
@@ -83,7 +83,7 @@ def statistics(location: str | Path) -> dict[str, Any]:
         "status": dict(Counter(str(record.status) for record in records)),
         "fit_label": dict(Counter(record.fit_label or "none" for record in records)),
         "picture_sizes": dict(Counter(f"{record.image_width}x{record.image_height}" for record in records)),
-        "ratios": {name: quantiles(ratios[:, place]) for place, name in enumerate(SIZE_RATIOS)},
+        "ratios": {name: quantiles(ratios[:, place]) for place, name in enumerate(AXIS_NAMES)},
     }
 
 

@@ -9,7 +9,8 @@ from annotated_types import Gt, Len, Lt
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from preprocess.vocabulary import FIT_LABELS, NUM_JOINTS, SIZE_RATIOS, Category, RowStatus
+from preprocess.sizes.axes import AXIS_NAMES
+from preprocess.vocabulary import FIT_LABELS, NUM_JOINTS, Category, RowStatus
 from shards.ustar import SampleError
 
 SCHEMA_VERSION: Final = 1
@@ -47,8 +48,8 @@ class SizeRecord:
     image_width: Extent
     """Columns of the photo (px)."""
 
-    ratios: Annotated[tuple[Number | None, ...], Len(len(SIZE_RATIOS), len(SIZE_RATIOS))]
-    """Measured on the photo, in the order of `SIZE_RATIOS`; None where not measurable."""
+    ratios: Annotated[tuple[Number | None, ...], Len(len(AXIS_NAMES), len(AXIS_NAMES))]
+    """Measured on the photo, in the order of `AXIS_NAMES`; None where not measurable."""
 
     keypoints: Annotated[tuple[Joint, ...], Len(NUM_JOINTS, NUM_JOINTS)]
     """25 joints: x, y (px of the photo, None where missing) and confidence."""

@@ -1,7 +1,7 @@
 """Cheap ways to show another size, which every fit figure must stand beside.
 
 They edit the photo itself, so they know the worn garment to the pixel: a model is not given that. Each has
-one knob, which is set to the best it can do for the three requested ratios.
+one knob, which is set to the best it can do for the requested ratios.
 """
 
 from collections.abc import Callable
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from eval.ladder.scene import Scene
 from eval.ladder.scoring import Draw
 from preprocess.body.keypoints import BodyFrame, Keypoints
+from preprocess.sizes.axes import AXIS_NAMES, axes_of
+from preprocess.vocabulary import Category
 
 Picture = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -22,24 +24,36 @@ BASELINES = ("natural", "dilate", "scale")
 
 
 def scale_factor(natural: Floats, requested: Floats) -> float:
-    """Find the one factor whose scaled natural ratios are nearest to the requested ones, both (3,)."""
+    """Find the one factor whose scaled natural ratios are nearest to the requested ones, both (A,)."""
+    natural, requested = known(natural, requested)
     return float(natural @ requested / (natural @ natural))
 
 
-def growth_px(natural: Floats, requested: Floats, shoulder_px: float, torso_px: float) -> float:
-    """Find the one growth of the outline that brings all three ratios nearest to the request.
+def growth_px(natural: Floats, requested: Floats, per_px: Floats) -> float:
+    """Find the one growth of the outline that brings all ratios nearest to the request.
 
     Args:
-        natural: (3,) ratios that were worn.
-        requested: (3,) ratios.
-        shoulder_px: The body's shoulder width; growing by 1 px adds 2 px to the garment's widths.
-        torso_px: The body's torso length; growing by 1 px adds 1 px to the garment's length.
+        natural: (A,) ratios that were worn.
+        requested: (A,) ratios.
+        per_px: (A,) what each ratio gains when the outline grows by 1 px.
 
     Returns:
         px, below 0 to shrink.
     """
-    per_px = np.array([2 / shoulder_px, 2 / shoulder_px, 1 / torso_px])
-    return float(per_px @ (requested - natural) / (per_px @ per_px))
+    per_px, change = known(per_px, requested - natural)
+    return float(per_px @ change / (per_px @ per_px))
+
+
+def gain_per_px(frame: BodyFrame) -> Floats:
+    """Return (A,) what each ratio of a garment gains when its outline grows by 1 px."""
+    gains = {name: axis.growth / frame.lengths[axis.body] for name, axis in axes_of(Category.UPPER).items()}
+    return np.array([gains.get(name, np.nan) for name in AXIS_NAMES])
+
+
+def known(*values: Floats) -> list[Floats]:
+    """Leave out the axes on which one of several (A,) isn't known."""
+    there = np.isfinite(values).all(axis=0)
+    return [one[there] for one in values]
 
 
 def erase(photo: Picture, garment: NDArray[np.bool_]) -> Picture:
@@ -111,7 +125,7 @@ def baseline_draws(scene: Scene) -> dict[str, Draw]:
 
     def dilated(person: int, requested: Floats) -> Picture:
         frame = frames[person]
-        growth = growth_px(scene.natural[person], requested, frame.shoulder_width, frame.torso_length)
+        growth = growth_px(scene.natural[person], requested, gain_per_px(frame))
         return dilate(scene.photos[person], plates[person], scene.garment_masks[person], growth)
 
     def scaled(person: int, requested: Floats) -> Picture:

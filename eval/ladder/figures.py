@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.vocabulary import SIZE_RATIOS, require_shape
+from preprocess.vocabulary import require_shape
 
 Floats = NDArray[np.float64]
 
@@ -167,14 +167,14 @@ def cross_talk(requested: Floats, measured: Floats) -> Floats:
     """How much each measured ratio moves when one ratio is asked for.
 
     Args:
-        requested: (P, 3, R) what the ratio of each ladder was asked to be.
-        measured: (P, 3, R, 3) all ratios measured on each ladder's pictures.
+        requested: (P, A, R) what the ratio of each ladder was asked to be.
+        measured: (P, A, R, A) all ratios measured on each ladder's pictures.
 
     Returns:
-        (3, 3): row i, column j is the mean slope of measured ratio j on requested ratio i. The identity is
+        (A, A): row i, column j is the mean slope of measured ratio j on requested ratio i. The identity is
         perfect; NaN where nobody's ladder could be measured.
     """
-    num = len(SIZE_RATIOS)
+    num = requested.shape[1]
     slopes = [[slope(requested[:, i], measured[:, i, :, j]) for j in range(num)] for i in range(num)]
     return _mean(np.array(slopes))
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from eval.ladder.scene import Scene
 from eval.ladder.scoring import Cell
-from preprocess.vocabulary import SIZE_RATIOS
+from preprocess.sizes.axes import AXIS_NAMES
 from shards.batch import Batch
 
 Floats = NDArray[np.float64]
@@ -45,14 +45,14 @@ class Wanted:
 
 def rung_name(cell: Cell, *, unpaired: bool = False) -> str:
     """What the picture of a rung is called, without folder and suffix."""
-    return f"{UNPAIRED}-" * unpaired + f"{SIZE_RATIOS[cell[1]]}-{cell[2]}"
+    return f"{UNPAIRED}-" * unpaired + f"{AXIS_NAMES[cell[1]]}-{cell[2]}"
 
 
 def write_requests(wanted: Iterable[Wanted], path: Path) -> None:
     """Write which pictures are wanted, as CSV: file, whose garment, and the three requested ratios."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["file", "garment", *(f"{name}_ratio" for name in SIZE_RATIOS)])
+        writer.writerow(["file", "garment", *(f"{name}_ratio" for name in AXIS_NAMES)])
         for picture in wanted:
             ratios = ("" if np.isnan(ratio) else f"{ratio:.6f}" for ratio in picture.ratios)
             writer.writerow([picture.file, picture.garment_key, *ratios])

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from eval.ladder.outline import NO_OUTLINE, Deviation, Outline, deviation, outline
 from preprocess.body.keypoints import Keypoints
 from preprocess.garment.measurements import garment_panel, measure_worn
-from preprocess.vocabulary import SIZE_RATIOS
+from preprocess.garment.size_ratios import over_body
+from preprocess.sizes.axes import AXES, AXIS_NAMES
+from preprocess.vocabulary import Category
 
 Floats = NDArray[np.float64]
 
@@ -22,13 +24,15 @@ NOT_ON_BODY = frozenset({"garment_off_body", "garment_out_of_frame"})
 PANEL_DOUBTFUL = frozenset({"axis_hidden", "sleeve_touches_panel", "arm_touches_panel"})
 """Flags of `measure_worn` where width and outline of the panel are guesses."""
 
+PANEL_AXES = frozenset(axis.name for axis in AXES if axis.garment == "width")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reading:
     """What was measured on one picture."""
 
     ratios: Floats
-    """(3,) measured ratios, NaN where they couldn't be measured."""
+    """(A,) measured ratios, NaN where they couldn't be measured."""
 
     outline: Outline
     """Of the garment without sleeves, in px of the enlarged picture; empty where doubtful."""
@@ -63,14 +67,8 @@ def read_garment(garment: NDArray[np.bool_], keypoints: Keypoints) -> Reading:
     """
     worn = measure_worn(garment, keypoints)
     lost, doubtful = (not flags.isdisjoint(worn.flags) for flags in (NOT_ON_BODY, PANEL_DOUBTFUL))
-    ratios = np.array(
-        [
-            worn.garment_shoulder_px / worn.body_shoulder_px,
-            worn.garment_width_px / worn.body_shoulder_px,
-            worn.garment_length_px / worn.body_torso_px,
-        ]
-    )
-    ratios[[lost, lost or doubtful, lost]] = np.nan
+    guessed = [lost or (doubtful and name in PANEL_AXES) for name in AXIS_NAMES]
+    ratios = np.where(guessed, np.nan, over_body(worn, Category.UPPER))
     line = NO_OUTLINE if lost or doubtful else outline(garment_panel(garment, keypoints), garment)
     return Reading(ratios=ratios, outline=line, shoulder_px=worn.body_shoulder_px)
 
@@ -90,7 +88,7 @@ class FitError:
 
 
 def fit_error(measured: Reading, expected: Reading, requested: Floats, num_points: int) -> FitError:
-    """Compare a generated picture's reading with the expected layout's and with (3,) requested ratios."""
-    bias = dict(zip(SIZE_RATIOS, measured.ratios - requested, strict=True))
+    """Compare a generated picture's reading with the expected layout's and with (A,) requested ratios."""
+    bias = dict(zip(AXIS_NAMES, measured.ratios - requested, strict=True))
     apart = deviation(measured.outline, expected.outline, expected.shoulder_px, num_points)
     return FitError(outline=apart, width_bias=float(bias["width"]), hem_error=float(bias["length"]))

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from eval.ladder.remeasure import FitError, Reading, fit_error
 from eval.ladder.scene import Scene
 from eval.ladder.trials import NUM, Trials
-from preprocess.vocabulary import SIZE_RATIOS
+from preprocess.sizes.axes import AXIS_NAMES
 
 Floats = NDArray[np.float64]
 Pictures = NDArray[np.uint8]
@@ -175,7 +175,7 @@ def annotator_section(readings: Sequence[Reading], worn: Sequence[Reading]) -> d
     """
     difference = np.array([one.ratios - other.ratios for one, other in zip(readings, worn, strict=True)])
     section: dict[str, Any] = {"coverage": float(np.isfinite(difference).mean())}
-    for name, column in zip(SIZE_RATIOS, difference.T, strict=True):
+    for name, column in zip(AXIS_NAMES, difference.T, strict=True):
         known = column[np.isfinite(column)]
         section[f"{name}_mae"] = float(np.abs(known).mean()) if len(known) else None
         section[f"{name}_bias"] = float(known.mean()) if len(known) else None

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.ladder.remeasure import FitError, Reading
-from preprocess.vocabulary import SIZE_RATIOS
+from preprocess.sizes.axes import AXIS_NAMES
 
 Floats = NDArray[np.float64]
-NUM = len(SIZE_RATIOS)
+NUM = len(AXIS_NAMES)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +85,7 @@ def ladder_values(
     Raises:
         ValueError: A ratio is unknown everywhere, or the same everywhere.
     """
-    for name, known in zip(SIZE_RATIOS, np.isfinite(train_ratios).sum(axis=0), strict=True):
+    for name, known in zip(AXIS_NAMES, np.isfinite(train_ratios).sum(axis=0), strict=True):
         if not known:
             raise ValueError(f"the train split has no known {name}_ratio: check size_annotations.parquet")
     low, high = np.nanquantile(train_ratios, [lowest_quantile, highest_quantile], axis=0)

@@ -10,9 +10,8 @@ from eval.ladder.remeasure import FitError, Reading
 from eval.ladder.scene import Scene
 from eval.ladder.scoring import Cell, Scorer
 from eval.ladder.trials import Trials
-from preprocess.vocabulary import SIZE_RATIOS
+from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE
 
-WIDTH = SIZE_RATIOS.index("width")
 BLANK = 235  # grey of a picture that isn't there
 
 
@@ -44,7 +43,7 @@ class Collector:
         person, dimension, _ = cell
         self.readings[cell] = reading
         self._outside.append(self._outside_difference(person, picture))
-        if dimension == WIDTH and person < self.num_people:
+        if dimension == FIT_PLACE and person < self.num_people:
             self._strip[cell] = picture
         if self.num_worst and np.isfinite(error.outline.gfd):
             heapq.heappush(self._worst, (error.outline.gfd, cell, picture, reading))
@@ -53,17 +52,17 @@ class Collector:
 
     def strip(self, scene: Scene, trials: Trials) -> list[StripRow]:
         """Rows of people, tight to oversized, with what was measured on `trials`."""
-        asked, found = trials.along(WIDTH)
+        asked, found = trials.along(FIT_PLACE)
         return [
             StripRow(
                 key=scene.keys[person],
                 photo=scene.photos[person],
                 cloth=scene.cloths[person],
-                natural=float(scene.natural[person, WIDTH]),
+                natural=float(scene.natural[person, FIT_PLACE]),
                 cells=[
                     StripCell(
                         picture=self._strip.get(
-                            (person, WIDTH, rung), np.full_like(scene.photos[person], BLANK)
+                            (person, FIT_PLACE, rung), np.full_like(scene.photos[person], BLANK)
                         ),
                         requested=float(asked[person, rung]),
                         measured=float(found[person, rung]),
@@ -79,7 +78,7 @@ class Collector:
         return [
             WorstCase(
                 overlay=self._overlay(cell, picture, reading, scene.factor),
-                caption=f"{scene.keys[cell[0]]}: {SIZE_RATIOS[cell[1]]} "
+                caption=f"{scene.keys[cell[0]]}: {AXIS_NAMES[cell[1]]} "
                 f"asked {self.requests[cell][cell[1]]:.2f}, got {reading.ratios[cell[1]]:.2f}",
                 gfd=gfd,
             )

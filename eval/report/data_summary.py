@@ -11,12 +11,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from preprocess.garment.size_ratios import fit_label_thresholds
-from preprocess.vocabulary import SIZE_RATIOS, RowStatus
+from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE
+from preprocess.vocabulary import RowStatus
 
 THRESHOLDS_KEY = b"fit_label_thresholds"
 """Of the metadata of size_annotations.parquet: a JSON list."""
 
-RATIO_COLUMNS = tuple(f"{name}_ratio" for name in SIZE_RATIOS)
+RATIO_COLUMNS = tuple(f"{name}_ratio" for name in AXIS_NAMES)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,7 +71,7 @@ def summarize_data(size_annotations: Path) -> DataSummary:
         trusted_split=trusted_split,
         statuses=statuses,
         reasons=dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
-        thresholds=frozen_thresholds(metadata, trusted[:, SIZE_RATIOS.index("width")]),
+        thresholds=frozen_thresholds(metadata, trusted[:, FIT_PLACE]),
         source=metadata.get(b"source", b"").decode(),
     )
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from eval.ladder.trials import Trials
 from eval.report.summary import ADAPTER, SCALE_ZERO, SIZE_ONLY, masked_mean
-from preprocess.vocabulary import FIT_LABELS, SIZE_RATIOS
+from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE
+from preprocess.vocabulary import FIT_LABELS
 
 COLOURS = {
     ADAPTER: "#0f766e",
@@ -67,8 +68,8 @@ def ladder_curves(trials: Mapping[str, Trials], seed: int) -> str:
     """Measured against requested: people, mean and 95 % interval of the adapter, means of the rest."""
 
     def paint(figure: Figure) -> None:
-        panels = figure.subplots(1, len(SIZE_RATIOS))
-        for dimension, (name, axes) in enumerate(zip(SIZE_RATIOS, panels, strict=True)):
+        panels = figure.subplots(1, len(AXIS_NAMES))
+        for dimension, (name, axes) in enumerate(zip(AXIS_NAMES, panels, strict=True)):
             for method, trial in trials.items():
                 if method in COLOURS:
                     curve(axes, method, *trial.along(dimension), seed=seed)
@@ -114,9 +115,9 @@ def order_bars(sections: Mapping[str, Mapping[str, Any]]) -> str:
     """Order accuracy with its interval of each method's section, one panel a ratio."""
 
     def paint(figure: Figure) -> None:
-        panels = figure.subplots(1, len(SIZE_RATIOS), sharey=True)
+        panels = figure.subplots(1, len(AXIS_NAMES), sharey=True)
         methods = list(sections)
-        for name, axes in zip(SIZE_RATIOS, panels, strict=True):
+        for name, axes in zip(AXIS_NAMES, panels, strict=True):
             for row, method in enumerate(methods):
                 bar(axes, row, COLOURS.get(method, "#64748b"), sections[method].get(name))
             axes.axvline(0.5, color=INK, lw=1, ls=":")
@@ -159,8 +160,8 @@ def deviation_by_request(trials: Mapping[str, Trials]) -> str:
     """Mean geometric fit deviation at each rung of the three ladders."""
 
     def paint(figure: Figure) -> None:
-        panels = figure.subplots(1, len(SIZE_RATIOS), sharey=True)
-        for dimension, (name, axes) in enumerate(zip(SIZE_RATIOS, panels, strict=True)):
+        panels = figure.subplots(1, len(AXIS_NAMES), sharey=True)
+        for dimension, (name, axes) in enumerate(zip(AXIS_NAMES, panels, strict=True)):
             for method, trial in trials.items():
                 values = trial.gfd[:, dimension]
                 if method in COLOURS and np.isfinite(values).any():
@@ -184,8 +185,8 @@ def data_histograms(ratios: Mapping[str, NDArray[np.float64]], thresholds: NDArr
     """
 
     def paint(figure: Figure) -> None:
-        panels = figure.subplots(1, len(SIZE_RATIOS))
-        for dimension, (name, axes) in enumerate(zip(SIZE_RATIOS, panels, strict=True)):
+        panels = figure.subplots(1, len(AXIS_NAMES))
+        for dimension, (name, axes) in enumerate(zip(AXIS_NAMES, panels, strict=True)):
             known = {s: r[np.isfinite(r[:, dimension]), dimension] for s, r in sorted(ratios.items())}
             edges = np.histogram_bin_edges(np.concatenate(list(known.values())), bins=24)
             for (split, values), colour in zip(known.items(), ("#be123c", "#0f766e"), strict=False):
@@ -193,7 +194,7 @@ def data_histograms(ratios: Mapping[str, NDArray[np.float64]], thresholds: NDArr
                 axes.hist(values, bins=edges, weights=weights, color=colour, alpha=0.5, label=split)
             axes.set(title=f"{name}_ratio", yticks=[])
         for threshold in thresholds:
-            panels[SIZE_RATIOS.index("width")].axvline(threshold, color=INK, lw=1, ls=":")
+            panels[FIT_PLACE].axvline(threshold, color=INK, lw=1, ls=":")
         panels[0].legend()
 
     return draw(paint, 10.5, 2.6)

@@ -12,10 +12,9 @@ from eval.ladder.fit_metrics import SizeAccuracy, size_accuracy
 from eval.ladder.trials import Trials
 from eval.params import EvaluateParams
 from preprocess.garment.size_ratios import fit_label
-from preprocess.vocabulary import SIZE_RATIOS
+from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE
 
 Floats = NDArray[np.float64]
-WIDTH = SIZE_RATIOS.index("width")
 
 ADAPTER, SCALE_ZERO, SIZE_ONLY, BEYOND = "adapter", "scale_zero", "train_size_only", "out_of_range"
 SHUFFLED, UNPAIRED = "shuffled", "unpaired"
@@ -78,7 +77,7 @@ def ladders(trials: Trials, params: EvaluateParams) -> dict[str, Any]:
     """The ladder figures by ratio, without the ratios whose ladder was not run."""
     return {
         name: summarize_ladder(*trials.along(dimension), num_bootstrap=params.num_bootstrap, seed=params.seed)
-        for dimension, name in enumerate(SIZE_RATIOS)
+        for dimension, name in enumerate(AXIS_NAMES)
         if np.isfinite(trials.along(dimension)[0]).all()
     }
 
@@ -92,19 +91,19 @@ def shuffled(trials: Trials, params: EvaluateParams) -> dict[str, Any]:
             num_bootstrap=params.num_bootstrap,
             seed=params.seed,
         )
-        for dimension, name in enumerate(SIZE_RATIOS)
+        for dimension, name in enumerate(AXIS_NAMES)
     }
 
 
 def width_accuracy(trials: Trials, thresholds: Floats) -> SizeAccuracy:
     """Size accuracy over the width ladder: the only one whose requests cross the fit labels."""
-    requested, measured = trials.along(WIDTH)
+    requested, measured = trials.along(FIT_PLACE)
     return label_accuracy(requested.ravel(), measured.ravel(), thresholds)
 
 
 def swapped_accuracy(trials: Trials, thresholds: Floats, params: EvaluateParams) -> SizeAccuracy:
     """`width_accuracy` against requests that were permuted between all pictures, many times."""
-    requested, measured = (ratios.ravel() for ratios in trials.along(WIDTH))
+    requested, measured = (ratios.ravel() for ratios in trials.along(FIT_PLACE))
     rng = np.random.default_rng(params.seed)
     swapped = np.concatenate([rng.permutation(requested) for _ in range(params.num_shuffles)])
     return label_accuracy(swapped, np.tile(measured, params.num_shuffles), thresholds)

@@ -8,7 +8,8 @@ from eval.report.data_summary import DataSummary
 from eval.report.markup import number, table, with_interval
 from eval.report.summary import ADAPTER
 from eval.report.verdict import BETTER, Verdict
-from preprocess.vocabulary import FIT_LABELS, SIZE_RATIOS
+from preprocess.sizes.axes import AXIS_NAMES
+from preprocess.vocabulary import FIT_LABELS
 
 
 def methods(metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -20,7 +21,7 @@ def ladder_table(metrics: Mapping[str, Any]) -> str:
     """Every ladder figure of the adapter: in range by ratio, beyond it, and in another's garment."""
     figures = ("order_accuracy", "kendall_tau", "slope", "r2", "mae", "bias")
     ladder, other = metrics["ladder"], metrics["unpaired"]
-    sections = {name: ladder[name] for name in SIZE_RATIOS}
+    sections = {name: ladder[name] for name in AXIS_NAMES}
     sections |= {
         f"{name}, beyond the data's range": part for name, part in ladder.get("out_of_range", {}).items()
     }
@@ -37,9 +38,9 @@ def cross_talk_table(talk: Sequence[Sequence[float | None]]) -> str:
     """Slope of each measured ratio (columns) on each requested one (rows)."""
     rows = [
         [f"ask {name}", *(number(value, 2) for value in row)]
-        for name, row in zip(SIZE_RATIOS, talk, strict=True)
+        for name, row in zip(AXIS_NAMES, talk, strict=True)
     ]
-    return table(["", *(f"got {name}" for name in SIZE_RATIOS)], rows)
+    return table(["", *(f"got {name}" for name in AXIS_NAMES)], rows)
 
 
 def verdict_summary(judged: Sequence[Verdict]) -> str:

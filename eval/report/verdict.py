@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from preprocess.vocabulary import SIZE_RATIOS
+from preprocess.sizes.axes import AXIS_NAMES
 
 BETTER, WORSE, UNDECIDED, UNKNOWN = "better", "worse", "intervals overlap", "not measured"
 
@@ -43,7 +43,7 @@ def against(rival: str, section: Mapping[str, Any], metrics: Mapping[str, Any]) 
     compared = [
         compare(rival, f"{ratio} {figure}", metrics["ladder"][ratio], section[ratio], figure, sign)
         for figure, sign in (("order_accuracy", 1), ("mae", -1))
-        for ratio in SIZE_RATIOS
+        for ratio in AXIS_NAMES
     ]
     return [*compared, compare(rival, "GFD", metrics["gfd"], section["gfd"], "mean", -1)]
 

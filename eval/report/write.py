@@ -16,7 +16,8 @@ from eval.ladder.trials import Trials
 from eval.report.card import lookup
 from eval.report.page import Report, render
 from eval.report.summary import ADAPTER, masked_mean
-from preprocess.vocabulary import FIT_LABELS, SIZE_RATIOS
+from preprocess.sizes.axes import AXIS_NAMES
+from preprocess.vocabulary import FIT_LABELS
 from preprocess.whole import whole_folder
 
 READINGS = pa.schema(
@@ -25,8 +26,8 @@ READINGS = pa.schema(
         pa.field("key", pa.string(), nullable=False),
         pa.field("ladder", pa.string(), nullable=False),
         pa.field("rung", pa.int16(), nullable=False),
-        *(pa.field(f"requested_{name}", pa.float64()) for name in SIZE_RATIOS),
-        *(pa.field(f"measured_{name}", pa.float64()) for name in SIZE_RATIOS),
+        *(pa.field(f"requested_{name}", pa.float64()) for name in AXIS_NAMES),
+        *(pa.field(f"measured_{name}", pa.float64()) for name in AXIS_NAMES),
         *(pa.field(name, pa.float64()) for name in ("gfd", "hd95", "width_bias", "hem_error")),
     ]
 )
@@ -48,7 +49,7 @@ def write_report(report: Report, keys: Sequence[str], out: Path) -> None:
         (partial / "report.html").write_text(render(report), encoding="utf-8")
         strip(report.strip).save(partial / "strip.png", optimize=True)
         pq.write_table(readings(report.trials, keys), partial / "readings.parquet", compression="zstd")
-        for dimension, name in enumerate(SIZE_RATIOS):
+        for dimension, name in enumerate(AXIS_NAMES):
             judged = ladder_points(report.trials[ADAPTER], dimension)
             write_csv(partial / "plots" / f"ladder_{name}.csv", LADDER_COLUMNS, judged)
         counts = report.metrics["size_accuracy"]["confusion"]
@@ -56,7 +57,7 @@ def write_report(report: Report, keys: Sequence[str], out: Path) -> None:
 
 
 HEADLINE = (
-    *(f"ladder.{name}.{figure}" for name in SIZE_RATIOS for figure in ("order_accuracy", "slope", "mae")),
+    *(f"ladder.{name}.{figure}" for name in AXIS_NAMES for figure in ("order_accuracy", "slope", "mae")),
     "size_accuracy.balanced",
     "size_accuracy.coverage",
     "gfd.mean",
@@ -92,13 +93,11 @@ def reading_rows(method: str, trials: Trials, keys: Sequence[str]) -> Iterator[d
         row: dict[str, object] = {
             "method": method,
             "key": keys[person],
-            "ladder": SIZE_RATIOS[dimension],
+            "ladder": AXIS_NAMES[dimension],
             "rung": rung,
         }
-        row |= {
-            f"requested_{n}": v for n, v in zip(SIZE_RATIOS, trials.requested[cell].tolist(), strict=True)
-        }
-        row |= {f"measured_{n}": known(v) for n, v in zip(SIZE_RATIOS, trials.measured[cell], strict=True)}
+        row |= {f"requested_{n}": v for n, v in zip(AXIS_NAMES, trials.requested[cell].tolist(), strict=True)}
+        row |= {f"measured_{n}": known(v) for n, v in zip(AXIS_NAMES, trials.measured[cell], strict=True)}
         row |= {n: known(getattr(trials, n)[cell]) for n in ("gfd", "hd95", "width_bias", "hem_error")}
         yield row
 

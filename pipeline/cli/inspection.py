@@ -19,8 +19,9 @@ from pipeline.compute_size_ratios import THRESHOLDS_KEY, keypoint_rows
 from pipeline.tables.incremental import iter_manifest
 from preprocess.body.keypoints import KeypointError, Keypoints
 from preprocess.garment.grabcut import SEGMENTED
+from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.source import ManifestRow
-from preprocess.vocabulary import FIT_LABELS, SIZE_RATIOS, RowStatus
+from preprocess.vocabulary import FIT_LABELS, RowStatus
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 THUMBNAIL_HEIGHT = 360
@@ -101,7 +102,7 @@ def summary(table: pa.Table, thresholds: list[float]) -> list[str]:
         lines.append(f"  {count:6d} {name:8s} {why or ''}".rstrip())
     lines.append("ok rows:      " + "".join(f"{f'{share:.0%}':>8s}" for share in QUANTILES))
     ok = table.filter(pc.equal(table["status"], RowStatus.OK))
-    for name in (*SIZE_RATIOS, "ease", "sleeve"):
+    for name in (*AXIS_NAMES, "ease", "sleeve"):
         values = ok[f"{name}_ratio"].drop_null().to_numpy()
         cuts = np.quantile(values, QUANTILES) if len(values) else np.full(len(QUANTILES), np.nan)
         lines.append(f"  {name:12s}" + "".join(f"{value:8.3f}" for value in cuts))
@@ -166,7 +167,7 @@ def gallery(
         which = (sample.split, sample.key)
         drawn[which] = thumbnail(sample, person, segmented=which in segmented)
     cards = "\n".join(card(row, drawn.get((row["split"], row["key"]), "")) for row in rows)
-    histograms = "\n".join(histogram(table, name) for name in SIZE_RATIOS)
+    histograms = "\n".join(histogram(table, name) for name in AXIS_NAMES)
     statuses = "".join(
         f'<label><input type="checkbox" checked onchange="show()" value="{status}">{status}</label> '
         for status in RowStatus
@@ -198,7 +199,7 @@ def thumbnail(sample: ManifestRow, person: Keypoints, *, segmented: bool) -> str
 def card(row: dict[str, Any], picture: str) -> str:
     """One sample of the gallery."""
     ratios = ", ".join(
-        f"{name} {row[f'{name}_ratio']:.2f}" for name in SIZE_RATIOS if row[f"{name}_ratio"] is not None
+        f"{name} {row[f'{name}_ratio']:.2f}" for name in AXIS_NAMES if row[f"{name}_ratio"] is not None
     )
     image = f'<img src="{picture}" alt="">' if picture else "<p>nothing to draw</p>"
     text = f"<b>{escape(row['key'])}</b> {row['status']} {escape(row['reason'] or '')}<br>{ratios}"

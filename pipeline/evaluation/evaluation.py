@@ -25,12 +25,12 @@ from eval.report.card import SYSTEM
 from eval.report.collect import Collector
 from eval.report.data_summary import DataSummary, summarize_data
 from eval.report.page import Report
-from eval.report.summary import ADAPTER, SHUFFLED, WIDTH, summarize, without_nan
+from eval.report.summary import ADAPTER, SHUFFLED, summarize, without_nan
 from eval.report.write import write_report
 from model.judges.segmenter import Segmenter
 from pipeline.checkpoints import image_size
 from pipeline.evaluation.protocol import protocol
-from preprocess.vocabulary import SIZE_RATIOS
+from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE
 from shards.batch import Batch
 from shards.stream import SampleStream
 
@@ -102,7 +102,7 @@ class Evaluation:
 
     def unpaired_requests(self, rows: list[int]) -> NDArray[np.float64]:
         """(P, 3, R, 3) the width ladder of people `rows`, NaN elsewhere: asked for in another's garment."""
-        requests = ladder_cells(self.scene.natural, self.values, [WIDTH])
+        requests = ladder_cells(self.scene.natural, self.values, [FIT_PLACE])
         requests[[row for row in range(len(requests)) if row not in rows]] = np.nan
         return requests
 
@@ -145,7 +145,7 @@ class Evaluation:
             data=self.data,
         )
         write_report(report, scene.keys, out)
-        for name in SIZE_RATIOS:
+        for name in AXIS_NAMES:
             log.info("%s: order accuracy %s", name, metrics["ladder"][name]["order_accuracy"])
         return metrics
 

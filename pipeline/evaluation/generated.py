@@ -12,8 +12,9 @@ from eval.ladder.generated import NATURAL, UNPAIRED, GeneratedFolder, Wanted, ru
 from eval.ladder.scoring import asked_cells
 from eval.params import EvaluateParams
 from eval.report.card import file_hash, text_hash
-from eval.report.summary import ADAPTER, WIDTH
+from eval.report.summary import ADAPTER
 from pipeline.evaluation.evaluation import Evaluation
+from preprocess.sizes.axes import FIT_PLACE
 
 
 def evaluate_generated(
@@ -71,7 +72,7 @@ def wanted_pictures(evaluation: Evaluation) -> Iterator[Wanted]:
     for cell in asked_cells(evaluation.requests):
         key, ratios = keys[cell[0]], evaluation.requests[cell]
         yield Wanted(file=f"{key}/{rung_name(cell)}.png", garment_key=key, ratios=ratios)
-        other = wardrobe.unpaired_key(key) if cell[1] == WIDTH else None
+        other = wardrobe.unpaired_key(key) if cell[1] == FIT_PLACE else None
         if other is not None:
             name = rung_name(cell, unpaired=True)
             yield Wanted(file=f"{key}/{name}.png", garment_key=other, ratios=ratios)

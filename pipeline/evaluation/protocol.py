@@ -10,7 +10,7 @@ from eval.images.meter import Judges
 from eval.params import EvaluateParams
 from eval.report.card import file_hash, folder_hash, text_hash
 from eval.report.data_summary import DataSummary
-from preprocess.vocabulary import SIZE_RATIOS
+from preprocess.sizes.axes import AXIS_NAMES
 from shards.batch import Batch
 
 
@@ -51,8 +51,8 @@ def protocol(
         "image_sizes": [f"{height}x{width}" for height, width in params.image_sizes],
         "resize": "JPEG decoded at a DCT scale, then area",
         "repaint": "photo outside the inpainting mask, seam inside",
-        "ladder_from": dict(zip(SIZE_RATIOS, values[:, 0].tolist(), strict=True)),
-        "ladder_to": dict(zip(SIZE_RATIOS, values[:, -1].tolist(), strict=True)),
+        "ladder_from": dict(zip(AXIS_NAMES, values[:, 0].tolist(), strict=True)),
+        "ladder_to": dict(zip(AXIS_NAMES, values[:, -1].tolist(), strict=True)),
         "ladder_range_of": f"{data.trusted_split} split",
         "fit_label_thresholds": data.thresholds.tolist(),
         "rungs": params.num_rungs,

@@ -14,8 +14,8 @@ from preprocess.garment.grabcut import SEGMENTED, segment_garment
 from preprocess.garment.measurements import WornMeasures, measure_worn
 from preprocess.garment.parse import OCCLUDERS, garment_mask, labels_mask, load_densepose_torso, load_parse
 from preprocess.garment.size_ratios import SizeRatioParams, SizeRatios, size_ratios
+from preprocess.sizes.axes import AXIS_NAMES, BODY_LENGTHS, GARMENT_LENGTHS
 from preprocess.sources.source import ManifestRow
-from preprocess.vocabulary import SIZE_RATIOS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,7 +57,7 @@ def measured(job: MeasureJob) -> Row:
     )
     flags = parse_flags(parse, worn, BodyFrame.from_keypoints(person))
     flags += doubts_of(job)
-    return columns(worn, size_ratios(worn, job.params, keypoints=person, flags=flags), scale)
+    return columns(worn, judged(job, worn, person, flags), scale)
 
 
 def measured_in_photo(job: MeasureJob) -> Row:
@@ -72,7 +72,12 @@ def measured_in_photo(job: MeasureJob) -> Row:
         raise KeypointError("no_garment")
     worn = measure_worn(garment, person, densepose_torso=torso_of(job.sample))
     flags = [SEGMENTED, *doubts_of(job)]
-    return columns(worn, size_ratios(worn, job.params, keypoints=person, flags=flags), 1.0)
+    return columns(worn, judged(job, worn, person, flags), 1.0)
+
+
+def judged(job: MeasureJob, worn: WornMeasures, person: Keypoints, flags: list[str]) -> SizeRatios:
+    """Divide the lengths of a sample and judge them."""
+    return size_ratios(worn, job.params, category=job.sample.category, keypoints=person, flags=flags)
 
 
 def person_of(job: MeasureJob) -> Keypoints:
@@ -119,15 +124,8 @@ def torso_of(sample: ManifestRow) -> Any:
 
 def columns(worn: WornMeasures, result: SizeRatios, scale: float) -> Row:
     """Columns of one measured sample; lengths in px of the photo, null where they can't be measured."""
-    lengths = {
-        name: getattr(worn, name) / scale
-        for name in (
-            "body_shoulder_px",
-            "body_torso_px",
-            *(f"garment_{name}_px" for name in SIZE_RATIOS),
-        )
-    }
-    ratios = {f"{name}_ratio": float(ratio) for name, ratio in zip(SIZE_RATIOS, result.ratios, strict=True)}
+    lengths = {name: getattr(worn, name) / scale for name in (*BODY_LENGTHS, *GARMENT_LENGTHS)}
+    ratios = {f"{name}_ratio": float(ratio) for name, ratio in zip(AXIS_NAMES, result.ratios, strict=True)}
     extra = {"ease_ratio": result.ease_ratio, "sleeve_ratio": result.sleeve_ratio, "tilt_deg": worn.tilt_deg}
     values = {name: None if np.isnan(value) else value for name, value in (lengths | ratios | extra).items()}
     return values | {

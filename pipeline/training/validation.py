@@ -25,7 +25,8 @@ from model.adapter.body_maps import body_maps
 from model.bases.sdxl.networks import TryOnBase
 from model.judges.segmenter import Segmenter
 from pipeline.training.run import TrainingRun, processes_of_run
-from preprocess.vocabulary import SIZE_RATIOS, RowStatus
+from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE
+from preprocess.vocabulary import RowStatus
 from shards.batch import Batch, select
 from shards.stream import SampleStream
 from train.loop import Validation
@@ -34,7 +35,6 @@ log = logging.getLogger(__name__)
 
 Pictures = NDArray[np.uint8]
 
-WIDTH = SIZE_RATIOS.index("width")
 NUM_RANGE_SAMPLES = 256
 """Samples of the train split whose ratios say how far a ladder reaches."""
 BATCH = 32
@@ -83,12 +83,12 @@ class LadderJudge:
 
         trials = self.scorer.score(f"validation {step}", self.draw, self.requests, keep)
         figures: dict[str, float] = {}
-        for dimension, name in enumerate(SIZE_RATIOS):
+        for dimension, name in enumerate(AXIS_NAMES):
             asked, found = trials.along(dimension)
             known = np.nan_to_num(order_accuracy(asked, found), nan=CHANCE)
             figures[f"{name}_order_accuracy"] = float(known.mean())
             figures[f"{name}_mae"] = float(np.nan_to_num(mae(asked, found), nan=1.0).mean())
-        score = np.mean([figures[f"{name}_order_accuracy"] for name in SIZE_RATIOS])
+        score = np.mean([figures[f"{name}_order_accuracy"] for name in AXIS_NAMES])
         figures["score"] = float(score)
         if not processes_of_run().is_main_process:  # the first process writes the same
             return figures
@@ -100,18 +100,18 @@ class LadderJudge:
     def picture(self, trials: Trials, pictures: dict[Cell, Pictures]) -> Image.Image:
         """Draw each person on the width ladder, and below it the size maps of the same requests."""
         scene = self.scorer.scene
-        asked, found = trials.along(WIDTH)
+        asked, found = trials.along(FIT_PLACE)
         rows = []
         for person, key in enumerate(scene.keys):
-            drawn = [pictures[person, WIDTH, rung] for rung in range(asked.shape[1])]
-            maps = self.size_maps(person, self.requests[person, WIDTH])
+            drawn = [pictures[person, FIT_PLACE, rung] for rung in range(asked.shape[1])]
+            maps = self.size_maps(person, self.requests[person, FIT_PLACE])
             for shown, measured in ((drawn, found[person]), (maps, np.full(len(maps), np.nan))):
                 cells = [
                     StripCell(picture=picture, requested=float(ratio), measured=float(reading))
                     for picture, ratio, reading in zip(shown, asked[person], measured, strict=bool(maps))
                 ]
                 photo, cloth = scene.photos[person], scene.cloths[person]
-                natural = float(scene.natural[person, WIDTH])
+                natural = float(scene.natural[person, FIT_PLACE])
                 rows.append(StripRow(key=key, photo=photo, cloth=cloth, natural=natural, cells=cells))
         return strip([row for row in rows if row.cells])
 
@@ -203,4 +203,4 @@ def typical_ratios(run: TrainingRun) -> NDArray[np.float64]:
         for ratios, status in zip(batch.ratios, batch.statuses, strict=True)
         if status == RowStatus.OK
     ]
-    return np.array(rows, np.float64).reshape(-1, len(SIZE_RATIOS))
+    return np.array(rows, np.float64).reshape(-1, len(AXIS_NAMES))

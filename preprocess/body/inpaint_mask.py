@@ -5,7 +5,8 @@ So the region comes from the joints and the allowed size range; segmentation onl
 covers (face, hair and hands), never adds or ends anything at the garment's edge.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from preprocess.body.keypoints import BodyFrame, Keypoints
 from preprocess.painting import draw_capsule, fill
+from preprocess.sizes.axes import axes_of
 from preprocess.vocabulary import Category, Joint, Lip, require_shape
 
 Mask = NDArray[np.bool_]
@@ -29,22 +31,32 @@ ARMS = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MaskParams:
-    """The largest garment that the inpainting mask must leave room for; ratios as in `SIZE_RATIOS`."""
+    """The largest garment that the inpainting mask must leave room for."""
 
-    max_shoulder: Annotated[float, Gt(0)] = 1.8
-    """Largest shoulder ratio that may be asked for."""
-
-    max_width: Annotated[float, Gt(0)] = 2.2
-    """Largest width ratio that may be asked for."""
-
-    max_length: Annotated[float, Gt(0)] = 1.8
-    """Largest length ratio that may be asked for."""
+    largest: Mapping[Category, Mapping[str, Annotated[float, Gt(0)]]] = field(default_factory=dict)
+    """Largest ratios by category and axis; what is left out is filled in from the table of axes."""
 
     margin: Annotated[float, Gt(0)] = 0.08
     """Room beyond the largest garment, as a share of the shoulder width B."""
 
     sleeve_radius: Annotated[float, Gt(0)] = 0.45
     """Half the width of the widest sleeve, in shoulder widths B."""
+
+    def __post_init__(self) -> None:
+        wrong = [
+            f"{category}.{name}"
+            for category, ratios in self.largest.items()
+            for name in ratios
+            if name not in axes_of(Category(category))
+        ]
+        if wrong:
+            raise ValueError(f"largest must have categories and axes of theirs, got {', '.join(wrong)}")
+        full = {
+            category: {name: axis.asked[1] for name, axis in axes_of(category).items()}
+            | dict(self.largest.get(category, {}))
+            for category in Category
+        }
+        object.__setattr__(self, "largest", full)
 
 
 def inpainting_mask(
@@ -94,14 +106,15 @@ def torso_outline(frame: BodyFrame, params: MaskParams) -> Array:
     """Return the outline of the largest garment without sleeves: (P, 2) a, b in px of the body frame."""
     torso, across = frame.torso_length, frame.shoulder_width
     margin = params.margin * across
-    shoulder = params.max_shoulder / 2 * across + margin
-    width = params.max_width / 2 * across + margin
+    largest = params.largest[Category.UPPER]
+    shoulder = largest["shoulder"] / 2 * across + margin
+    width = largest["width"] / 2 * across + margin
     right_side = [
         (-0.45 * torso, 0.35 * across),  # collar, up to the chin
         (-0.25 * torso, 0.6 * across),
         (-0.12 * torso - margin, shoulder),
         (0.15 * torso, max(shoulder, width)),
-        (params.max_length * torso + margin, width),
+        (largest["length"] * torso + margin, width),
     ]
     return np.array(right_side + [(a, -b) for a, b in reversed(right_side)])
 

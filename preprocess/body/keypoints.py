@@ -210,6 +210,11 @@ class BodyFrame:
     """(2,) unit vector square to u, towards the left shoulder."""
 
     @property
+    def lengths(self) -> dict[str, float]:
+        """Lengths of the body (px) that garments are measured against."""
+        return {"shoulder": self.shoulder_width, "torso": self.torso_length}
+
+    @property
     def back_view(self) -> bool:
         """Whether the left shoulder is on the viewer's left: we see the back, or the labels are swapped."""
         return bool(self.u[1] * self.v[0] - self.u[0] * self.v[1] < 0)

@@ -1,7 +1,7 @@
 """Divide a worn garment's lengths by the body's, judge the result and name the fit."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import numpy as np
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from preprocess.body.keypoints import Array, Keypoints
 from preprocess.garment.measurements import WornMeasures
-from preprocess.vocabulary import FIT_LABELS, SIZE_RATIOS, RowStatus
+from preprocess.sizes.axes import AXIS_NAMES, axes_of
+from preprocess.vocabulary import FIT_LABELS, Category, RowStatus
 
 MEDIAPIPE_TRUST = 0.9
 """Factor of MediaPipe's confidence: its shoulders and torsos scatter by 3 and 5 % about OpenPose's."""
@@ -32,14 +33,8 @@ Segmenter = Literal["none", "grabcut"]
 class SizeRatioParams:
     """Section `compute_size_ratios` of params.yaml."""
 
-    shoulder_bounds: tuple[float, float] = (0.5, 2.2)
-    """Shoulder ratios outside are taken for measuring errors (dimensionless, like the others)."""
-
-    width_bounds: tuple[float, float] = (0.6, 2.6)
-    """The same for the width ratio."""
-
-    length_bounds: tuple[float, float] = (0.25, 2.2)
-    """The same for the length ratio."""
+    credible: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """By axis: ratios outside are taken for measuring errors. Axes left out have the bounds of `AXES`."""
 
     fit_quantiles: tuple[Annotated[float, Gt(0)], ...] = (0.2, 0.5, 0.8)
     """Where the width ratios of the train split's ok rows are cut into `FIT_LABELS`."""
@@ -57,9 +52,12 @@ class SizeRatioParams:
     """Processes; 0 takes every core. The result doesn't depend on it."""
 
     def __post_init__(self) -> None:
-        for name, (low, high) in zip(SIZE_RATIOS, self.bounds, strict=True):
-            if not 0 < low < high:
-                raise ValueError(f"{name}_bounds must rise from above 0, got {low} and {high}")
+        for name, (low, high) in self.credible.items():
+            if name not in AXIS_NAMES or not 0 < low < high:
+                raise ValueError(
+                    f"credible must have bounds that rise from above 0 for {', '.join(AXIS_NAMES)}, "
+                    f"got {name}: {low} and {high}"
+                )
         if len(self.fit_quantiles) != len(FIT_LABELS) - 1 or list(self.fit_quantiles) != sorted(
             self.fit_quantiles
         ):
@@ -67,18 +65,13 @@ class SizeRatioParams:
                 f"fit_quantiles must be {len(FIT_LABELS) - 1} rising numbers, got {self.fit_quantiles}"
             )
 
-    @property
-    def bounds(self) -> tuple[tuple[float, float], ...]:
-        """Bounds in the order of `SIZE_RATIOS`."""
-        return self.shoulder_bounds, self.width_bounds, self.length_bounds
-
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class SizeRatios:
     """How large a worn garment is against its wearer, and how far to trust that."""
 
     ratios: Array
-    """(3,) garment over body in the order of `SIZE_RATIOS`; NaN where it can't be measured."""
+    """(A,) garment over body in the order of `AXIS_NAMES`; NaN where it can't be measured."""
 
     ease_ratio: float
     """Panel width over the body's own width; NaN when unknown."""
@@ -100,6 +93,7 @@ def size_ratios(
     worn: WornMeasures,
     params: SizeRatioParams,
     *,
+    category: Category = Category.UPPER,
     keypoints: Keypoints | None = None,
     flags: Sequence[str] = (),
 ) -> SizeRatios:
@@ -108,16 +102,15 @@ def size_ratios(
     Args:
         worn: What was measured in the picture.
         params: Bounds beyond which a ratio is doubtful.
+        category: Of the garment.
         keypoints: Whose confidence the row's takes in; left out, the joints count as certain.
         flags: What else is known against the row, e.g. from the parse map.
 
     Returns:
         Ratios and verdict; a ratio that can't be measured is NaN, never a guess.
     """
-    garment = np.array([worn.garment_shoulder_px, worn.garment_width_px, worn.garment_length_px])
-    body = np.array([worn.body_shoulder_px, worn.body_shoulder_px, worn.body_torso_px])
-    ratios = garment / body
-    reasons = [*worn.flags, *flags, *_ratio_flags(ratios, params)]
+    ratios = over_body(worn, category)
+    reasons = [*worn.flags, *flags, *_ratio_flags(ratios, category, params)]
     doubts = [reason for reason in reasons if reason not in params.tolerated_flags]
     status = RowStatus.SUSPECT if doubts else RowStatus.OK
     if np.isnan(ratios).all():
@@ -142,10 +135,25 @@ def trunk_confidence(keypoints: Keypoints) -> float:
     return trust * float(np.clip(found.min() / SURE_JOINT, 0, 1)) if found.size else 0.0
 
 
-def _ratio_flags(ratios: Array, params: SizeRatioParams) -> list[str]:
+def over_body(worn: WornMeasures, category: Category) -> Array:
+    """Divide a worn garment's lengths by its wearer's: `shoulder_ratio`, `width_ratio`, `length_ratio`, ….
+
+    Returns:
+        (A,) in the order of `AXIS_NAMES`; NaN where a length is, and for the axes of other categories.
+    """
+    found = {
+        name: getattr(worn, f"garment_{axis.garment}_px") / getattr(worn, f"body_{axis.body}_px")
+        for name, axis in axes_of(category).items()
+    }
+    return np.array([found.get(name, np.nan) for name in AXIS_NAMES])
+
+
+def _ratio_flags(ratios: Array, category: Category, params: SizeRatioParams) -> list[str]:
     """Name the ratios that are missing or out of bounds."""
     flags = []
-    for name, ratio, (low, high) in zip(SIZE_RATIOS, ratios, params.bounds, strict=True):
+    for name, axis in axes_of(category).items():
+        ratio = ratios[AXIS_NAMES.index(name)]
+        low, high = params.credible.get(name, axis.credible)
         if np.isnan(ratio):
             flags.append(f"{name}_not_measurable")
         elif not low <= ratio <= high:

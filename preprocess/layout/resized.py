@@ -17,7 +17,11 @@ from preprocess.body.keypoints import Array, Keypoints
 from preprocess.garment.measurements import measure_worn
 from preprocess.layout.parts import split
 from preprocess.layout.resizing import CROPPED, SLACK, length_of, resized_sleeves, resized_torso
-from preprocess.vocabulary import SIZE_RATIOS, require_shape
+from preprocess.sizes.axes import AXIS_NAMES
+from preprocess.vocabulary import require_shape
+
+RESIZED = ("shoulder", "width", "length")
+"""The axes that a layout follows; others leave it as it is."""
 
 UNCHANGED = 1e-6
 """Share by which a ratio may differ from the natural one and still be it."""
@@ -35,8 +39,8 @@ def layout_at(garment_mask: Mask, keypoints: Keypoints, natural: Array, requeste
     Args:
         garment_mask: (H, W) bool, the garment as worn.
         keypoints: Of its wearer, px.
-        natural: (3,) ratios it is worn at, in the order of `SIZE_RATIOS`; NaN where unknown.
-        requested: (3,) ratios wanted; NaN, or one whose natural ratio is unknown, leaves it as it is.
+        natural: (A,) ratios it is worn at, in the order of `AXIS_NAMES`; NaN where unknown.
+        requested: (A,) ratios wanted; NaN, or one whose natural ratio is unknown, leaves it as it is.
 
     Returns:
         (H, W) bool. Equal to `garment_mask` when nothing changes, or when nothing of it covers the chest.
@@ -44,8 +48,10 @@ def layout_at(garment_mask: Mask, keypoints: Keypoints, natural: Array, requeste
     Raises:
         KeypointError: Shoulders or hips are missing.
     """
-    require_shape("natural", natural, (len(SIZE_RATIOS),))
-    require_shape("requested", requested, (len(SIZE_RATIOS),))
+    require_shape("natural", natural, (len(AXIS_NAMES),))
+    require_shape("requested", requested, (len(AXIS_NAMES),))
+    places = [AXIS_NAMES.index(name) for name in RESIZED]
+    natural, requested = natural[places], requested[places]
     with np.errstate(invalid="ignore"):
         changed = np.abs(requested / natural - 1) > UNCHANGED
     if not changed.any() or not garment_mask.any():

@@ -113,8 +113,9 @@ from the front (`preprocess.sizes.centimetres`) that is about 0.1, 0.04 and 0.03
 AXIS_NAMES = tuple(dict.fromkeys(axis.name for axis in AXES))
 """In the order that every array of ratios has; categories share a name, and so its place."""
 
-BODY_LENGTHS = tuple(dict.fromkeys(axis.body for axis in AXES))
-"""Lengths of the body that something is divided by."""
+GARMENT_LENGTHS = tuple(dict.fromkeys(f"garment_{axis.garment}_px" for axis in AXES))
+BODY_LENGTHS = tuple(dict.fromkeys(f"body_{axis.body}_px" for axis in AXES))
+"""What is divided by what, by the fields of `WornMeasures`, which are columns of tables too."""
 
 FIT_AXIS = "width"
 """The axis whose ratio the fit labels are cut from."""

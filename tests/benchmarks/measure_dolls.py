@@ -18,9 +18,10 @@ from preprocess.garment.doubts import parse_flags
 from preprocess.garment.measurements import measure_worn
 from preprocess.garment.parse import OCCLUDERS, garment_mask, labels_mask
 from preprocess.garment.size_ratios import SizeRatioParams, size_ratios
+from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.paper_dolls.dataset import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
-from preprocess.vocabulary import SIZE_RATIOS, Category
+from preprocess.vocabulary import Category
 
 Outcome = tuple[str, str | None, bool, list[float]]
 
@@ -38,7 +39,7 @@ def outcome(params: PaperDollParams, index: int) -> Outcome:
         return "failed", str(problem), plain, [np.nan] * 3
     flags = parse_flags(picture.parse, worn, BodyFrame.from_keypoints(person))
     result = size_ratios(worn, SizeRatioParams(), keypoints=person, flags=flags)
-    truth = np.array([picture.truth[f"{name}_ratio"] for name in SIZE_RATIOS])
+    truth = np.array([picture.truth[f"{name}_ratio"] for name in AXIS_NAMES])
     return str(result.status), result.reason, plain, (result.ratios / truth - 1).tolist()
 
 
@@ -52,7 +53,7 @@ def main(people: int, seed: int, image_height: int) -> None:
     errors = np.abs([errors for status, _, _, errors in found if status == "ok"])
     plain = [status == "ok" for status, _, unambiguous, _ in found if unambiguous]
     lines = [f"{people} dolls, {len(errors)} ok; of {len(plain)} unambiguous {np.mean(plain):.1%} ok"]
-    for name, column in zip(SIZE_RATIOS, errors.T, strict=True):
+    for name, column in zip(AXIS_NAMES, errors.T, strict=True):
         middle, high = np.quantile(column, [0.5, 0.95])
         lines.append(f"{name:8s} median absolute relative error {middle:.2%}, 95th percentile {high:.2%}")
     lines += [

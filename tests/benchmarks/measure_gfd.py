@@ -21,25 +21,24 @@ from eval.ladder.scoring import Scorer, asked_cells, ladder_cells
 from eval.ladder.trials import Trials
 from preprocess.body.keypoints import Keypoints
 from preprocess.layout.resized import layout_at
+from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE
 from preprocess.sources.params import PaperDollParams
-from preprocess.vocabulary import SIZE_RATIOS
 from tests.eval.dolls import DollStudio
 
-WIDTH = SIZE_RATIOS.index("width")
 VALUES = np.array([[0.0] * 4, [1.0, 1.2, 1.4, 1.6], [0.0] * 4])
 Floats = NDArray[np.float64]
 
 
 def drawn(studio: DollStudio, scorer: Scorer, requests: Floats, factor: float) -> Trials:
     """Dolls whose width is `factor` times the requested one."""
-    change = np.where(np.arange(len(SIZE_RATIOS)) == WIDTH, factor, 1.0)
+    change = np.where(np.arange(len(AXIS_NAMES)) == FIT_PLACE, factor, 1.0)
     return scorer.score(str(factor), lambda person, asked: studio.draw(person, asked * change), requests)
 
 
 def seen_coarsely(scorer: Scorer, requests: Floats, factor: float) -> Trials:
     """Layouts whose width is `factor` times the requested one, through a mask of 96 x 72 px."""
     scene, trials = scorer.scene, Trials.unmeasured(requests)
-    change = np.where(np.arange(len(SIZE_RATIOS)) == WIDTH, factor, 1.0)
+    change = np.where(np.arange(len(AXIS_NAMES)) == FIT_PLACE, factor, 1.0)
     for cell in asked_cells(requests):
         person, requested = cell[0], requests[cell]
         worn, keypoints = scene.garment_masks[person], Keypoints.from_flat(scene.keypoints[person])
@@ -62,14 +61,14 @@ def main(people: int, seed: int) -> None:
     """Print the figures of both kinds and both directions."""
     studio = DollStudio(people, PaperDollParams(image_height=320, image_width=240, seed=seed))
     scorer = Scorer(studio.scene, studio.segment, batch_size=4, num_points=256)
-    requests = ladder_cells(studio.scene.natural, VALUES, [WIDTH])
+    requests = ladder_cells(studio.scene.natural, VALUES, [FIT_PLACE])
     kinds = {
         "seen coarsely": partial(seen_coarsely, scorer, requests),
         "drawn again": partial(drawn, studio, scorer, requests),
     }
     for kind, take in kinds.items():
         exact = take(1.0)
-        coverage = np.isfinite(exact.gfd[:, WIDTH]).mean()
+        coverage = np.isfinite(exact.gfd[:, FIT_PLACE]).mean()
         sys.stdout.write(f"{kind}: {people} people x {VALUES.shape[1]} widths, {coverage:.1%} measured\n")
         for factor in (0.95, 1.05):
             sys.stdout.write(f"  width x {factor}: {figures(exact, take(factor), factor)}\n")

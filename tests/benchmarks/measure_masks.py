@@ -24,8 +24,9 @@ from preprocess.body.keypoints import BodyFrame, KeypointError
 from preprocess.body.openpose import read_openpose
 from preprocess.garment.measurements import measure_worn
 from preprocess.garment.parse import garment_mask, load_parse
+from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.viton_hd import VitonHd
-from preprocess.vocabulary import SIZE_RATIOS, Category
+from preprocess.vocabulary import Category
 from tests.preprocess.test_inpaint_mask import Seen, held_out_r2, in_body_coordinates, look_at
 
 STRENGTH = 10.0
@@ -95,7 +96,7 @@ def left_out(rows: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 def say(what: str, values: np.ndarray) -> None:
     """Print one figure for each ratio."""
-    named = ", ".join(f"{name} {value:+.3f}" for name, value in zip(SIZE_RATIOS, values, strict=True))
+    named = ", ".join(f"{name} {value:+.3f}" for name, value in zip(AXIS_NAMES, values, strict=True))
     sys.stdout.write(f"{what}: {named}\n")
 
 

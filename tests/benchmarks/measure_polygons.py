@@ -13,7 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 
-from preprocess.vocabulary import SIZE_RATIOS
+from preprocess.sizes.axes import AXIS_NAMES
 from tests.preprocess.polygon_people import annotate, random_person
 
 Outcome = tuple[str, str | None, bool, list[float]]
@@ -33,7 +33,7 @@ def main(people: int, seed: int) -> None:
     errors = np.abs([errors for status, _, _, errors in found if status == "ok"])
     plain = [status == "ok" for status, _, unambiguous, _ in found if unambiguous]
     lines = [f"{people} people, {len(errors)} ok; of {len(plain)} unambiguous {np.mean(plain):.1%} ok"]
-    for name, column in zip(SIZE_RATIOS, errors.T, strict=True):
+    for name, column in zip(AXIS_NAMES, errors.T, strict=True):
         middle, high = np.quantile(column, [0.5, 0.95])
         text = f"median absolute relative error {middle:.2%}, 95th percentile {high:.2%}"
         lines.append(f"{name:8s} {text}, largest {column.max():.2%}")

@@ -20,9 +20,10 @@ from preprocess.garment.grabcut import segment_garment
 from preprocess.garment.measurements import measure_worn
 from preprocess.garment.parse import OCCLUDERS, garment_mask, labels_mask, load_parse
 from preprocess.garment.size_ratios import SizeRatioParams, size_ratios
+from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.paper_dolls.dataset import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
-from preprocess.vocabulary import SIZE_RATIOS, Category
+from preprocess.vocabulary import Category
 from tests.shared_data import shared_data
 
 Case = tuple[np.ndarray, np.ndarray, Keypoints]
@@ -74,7 +75,7 @@ def report(name: str, cases: Iterator[Case]) -> str:
         f"lowest tenth below {np.quantile(overlap, 0.1):.3f}, lowest {overlap.min():.3f}, "
         f"{(overlap > 0.8).mean():.0%} above 0.8"
     ]
-    for ratio, column in zip(SIZE_RATIOS, differences.T, strict=True):
+    for ratio, column in zip(AXIS_NAMES, differences.T, strict=True):
         measured = column[np.isfinite(column)]
         lines.append(
             f"  {ratio:8s} {len(measured)} measured, median {np.median(measured):+.1%}, median absolute "

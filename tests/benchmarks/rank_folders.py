@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from eval.report.card import compare
 from pipeline.evaluation.generated import evaluate_generated, request_pictures
 from pipeline.params import load_params
+from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.paper_dolls.dataset import DollSample, doll_sample, render_sample
-from preprocess.vocabulary import SIZE_RATIOS
 
 Ratios = NDArray[np.float64]
 
@@ -55,7 +55,7 @@ def wanted_people(rows: list[dict[str, str]]) -> set[str]:
 
 def ratios_of(row: dict[str, str]) -> Ratios:
     """The requested ratios of a row of the CSV."""
-    return np.array([float(row[f"{name}_ratio"] or "nan") for name in SIZE_RATIOS])
+    return np.array([float(row[f"{name}_ratio"] or "nan") for name in AXIS_NAMES])
 
 
 def main(artifacts: Path, num_people: int, num_rungs: int) -> None:
@@ -77,10 +77,10 @@ def main(artifacts: Path, num_people: int, num_rungs: int) -> None:
         request_pictures(params, **inputs, out=work / "requests.csv")
         rows = list(csv.DictReader((work / "requests.csv").open()))
         asked = {row["file"].split("/")[1]: ratios_of(row) for row in rows}
-        step = np.array([(asked[f"{n}-1.png"] - asked[f"{n}-0.png"])[i] for i, n in enumerate(SIZE_RATIOS)])
+        step = np.array([(asked[f"{n}-1.png"] - asked[f"{n}-0.png"])[i] for i, n in enumerate(AXIS_NAMES)])
 
         def one_size_off(rung: str, wanted: Ratios, _: Ratios) -> Ratios:
-            return wanted + step * (np.array(SIZE_RATIOS) == rung.split("-")[0])
+            return wanted + step * (np.array(AXIS_NAMES) == rung.split("-")[0])
 
         systems: dict[str, Callable[[str, Ratios, Ratios], Ratios]] = {
             "truth": lambda _, wanted, __: wanted,

@@ -16,7 +16,7 @@ from eval.params import EvaluateParams
 from eval.report.card import COMPARED, compare
 from eval.report.collect import Collector
 from eval.report.summary import ADAPTER, summarize
-from preprocess.vocabulary import SIZE_RATIOS
+from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE
 from tests.eval.dolls import DollStudio
 
 VALUES = np.array([[0.95, 1.15, 1.35], [0.95, 1.25, 1.55], [0.6, 0.85, 1.1]])
@@ -71,7 +71,7 @@ def test_every_fit_figure_ranks_truth_first(truth: Trials, natural: Trials, one_
     figures = {row["figure"]: row for row in rows}
     assert figures["gfd.mean"]["best"] == ["truth"]
     assert figures["size_accuracy.balanced"]["best"] == ["truth"]
-    for name in SIZE_RATIOS:  # one size off keeps the order, and is wrong by its step
+    for name in AXIS_NAMES:  # one size off keeps the order, and is wrong by its step
         assert figures[f"ladder.{name}.order_accuracy"]["one size off"] == 1.0
         assert figures[f"ladder.{name}.mae"]["best"] == ["truth"]
 
@@ -79,7 +79,7 @@ def test_every_fit_figure_ranks_truth_first(truth: Trials, natural: Trials, one_
 def test_swapped_requests_bring_every_fit_figure_to_chance(truth: Trials) -> None:
     held = [SCORER.score_against(COLLECTOR.readings, shuffled_requests(REQUESTS, seed)) for seed in range(8)]
     cards = [summarize({ADAPTER: trials}, THRESHOLDS, PARAMS) for trials in held]
-    for name in SIZE_RATIOS:
+    for name in AXIS_NAMES:
         order = np.mean([card["ladder"][name]["order_accuracy"] for card in cards])
         assert order == pytest.approx(0.5, abs=0.15)
         assert abs(np.mean([card["ladder"][name]["kendall_tau"] for card in cards])) < 0.3
@@ -89,7 +89,7 @@ def test_swapped_requests_bring_every_fit_figure_to_chance(truth: Trials) -> Non
 
 
 def test_a_size_too_large_is_measured_with_its_sign(one_size_off: Trials) -> None:
-    width, length = (SIZE_RATIOS.index(name) for name in ("width", "length"))
+    width, length = (AXIS_NAMES.index(name) for name in ("width", "length"))
     wide, long = one_size_off.width_bias[:, width], one_size_off.hem_error[:, length]
     np.testing.assert_allclose(wide[np.isfinite(wide)], STEP[width], atol=0.03)
     np.testing.assert_allclose(long[np.isfinite(long)], STEP[length], atol=0.03)
@@ -97,7 +97,7 @@ def test_a_size_too_large_is_measured_with_its_sign(one_size_off: Trials) -> Non
 
 @pytest.mark.parametrize("factor", [0.95, 1.05])
 def test_five_percent_of_width_is_told_from_none_with_its_sign(factor: float, truth: Trials) -> None:
-    width = SIZE_RATIOS.index("width")
+    width = FIT_PLACE
     requests = ladder_cells(STUDIO.scene.natural, VALUES[:, :2], [width])
     change = np.array([1.0, factor, 1.0])
     wrong = SCORER.score("wrong", lambda person, asked: STUDIO.draw(person, asked * change), requests)
@@ -116,7 +116,7 @@ def test_baselines_grow_with_the_request(method: str) -> None:
 
     widths = []
     for person in range(3):
-        pictures = draw(person, REQUESTS[person, SIZE_RATIOS.index("width")])
+        pictures = draw(person, REQUESTS[person, FIT_PLACE])
         widths.append([cover(pictures, person)[rung].sum() for rung in range(3)])
     assert (np.diff(widths, axis=1) > 0).all()
 
@@ -132,7 +132,7 @@ def test_the_one_knob_of_a_baseline_is_its_best() -> None:
     assert scale_factor(natural, requested) == pytest.approx(1.1)
     # widths gain 2 px / 100 px, the length 1 px / 150 px for each px of growth
     gains = np.array([0.02, 0.02, 1 / 150])
-    growth = growth_px(natural, requested, 100, 150)
+    growth = growth_px(natural, requested, gains)
     errors = [np.sum((gains * g - (requested - natural)) ** 2) for g in (growth - 0.1, growth, growth + 0.1)]
     assert np.argmin(errors) == 1
 
@@ -149,7 +149,7 @@ def test_a_picture_that_is_missing_stays_unknown() -> None:
 def test_the_collector_keeps_the_strip_and_the_worst(truth: Trials) -> None:
     rows = COLLECTOR.strip(STUDIO.scene, truth)
     assert [row.key for row in rows] == STUDIO.scene.keys[:2]
-    assert [cell.requested for cell in rows[0].cells] == VALUES[SIZE_RATIOS.index("width")].tolist()
+    assert [cell.requested for cell in rows[0].cells] == VALUES[FIT_PLACE].tolist()
     worst = COLLECTOR.worst(STUDIO.scene)
     assert len(worst) == 3
     assert worst[0].gfd == pytest.approx(np.nanmax(truth.gfd))

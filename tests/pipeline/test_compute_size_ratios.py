@@ -10,11 +10,12 @@ from PIL import Image
 from pipeline import compute_size_ratios, extract_keypoints
 from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
+from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.manifest import write_manifest
 from preprocess.sources.paper_dolls.dataset import render_dataset
 from preprocess.sources.params import PaperDollParams
 from preprocess.sources.viton_hd import VitonHd
-from preprocess.vocabulary import SIZE_RATIOS, Lip
+from preprocess.vocabulary import Lip
 from tests.pipeline.folders import add_sample, new_root
 from tests.preprocess.people import body_25_numbers, openpose, paint_photo, person, tunic
 
@@ -75,7 +76,7 @@ def test_measures_what_was_drawn(tmp_path: Path) -> None:
     add_people(root, {"00000_00": 240})
     row = rows(annotate(root))["00000_00"]
     assert (row["status"], row["reason"], row["category"]) == ("ok", None, "upper")
-    found = [row[f"{name}_ratio"] for name in SIZE_RATIOS]
+    found = [row[f"{name}_ratio"] for name in AXIS_NAMES]
     assert found == pytest.approx([1.3, 1.2, 1.25], rel=0.003)
     assert row["body_shoulder_px"] == pytest.approx(200)
     assert row["ease_ratio"] is None
@@ -122,7 +123,7 @@ def test_a_garment_told_by_its_colours_is_suspect_unless_that_is_tolerated(tmp_p
     same = ("00000_00", "00003_00")
     assert [found[key] for key in same] == [before[key] for key in same]
     row = found["00001_00"]
-    ratios = [row[f"{name}_ratio"] for name in SIZE_RATIOS]
+    ratios = [row[f"{name}_ratio"] for name in AXIS_NAMES]
     assert ratios == pytest.approx([1.3, 1.2, 1.25], rel=0.015)
     assert row["confidence"] == 0.5, "halved by the flag"
     tolerant = SizeRatioParams(workers=1, segmenter="grabcut", tolerated_flags=("segmented_garment",))
@@ -178,9 +179,9 @@ def test_other_parameters_measure_everything_again(tmp_path: Path, caplog: pytes
     add_people(root, {"00000_00": 200, "00001_00": 240})
     annotate(root)
     caplog.set_level("INFO")
-    annotate(root, SizeRatioParams(workers=1, width_bounds=(1.1, 2.0)))
+    annotate(root, SizeRatioParams(workers=1, credible={"width": (1.1, 2.0)}))
     assert "sizes.parquet: 1 ok, 0 reused, 1 suspect" in caplog.text
-    annotate(root, SizeRatioParams(workers=1, width_bounds=(1.1, 2.0), fit_quantiles=(0.1, 0.5, 0.9)))
+    annotate(root, SizeRatioParams(workers=1, credible={"width": (1.1, 2.0)}, fit_quantiles=(0.1, 0.5, 0.9)))
     assert "sizes.parquet: 1 ok, 2 reused, 1 suspect" in caplog.text
 
 

@@ -11,11 +11,11 @@ import webdataset
 
 from pipeline.write_shards import run
 from preprocess.body.openpose import read_openpose
+from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.manifest import write_manifest
 from preprocess.sources.paper_dolls.dataset import PaperDolls, render_dataset
 from preprocess.sources.params import PaperDollParams
 from preprocess.sources.source import read_manifest
-from preprocess.vocabulary import SIZE_RATIOS
 from shards.build import Parts, build_sample
 from shards.params import WriteShardsParams
 from shards.plan import sha256_of
@@ -97,7 +97,7 @@ def test_the_worn_garment_is_inside_the_inpainting_mask(shards: Path) -> None:
 def test_a_mask_that_follows_the_garment_needs_a_parse_map(inputs: dict[str, Path]) -> None:
     row = next(row for row in read_manifest(inputs["manifest"]) if row.key == "00003_00")
     joints = read_openpose(row.openpose_json, 96, 128).flat()
-    measures = {"status": "ok", "fit_label": None} | dict.fromkeys(f"{name}_ratio" for name in SIZE_RATIOS)
+    measures = {"status": "ok", "fit_label": None} | dict.fromkeys(f"{name}_ratio" for name in AXIS_NAMES)
     parts = Parts(files=row, keypoints=tuple(joints), measures=measures)
     follows = dataclasses.replace(PARAMS, mask_follows="garment")
     body, garment = (build_sample(parts, params) for params in (PARAMS, follows))

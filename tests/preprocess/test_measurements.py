@@ -9,9 +9,10 @@ from preprocess.body.openpose import read_openpose
 from preprocess.garment.doubts import parse_flags
 from preprocess.garment.measurements import WornMeasures, garment_panel, measure_worn
 from preprocess.garment.parse import OCCLUDERS, densepose_torso, garment_mask, labels_mask, load_parse
+from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.paper_dolls.dataset import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
-from preprocess.vocabulary import SIZE_RATIOS, Category, Joint, Lip
+from preprocess.vocabulary import Category, Joint, Lip
 from tests.preprocess.people import HEIGHT, WIDTH, person, tunic, with_sleeves
 from tests.shared_data import shared_data
 
@@ -200,7 +201,7 @@ def test_fresh_paper_dolls_measure_as_drawn(image_height: int, image_width: int,
         except KeypointError:
             continue
         if not worn.flags:
-            errors.append(ratios(worn) / [picture.truth[f"{name}_ratio"] for name in SIZE_RATIOS] - 1)
+            errors.append(ratios(worn) / [picture.truth[f"{name}_ratio"] for name in AXIS_NAMES] - 1)
     assert len(errors) > 0.7 * params.train
     assert np.median(np.abs(errors), axis=0).max() < tolerance / 4
     assert np.quantile(np.abs(errors), 0.95, axis=0).max() < tolerance

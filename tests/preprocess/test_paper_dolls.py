@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from preprocess.sources.paper_dolls.canvas import BodyView, cover
 from preprocess.sources.paper_dolls.dataset import (
     FEW_ENTRIES,
-    LARGEST_RATIOS,
-    SMALLEST_RATIOS,
     PaperDolls,
     doll_sample,
     render_dataset,
@@ -19,17 +17,17 @@ from preprocess.sources.paper_dolls.dataset import (
 )
 from preprocess.sources.paper_dolls.design import COLOURS, caption
 from preprocess.sources.paper_dolls.fabric import flat_cloth
-from preprocess.sources.paper_dolls.garment import clipped
+from preprocess.sources.paper_dolls.garment import DRAWN, clipped
 from preprocess.sources.paper_dolls.render import DENSEPOSE_COLOURS, DollPicture
 from preprocess.sources.params import PaperDollParams
-from preprocess.vocabulary import SIZE_RATIOS, Joint, Lip
+from preprocess.vocabulary import Joint, Lip
 
 PARAMS = PaperDollParams(train=4, test=3, image_height=256, image_width=192, seed=3)
 LARGE = PaperDollParams(train=1, test=2, seed=3)
 
 
 def truth_ratios(picture: DollPicture) -> NDArray[np.float64]:
-    return np.array([picture.truth[f"{name}_ratio"] for name in SIZE_RATIOS])
+    return np.array([picture.truth[f"{name}_ratio"] for name in DRAWN])
 
 
 def measured_on_parse(picture: DollPicture) -> NDArray[np.float64]:
@@ -95,7 +93,7 @@ def test_draws_the_ratios_that_were_asked_for(index: int) -> None:
 @pytest.mark.parametrize("which", range(3))
 def test_one_ratio_changes_alone(which: int) -> None:
     sample = doll_sample(PARAMS, "test", 1)
-    for value in np.linspace(SMALLEST_RATIOS[which], LARGEST_RATIOS[which], 4):
+    for value in np.linspace(*[*DRAWN.values()][which], 4):
         ratios = np.array([1.1, 1.2, 1.0])
         ratios[which] = value
         np.testing.assert_allclose(truth_ratios(render_sample(PARAMS, sample, ratios)), ratios, rtol=1e-3)

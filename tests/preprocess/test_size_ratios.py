@@ -86,7 +86,7 @@ def test_labels_need_something_to_be_cut_from() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        pytest.param({"width_bounds": (2.0, 1.0)}, "width_bounds must rise", id="bounds fall"),
+        pytest.param({"credible": {"width": (2.0, 1.0)}}, "must have bounds that rise", id="bounds fall"),
         pytest.param(
             {"fit_quantiles": (0.5, 0.2, 0.8)}, "fit_quantiles must be 3 rising", id="quantiles fall"
         ),

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from preprocess.sources.paper_dolls.design import GarmentDesign, caption, sample_design
 from preprocess.sources.paper_dolls.fabric import flat_cloth
-from preprocess.sources.paper_dolls.garment import Ratios
+from preprocess.sources.paper_dolls.garment import DRAWN, Ratios
 from preprocess.sources.paper_dolls.person import Doll, sample_doll
 from preprocess.sources.paper_dolls.render import DollPicture, render
 from preprocess.sources.params import LARGEST_SPLIT, PaperDollParams
@@ -34,9 +34,6 @@ from preprocess.sources.viton_hd import SPLITS, VitonHd
 TRUTH_FILE = "truth.parquet"
 JPEG_QUALITY = 92
 FEW_ENTRIES = 32
-SMALLEST_RATIOS = np.array([0.85, 0.8, 0.5])
-LARGEST_RATIOS = np.array([1.6, 2.0, 1.6])
-"""Bounds between which each ratio is drawn, each on its own, in the order of `SIZE_RATIOS`."""
 
 LIP_PALETTE = [
     (0, 0, 0), (128, 0, 0), (254, 0, 0), (0, 85, 0), (169, 0, 51),
@@ -80,7 +77,7 @@ def doll_sample(params: PaperDollParams, split: str, index: int) -> DollSample:
         split=split,
         doll=sample_doll(streams[0]),
         design=sample_design(streams[1]),
-        ratios=streams[2].uniform(SMALLEST_RATIOS, LARGEST_RATIOS),
+        ratios=streams[2].uniform(*np.array([*DRAWN.values()]).T),
     )
 
 

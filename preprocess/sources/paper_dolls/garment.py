@@ -16,6 +16,9 @@ from preprocess.sources.paper_dolls.person import Points
 
 Ratios = NDArray[np.float64]
 
+DRAWN = {"shoulder": (0.85, 1.6), "width": (0.8, 2.0), "length": (0.5, 1.6)}
+"""What dolls can be drawn at, in the order of their (3,) ratios: bounds between which each is drawn."""
+
 SHOULDER_ROWS = (0.0, 0.05)
 WIDTH_ROWS = (0.35, 0.55)
 AXIS_BAND = 0.25
@@ -33,7 +36,7 @@ class WornGarment:
 
     design: GarmentDesign
     ratios: Ratios
-    """(3,) requested ratios in the order of `SIZE_RATIOS`."""
+    """(3,) requested ratios in the order of `DRAWN`."""
     shoulder_width: float
     """B / T of the body."""
 

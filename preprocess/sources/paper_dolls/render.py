@@ -20,10 +20,10 @@ from preprocess.sources.paper_dolls.canvas import COVERED, BodyView, Canvas, Ima
 from preprocess.sources.paper_dolls.design import GarmentDesign
 from preprocess.sources.paper_dolls.fabric import paint_garment, paint_trim
 from preprocess.sources.paper_dolls.figure import paint_body
-from preprocess.sources.paper_dolls.garment import WIDTH_ROWS, Ratios, WornGarment, sleeve_outline
+from preprocess.sources.paper_dolls.garment import DRAWN, WIDTH_ROWS, Ratios, WornGarment, sleeve_outline
 from preprocess.sources.paper_dolls.head import paint_hair_behind, paint_hair_in_front, paint_head
 from preprocess.sources.paper_dolls.person import SIDES, Doll, Points
-from preprocess.vocabulary import SIZE_RATIOS, Joint
+from preprocess.vocabulary import Joint
 
 DENSEPOSE_COLOURS = cv2.applyColorMap(
     (np.arange(25) * 255 // 24).astype(np.uint8)[None], cv2.COLORMAP_PARULA
@@ -166,11 +166,10 @@ def truth(doll: Doll, worn: WornGarment, view: BodyView) -> dict[str, float]:
     body_width_px = 2 * float(body_half_width(doll, rows).mean()) * view.torso_px
     units = (body_shoulder_px, body_shoulder_px, view.torso_px)
     lengths = {
-        f"garment_{name}_px": float(r) * unit
-        for name, r, unit in zip(SIZE_RATIOS, ratios, units, strict=True)
+        f"garment_{name}_px": float(r) * unit for name, r, unit in zip(DRAWN, ratios, units, strict=True)
     }
     return {
-        **{f"{name}_ratio": float(ratio) for name, ratio in zip(SIZE_RATIOS, ratios, strict=True)},
+        **{f"{name}_ratio": float(ratio) for name, ratio in zip(DRAWN, ratios, strict=True)},
         **lengths,
         "body_shoulder_px": body_shoulder_px,
         "body_torso_px": view.torso_px,
