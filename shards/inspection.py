@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from preprocess.sizes.axes import AXIS_NAMES
 from shards.batch import Batch
-from shards.reader import OnDamage, ShardReader
+from shards.reader import ShardReader
 from shards.record import decode_record
 from shards.sample import RECORD_SUFFIX, require_member
 from shards.storage import open_folder
@@ -33,7 +33,6 @@ def stream_keys(
     world_size: int = 1,
     rank: int = 0,
     num_workers: int = 0,
-    processes: bool = False,
     skip: int = 0,
 ) -> Iterator[str]:
     """Yield the keys of one epoch in the order that a rank will see them.
@@ -45,7 +44,6 @@ def stream_keys(
         world_size: Number of ranks.
         rank: Which of them.
         num_workers: Threads that read and decode the samples on the way; 0 reads nothing but the index.
-        processes: The workers are processes instead.
         skip: Samples of this rank to leave out, as after an interruption.
     """
     stream = SampleStream(
@@ -57,7 +55,6 @@ def stream_keys(
         rank=rank,
         world_size=world_size,
         num_threads=num_workers,
-        num_processes=num_workers if processes else 0,
     )
     stream.cursor = epoch * len(stream) + skip * world_size
     count = max(0, len(range(rank, len(stream), world_size)) - skip)
@@ -69,7 +66,7 @@ def stream_keys(
 
 def statistics(location: str | Path) -> dict[str, Any]:
     """Count what the shards hold, and give quantiles of the ratios; every record is read and checked."""
-    reader = ShardReader(open_folder(location), SMALLEST, SMALLEST, OnDamage.RAISE)
+    reader = ShardReader(open_folder(location), SMALLEST, SMALLEST)
     records = list(_records(reader))
     ratios = np.array([record.ratio_array() for record in records]).reshape(-1, len(AXIS_NAMES))
     index = reader.index

@@ -42,12 +42,17 @@ def permutation(
 
 
 @dataclass(frozen=True, slots=True)
-class _Epoch:
+class _Shards:
     shards: NDArray[np.int64]
-    """(S,) shards in the order of this epoch."""
+    """(S,) shards in an order."""
 
     starts: NDArray[np.int64]
     """(S + 1,) how many samples stand before each of them."""
+
+    def places(self, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Find (P,) samples of the concatenation: (P, 2) shard and row in the shard."""
+        found = np.searchsorted(self.starts, offsets, side="right") - 1
+        return np.stack([self.shards[found], offsets - self.starts[found]], axis=1)
 
 
 class SampleOrder:
@@ -56,7 +61,6 @@ class SampleOrder:
     Args:
         counts: Samples in each shard.
         seed: Another seed, another order. Negative seeds count modulo 2^64.
-        shuffle: False: by shard and row in every epoch.
         num_streams: Distant places that neighbours come from; default: a stream for 4 shards, at most 64.
         block: Samples of a stream that are shuffled together.
 
@@ -69,7 +73,6 @@ class SampleOrder:
         counts: Sequence[int] | NDArray[np.int64],
         *,
         seed: int,
-        shuffle: bool = True,
         num_streams: int | None = None,
         block: int = DEFAULT_BLOCK,
     ) -> None:
@@ -80,9 +83,9 @@ class SampleOrder:
         streams = num_streams or min(MAX_STREAMS, max(1, len(self.counts) // SHARDS_PER_STREAM))
         if streams < 1 or block < 1:
             raise ValueError(f"num_streams and block must be positive, got {num_streams} and {block}")
-        self.seed, self.shuffle, self.block = seed, shuffle, block
+        self.seed, self.block = seed, block
         self.num_streams = min(streams, self.num_samples)
-        self._epochs: OrderedDict[int, _Epoch] = OrderedDict()
+        self._epochs: OrderedDict[int, _Shards] = OrderedDict()
         self._blocks: OrderedDict[tuple[int, int, int], NDArray[np.int32]] = OrderedDict()
 
     def at(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -102,23 +105,24 @@ class SampleOrder:
             found[chosen] = self._at_epoch(int(epoch), positions[chosen] % self.num_samples)
         return found
 
+    def stored(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Find (P,) samples, counted as they are stored: (P, 2) shard and row in the shard."""
+        return self._table(np.arange(len(self.counts))).places(rows)
+
+    def _table(self, shards: NDArray[np.int64]) -> _Shards:
+        """Return where samples lie when shards follow one another so."""
+        return _Shards(shards, np.concatenate([[0], np.cumsum(self.counts[shards])]))
+
     def _at_epoch(self, epoch: int, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """Find (P,) positions of one epoch: (P, 2) shard and row."""
-        tables = self._tables(epoch)
-        offsets = self._shuffled(epoch, positions) if self.shuffle else positions
-        places = np.searchsorted(tables.starts, offsets, side="right") - 1
-        return np.stack([tables.shards[places], offsets - tables.starts[places]], axis=1)
+        return self._tables(epoch).places(self._shuffled(epoch, positions))
 
-    def _tables(self, epoch: int) -> _Epoch:
+    def _tables(self, epoch: int) -> _Shards:
         """Return the shard order of an epoch; the last two epochs are kept."""
         tables = self._epochs.get(epoch)
         if tables is None:
-            num_shards = len(self.counts)
-            shards = (
-                permutation(num_shards, self.seed, epoch, _SHARDS) if self.shuffle else np.arange(num_shards)
-            )
-            starts = np.concatenate([[0], np.cumsum(self.counts[shards])])
-            tables = self._epochs[epoch] = _Epoch(shards, starts)
+            shards = permutation(len(self.counts), self.seed, epoch, _SHARDS)
+            tables = self._epochs[epoch] = self._table(shards)
             if len(self._epochs) > 2:
                 self._epochs.popitem(last=False)
         return tables

@@ -1,11 +1,9 @@
 """Read samples by shard and row, and notice damage."""
 
-import logging
 import os
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from io import FileIO
 from threading import Lock
 
@@ -13,22 +11,13 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from shards.batch import Batch, empty_batch, fill_described, fill_row, select
+from shards.batch import Batch, empty_batch, fill_described, fill_row
 from shards.index import ShardIndex
 from shards.latents import EncodingsSpec, PackedLayout
 from shards.storage import Folder
 from shards.ustar import BLOCK, SampleError, unpack
 
-log = logging.getLogger(__name__)
-
 MAX_OPEN_FILES = 128
-
-
-class OnDamage(StrEnum):
-    """What to do about a sample that can't be read."""
-
-    RAISE = "raise"
-    SKIP = "skip"
 
 
 class DamageError(OSError):
@@ -55,10 +44,9 @@ class ShardReader:
         folder: Where the index and the shards are.
         image_height: Rows of decoded pictures.
         image_width: Columns of decoded pictures.
-        on_damage: Whether a damaged sample raises, or is left out of its batch and counted in `damaged`.
     """
 
-    def __init__(self, folder: Folder, image_height: int, image_width: int, on_damage: OnDamage) -> None:
+    def __init__(self, folder: Folder, image_height: int, image_width: int) -> None:
         self.folder = folder
         self.index = ShardIndex(folder.index())
         self.encodings = EncodingsSpec.from_header(self.index.header)
@@ -71,9 +59,6 @@ class ShardReader:
             )
         self._layout = None if stored is None else PackedLayout(stored)
         self.image_height, self.image_width = image_height, image_width
-        self.on_damage = on_damage
-        self.damaged: Counter[str] = Counter()
-        """How often each damaged sample or shard was met."""
         self._files: OrderedDict[int, FileIO] = OrderedDict()
         self._lock = Lock()
 
@@ -107,7 +92,7 @@ class ShardReader:
             places: (B, 2) shard and row of each.
 
         Raises:
-            DamageError: A sample is missing or damaged, and `on_damage` is `raise`; or all of them are.
+            DamageError: A sample is missing or damaged.
         """
         return self.fill(self.empty(positions, places))
 
@@ -123,14 +108,8 @@ class ShardReader:
         """Read and decode the samples of a batch; see `batch`."""
         batch = empty.batch
         rows = zip(empty.shards, empty.found, empty.packed, strict=True)
-        good = [
-            row
-            for row, (shard, found, packed) in enumerate(rows)
-            if self._fill(batch, row, shard, found, memoryview(packed)[: found[2]])
-        ]
-        if not good:
-            raise DamageError(f"every sample of a batch is damaged, e.g. {next(iter(self.damaged))}")
-        batch = batch if len(good) == len(batch) else select(batch, good)
+        for row, (shard, found, packed) in enumerate(rows):
+            self._fill(batch, row, shard, found, memoryview(packed)[: found[2]])
         if self._layout is not None:
             try:
                 fill_described(batch)
@@ -145,26 +124,18 @@ class ShardReader:
 
     def _fill(
         self, batch: Batch, row: int, shard: int, found: tuple[str, int, int, int], packed: memoryview
-    ) -> bool:
-        """Read one sample into `packed` and decode it into a batch: whether that was possible."""
+    ) -> None:
+        """Read one sample into `packed` and decode it into a batch."""
         key = found[0]
+        self._read(shard, found, packed)
         try:
-            self._read(shard, found, packed)
             if self._layout is None:
                 members = unpack(key, packed)
             else:
                 members = self._layout.settle(batch.encodings, row, key, packed)
             fill_row(batch, row, key, members)
-        except (DamageError, SampleError) as error:
-            if self.on_damage == OnDamage.RAISE:
-                raise DamageError(str(error)) from error
-            name = f"{self.index.shards[shard].name}/{key}"
-            with self._lock:
-                self.damaged[name] += 1
-                if self.damaged[name] == 1:
-                    log.warning("skipped %s: %s", name, error)
-            return False
-        return True
+        except SampleError as error:
+            raise DamageError(f"{self.index.shards[shard].name}: the sample {error}") from error
 
     def _file(self, shard: int) -> FileIO:
         """Return an open tar. Fallen out of the cache, it closes itself when no thread uses it any more."""

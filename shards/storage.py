@@ -54,13 +54,15 @@ class RemoteFolder:
 
     Args:
         url: Of `index.json` or its folder.
-        cache: Folder for the copies; may be shared with other processes.
-        cache_bytes: Room for shards. The shards used least recently go first.
+        cache: Folder for the copies; may be shared with other processes. Default: below the home folder.
+        cache_bytes: Room for shards; it should hold those that the order reads at a time, at most 64. The
+            shards used least recently go first.
     """
 
-    def __init__(self, url: str, cache: Path, cache_bytes: int) -> None:
+    def __init__(self, url: str, cache: Path | None = None, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
         import fsspec  # type: ignore[import-untyped]
 
+        cache = cache or Path.home() / ".cache/cinderella/shards"
         self.url = url.removesuffix("/index.json").rstrip("/")
         self.cache, self.cache_bytes = cache, cache_bytes
         filesystem, self.root = fsspec.core.url_to_fs(self.url)
@@ -121,16 +123,6 @@ class RemoteFolder:
                 raise OSError("its SHA-256 isn't the index's")
 
 
-def open_folder(
-    location: str | Path, cache: Path | None = None, cache_bytes: int = DEFAULT_CACHE_BYTES
-) -> Folder:
-    """Open the folder of an index.
-
-    Args:
-        location: Path or fsspec URL of `index.json` or its folder.
-        cache: Where to keep copies of remote shards; default `~/.cache/cinderella/shards`.
-        cache_bytes: Room there.
-    """
-    if "://" not in str(location):
-        return LocalFolder(Path(location))
-    return RemoteFolder(str(location), cache or Path.home() / ".cache/cinderella/shards", cache_bytes)
+def open_folder(location: str | Path) -> Folder:
+    """Open the folder of an index, by the path or fsspec URL of `index.json` or of the folder."""
+    return RemoteFolder(str(location)) if "://" in str(location) else LocalFolder(Path(location))

@@ -43,9 +43,6 @@ class RuntimeParams:
     num_threads: Annotated[int, Gt(0)] = 2
     """Threads that read and decode samples."""
 
-    num_processes: Annotated[int, Ge(0)] = 0
-    """Processes that read and decode samples in place of the threads, which mostly costs more; 0: none."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AugmentationParams:

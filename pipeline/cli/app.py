@@ -114,9 +114,6 @@ def stream(
     world_size: Annotated[int, typer.Option(help="Number of ranks.")] = 1,
     rank: Annotated[int, typer.Option(help="Which of them.")] = 0,
     workers: Annotated[int, typer.Option(help="Threads that decode on the way; 0 reads only the index.")] = 0,
-    processes: Annotated[
-        bool, typer.Option("--processes", help="Workers are processes, not threads.")
-    ] = False,
     skip: Annotated[int, typer.Option(help="Samples of this rank to leave out.")] = 0,
     keys: Annotated[bool, typer.Option("--keys/--count", help="Print every key, or how many.")] = True,
 ) -> None:
@@ -127,7 +124,7 @@ def stream(
     from shards.inspection import stream_keys
 
     options = {"seed": seed, "epoch": epoch, "world_size": world_size, "rank": rank}
-    found = stream_keys(shards, **options, num_workers=workers, processes=processes, skip=skip)
+    found = stream_keys(shards, **options, num_workers=workers, skip=skip)
     for line in found if keys else [sum(1 for _ in found)]:
         typer.echo(line)
 

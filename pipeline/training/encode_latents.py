@@ -17,7 +17,7 @@ from shards.description import TENSOR, description
 from shards.index import INDEX_NAME, ShardIndex
 from shards.latents import LATENTS_FOLDER, LATENTS_SUFFIX, SCHEMA_VERSION, EncodingsSpec
 from shards.plan import Ingredients
-from shards.reader import OnDamage, ShardReader
+from shards.reader import ShardReader
 from shards.sample import RECORD_SUFFIX, SUFFIXES, blaming
 from shards.storage import LocalFolder
 from shards.ustar import pack, unpack
@@ -52,7 +52,7 @@ def encode_latents(params: "WriteShardsParams", pictures: Path, split: str) -> P
     assert params.image_width is not None
     base = TryOnBase.from_pretrained(params.latents_base).eval().requires_grad_(False)
     base.to("cuda" if torch.cuda.is_available() else "cpu")
-    reader = ShardReader(LocalFolder(pictures), params.image_height, params.image_width, OnDamage.RAISE)
+    reader = ShardReader(LocalFolder(pictures), params.image_height, params.image_width)
     spec = EncodingsSpec(
         encoders=encoders_identity(base),
         scaling_factor=float(base.vae.config.scaling_factor),

@@ -106,7 +106,6 @@ class TrainingRun:
             rank=rank,
             world_size=world_size,
             num_threads=self.params.runtime.num_threads,
-            num_processes=self.params.runtime.num_processes,
         )
 
     def share(self, optimisation: OptimisationParams, folder: Path | None = None) -> Stream:

@@ -17,7 +17,7 @@ from preprocess.sizes.request import SizeRequest
 from preprocess.small_files import read_text, shown
 from preprocess.untrusted import Picture, read_picture
 from shards.codec import decode_photo
-from shards.reader import OnDamage, ShardReader
+from shards.reader import ShardReader
 from shards.sample import decode
 from shards.storage import open_folder
 from shards.ustar import KEY, unpack
@@ -202,7 +202,7 @@ def table_wearers(table: Path) -> Iterator[TableWearer]:
 
 def shard_wearers(folder: str | Path) -> Iterator[ShardWearer]:
     """Yield the samples of a folder of shards, in its order."""
-    reader = ShardReader(open_folder(folder), 1, 1, OnDamage.RAISE)
+    reader = ShardReader(open_folder(folder), 1, 1)
     for shard, line in enumerate(reader.index.shards):
         for row in range(line.num_samples):
             yield ShardWearer(key=reader.index.rows(shard).key(row), reader=reader, shard=shard, row=row)

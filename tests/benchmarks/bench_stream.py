@@ -4,10 +4,10 @@
 
 Kinds: `full` photos of 1024x768 decoded to 512x384, `small` the same photos stored at that size, and
 `latents`. Rows: `limit` is no loader: two processes that read and decode, and hand nothing on; `whole photos`
-is the limit without decoding at half scale inside the JPEG; `stream` is ours with its threads, `processes`
-with worker processes. Every loader has two workers and batches of 8, and each case a process of its own; the
-clock starts after the first batches, and CPU counts worker processes too. Loaders that aren't installed are
-left out by name. Cases alternate for `--rounds` rounds; medians are printed.
+is the limit without decoding at half scale inside the JPEG; `stream` is ours.
+Every loader has two workers and batches of 8, and each case a process of its own; the clock starts after the
+first batches, and CPU counts worker processes too. Loaders that aren't installed are left out by name. Cases
+alternate for `--rounds` rounds; medians are printed.
 """
 
 import argparse

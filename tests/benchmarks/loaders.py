@@ -87,15 +87,10 @@ def whole_photos(folder: Path) -> Iterator[Batch]:
     yield from limit(folder)
 
 
-def stream(folder: Path, **workers: int) -> Iterator[Batch]:
+def stream(folder: Path) -> Iterator[Batch]:
     """Ours."""
     options = {"batch_size": BATCH, "image_height": HEIGHT, "image_width": WIDTH, "num_threads": WORKERS}
-    yield from SampleStream(folder, seed=0, **options, **workers)
-
-
-def stream_in_processes(folder: Path) -> Iterator[Batch]:
-    """Ours, with worker processes."""
-    yield from stream(folder, num_processes=WORKERS)
+    yield from SampleStream(folder, seed=0, **options)
 
 
 def through_webdataset(folder: Path) -> Iterator[object]:
@@ -189,7 +184,6 @@ LOADERS: dict[str, Loader] = {
     "limit": (limit, None, None),
     "whole photos": (whole_photos, None, None),
     "stream": (stream, None, None),
-    "processes": (stream_in_processes, None, None),
     "spdl": (through_spdl, "spdl", write_loose),
     "webdataset": (through_webdataset, "webdataset", None),
     "torch Dataset": (through_dataset, "torch", write_loose),

@@ -1,18 +1,16 @@
-"""1,000 mutated tars, records and indices: each ends in a clear error or a counted skip."""
+"""Mutated tars, records and indices: each ends in a clear error, or was read as it was written."""
 
 import json
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from shards.foreign import foreign_samples
 from shards.reader import DamageError
 from shards.record import decode_record, encode_record
 from shards.storage import LocalFolder
 from shards.stream import SampleStream
-from shards.ustar import SampleError, header, unpack
+from shards.ustar import END_OF_TAR, SampleError, header, unpack
 from shards.writer import write_shards
 from tests.shards.making import HEIGHT, WIDTH, record, samples
 
@@ -55,39 +53,25 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def read_all(folder: Path) -> tuple[int, Counter[str]]:
-    stream = SampleStream(
-        folder, batch_size=6, image_height=HEIGHT, image_width=WIDTH, seed=0, num_threads=0, on_damage="skip"
-    )
-    return sum(len(batch) for batch in stream.epoch_batches()), Counter(stream.damaged)
+def read_all(folder: Path) -> list[str]:
+    stream = SampleStream(folder, batch_size=2, image_height=HEIGHT, image_width=WIDTH, seed=0, num_threads=0)
+    return [key for batch in stream.epoch_batches() for key in batch.keys]
 
 
 def test_mutated_tars_behind_an_index_are_noticed(folder: Path, tmp_path: Path) -> None:
     tar = next(folder.glob("*.tar"))
     content = tar.read_bytes()
     (tmp_path / "index.json").write_bytes((folder / "index.json").read_bytes())
+    keys, end = read_all(folder), len(content) - len(END_OF_TAR)
     for seed in range(300):
         change = mutated(content, np.random.default_rng(seed))
         (tmp_path / tar.name).write_bytes(change)
-        same = change[: len(content)] == content
-        try:
-            read, damaged = read_all(tmp_path)
-        except DamageError:  # all of them
+        if change[:end] == content[:end]:
+            assert read_all(tmp_path) == keys
             continue
-        assert read + len(damaged) == 6
-        assert bool(damaged) != same or change[: len(content) - 1024] == content[:-1024]
+        with pytest.raises(DamageError, match=tar.name):
+            read_all(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["index.json", tar.name]
-
-
-def test_mutated_foreign_tars_end_in_an_error_or_a_count(folder: Path, tmp_path: Path) -> None:
-    content = next(folder.glob("*.tar")).read_bytes()
-    for seed in range(200):
-        path = tmp_path / "x.tar"
-        path.write_bytes(mutated(content, np.random.default_rng(seed)))
-        damaged: Counter[str] = Counter()
-        read = sum(1 for _ in foreign_samples([str(path)], on_damage="skip", damaged=damaged))
-        assert read <= 12
-    assert [path.name for path in tmp_path.iterdir()] == ["x.tar"]
 
 
 def test_mutated_samples_are_refused_by_name(folder: Path) -> None:

@@ -1,14 +1,9 @@
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from shards.foreign import foreign_samples
 from shards.inspection import contact_sheet, statistics, stream_keys
-from shards.reader import DamageError
-from shards.sample import encode
-from shards.ustar import END_OF_TAR, pack
 from shards.writer import write_shards
 from tests.shards.making import record, sample, samples
 
@@ -33,11 +28,6 @@ def test_the_ranks_keys_interleave_to_the_order_of_one(folder: Path, workers: in
     assert sorted(alone) == [one.key for one in samples(COUNT)]
 
 
-def test_processes_read_the_same_keys(folder: Path) -> None:
-    alone = list(stream_keys(folder, seed=5, epoch=2))
-    assert list(stream_keys(folder, seed=5, epoch=2, num_workers=1, processes=True)) == alone
-
-
 def test_skipped_keys_are_those_seen_before(folder: Path) -> None:
     whole = list(stream_keys(folder, seed=0, world_size=2, rank=1))
     assert list(stream_keys(folder, seed=0, world_size=2, rank=1, skip=2)) == whole[2:]
@@ -59,19 +49,3 @@ def test_a_contact_sheet_has_a_tile_for_each_sample(folder: Path) -> None:
     assert sheet.shape == (3 * 16, 2 * 36, 3)
     assert (sheet[32:, 36:] == 255).all()
     assert len(np.unique(sheet)) > 50
-
-
-def test_tars_without_an_index_are_read(folder: Path) -> None:
-    found = list(foreign_samples([str(path) for path in sorted(folder.glob("*.tar"))]))
-    assert sorted(found, key=lambda one: one.key) == samples(COUNT)
-
-
-def test_a_foreign_sample_that_is_not_ours_raises_or_is_counted(tmp_path: Path) -> None:
-    tar = tmp_path / "x.tar"
-    barefoot = {name: content for name, content in encode(sample("a")).items() if name != "cloth.jpg"}
-    tar.write_bytes(pack("a", barefoot) + pack("b", encode(sample("b"))) + END_OF_TAR)
-    with pytest.raises(DamageError, match=r"x.tar/a: .*cloth.jpg is missing"):
-        list(foreign_samples([str(tar)]))
-    damaged: Counter[str] = Counter()
-    assert list(foreign_samples([str(tar)], on_damage="skip", damaged=damaged)) == [sample("b")]
-    assert damaged == {f"{tar}/a": 1}

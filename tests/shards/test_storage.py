@@ -41,18 +41,25 @@ def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     MemoryFileSystem().rm("/shards", recursive=True)
 
 
-def stream_of(url: str, cache: Path, **options) -> SampleStream:
-    defaults = {"batch_size": 3, "image_height": HEIGHT, "image_width": WIDTH, "seed": 0, "cache": cache}
-    return SampleStream(url, **defaults | options)
+def stream_of(url: str, cache: Path, cache_bytes: int = 1 << 30, num_threads: int = 2) -> SampleStream:
+    folder = storage.RemoteFolder(url, cache, cache_bytes)
+    return SampleStream(
+        folder, batch_size=3, image_height=HEIGHT, image_width=WIDTH, seed=0, num_threads=num_threads
+    )
 
 
 @pytest.mark.parametrize("suffix", ["", "/", "/index.json"])
 def test_a_url_gives_the_same_batches_as_a_folder_over_a_bad_connection(
-    remote: str, tmp_path: Path, suffix: str
+    remote: str, tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    far = [batch.keys for batch in itertools.islice(stream_of(remote + suffix, tmp_path / "cache"), 9)]
-    near = [batch.keys for batch in itertools.islice(stream_of(str(tmp_path / "made"), tmp_path), 9)]
-    assert far == near
+    monkeypatch.setenv("HOME", str(tmp_path))  # where copies are kept
+    far, near = (
+        SampleStream(place, batch_size=3, image_height=HEIGHT, image_width=WIDTH, seed=0)
+        for place in (remote + suffix, tmp_path / "made")
+    )
+    for one, other in itertools.islice(zip(far, near, strict=True), 9):
+        assert one.keys == other.keys
+    assert list((tmp_path / ".cache/cinderella/shards").glob("*.tar"))
 
 
 def test_the_cache_stays_within_its_bounds(remote: str, tmp_path: Path) -> None:
