@@ -1,34 +1,20 @@
 """Write report.html: one self-contained page that shows the evaluation, its doubts included."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from eval.ladder.pictures import StripRow, WorstCase
+from eval.ladder.pictures import StripRow, WorstCase, data_uri
 from eval.ladder.trials import Trials
 from eval.report.data_summary import DataSummary
-from eval.report.markup import facts, figure, known, number, table, with_interval
 from eval.report.plots import confusion, data_histograms, deviation_by_request, ladder_curves, order_bars
-from eval.report.tables import (
-    absent_list,
-    cross_talk_table,
-    data_table,
-    gfd_table,
-    image_tables,
-    ladder_table,
-    methods,
-    verdict_summary,
-    verdict_table,
-)
-from eval.report.verdict import verdicts
-
-PAGE = Path(__file__).with_name("report.html")
-"""The page's frame; everything is inline, so it needs no network."""
+from eval.report.summary import ADAPTER, BETTER, Verdict, verdicts, without_nan
+from preprocess.sizes.axes import AXIS_NAMES
+from preprocess.vocabulary import FIT_LABELS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,89 +39,107 @@ class Report:
 
 def render(report: Report) -> str:
     """Turn the evaluation into one HTML page without outside references; equal input gives equal bytes."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"data_uri": data_uri, "without_nan": without_nan}
+    metrics, statuses = report.metrics, report.data.statuses.values()
+    return environment.get_template("report.html").render(
+        metrics=metrics,
+        data=report.data,
+        strip=report.strip,
+        worst=report.worst,
+        plots=plots(report),
+        ladders=ladder_sections(metrics),
+        against=against_baselines(metrics),
+        deviations=deviation_sections(metrics),
+        image=[image_table(*sections) for sections in image_sections(metrics["image"])],
+        statuses=sorted({status for counts in statuses for status in counts}),
+        absences=by_reason(absences(metrics)),
+        ratios=AXIS_NAMES,
+        labels=FIT_LABELS,
+    )
+
+
+def plots(report: Report) -> dict[str, str]:
+    """The figures, as SVG elements."""
     metrics = report.metrics
-    judged = verdicts(metrics)
-    sections = {
-        "warning": warning(report.data.source),
-        "tiles": tiles(metrics),
-        "strip": strip_table(report.strip),
+    return {
         "ladder": ladder_curves(report.trials, metrics["protocol"]["seed"]),
-        "ladder_table": ladder_table(metrics),
-        "order": order_bars(methods(metrics)),
-        "cross_talk": cross_talk_table(metrics["ladder"]["cross_talk"]),
-        "verdict": verdict_summary(judged),
-        "verdict_table": verdict_table(judged),
+        "order": order_bars({ADAPTER: metrics["ladder"]} | others(metrics)),
         "confusion": confusion(np.array(metrics["size_accuracy"]["confusion"])),
-        "accuracy": facts(metrics["size_accuracy"], skip=("confusion",)),
         "gfd": deviation_by_request(report.trials),
-        "gfd_table": gfd_table(metrics),
-        "worst": worst_cases(report.worst),
-        "image": image_tables(metrics["image"]),
         "data": data_histograms(report.data.ratios, report.data.thresholds),
-        "data_table": data_table(report.data),
-        "annotator": facts(metrics["annotator"]),
-        "protocol": facts(metrics["protocol"]),
-        "absent": absent_list(metrics),
     }
-    return Template(PAGE.read_text(encoding="utf-8")).substitute(sections)
 
 
-def warning(source: str) -> str:
-    """Say what the pictures can't prove; `source` is the data set's name, empty where it isn't known."""
-    if source not in ("", "paper_dolls"):
-        return ""
-    who = "These people are paper dolls." if source else "If these people are paper dolls:"
-    return (
-        f'<p class="warning"><b>{who}</b> They show that the machinery works: that sizes are measured, '
-        "learned and obeyed. They are not evidence about photographs.</p>"
-    )
+def others(metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Sections of everything that stands beside the adapter."""
+    return {**metrics["controls"], **metrics["baselines"]}
 
 
-def tiles(metrics: Mapping[str, Any]) -> str:
-    """The figures that matter most, large."""
-    ladder, controls = metrics["ladder"], metrics["controls"]
-    shown = [
-        ("width order accuracy", with_interval(ladder["width"], "order_accuracy"), "a guess scores 0.5"),
-        ("with shuffled requests", with_interval(controls["shuffled"]["width"], "order_accuracy"), "control"),
-        (
-            "base without adapter",
-            with_interval(controls.get("scale_zero", {}).get("width"), "order_accuracy"),
-            "control",
-        ),
-        ("width MAE", with_interval(ladder["width"], "mae"), "in units of the ratio"),
-        ("GFD", with_interval(metrics["gfd"], "mean"), "body shoulder widths"),
-        (
-            "outside the mask",
-            number(metrics["image"]["outside_mask_mean_abs_difference"]),
-            "mean |difference|, 1/255",
-        ),
-    ]
-    return "".join(
-        f'<div class="tile"><span>{name}</span><b>{value}</b><em>{note}</em></div>'
-        for name, value, note in shown
-    )
+def ladder_sections(metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The adapter's ladders: in range by ratio, beyond it, and in another's garment."""
+    ladder, other = metrics["ladder"], metrics["unpaired"]
+    sections = {name: ladder[name] for name in AXIS_NAMES}
+    outside = ladder.get("out_of_range", {})
+    sections |= {f"{name}, beyond the data's range": section for name, section in outside.items()}
+    return sections | ({"width, in another's garment": other["width"]} if "width" in other else {})
 
 
-def strip_table(rows: Sequence[StripRow]) -> str:
-    """Rows of people, columns of sizes from tight to oversized."""
-    head = ["photo", "garment", *(["tight"] + [""] * (len(rows[0].cells) - 2) + ["oversized"])]
-    body = []
-    for row in rows:
-        cells = [figure(row.photo, f"worn {row.natural:.2f}", row.key), figure(row.cloth, "", row.key)]
-        cells += [
-            figure(
-                cell.picture,
-                f"asked {cell.requested:.2f}<br><b>got {number(known(cell.measured), 2)}</b>",
-                row.key,
-            )
-            for cell in row.cells
-        ]
-        body.append(cells)
-    return table(head, body, kind="strip")
+def deviation_sections(metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Geometric fit deviation of every method that was drawn."""
+    drawn = {name: section["gfd"] for name, section in others(metrics).items() if "gfd" in section}
+    return {ADAPTER: metrics["gfd"]} | drawn
 
 
-def worst_cases(cases: Sequence[WorstCase]) -> str:
-    """Pictures with the largest deviation, expected outline green, measured red."""
-    return "".join(
-        figure(c.overlay, f"{escape(c.caption)}<br><b>GFD {c.gfd:.3f}</b>", c.caption) for c in cases
-    )
+def against_baselines(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Verdicts by figure and rival, and how many of them the adapter won."""
+    judged = verdicts(metrics)
+    by_figure: dict[str, dict[str, Verdict]] = {}
+    for verdict in judged:
+        by_figure.setdefault(verdict.figure, {})[verdict.rival] = verdict
+    won = sum(verdict.outcome == BETTER for verdict in judged)
+    return {"by_figure": by_figure, "won": won, "num": len(judged), "rivals": list(metrics["baselines"])}
+
+
+def image_sections(image: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any]]]:
+    """Yield each size at which image metrics were taken, with its paired and unpaired figures."""
+    unpaired = image.get("unpaired", {})
+    yield "at their own size", image, unpaired
+    for name, section in image.items():
+        if name.startswith("at_"):
+            yield name.replace("_", " "), section, unpaired.get(name, {})
+
+
+def image_table(size: str, paired: Mapping[str, Any], unpaired: Mapping[str, Any]) -> dict[str, Any]:
+    """One size; a figure that is absent everywhere is named in the list of absences only."""
+    rows = {}
+    for name in (key for key in paired if f"{key}_inside_mask" in paired):
+        found = [part.get(f"{name}{end}") for part in (paired, unpaired) for end in ("", "_inside_mask")]
+        values = [value if isinstance(value, float) else None for value in found]
+        if any(value is not None for value in values):
+            rows[name] = values
+    return {"size": size, "paired": paired, "unpaired": unpaired, "rows": rows}
+
+
+def by_reason(missing: Iterator[tuple[str, str]]) -> dict[str, list[str]]:
+    """Gather names by the reason why they are absent."""
+    reasons: dict[str, list[str]] = {}
+    for name, reason in missing:
+        reasons.setdefault(reason, []).append(name)
+    return reasons
+
+
+def absences(metrics: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the dotted name and the reason of every absent number."""
+    if "absent" in metrics:
+        yield path, str(metrics["absent"])
+        return
+    for name, value in metrics.items():
+        if isinstance(value, Mapping):
+            yield from absences(value, f"{path}.{name}".strip("."))

@@ -15,7 +15,7 @@ from eval.ladder.scoring import asked_cells
 from eval.ladder.trials import Trials
 from eval.report.card import lookup
 from eval.report.page import Report, render
-from eval.report.summary import ADAPTER, masked_mean
+from eval.report.summary import ADAPTER, masked_mean, without_nan
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.vocabulary import FIT_LABELS
 from preprocess.whole import whole_folder
@@ -96,15 +96,10 @@ def reading_rows(method: str, trials: Trials, keys: Sequence[str]) -> Iterator[d
             "ladder": AXIS_NAMES[dimension],
             "rung": rung,
         }
-        row |= {f"requested_{n}": v for n, v in zip(AXIS_NAMES, trials.requested[cell].tolist(), strict=True)}
-        row |= {f"measured_{n}": known(v) for n, v in zip(AXIS_NAMES, trials.measured[cell], strict=True)}
-        row |= {n: known(getattr(trials, n)[cell]) for n in ("gfd", "hd95", "width_bias", "hem_error")}
-        yield row
-
-
-def known(value: float) -> float | None:
-    """None for NaN."""
-    return None if np.isnan(value) else float(value)
+        for kind, ratios in (("requested", trials.requested[cell]), ("measured", trials.measured[cell])):
+            row |= {f"{kind}_{n}": value for n, value in zip(AXIS_NAMES, ratios.tolist(), strict=True)}
+        row |= {n: float(getattr(trials, n)[cell]) for n in ("gfd", "hd95", "width_bias", "hem_error")}
+        yield without_nan(row)
 
 
 def ladder_points(trials: Trials, dimension: int) -> Iterator[dict[str, object]]:

@@ -4,7 +4,6 @@ import base64
 import json
 from collections import Counter
 from collections.abc import Iterator
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from jinja2 import StrictUndefined, Template
 
 from pipeline.cli.overlay import draw_sample, save_png
 from pipeline.compute_size_ratios import THRESHOLDS_KEY, keypoint_rows
@@ -24,6 +24,7 @@ from preprocess.sources.source import ManifestRow
 from preprocess.vocabulary import FIT_LABELS, RowStatus
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+GALLERY = Path(__file__).with_name("gallery.html")
 THUMBNAIL_HEIGHT = 360
 HISTOGRAM_BINS = 30
 
@@ -166,22 +167,14 @@ def gallery(
     for sample, person in samples_of(manifest, keypoints, {row["key"] for row in rows}):
         which = (sample.split, sample.key)
         drawn[which] = thumbnail(sample, person, segmented=which in segmented)
-    cards = "\n".join(card(row, drawn.get((row["split"], row["key"]), "")) for row in rows)
-    histograms = "\n".join(histogram(table, name) for name in AXIS_NAMES)
-    statuses = "".join(
-        f'<label><input type="checkbox" checked onchange="show()" value="{status}">{status}</label> '
-        for status in RowStatus
+    page = Template(GALLERY.read_text(), autoescape=True, trim_blocks=True, undefined=StrictUndefined)
+    return page.render(
+        summary="\n".join(lines),
+        statuses=list(RowStatus),
+        histograms=[histogram(table, name) for name in AXIS_NAMES],
+        rows=[row | {"picture": drawn.get((row["split"], row["key"]), "")} for row in rows],
+        ratios=AXIS_NAMES,
     )
-    page = (Path(__file__).parent / "gallery.html").read_text()
-    parts = {
-        "summary": escape("\n".join(lines)),
-        "filters": statuses,
-        "histograms": histograms,
-        "cards": cards,
-    }
-    for name, content in parts.items():
-        page = page.replace(f"<!-- {name} -->", content)
-    return page
 
 
 def thumbnail(sample: ManifestRow, person: Keypoints, *, segmented: bool) -> str:
@@ -196,32 +189,12 @@ def thumbnail(sample: ManifestRow, person: Keypoints, *, segmented: bool) -> str
     return "data:image/jpeg;base64," + base64.b64encode(encoded).decode()
 
 
-def card(row: dict[str, Any], picture: str) -> str:
-    """One sample of the gallery."""
-    ratios = ", ".join(
-        f"{name} {row[f'{name}_ratio']:.2f}" for name in AXIS_NAMES if row[f"{name}_ratio"] is not None
-    )
-    image = f'<img src="{picture}" alt="">' if picture else "<p>nothing to draw</p>"
-    text = f"<b>{escape(row['key'])}</b> {row['status']} {escape(row['reason'] or '')}<br>{ratios}"
-    return (
-        f'<figure data-status="{row["status"]}">{image}'
-        f"<figcaption>{text}<br>confidence {row['confidence']:.2f}</figcaption></figure>"
-    )
-
-
-def histogram(table: pa.Table, name: str) -> str:
-    """The ok rows' values of a ratio, as an SVG."""
+def histogram(table: pa.Table, name: str) -> dict[str, Any]:
+    """The ok rows' values of a ratio: heights of bars (%), and lowest, highest and middle value."""
     ok = table.filter(pc.equal(table["status"], RowStatus.OK))
     values = ok[f"{name}_ratio"].drop_null().to_numpy()
     if len(values) == 0:
-        return f"<p>{name}: no ok row</p>"
+        return {"name": name, "heights": []}
     counts, edges = np.histogram(values, HISTOGRAM_BINS)
-    bars = "".join(
-        f'<rect x="{10 * index}" y="{100 - height:.0f}" width="9" height="{height:.0f}"/>'
-        for index, height in enumerate(100 * counts / counts.max())
-    )
-    return (
-        f'<figure><svg viewBox="0 0 {10 * HISTOGRAM_BINS} 100" width="300" height="100">{bars}</svg>'
-        f"<figcaption>{name}_ratio, {edges[0]:.2f} to {edges[-1]:.2f}, median {np.median(values):.2f}"
-        "</figcaption></figure>"
-    )
+    heights = np.rint(100 * counts / counts.max()).astype(int).tolist()
+    return {"name": name, "heights": heights, "cuts": (edges[0], edges[-1], np.median(values))}

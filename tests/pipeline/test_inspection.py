@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.cli.inspection import inspect
+from pipeline.cli.inspection import HISTOGRAM_BINS, inspect
 from pipeline.cli.without_dvc import annotate
 from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
@@ -65,6 +65,7 @@ def test_the_gallery_needs_nothing_else(annotations: Path, tmp_path: Path) -> No
     page = (tmp_path / "gallery.html").read_text()
     assert page.count("data:image/jpeg;base64,") == 4
     assert page.count("<figure data-status=") == 4
+    assert page.count("<rect") == 3 * HISTOGRAM_BINS
     assert "http" not in page
 
 
