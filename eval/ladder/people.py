@@ -6,6 +6,7 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eval.ladder.scene import Scene, enlargement
 from preprocess.body.keypoints import BodyFrame, KeypointError, Keypoints
@@ -13,9 +14,9 @@ from preprocess.vocabulary import RowStatus
 from shards.batch import Batch, select
 
 
-def usable(batch: Batch, row: int) -> bool:
-    """Whether a sample can stand on a ladder: measured, all ratios known, shoulders and hips found."""
-    if batch.statuses[row] != RowStatus.OK or not np.isfinite(batch.ratios[row]).all():
+def usable(batch: Batch, row: int, needed: NDArray[np.bool_]) -> bool:
+    """Whether a sample can stand on a ladder: measured on the (A,) axes needed, shoulders and hips found."""
+    if batch.statuses[row] != RowStatus.OK or not np.isfinite(batch.ratios[row][needed]).all():
         return False
     try:
         BodyFrame.from_keypoints(Keypoints.from_flat(batch.keypoints[row]))
@@ -24,8 +25,8 @@ def usable(batch: Batch, row: int) -> bool:
     return bool(batch.garment_mask[row].any())
 
 
-def first_people(batches: Iterable[Batch], num_people: int) -> Batch:
-    """Take the first usable samples of a split.
+def first_people(batches: Iterable[Batch], num_people: int, needed: NDArray[np.bool_]) -> Batch:
+    """Take the first samples of a split that are usable on the (A,) axes needed.
 
     Raises:
         ValueError: There is none.
@@ -33,7 +34,7 @@ def first_people(batches: Iterable[Batch], num_people: int) -> Batch:
     chosen: list[Batch] = []
     missing = num_people
     for batch in batches:
-        rows = [row for row in range(len(batch)) if usable(batch, row)][:missing]
+        rows = [row for row in range(len(batch)) if usable(batch, row, needed)][:missing]
         if rows:
             chosen.append(select(batch, rows))
             missing -= len(rows)
@@ -41,7 +42,7 @@ def first_people(batches: Iterable[Batch], num_people: int) -> Batch:
             break
     if not chosen:
         raise ValueError(
-            "the test split must have a sample with status ok, all three ratios, shoulders and hips, "
+            "the test split must have a sample with status ok, every ladder's ratio, shoulders and hips, "
             "but has none: look at status and reason in size_annotations.parquet"
         )
     return joined(chosen)

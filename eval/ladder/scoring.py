@@ -10,8 +10,9 @@ from tqdm import tqdm
 
 from eval.ladder.remeasure import FitError, Reading, fit_error
 from eval.ladder.scene import Scene
-from eval.ladder.trials import NUM, Trials
-from preprocess.sizes.axes import AXIS_NAMES
+from eval.ladder.trials import NUM, Trials, has_ladder
+from preprocess.sizes.axes import AXIS_NAMES, axes_of
+from preprocess.vocabulary import Category
 
 Floats = NDArray[np.float64]
 Pictures = NDArray[np.uint8]
@@ -19,7 +20,7 @@ Cell = tuple[int, int, int]
 """Person, ratio that changes, rung."""
 
 Draw = Callable[[int, Floats], Pictures]
-"""A person and (N, 3) requested ratios -> (N, H, W, 3) uint8 pictures, all from the same noise."""
+"""A person and (N, A) requested ratios -> (N, H, W, 3) uint8 pictures, all from the same noise."""
 
 Segment = Callable[[Pictures, Pictures], NDArray[np.float32]]
 """(N, H, W, 3) uint8 pictures, and photos of their garments alone -> (N, H, W) probability of the garment."""
@@ -32,22 +33,22 @@ def ladder_cells(natural: Floats, values: Floats, dimensions: Sequence[int] = ra
     """Requests of every person's ladders.
 
     Args:
-        natural: (P, 3) natural ratios.
-        values: (3, R) what each ratio is asked to be.
-        dimensions: Ratios whose ladders are run.
+        natural: (P, A) natural ratios.
+        values: (A, R) what each ratio is asked to be.
+        dimensions: Axes whose ladders are run, where they have rungs.
 
     Returns:
-        (P, 3, R, 3), NaN for ladders that aren't run.
+        (P, A, R, A), NaN for ladders that aren't run.
     """
     requests = np.full((len(natural), NUM, values.shape[1], NUM), np.nan)
-    for dimension in dimensions:
+    for dimension in np.intersect1d(dimensions, np.flatnonzero(has_ladder(values))):
         requests[:, dimension] = natural[:, None]
         requests[:, dimension, :, dimension] = values[dimension]
     return requests
 
 
 def shuffled_requests(requests: Floats, seed: int) -> Floats:
-    """Permute (P, 3, R, 3) requests between the rungs of each ladder: the pictures were drawn for others.
+    """Permute (P, A, R, A) requests between the rungs of each ladder: the pictures were drawn for others.
 
     All people climb the same rungs, so this is the same as swapping requests between people.
     """
@@ -77,14 +78,14 @@ class Scorer:
         self._expected: dict[tuple[int, bytes], Reading] = {}
 
     def expected(self, person: int, requested: Floats) -> Reading:
-        """Reading of the layout at (3,) requested ratios, remembered."""
+        """Reading of the layout at (A,) requested ratios, remembered."""
         key = (person, requested.tobytes())
         if key not in self._expected:
             self._expected[key] = self.scene.expected(person, self.worn[person].ratios, requested)
         return self._expected[key]
 
     def score(self, name: str, draw: Draw, requests: Floats, keep: Keep | None = None) -> Trials:
-        """Draw and measure (P, 3, R, 3) requests, a picture each."""
+        """Draw and measure (P, A, R, A) requests, a picture each."""
         trials = Trials.unmeasured(requests)
         cells = list(asked_cells(requests))
         with tqdm(total=len(cells), desc=name, unit="picture", disable=None) as progress:
@@ -149,9 +150,9 @@ class Scorer:
 
 
 def asked_cells(requests: Floats) -> Iterator[Cell]:
-    """Yield the cells of (P, 3, R, 3) requests that ask for something, person by person."""
+    """Yield the cells of (P, A, R, A) requests that ask for something, person by person."""
     for person, dimension, rung in np.ndindex(requests.shape[:3]):
-        if np.isfinite(requests[person, dimension, rung]).all():
+        if np.isfinite(requests[person, dimension, rung, dimension]):
             yield person, dimension, rung
 
 
@@ -174,8 +175,10 @@ def annotator_section(readings: Sequence[Reading], worn: Sequence[Reading]) -> d
         `annotator` of metrics.json: for each ratio the mean absolute difference and the mean difference.
     """
     difference = np.array([one.ratios - other.ratios for one, other in zip(readings, worn, strict=True)])
-    section: dict[str, Any] = {"coverage": float(np.isfinite(difference).mean())}
-    for name, column in zip(AXIS_NAMES, difference.T, strict=True):
+    places = {name: AXIS_NAMES.index(name) for name in axes_of(Category.UPPER)}
+    section: dict[str, Any] = {"coverage": float(np.isfinite(difference[:, list(places.values())]).mean())}
+    for name, place in places.items():
+        column = difference[:, place]
         known = column[np.isfinite(column)]
         section[f"{name}_mae"] = float(np.abs(known).mean()) if len(known) else None
         section[f"{name}_bias"] = float(known.mean()) if len(known) else None

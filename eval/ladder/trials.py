@@ -1,5 +1,7 @@
 """Everything measured on the ladders of one method, as arrays. P is people, R rungs; NaN is unknown."""
 
+import itertools
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,32 +13,34 @@ from preprocess.sizes.axes import AXIS_NAMES
 Floats = NDArray[np.float64]
 NUM = len(AXIS_NAMES)
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trials:
-    """Ladders of P people along each of the three ratios, with R rungs."""
+    """Ladders of P people along each of A axes, with R rungs; NaN along those whose ladder isn't run."""
 
     requested: Floats
-    """(P, 3, R, 3): [person, ratio that changes, rung] -> all ratios that were asked for."""
+    """(P, A, R, A): [person, axis that changes, rung] -> all ratios that were asked for."""
 
     measured: Floats
-    """(P, 3, R, 3) all ratios that were measured."""
+    """(P, A, R, A) all ratios that were measured."""
 
     gfd: Floats
-    """(P, 3, R) geometric fit deviation, in body shoulder widths."""
+    """(P, A, R) geometric fit deviation, in body shoulder widths."""
 
     hd95: Floats
-    """(P, 3, R) 95th percentile of the distances, in body shoulder widths."""
+    """(P, A, R) 95th percentile of the distances, in body shoulder widths."""
 
     width_bias: Floats
-    """(P, 3, R) measured minus requested width ratio."""
+    """(P, A, R) measured minus requested width ratio."""
 
     hem_error: Floats
-    """(P, 3, R) measured minus requested length ratio."""
+    """(P, A, R) measured minus requested length ratio."""
 
     @staticmethod
     def unmeasured(requested: Floats) -> "Trials":
-        """Trials of (P, 3, R, 3) requests on which nothing was measured yet."""
+        """Trials of (P, A, R, A) requests on which nothing was measured yet."""
         unknown = [np.full(requested.shape[:3], np.nan) for _ in range(4)]
         measured = np.full(requested.shape, np.nan)
         fields = dict(zip(("gfd", "hd95", "width_bias", "hem_error"), unknown, strict=True))
@@ -64,7 +68,7 @@ class Trials:
         return self.requested[own], self.measured[own]
 
     def changing(self) -> Floats:
-        """(P, 3, R) what the ratio that changes was asked to be."""
+        """(P, A, R) what the ratio that changes was asked to be."""
         return np.stack([self.along(dimension)[0] for dimension in range(NUM)], axis=1)
 
 
@@ -74,30 +78,39 @@ def ladder_values(
     """Place the rungs evenly over the range of the data.
 
     Args:
-        train_ratios: (N, 3) ratios of the train split, NaN where unknown.
+        train_ratios: (N, A) ratios of the train split, NaN where unknown.
         lowest_quantile: Where the ladder starts.
         highest_quantile: Where the ladder ends.
         num_rungs: R.
 
     Returns:
-        (3, R) rising requests for each ratio.
+        (A, R) rising requests along each axis; NaN along those that the data doesn't know: they have no
+        ladder.
 
     Raises:
-        ValueError: A ratio is unknown everywhere, or the same everywhere.
+        ValueError: Every ratio is unknown, or one is the same everywhere.
     """
-    for name, known in zip(AXIS_NAMES, np.isfinite(train_ratios).sum(axis=0), strict=True):
-        if not known:
-            raise ValueError(f"the train split has no known {name}_ratio: check size_annotations.parquet")
-    low, high = np.nanquantile(train_ratios, [lowest_quantile, highest_quantile], axis=0)
+    known = has_ladder(train_ratios.T)
+    if not known.any():
+        raise ValueError("the train split has no known ratio: check size_annotations.parquet")
+    log.info("ladders along %s", ", ".join(itertools.compress(AXIS_NAMES, known)))
+    low, high = np.nanquantile(train_ratios[:, known], [lowest_quantile, highest_quantile], axis=0)
     if not (low < high).all():
         raise ValueError(
             f"the train split's ratios must vary to build a ladder, got {low.round(3)} to {high.round(3)}: "
             "add data of other sizes"
         )
-    return np.linspace(low, high, num_rungs, axis=1)
+    values = np.full((len(known), num_rungs), np.nan)
+    values[known] = np.linspace(low, high, num_rungs, axis=1)
+    return values
+
+
+def has_ladder(values: Floats) -> NDArray[np.bool_]:
+    """(A,) along which axes there are rungs, of (A, R) `values`."""
+    return np.array([np.isfinite(rungs).any() for rungs in values])
 
 
 def beyond(values: Floats, share: float) -> Floats:
-    """(3, 2) requests below and above (3, R) `values`, by `share` of their span."""
+    """(A, 2) requests below and above (A, R) `values`, by `share` of their span."""
     span = values[:, -1] - values[:, 0]
     return np.stack([values[:, 0] - share * span, values[:, -1] + share * span], axis=1)

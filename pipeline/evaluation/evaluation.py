@@ -18,7 +18,7 @@ from eval.ladder.drawing import segment_with
 from eval.ladder.people import first_people, scene_of
 from eval.ladder.scene import Scene
 from eval.ladder.scoring import Scorer, annotator_section, ladder_cells, shuffled_requests
-from eval.ladder.trials import Trials, ladder_values
+from eval.ladder.trials import Trials, has_ladder, ladder_values
 from eval.ladder.wardrobe import Wardrobe
 from eval.params import EvaluateParams
 from eval.report.card import SYSTEM
@@ -50,9 +50,9 @@ class Evaluation:
     scorer: Scorer
     data: DataSummary
     values: NDArray[np.float64]
-    """(3, R) what each ratio is asked to be."""
+    """(A, R) what each ratio is asked to be."""
     requests: NDArray[np.float64]
-    """(P, 3, R, 3) all ratios that are asked for."""
+    """(P, A, R, A) all ratios that are asked for."""
     collector: Collector
     protocol: Mapping[str, Any]
 
@@ -62,12 +62,12 @@ class Evaluation:
         data = summarize_data(size_annotations)
         index = shards / "test" / "index.json"
         stream = open_test_split(index, image_size(base), params)
-        people = held_out(stream, params)
-        scene = scene_of(people, params.measured_height)
-        scorer = scorer_of(scene, base / "segmenter", params)
         values = ladder_values(
             data.trusted, params.lowest_quantile, params.highest_quantile, params.num_rungs
         )
+        people = held_out(stream, params, has_ladder(values))
+        scene = scene_of(people, params.measured_height)
+        scorer = scorer_of(scene, base / "segmenter", params)
         requests = ladder_cells(scene.natural, values)
         judges = Judges.load(params)
         return cls(
@@ -101,7 +101,7 @@ class Evaluation:
         return trials
 
     def unpaired_requests(self, rows: list[int]) -> NDArray[np.float64]:
-        """(P, 3, R, 3) the width ladder of people `rows`, NaN elsewhere: asked for in another's garment."""
+        """(P, A, R, A) the width ladder of people `rows`, NaN elsewhere: asked for in another's garment."""
         requests = ladder_cells(self.scene.natural, self.values, [FIT_PLACE])
         requests[[row for row in range(len(requests)) if row not in rows]] = np.nan
         return requests
@@ -145,7 +145,7 @@ class Evaluation:
             data=self.data,
         )
         write_report(report, scene.keys, out)
-        for name in AXIS_NAMES:
+        for name in (name for name in AXIS_NAMES if name in metrics["ladder"]):
             log.info("%s: order accuracy %s", name, metrics["ladder"][name]["order_accuracy"])
         return metrics
 
@@ -161,9 +161,9 @@ def open_test_split(index: Path, image_hw: tuple[int, int], params: EvaluatePara
     )
 
 
-def held_out(stream: SampleStream, params: EvaluateParams) -> Batch:
-    """Read the people of the test split that ladders are drawn on."""
-    people = first_people(stream.epoch_batches(), params.num_people)
+def held_out(stream: SampleStream, params: EvaluateParams, needed: NDArray[np.bool_]) -> Batch:
+    """Read the people of the test split that ladders along the (A,) axes needed are drawn on."""
+    people = first_people(stream.epoch_batches(), params.num_people, needed)
     if len(people) < params.num_people:
         log.warning("the test split has %d usable people, not %d", len(people), params.num_people)
     return people

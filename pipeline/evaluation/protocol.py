@@ -31,13 +31,14 @@ def protocol(
         index: index.json of the split.
         segmenter: Folder of the network that finds garments.
         people: On the ladders.
-        values: (3, R) what each ratio is asked to be.
+        values: (A, R) what each ratio is asked to be.
         data: Where the ladders' range and the fit labels come from.
         judges: Networks of the image metrics.
 
     Returns:
         `protocol` of metrics.json without the judged system.
     """
+    ends = [dict(zip(AXIS_NAMES, values[:, end].tolist(), strict=True)) for end in (0, -1)]
     return {
         "data": data.source or "unknown",
         "split": "test",
@@ -51,8 +52,8 @@ def protocol(
         "image_sizes": [f"{height}x{width}" for height, width in params.image_sizes],
         "resize": "JPEG decoded at a DCT scale, then area",
         "repaint": "photo outside the inpainting mask, seam inside",
-        "ladder_from": dict(zip(AXIS_NAMES, values[:, 0].tolist(), strict=True)),
-        "ladder_to": dict(zip(AXIS_NAMES, values[:, -1].tolist(), strict=True)),
+        "ladder_from": {name: value for name, value in ends[0].items() if np.isfinite(value)},
+        "ladder_to": {name: value for name, value in ends[1].items() if np.isfinite(value)},
         "ladder_range_of": f"{data.trusted_split} split",
         "fit_label_thresholds": data.thresholds.tolist(),
         "rungs": params.num_rungs,

@@ -5,7 +5,7 @@ import logging
 from collections import deque
 from collections.abc import Iterable
 from functools import partial
-from itertools import islice
+from itertools import compress, islice
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from eval.ladder.figures import mae, order_accuracy
 from eval.ladder.people import joined, scene_of, usable
 from eval.ladder.pictures import StripCell, StripRow, strip
 from eval.ladder.scoring import Cell, Scorer, ladder_cells
-from eval.ladder.trials import Trials, ladder_values
+from eval.ladder.trials import Trials, has_ladder, ladder_values
 from eval.params import EvaluateParams
 from model.adapter.adapter import SizeAdapter
 from model.adapter.body_maps import body_maps
@@ -54,10 +54,12 @@ class LadderJudge:
     def __init__(self, run: TrainingRun, networks: TryOnBase, adapter: SizeAdapter, segmenter: Path) -> None:
         wanted = run.params.validation
         params = EvaluateParams(num_people=wanted.num_people, num_steps=wanted.num_steps)
-        people, num_usable = last_people(held_out_stream(run).epoch_batches(), wanted.num_people)
-        warn_of_overlap(num_usable, wanted.num_people)
         low, high = params.lowest_quantile, params.highest_quantile
         values = ladder_values(typical_ratios(run), low, high, wanted.num_rungs)
+        self.ladders = has_ladder(values)
+        batches = held_out_stream(run).epoch_batches()
+        people, num_usable = last_people(batches, wanted.num_people, self.ladders)
+        warn_of_overlap(num_usable, wanted.num_people)
         self.adapter, self.people = adapter, people
         self.draw = SizedDrawer(networks, adapter, people, params)
         self.scorer = Scorer(
@@ -83,12 +85,14 @@ class LadderJudge:
 
         trials = self.scorer.score(f"validation {step}", self.draw, self.requests, keep)
         figures: dict[str, float] = {}
-        for dimension, name in enumerate(AXIS_NAMES):
+        names = list(compress(AXIS_NAMES, self.ladders))
+        for name in names:
+            dimension = AXIS_NAMES.index(name)
             asked, found = trials.along(dimension)
             known = np.nan_to_num(order_accuracy(asked, found), nan=CHANCE)
             figures[f"{name}_order_accuracy"] = float(known.mean())
             figures[f"{name}_mae"] = float(np.nan_to_num(mae(asked, found), nan=1.0).mean())
-        score = np.mean([figures[f"{name}_order_accuracy"] for name in AXIS_NAMES])
+        score = np.mean([figures[f"{name}_order_accuracy"] for name in names])
         figures["score"] = float(score)
         if not processes_of_run().is_main_process:  # the first process writes the same
             return figures
@@ -117,7 +121,7 @@ class LadderJudge:
 
     @torch.no_grad()
     def size_maps(self, person: int, requested: NDArray[np.float64]) -> list[Pictures]:
-        """Draw what the controller makes of (R, 3) requests, (H, W, 3) each; none without a controller."""
+        """Draw what the controller makes of (R, A) requests, (H, W, 3) each; none without a controller."""
         height, width = self.people.image.shape[1:3]
         keypoints = torch.from_numpy(self.people.keypoints[person : person + 1])
         device = next(self.adapter.parameters()).device
@@ -158,8 +162,8 @@ def held_out_stream(run: TrainingRun) -> SampleStream:
     return SampleStream(index, batch_size=BATCH, image_height=height, image_width=width, seed=0)
 
 
-def last_people(batches: Iterable[Batch], num_people: int) -> tuple[Batch, int]:
-    """Take the last usable samples: the evaluation takes its people from the front.
+def last_people(batches: Iterable[Batch], num_people: int, needed: NDArray[np.bool_]) -> tuple[Batch, int]:
+    """Take the last samples usable on the (A,) axes needed: the evaluation takes its people from the front.
 
     Returns:
         Them, and how many usable samples there are in all.
@@ -170,7 +174,7 @@ def last_people(batches: Iterable[Batch], num_people: int) -> tuple[Batch, int]:
     kept: deque[Batch] = deque(maxlen=num_people)
     num_usable = 0
     for batch in batches:
-        rows = [row for row in range(len(batch)) if usable(batch, row)]
+        rows = [row for row in range(len(batch)) if usable(batch, row, needed)]
         kept.extend(select(batch, [row]) for row in rows)
         num_usable += len(rows)
     if not kept:
@@ -195,7 +199,7 @@ def warn_of_overlap(num_usable: int, num_people: int) -> None:
 
 
 def typical_ratios(run: TrainingRun) -> NDArray[np.float64]:
-    """(N, 3) trusted ratios of the first samples of the train split."""
+    """(N, A) trusted ratios of the first samples of the train split."""
     batches = islice(run.stream(BATCH, seed=0).epoch_batches(), NUM_RANGE_SAMPLES // BATCH)
     rows = [
         ratios

@@ -7,11 +7,12 @@ from eval.ladder.scoring import (
     Cell,
     Scorer,
     annotator_section,
+    asked_cells,
     batches,
     ladder_cells,
     shuffled_requests,
 )
-from eval.ladder.trials import Trials, beyond, ladder_values
+from eval.ladder.trials import Trials, beyond, has_ladder, ladder_values
 from eval.params import EvaluateParams
 from eval.report.card import COMPARED, compare
 from eval.report.collect import Collector
@@ -173,10 +174,20 @@ def test_ladders_span_the_middle_of_the_data() -> None:
     np.testing.assert_allclose(beyond(values, 0.1)[1], [1.96, 3.04])
 
 
+def test_an_axis_that_the_data_does_not_know_has_no_ladder() -> None:
+    ratios = np.linspace(0, 1, 101)[:, None] + np.array([1.0, np.nan, 3.0])
+    values = ladder_values(ratios, 0.05, 0.95, 3)
+    assert has_ladder(values).tolist() == [True, False, True]
+    np.testing.assert_allclose(values[0], [1.05, 1.5, 1.95])
+    requests = ladder_cells(np.array([[1.2, np.nan, 3.2]]), values)
+    assert list(asked_cells(requests)) == [(0, axis, rung) for axis in (0, 2) for rung in range(3)]
+    np.testing.assert_array_equal(requests[0, 2, 0], [1.2, np.nan, 3.05])
+
+
 @pytest.mark.parametrize(
     ("ratios", "message"),
     [
-        (np.full((4, 3), np.nan), "no known shoulder_ratio"),
+        (np.full((4, 3), np.nan), "no known ratio"),
         (np.ones((4, 3)), "must vary to build a ladder"),
     ],
     ids=["unknown", "constant"],
