@@ -12,10 +12,17 @@ from numpy.typing import NDArray
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.vocabulary import FIT_LABELS, NUM_JOINTS
 from shards.codec import decode_mask, decode_photo
-from shards.description import DESCRIPTION, TENSOR, texts
-from shards.latents import Arrays
-from shards.record import SizeRecord, decode_record
-from shards.sample import MASKS, RECORD_SUFFIX, REQUIRED, SUFFIXES, blaming, require_member
+from shards.latents import DESCRIPTION, TENSOR, Arrays, texts
+from shards.sample import (
+    MASKS,
+    RECORD_SUFFIX,
+    REQUIRED,
+    SUFFIXES,
+    SizeRecord,
+    blaming,
+    decode_record,
+    require_member,
+)
 
 PHOTOS = tuple(name for name in SUFFIXES if name not in MASKS)
 STORED_BESIDE_LATENTS = ("garment_mask",)
@@ -58,6 +65,9 @@ class Batch:
 
     fit_label: list[str | None]
     """One of `FIT_LABELS` each."""
+
+    categories: list[str]
+    """What kind of garment each wears, one of `Category`."""
 
     captions: list[str]
     """Describe the garments."""
@@ -105,6 +115,7 @@ def empty_batch(
         ratios=np.empty((count, len(AXIS_NAMES)), np.float32),
         keypoints=np.empty((count, NUM_JOINTS, 3), np.float32),
         fit_label=[None] * count,
+        categories=[""] * count,
         captions=[""] * count,
         statuses=[""] * count,
         encodings=encodings or {},
@@ -127,11 +138,9 @@ def fill_row(batch: Batch, row: int, key: str, members: Mapping[str, memoryview]
 def fill_record(batch: Batch, row: int, record: SizeRecord) -> None:
     """Put a record into row `row`, its joints in px of the batch's pictures."""
     height, width = batch.image.shape[1:3]
-    batch.ratios[row] = record.ratios  # None becomes NaN
-    batch.keypoints[row] = record.keypoints
-    if (height, width) != (record.image_height, record.image_width):
-        scale = np.array([width / record.image_width, height / record.image_height, 1], np.float32)
-        batch.keypoints[row] *= scale
+    batch.ratios[row] = record.ratio_array()
+    batch.keypoints[row] = record.keypoint_array(height, width)
+    batch.categories[row] = str(record.category)
     batch.fit_label[row] = record.fit_label
     batch.captions[row] = record.caption
     batch.statuses[row] = str(record.status)
@@ -146,7 +155,8 @@ def fill_described(batch: Batch) -> None:
     described = batch.encodings.pop(TENSOR).view(DESCRIPTION)[:, 0]
     batch.ratios[:] = described["ratios"]
     batch.keypoints[:] = described["keypoints"]
-    batch.fit_label[:], batch.statuses[:], batch.captions[:] = texts(described)
+    for name, values in texts(described).items():
+        getattr(batch, name)[:] = values
 
 
 def fill_pictures(batch: Batch, row: int, key: str, members: Mapping[str, memoryview]) -> None:

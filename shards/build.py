@@ -17,8 +17,7 @@ from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.source import ManifestRow
 from shards.codec import decode_mask, decode_photo, encode_photo, is_jpeg, picture_size, resized_mask
 from shards.params import WriteShardsParams
-from shards.record import SCHEMA_VERSION, SizeRecord
-from shards.sample import Sample, blaming, encode
+from shards.sample import SCHEMA_VERSION, Sample, SizeRecord, blaming, encode
 from shards.ustar import SampleError, pack
 
 GARMENT_MARGIN = 0.1

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from preprocess.sizes.axes import AXIS_NAMES
 from shards.batch import Batch
 from shards.reader import ShardReader
-from shards.record import decode_record
-from shards.sample import RECORD_SUFFIX, require_member
+from shards.sample import RECORD_SUFFIX, decode_record, require_member
 from shards.storage import open_folder
 from shards.stream import SampleStream
 from shards.ustar import unpack

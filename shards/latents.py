@@ -16,15 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from shards.description import DESCRIPTION, TENSOR
-from shards.sample import blaming, require_member
+from preprocess.sizes.axes import AXIS_NAMES
+from preprocess.vocabulary import FIT_LABELS, NUM_JOINTS, Category, RowStatus
+from shards.sample import SizeRecord, blaming, require_member
 from shards.ustar import BLOCK, SIZE_FIELD, SampleError, header, unpack
 
 LATENTS_FOLDER = "latents"
 LATENTS_SUFFIX = "latents.safetensors"
 HEADER_KEY = "encodings"
-SCHEMA_VERSION = 2
-"""2: samples have a description."""
+SCHEMA_VERSION = 3
+"""2: samples have a description. 3: that has a category."""
 
 MAX_BYTES = 1 << 30
 """Of the encodings of a sample."""
@@ -34,6 +35,32 @@ DTYPES = {"float16": "F16", "float32": "F32"}
 
 _CODES = {np.dtype(name): code for name, code in (*DTYPES.items(), ("uint8", "U8"))}
 _NAMES = {code: dtype for dtype, code in _CODES.items()}
+
+TENSOR = "description"
+"""Name, beside the encodings, of what else a batch knows, in fixed places: reading it takes a copy, where
+parsing a record takes as long as reading all encodings of the sample."""
+
+MAX_CAPTION_BYTES = 512
+
+DESCRIPTION = np.dtype(
+    [
+        ("ratios", "<f4", len(AXIS_NAMES)),
+        ("keypoints", "<f4", (NUM_JOINTS, 3)),
+        ("fit_label", "i1"),
+        ("status", "i1"),
+        ("category", "i1"),
+        ("caption", f"S{MAX_CAPTION_BYTES}"),
+    ]
+)
+"""As in a batch of pictures: ratios, keypoints, place in `FIT_LABELS` or -1, places in `RowStatus` and
+`Category`, UTF-8."""
+
+_WORDS: dict[str, dict[int, str | None]] = {
+    "fit_label": {-1: None, **dict(enumerate(FIT_LABELS))},
+    "status": dict(enumerate(map(str, RowStatus))),
+    "category": dict(enumerate(map(str, Category))),
+}  # by the number that stands for it
+_PLACES = {name: {word: place for place, word in words.items()} for name, words in _WORDS.items()}
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -185,3 +212,39 @@ def _range(offsets: Any) -> tuple[int, int]:
     if type(begin) is not int or type(end) is not int or not 0 <= begin <= end:
         raise ValueError(f"data_offsets must be two growing whole numbers, got {offsets}")
     return begin, end
+
+
+def description(record: SizeRecord, image_height: int, image_width: int) -> NDArray[np.uint8]:
+    """Return what a batch of pictures of a size knows of a sample beside them, as (N,) bytes.
+
+    Raises:
+        SampleError: The caption is too long, or ends in a null character.
+    """
+    text = record.caption.encode()
+    if len(text) > MAX_CAPTION_BYTES or text.endswith(b"\0"):
+        raise SampleError(
+            f"a caption must have at most {MAX_CAPTION_BYTES} bytes, got {len(text)}: shorten it"
+        )
+    one = np.zeros(1, DESCRIPTION)
+    joints = record.keypoint_array(image_height, image_width)
+    numbers = (places[getattr(record, name)] for name, places in _PLACES.items())
+    one[0] = (record.ratio_array(), joints, *numbers, text)
+    return one.view(np.uint8)
+
+
+def texts(described: NDArray[np.void]) -> dict[str, list[Any]]:
+    """Return fit labels, statuses, categories and captions of (B,) descriptions, by their names in a batch.
+
+    Raises:
+        SampleError: There is an unknown label, status or category, or a caption isn't UTF-8.
+    """
+    try:
+        captions = [text.decode() for text in described["caption"].tolist()]
+        labels, statuses, categories = (
+            [words[number] for number in described[name].tolist()] for name, words in _WORDS.items()
+        )
+    except UnicodeDecodeError as error:
+        raise SampleError(f"a description has no valid caption: {error}") from error
+    except KeyError as error:
+        raise SampleError(f"a description has an unknown label, status or category: {error}") from error
+    return {"fit_label": labels, "statuses": statuses, "categories": categories, "captions": captions}

@@ -1,16 +1,29 @@
 """One training sample: what a shard stores of it, and the way there and back."""
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
+from annotated_types import Gt, Len, Lt
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 
+from preprocess.sizes.axes import AXIS_NAMES
+from preprocess.vocabulary import FIT_LABELS, NUM_JOINTS, Category, RowStatus
 from shards.codec import decode_mask, encode_mask
-from shards.record import SizeRecord, decode_record, encode_record
 from shards.ustar import SampleError
+
+SCHEMA_VERSION: Final = 1
+MAX_RECORD_BYTES = 1 << 20
+
+Number = Annotated[float, Gt(-1e30), Lt(1e30)]
+"""Finite, and a float32 holds it."""
+
+Extent = Annotated[int, Gt(0), Lt(1 << 20)]
+Joint = tuple[Number | None, Number | None, Number]
 
 MASKS = ("cloth_mask", "inpaint_mask", "garment_mask")
 SUFFIXES = {
@@ -25,6 +38,70 @@ SUFFIXES = {
 
 RECORD_SUFFIX = "size.json"
 REQUIRED = ("image", "cloth", "inpaint_mask")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SizeRecord:
+    """What a sample knows beside its pictures: the member `.size.json`, which must have every field."""
+
+    key: str
+    """The sample's id."""
+
+    split: str
+    """`train` or `test`."""
+
+    status: RowStatus
+    """Whether the measures can be trusted."""
+
+    category: Category
+    """What kind of garment is worn."""
+
+    garment_key: str
+    """Whose garment the cloth photo shows."""
+
+    image_height: Extent
+    """Rows of the photo (px)."""
+
+    image_width: Extent
+    """Columns of the photo (px)."""
+
+    ratios: Annotated[tuple[Number | None, ...], Len(len(AXIS_NAMES), len(AXIS_NAMES))]
+    """Measured on the photo, in the order of `AXIS_NAMES`; None where not measurable."""
+
+    keypoints: Annotated[tuple[Joint, ...], Len(NUM_JOINTS, NUM_JOINTS)]
+    """25 joints: x, y (px of the photo, None where missing) and confidence."""
+
+    fit_label: Literal[FIT_LABELS] | None  # type: ignore[valid-type]
+    """One of `FIT_LABELS`."""
+
+    caption: str
+    """Describes the garment, never its size."""
+
+    unpaired_key: str | None
+    """Whose garment this person tries on in the unpaired test."""
+
+    input_hash: str
+    """Of everything that the sample was made from (hex)."""
+
+    schema_version: Literal[1]
+    """`SCHEMA_VERSION`."""
+
+    def ratio_array(self) -> NDArray[np.float32]:
+        """Return the ratios, (3,) float32, NaN where not measurable."""
+        return np.array(self.ratios, dtype=np.float32)  # None becomes NaN
+
+    def keypoint_array(
+        self, image_height: int | None = None, image_width: int | None = None
+    ) -> NDArray[np.float32]:
+        """Return the joints, (25, 3) float32 x, y, confidence; x and y NaN where missing.
+
+        Args:
+            image_height: Rows of the picture whose px they are in; None: the photo's own.
+            image_width: Its columns.
+        """
+        joints = np.array(self.keypoints, dtype=np.float32)  # None becomes NaN
+        height, width = image_height or self.image_height, image_width or self.image_width
+        return joints * np.array([width / self.image_width, height / self.image_height, 1], np.float32)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -90,6 +167,48 @@ def decode(key: str, members: Mapping[str, bytes | memoryview]) -> Sample:
         elif suffix in members:
             values[name] = bytes(members[suffix])
     return Sample(record=record, **values)
+
+
+_RECORD = TypeAdapter(SizeRecord)
+
+
+def encode_record(record: SizeRecord) -> bytes:
+    """Return the record as JSON."""
+    return json.dumps(asdict(record), separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def decode_record(key: str, content: bytes | memoryview) -> SizeRecord:
+    """Return the record that `encode_record` wrote, checking every field.
+
+    Raises:
+        SampleError: It isn't such a record, or one of another sample.
+    """
+    if len(content) > MAX_RECORD_BYTES:
+        raise SampleError(f"{key}: size.json must have at most {MAX_RECORD_BYTES} bytes, got {len(content)}")
+    try:
+        record = _RECORD.validate_json(bytes(content), strict=True)
+    except ValidationError as error:
+        raise SampleError(f"{key}: size.json {_problem(error)}") from error
+    if record.key != key:
+        raise SampleError(f"{key}: size.json belongs to the sample {record.key!r}")
+    x, y, _ = zip(*record.keypoints, strict=True)
+    if [one is None for one in x] != [one is None for one in y]:
+        raise SampleError(
+            f"{key}: size.json has no valid keypoints: a joint must have both x and y or neither"
+        )
+    return record
+
+
+def _problem(error: ValidationError) -> str:
+    """Say what is wrong with a record."""
+    found = error.errors(include_url=False)
+    fields = {str(one["loc"][0]): None for one in found if one["loc"]}
+    got = f"{found[0]['msg']}, got {str(found[0]['input'])[:100]}"
+    if "schema_version" in fields:
+        return f"must have schema version {SCHEMA_VERSION}: {got}: write the shards again"
+    if not fields:
+        return f"isn't a JSON object: {got}"
+    return f"has no valid {', '.join(fields)}: {got}"
 
 
 @contextmanager

@@ -97,7 +97,6 @@ def test_there_are_few_modules() -> None:
     assert len(modules()) <= MOST_MODULES
 
 
-@NOT_YET
 def test_a_folder_can_be_taken_in_at_a_glance() -> None:
     folders = Counter(str(file.parent.relative_to(ROOT)) for file in modules().values())
     assert {folder: n for folder, n in folders.items() if n > MOST_MODULES_OF_A_FOLDER} == {}

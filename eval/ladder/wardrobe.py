@@ -4,8 +4,7 @@ from dataclasses import replace
 
 from shards.batch import Batch, select
 from shards.reader import ShardReader
-from shards.record import decode_record
-from shards.sample import RECORD_SUFFIX, require_member
+from shards.sample import RECORD_SUFFIX, decode_record, require_member
 from shards.ustar import unpack
 
 

@@ -13,12 +13,11 @@ from safetensors.numpy import save
 from model.bases.sdxl.networks import TryOnBase
 from preprocess.identity import Input, identity
 from shards.batch import STORED_BESIDE_LATENTS
-from shards.description import TENSOR, description
 from shards.index import INDEX_NAME, ShardIndex
-from shards.latents import LATENTS_FOLDER, LATENTS_SUFFIX, SCHEMA_VERSION, EncodingsSpec
+from shards.latents import LATENTS_FOLDER, LATENTS_SUFFIX, SCHEMA_VERSION, TENSOR, EncodingsSpec, description
 from shards.plan import Ingredients
 from shards.reader import ShardReader
-from shards.sample import RECORD_SUFFIX, SUFFIXES, blaming
+from shards.sample import RECORD_SUFFIX, SUFFIXES, blaming, decode_record
 from shards.storage import LocalFolder
 from shards.ustar import pack, unpack
 from shards.writer import build_shards
@@ -105,9 +104,8 @@ def builder(base: TryOnBase, reader: ShardReader, dtype: str) -> Callable[[Place
             for name, tensor in encode(base, batch).items()
         }
         with blaming(key, RECORD_SUFFIX):
-            arrays[TENSOR] = description(
-                batch.ratios[0], batch.keypoints[0], batch.fit_label[0], batch.statuses[0], batch.captions[0]
-            )
+            record = decode_record(key, beside[RECORD_SUFFIX])
+            arrays[TENSOR] = description(record, reader.image_height, reader.image_width)
         return pack(key, {LATENTS_SUFFIX: save(arrays)} | beside)
 
     return build

@@ -12,12 +12,10 @@ from safetensors.numpy import save
 
 from preprocess.vocabulary import Category, RowStatus
 from shards.codec import decode_photo, encode_photo
-from shards.description import TENSOR, description
 from shards.index import ShardIndex
-from shards.latents import LATENTS_SUFFIX, SCHEMA_VERSION, EncodingsSpec
+from shards.latents import LATENTS_SUFFIX, SCHEMA_VERSION, TENSOR, EncodingsSpec, description
 from shards.plan import Ingredients
-from shards.record import SizeRecord, encode_record
-from shards.sample import RECORD_SUFFIX, Sample
+from shards.sample import RECORD_SUFFIX, Sample, SizeRecord, encode_record
 from shards.ustar import pack, unpack
 from shards.writer import build_shards, write_shards
 
@@ -128,9 +126,7 @@ def packed_latents(number: int) -> bytes:
     rng, key = np.random.default_rng(number), f"{number:05d}_00"
     arrays = {name: rng.standard_normal(shape, np.float32) for name, shape in SPEC.tensors.items()}
     known = record(key, HEIGHT, WIDTH)
-    described = description(
-        known.ratio_array(), known.keypoint_array(), known.fit_label, known.status, known.caption
-    )
+    described = description(known, HEIGHT, WIDTH)
     tensors = {name: array.astype(np.float16) for name, array in arrays.items()} | {TENSOR: described}
     return pack(key, {LATENTS_SUFFIX: save(tensors), RECORD_SUFFIX: encode_record(known)})
 

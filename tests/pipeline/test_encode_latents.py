@@ -14,14 +14,13 @@ from model.bases.tiny.networks import build_tiny_base
 from pipeline.training.encode_latents import encode_latents, stored_encodings
 from pipeline.write_shards import write_latents
 from shards.batch import Batch
-from shards.description import TENSOR, description
-from shards.latents import SCHEMA_VERSION, EncodingsSpec, fill_encodings
+from shards.latents import SCHEMA_VERSION, TENSOR, EncodingsSpec, description, fill_encodings
 from shards.params import WriteShardsParams
 from shards.plan import sha256_of
 from shards.stream import SampleStream
 from shards.ustar import SampleError
 from shards.writer import write_shards
-from tests.shards.making import sample, samples
+from tests.shards.making import record, sample, samples
 from train.keyed_random import KeyedRandom
 from train.params import LossParams
 from train.sample_encoder import SampleEncoder
@@ -175,7 +174,7 @@ def good() -> dict[str, np.ndarray]:
     return {
         "latents": np.arange(24, dtype=np.float16).reshape(4, 2, 3),
         "text": np.ones(5, np.float16),
-        TENSOR: description(np.ones(3), np.ones((25, 3)), "loose", "ok", "a red top"),
+        TENSOR: description(record("a"), 8, 8),
     }
 
 

@@ -5,8 +5,7 @@ import numpy as np
 from preprocess.vocabulary import Category, RowStatus
 from shards.codec import encode_photo
 from shards.plan import Ingredients
-from shards.record import SizeRecord
-from shards.sample import Sample
+from shards.sample import Sample, SizeRecord
 from shards.ustar import pack
 
 HEIGHT, WIDTH = 32, 24

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from shards.codec import decode_mask, decode_photo, encode_mask
-from shards.png import decode_bits
+from shards.codec import decode_bits, decode_mask, decode_photo, encode_mask
 from shards.ustar import SampleError
 
 masks = arrays.arrays(np.bool_, st.tuples(st.integers(1, 20), st.integers(1, 20)))

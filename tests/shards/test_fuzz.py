@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from shards.reader import DamageError
-from shards.record import decode_record, encode_record
+from shards.sample import decode_record, encode_record
 from shards.storage import LocalFolder
 from shards.stream import SampleStream
 from shards.ustar import END_OF_TAR, SampleError, header, unpack

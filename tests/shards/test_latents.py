@@ -7,12 +7,20 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from shards.description import DESCRIPTION, TENSOR, description, texts
-from shards.latents import LATENTS_SUFFIX, SCHEMA_VERSION, Arrays, EncodingsSpec
+from preprocess.vocabulary import Category
+from shards.latents import (
+    DESCRIPTION,
+    LATENTS_SUFFIX,
+    SCHEMA_VERSION,
+    TENSOR,
+    Arrays,
+    EncodingsSpec,
+    description,
+    texts,
+)
 from shards.plan import Ingredients
 from shards.reader import DamageError
-from shards.record import encode_record
-from shards.sample import RECORD_SUFFIX, SUFFIXES, encode
+from shards.sample import RECORD_SUFFIX, SUFFIXES, encode, encode_record
 from shards.stream import SampleStream
 from shards.ustar import SampleError, pack
 from shards.writer import build_shards
@@ -33,13 +41,11 @@ MASK = SUFFIXES["garment_mask"]
 
 
 def tensors(number: int) -> Arrays:
-    known = record(f"{number:05d}_00")
+    known = record(f"{number:05d}_00", caption=f"caption {number}")
     return {
         "latents": np.full((4, 2, 3), number, np.float16),
         "text": np.arange(5, dtype=np.float16) + number,
-        TENSOR: description(
-            known.ratio_array(), known.keypoint_array(), "loose", str(known.status), f"caption {number}"
-        ),
+        TENSOR: description(known, HEIGHT, WIDTH),
     }
 
 
@@ -68,6 +74,7 @@ def test_tensors_are_the_same_wherever_they_lie_in_a_sample(tmp_path: Path) -> N
     assert batch.encodings.keys() == SPEC.tensors.keys()
     assert batch.captions == [f"caption {number}" for number in range(6)]
     assert (batch.fit_label, batch.statuses) == (["loose"] * 6, ["ok"] * 6)
+    assert batch.categories == ["upper"] * 6
     for number in range(6):
         np.testing.assert_array_equal(batch.encodings["latents"][number], tensors(number)["latents"])
         np.testing.assert_array_equal(batch.encodings["text"][number], tensors(number)["text"])
@@ -107,27 +114,39 @@ def test_a_wrong_description_in_a_shard_is_refused(tmp_path: Path) -> None:
         wrong = tensors(number) | {TENSOR: np.full(DESCRIPTION.itemsize, 99, np.uint8)}
         return pack(f"{number:05d}_00", {LATENTS_SUFFIX: save(wrong)})
 
-    with pytest.raises(DamageError, match=r"index.json: one of 00000_00, .* unknown label or status"):
+    with pytest.raises(
+        DamageError, match=r"index.json: one of 00000_00, .* unknown label, status or category"
+    ):
         next(stream_of(write(tmp_path, build)).epoch_batches())
 
 
 def test_a_caption_that_does_not_fit_is_refused() -> None:
-    known = record("a")
     with pytest.raises(SampleError, match="a caption must have at most 512 bytes, got 513"):
-        description(known.ratio_array(), known.keypoint_array(), None, "ok", "x" * 513)
+        description(record("a", caption="x" * 513), HEIGHT, WIDTH)
+
+
+def test_a_description_takes_joints_along_to_the_size_of_the_pictures() -> None:
+    described = description(record("a"), 2 * HEIGHT, WIDTH // 2).view(DESCRIPTION)[0]
+    np.testing.assert_array_equal(described["keypoints"][0], np.array([6, 17, 0.9], np.float32))
 
 
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
         ("fit_label", 4, "unknown label"),
-        ("status", -1, "unknown label or status"),
+        ("status", -1, "unknown label, status or category"),
+        ("category", len(Category), "unknown label, status or category"),
         ("caption", b"\xff", "no valid"),
     ],
 )
 def test_a_wrong_description_is_refused(name: str, value: object, message: str) -> None:
     described = tensors(0)[TENSOR].view(DESCRIPTION).copy()
-    assert texts(described) == (["loose"], ["ok"], ["caption 0"])
+    assert texts(described) == {
+        "fit_label": ["loose"],
+        "statuses": ["ok"],
+        "categories": ["upper"],
+        "captions": ["caption 0"],
+    }
     described[name] = value
     with pytest.raises(SampleError, match=message):
         texts(described)
@@ -136,7 +155,7 @@ def test_a_wrong_description_is_refused(name: str, value: object, message: str) 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 1}, "must have version 2: write the shards again"),
+        ({"version": 2}, "must have version 3: write the shards again"),
         ({"dtype": "float64"}, "dtype must be one of"),
         ({"tensors": {"latents": [1 << 40]}}, "at most 1073741824 bytes"),
         ({"tensors": {"latents": [-1]}}, "negative"),

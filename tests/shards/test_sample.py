@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from shards.record import decode_record, encode_record
-from shards.sample import decode, encode
+from shards.sample import decode, decode_record, encode, encode_record
 from shards.ustar import END_OF_TAR, SampleError, header, pack, unpack
 from tests.shards.making import HEIGHT, WIDTH, record, sample
 

@@ -42,6 +42,7 @@ def test_a_batch_holds_the_decoded_sample(folder: Path) -> None:
     np.testing.assert_array_equal(batch.cloth_mask[row], one.cloth_mask)
     np.testing.assert_array_equal(batch.ratios[row], np.array([1.25, np.nan, 0.9], np.float32))
     np.testing.assert_array_equal(batch.keypoints[row, 0], np.array([12, 8.5, 0.9], np.float32))
+    assert batch.categories[row] == "upper"
     assert (batch.captions[row], batch.fit_label[row], batch.statuses[row]) == (
         "a red top — “soft”",
         "loose",

@@ -37,6 +37,7 @@ def batch(start: int = 0, size: int = 4) -> Batch:
         ratios=ratios,
         keypoints=keypoints,
         fit_label=["tight", None, "loose", "oversized"][:size],
+        categories=["upper"] * size,
         captions=["a red top"] * size,
         statuses=["ok"] * size,
     )
