@@ -187,7 +187,7 @@ def fetch_models(
 
     Example: `cinderella fetch-models --out data/pose_landmarker_full.task`
     """
-    from preprocess.body.pose_model import fetch_pose_landmarker
+    from preprocess.body.mediapipe import fetch_pose_landmarker
 
     fetch_pose_landmarker(out)
     typer.echo(f"{out}: set extract_keypoints.mediapipe_model to this path")

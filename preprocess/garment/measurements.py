@@ -1,6 +1,6 @@
 """Measure a worn garment against the body: the lengths behind the three size ratios.
 
-The definitions stand in DESIGN section 3. All lengths are px of the picture, taken in the body frame.
+The definitions stand in docs/design.md. All lengths are px of the picture, taken in the body frame.
 """
 
 from dataclasses import dataclass

@@ -8,8 +8,13 @@ import pytest
 from PIL import Image
 
 from preprocess.body.keypoints import BodyFrame, KeypointError, from_mediapipe_33
-from preprocess.body.mediapipe import SHOULDERS_OF_OPENPOSE, TORSO_OF_OPENPOSE, PoseDetector, calibrate
-from preprocess.body.pose_model import build_pose_landmarker
+from preprocess.body.mediapipe import (
+    SHOULDERS_OF_OPENPOSE,
+    TORSO_OF_OPENPOSE,
+    PoseDetector,
+    build_pose_landmarker,
+    calibrate,
+)
 from preprocess.vocabulary import Joint
 from tests.preprocess.people import person
 from tests.shared_data import shared_data

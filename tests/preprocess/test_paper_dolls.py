@@ -15,9 +15,8 @@ from preprocess.sources.paper_dolls.dataset import (
     render_dataset,
     render_sample,
 )
-from preprocess.sources.paper_dolls.design import COLOURS, caption
 from preprocess.sources.paper_dolls.fabric import flat_cloth
-from preprocess.sources.paper_dolls.garment import DRAWN, clipped
+from preprocess.sources.paper_dolls.garment import COLOURS, DRAWN, caption, clipped
 from preprocess.sources.paper_dolls.render import DENSEPOSE_COLOURS, DollPicture
 from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import Joint, Lip
@@ -31,7 +30,7 @@ def truth_ratios(picture: DollPicture) -> NDArray[np.float64]:
 
 
 def measured_on_parse(picture: DollPicture) -> NDArray[np.float64]:
-    """Read DESIGN section 3's measures off the parse map, pixel by pixel, where no arm is near the panel."""
+    """Read docs/design.md's measures off the parse map, pixel by pixel, where no arm is near the panel."""
     xy = picture.keypoints[:, :2]
     shoulders, hips = xy[[Joint.RIGHT_SHOULDER, Joint.LEFT_SHOULDER]], xy[[Joint.RIGHT_HIP, Joint.LEFT_HIP]]
     middle = shoulders.mean(axis=0)

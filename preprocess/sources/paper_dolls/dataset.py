@@ -22,9 +22,8 @@ import pyarrow.parquet as pq
 from PIL import Image
 from tqdm import tqdm
 
-from preprocess.sources.paper_dolls.design import GarmentDesign, caption, sample_design
 from preprocess.sources.paper_dolls.fabric import flat_cloth
-from preprocess.sources.paper_dolls.garment import DRAWN, Ratios
+from preprocess.sources.paper_dolls.garment import DRAWN, GarmentDesign, Ratios, caption, sample_design
 from preprocess.sources.paper_dolls.person import Doll, sample_doll
 from preprocess.sources.paper_dolls.render import DollPicture, render
 from preprocess.sources.params import LARGEST_SPLIT, PaperDollParams

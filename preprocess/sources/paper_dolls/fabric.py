@@ -8,8 +8,9 @@ import numpy as np
 
 from preprocess.sources.paper_dolls.body import direction, ellipse, mirrored, shaded
 from preprocess.sources.paper_dolls.canvas import BodyView, Canvas, Floats, Image, Paint
-from preprocess.sources.paper_dolls.design import COLOURS, GarmentDesign
 from preprocess.sources.paper_dolls.garment import (
+    COLOURS,
+    GarmentDesign,
     WornGarment,
     neck_opening,
     neck_tube,

@@ -1,7 +1,7 @@
-"""The outlines of a paper doll's garment at any size on any body, and its true measures.
+"""A paper doll's garment: what it looks like, its outlines at any size on any body, and its true measures.
 
-The outlines are built from the three size ratios so that the measures of DESIGN section 3 come out exactly.
-Units and coordinates are those of `doll_body`: torso lengths, `a` down, `b` left.
+The outlines are built from the three size ratios so that these come out exactly as docs/design.md defines
+them. Units and coordinates are those of `body`: torso lengths, `a` down, `b` left.
 """
 
 from dataclasses import dataclass
@@ -11,10 +11,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.sources.paper_dolls.body import mirrored, rounded
-from preprocess.sources.paper_dolls.design import NECKLINES, GarmentDesign
-from preprocess.sources.paper_dolls.person import Points
+from preprocess.sources.paper_dolls.person import Colour, Points
 
 Ratios = NDArray[np.float64]
+
+COLOURS: dict[str, Colour] = {
+    "white": (240, 239, 236),
+    "black": (40, 40, 44),
+    "grey": (146, 148, 152),
+    "navy": (38, 52, 92),
+    "blue": (72, 118, 190),
+    "red": (186, 46, 48),
+    "burgundy": (112, 34, 52),
+    "pink": (226, 152, 168),
+    "green": (62, 118, 82),
+    "olive": (116, 116, 68),
+    "yellow": (230, 188, 74),
+    "orange": (222, 122, 56),
+    "purple": (116, 84, 150),
+    "beige": (212, 192, 160),
+}
+SLEEVES = ("none", "short", "long")
+NECKLINES: dict[str, tuple[float, float]] = {
+    "round": (0.125, 0.0),
+    "v": (0.12, 0.17),
+    "scoop": (0.15, 0.13),
+    "boat": (0.185, -0.045),
+    "shirt": (0.115, 0.05),
+    "turtle": (0.11, -0.05),
+}
+"""Half the width of the neck's opening, and `a` of its lowest point in front."""
+PRINTS = ("plain", "stripes", "pinstripes", "dots", "logo")
+CUTS = ("straight", "fitted", "a-line")
+LONG_SLEEVE_END = 0.96
 
 DRAWN = {"shoulder": (0.85, 1.6), "width": (0.8, 2.0), "length": (0.5, 1.6)}
 """What dolls can be drawn at, in the order of their (3,) ratios: bounds between which each is drawn."""
@@ -28,6 +57,90 @@ CAP_ROWS = (-0.03, 0.085)
 ARMPIT = 0.22
 BARE_SLANT = 0.2
 """How steeply a sleeve that starts below the shoulder slants off, in rows per column."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GarmentDesign:
+    """What a garment looks like, whatever its size."""
+
+    cut: str
+    """One of `CUTS`."""
+
+    neckline: str
+    """A key of `NECKLINES`."""
+
+    sleeves: str
+    """One of `SLEEVES`."""
+
+    sleeve_end: float
+    """Where the sleeve ends, over the arm's length: 0 at the shoulder, 1 at the wrist."""
+
+    colour: str
+    """A key of `COLOURS`; so are the colours of the print and the logo."""
+
+    print_colour: str
+    """See `colour`."""
+
+    pattern: str
+    """One of `PRINTS`."""
+
+    print_pitch: float
+    """Distance from one stripe or dot to the next, in torso lengths."""
+
+    hem_curve: float
+    """How much higher the hem is at the sides than in the middle, in torso lengths."""
+
+    folds: tuple[tuple[float, float, float, float], ...]
+    """Each fold: `b` over the half width at the hem, slant, thickness, depth."""
+
+
+def sample_design(rng: np.random.Generator) -> GarmentDesign:
+    """Draw a garment."""
+    sleeves = SLEEVES[rng.choice(3, p=(0.25, 0.40, 0.35))]
+    ends = {"none": 0.0, "short": rng.uniform(0.24, 0.38), "long": LONG_SLEEVE_END}
+    necklines = [neck for neck in NECKLINES if not (sleeves == "none" and neck in ("shirt", "turtle"))]
+    colours = rng.permutation(list(COLOURS))[:2]
+    folds = [
+        (rng.uniform(-0.85, 0.85), rng.uniform(-0.25, 0.25), rng.uniform(0.02, 0.05), rng.uniform(0.05, 0.13))
+        for _ in range(rng.integers(4, 8))
+    ]
+    return GarmentDesign(
+        cut=CUTS[rng.choice(3, p=(0.5, 0.25, 0.25))],
+        neckline=necklines[rng.integers(len(necklines))],
+        sleeves=sleeves,
+        sleeve_end=float(ends[sleeves]),
+        colour=str(colours[0]),
+        print_colour=str(colours[1]),
+        pattern=PRINTS[rng.choice(5, p=(0.4, 0.2, 0.1, 0.12, 0.18))],
+        print_pitch=rng.uniform(0.09, 0.16),
+        hem_curve=float(rng.choice((0.0, 0.0, 0.02, 0.05))),
+        folds=tuple(folds),
+    )
+
+
+def caption(design: GarmentDesign) -> str:
+    """Describe the garment in words that hold at every size."""
+    prints = {
+        "plain": "",
+        "stripes": f" with {design.print_colour} stripes",
+        "pinstripes": f" with {design.print_colour} pinstripes",
+        "dots": f" with {design.print_colour} dots",
+        "logo": f" with a {design.print_colour} chest print",
+    }
+    sleeves = {"none": "sleeveless", "short": "short-sleeved", "long": "long-sleeved"}[design.sleeves]
+    kind = {"shirt": "shirt", "turtle": "turtleneck sweater"}.get(
+        design.neckline, "top" if design.sleeves == "none" else "T-shirt"
+    )
+    neck = (
+        ""
+        if design.neckline in ("shirt", "turtle")
+        else f" with a {design.neckline.replace('v', 'V')} neckline"
+    )
+    joined = neck + (
+        prints[design.pattern] if not neck else prints[design.pattern].replace(" with", " and", 1)
+    )
+    article = "an" if design.colour[0] in "aeiou" else "a"
+    return f"{article} {design.colour} {sleeves} {kind}{joined}"
 
 
 @dataclass(frozen=True)
@@ -77,7 +190,7 @@ class WornGarment:
         return np.asarray(self.cap + (self.scale * self.profile(a) - self.cap) * smooth - notch)
 
     def truth(self) -> Ratios:
-        """(3,) ratios of these outlines by the definitions of DESIGN section 3."""
+        """(3,) ratios of these outlines by the definitions in docs/design.md."""
         shoulder = np.median(self.half_width(np.linspace(*SHOULDER_ROWS, 21))) * 2 / self.shoulder_width
         rows = np.linspace(WIDTH_ROWS[0], min(WIDTH_ROWS[1], self.hem), 201)
         half = self.half_width(rows)

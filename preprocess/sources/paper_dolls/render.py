@@ -14,13 +14,19 @@ from preprocess.sources.paper_dolls.body import (
     head_outline,
     joints,
     leg_outline,
+    paint_body,
     torso_outline,
 )
 from preprocess.sources.paper_dolls.canvas import COVERED, BodyView, Canvas, Image, cover, studio
-from preprocess.sources.paper_dolls.design import GarmentDesign
 from preprocess.sources.paper_dolls.fabric import paint_garment, paint_trim
-from preprocess.sources.paper_dolls.figure import paint_body
-from preprocess.sources.paper_dolls.garment import DRAWN, WIDTH_ROWS, Ratios, WornGarment, sleeve_outline
+from preprocess.sources.paper_dolls.garment import (
+    DRAWN,
+    WIDTH_ROWS,
+    GarmentDesign,
+    Ratios,
+    WornGarment,
+    sleeve_outline,
+)
 from preprocess.sources.paper_dolls.head import paint_hair_behind, paint_hair_in_front, paint_head
 from preprocess.sources.paper_dolls.person import SIDES, Doll, Points
 from preprocess.vocabulary import Joint
@@ -56,7 +62,7 @@ class DollPicture:
     """(25, 3) x, y in pixels and confidence; zeros where the detector found nothing."""
 
     truth: dict[str, float]
-    """Ratios and lengths by the definitions of DESIGN section 3."""
+    """Ratios and lengths by the definitions in docs/design.md."""
 
 
 def body_view(doll: Doll, image_height: int, image_width: int) -> BodyView:
