@@ -58,7 +58,7 @@ class Batch:
     """(B, H, W) 0 or 1, the worn garment in `image`."""
 
     ratios: NDArray[np.float32]
-    """(B, 3) in the order of `AXIS_NAMES`, NaN where not measurable."""
+    """(B, A) in the order of `AXIS_NAMES`, NaN where not measurable."""
 
     keypoints: NDArray[np.float32]
     """(B, 25, 3) x, y in px of `image`, confidence; x and y NaN where missing."""

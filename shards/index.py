@@ -15,6 +15,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.whole import whole_file
 
 INDEX_NAME = "index.json"
@@ -188,6 +189,8 @@ def _scan(path: Path, digest: "xxhash.xxh3_64") -> tuple[dict[str, Any], list[Sh
         header = json.loads(text + _END.encode())
         if header.get("schema_version") != SCHEMA_VERSION:
             raise ValueError(f"schema_version must be {SCHEMA_VERSION}, got {header.get('schema_version')!r}")
+        if header.get("axes") != list(AXIS_NAMES):
+            raise ValueError(f"its ratios must be of {', '.join(AXIS_NAMES)}, got {header.get('axes')}")
         start = file.tell()
         for line in file:
             digest.update(line)
@@ -208,10 +211,15 @@ def write_index(path: Path, header: Mapping[str, Any], entries: list[ShardEntry]
 
     Args:
         path: Of the index.
-        header: More about the shards: split, what was skipped, ...
+        header: More about the shards: split, what was skipped, … The axes of their ratios are added.
         entries: The shards, in order.
     """
-    start = {"schema_version": SCHEMA_VERSION, "num_samples": sum(e.num_samples for e in entries), **header}
+    start = {
+        "schema_version": SCHEMA_VERSION,
+        "num_samples": sum(entry.num_samples for entry in entries),
+        "axes": AXIS_NAMES,
+        **header,
+    }
     lines = ",\n".join(dump(entry) for entry in entries)
     text = json.dumps(start, sort_keys=True)[:-1] + ", " + _START + "\n" + lines + "\n" + _END + "\n"
     with whole_file(path) as partial:

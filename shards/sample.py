@@ -87,7 +87,7 @@ class SizeRecord:
     """`SCHEMA_VERSION`."""
 
     def ratio_array(self) -> NDArray[np.float32]:
-        """Return the ratios, (3,) float32, NaN where not measurable."""
+        """Return the ratios, (A,) float32, NaN where not measurable."""
         return np.array(self.ratios, dtype=np.float32)  # None becomes NaN
 
     def keypoint_array(

@@ -190,6 +190,7 @@ def test_a_build_killed_at_20_moments_continues_to_the_same_bytes(tmp_path: Path
     ("old", "new", "message"),
     [
         ('"schema_version": 1', '"schema_version": 2', "schema_version must be 1, got 2"),
+        ('"width"', '"waist"', "ratios must be of shoulder, width, length, got .*waist"),
         ('"name":"train-000000.tar"', '"name":"../../x.tar"', "must be named like"),
         ('"num_samples":10', '"num_samples":11', "must have 11 rows"),
         ('"offsets":[0,', '"offsets":[512,', "without gaps"),
