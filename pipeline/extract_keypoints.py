@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
 
 from pipeline.stage import run_stage
 from pipeline.tables.incremental import Job, Row, iter_manifest, update_rows
@@ -20,6 +19,7 @@ from preprocess.body.mediapipe import PoseDetector, detect_person
 from preprocess.body.openpose import choose_person, read_people
 from preprocess.garment.parse import garment_mask, load_parse
 from preprocess.identity import identity
+from preprocess.pictures import PictureError, look_at, read_picture
 from preprocess.sources.source import ManifestRow
 from preprocess.vocabulary import NUM_JOINTS, Joint, RowStatus
 
@@ -129,13 +129,15 @@ def keypoint_row(job: KeypointJob) -> Row:
     try:
         if sample.status is RowStatus.FAILED:
             raise KeypointError(sample.reason or "failed_in_manifest")
-        with Image.open(sample.image) as picture:
-            row["image_width"], row["image_height"] = picture.size
-        found, row["num_people"], reasons = find_person(job, *picture.size)
+        photo = look_at(sample.image, beside=sample.maps())
+        row["image_width"], row["image_height"] = photo.image_width, photo.image_height
+        found, row["num_people"], reasons = find_person(job, photo.image_width, photo.image_height)
         BodyFrame.from_keypoints(found)
         status = RowStatus.SUSPECT if reasons else RowStatus.OK
     except KeypointError as problem:
         status, reasons = RowStatus.FAILED, [str(problem)]
+    except PictureError as problem:
+        status, reasons = RowStatus.FAILED, [f"image_unreadable: {problem.problem}"]
     except OSError:
         status, reasons = RowStatus.FAILED, ["image_unreadable"]
     return row | {
@@ -192,7 +194,8 @@ def from_photo(job: KeypointJob, problem: KeypointError) -> Keypoints:
     """Look for the person in the photo itself, since the JSON had a `problem`."""
     detector = pose_detector(str(job.params.mediapipe_model))
     try:
-        return detect_person(detector, job.sample.image, job.params.min_confidence)
+        photo = read_picture(job.sample.image, beside=job.sample.maps())
+        return detect_person(detector, photo, job.params.min_confidence)
     except KeypointError as error:
         raise KeypointError(f"{problem}; {error}") from error
 

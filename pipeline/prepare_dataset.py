@@ -47,7 +47,7 @@ def run(params: PrepareDatasetParams, *, raw: Path, out: Path) -> None:
     """Write one manifest row for every sample of the data set."""
     open_source = draw_dolls if params.source == "paper_dolls" else read_in_place
     source = open_source(params, raw)
-    counts = write_manifest(source, out)
+    counts = write_manifest(source, out, params.limits)
     log.info("%s: %d rows: %s", source.name, counts.total(), dict(counts))
 
 

@@ -1,76 +1,60 @@
-"""Pictures that a user hands over, as a path, a PIL picture or an array: checked, upright, RGB."""
+"""What strangers send: bounds of their pictures, and small text files, of which no code or value gets far."""
 
+import codecs
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
-Picture = NDArray[np.uint8]
-PictureSource = str | Path | Image.Image | NDArray[Any]
+from preprocess.pictures import Limits
 
-MAX_PIXELS = 40_000_000
-"""Pictures that claim more are refused before they are decoded."""
+STRANGERS = Limits(max_pixels=40_000_000, max_bytes=64 * 2**20)
+"""Bounds of a picture that is uploaded or named by a user of try-on."""
 
-MIN_SIDE = 16
-"""px. Nobody can be seen in a smaller picture."""
+MOST_BYTES = 256 * 1024
+"""A larger file isn't what it should be."""
 
-FORMATS = ("JPEG", "PNG", "WEBP")
-"""What is decoded; other formats have seldom used, and so seldom tested, decoders."""
+LONGEST = 40
+"""Characters of a stranger's value that a message repeats."""
 
 
-def read_picture(source: PictureSource, what: str = "picture") -> Picture:
-    """Return a picture as (H, W, 3) RGB, turned as its EXIF orientation says, on white where transparent.
-
-    Args:
-        source: Path, PIL picture, or (H, W, 3) or (H, W) uint8 array.
-        what: Its name in messages.
+def read_text(path: Path, most_bytes: int = MOST_BYTES) -> str:
+    """Read a file of UTF-8, with or without a byte-order mark, or of UTF-16 with one.
 
     Raises:
-        ValueError: It is no picture, or too large or too small a one.
-        OSError: The file can't be read.
+        ValueError: It has more bytes than that, or is no text.
+        OSError: It can't be read.
     """
-    if isinstance(source, np.ndarray):
-        return from_array(source, what)
-    if isinstance(source, Image.Image):
-        return upright(source, what)
+    with path.open("rb") as file:
+        content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise ValueError(f"{path} must have at most {most_bytes} bytes")
+    utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        with Image.open(source, formats=FORMATS) as picture:
-            return upright(picture, f"{what} {source}")
-    except (OSError, Image.DecompressionBombError, SyntaxError) as error:
-        if getattr(error, "errno", None) is not None:
-            raise  # the file system's: not found, not allowed
-        raise ValueError(
-            f"{what} {source} must be a whole picture ({', '.join(FORMATS)}) of at most {MAX_PIXELS:,} "
-            f"pixels: {error}"
-        ) from error
+        text = content.decode("utf-16" if utf16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} must be UTF-8 text: {error}") from error
+    if "\0" in text:
+        raise ValueError(f"{path} must be UTF-8 text, but has zero bytes")
+    return text
 
 
-def upright(picture: Image.Image, what: str) -> Picture:
-    """Decode and turn a PIL picture."""
-    require_size(picture.height, picture.width, what)
-    turned = ImageOps.exif_transpose(picture)
-    if turned.has_transparency_data:
-        clear = turned.convert("RGBA")
-        turned = Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear)
-    return np.asarray(turned.convert("RGB"))
+def read_yaml(path: Path) -> dict[Any, Any]:
+    """Read a YAML mapping; tags that would make Python objects are refused.
+
+    Raises:
+        ValueError: It is no YAML, or no mapping.
+    """
+    try:
+        values = YAML(typ="safe", pure=True).load(read_text(path))
+    except (YAMLError, RecursionError) as error:
+        raise ValueError(f"{path}: not valid YAML: {str(error)[:300]}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} must be a mapping such as `chest_cm: 92`, got {type(values).__name__}")
+    return values
 
 
-def from_array(array: NDArray[Any], what: str) -> Picture:
-    """Check an array that should be a picture."""
-    if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3):
-        raise ValueError(
-            f"{what} must be uint8 of shape (H, W, 3) or (H, W), got {array.dtype} {array.shape}"
-        )
-    require_size(array.shape[0], array.shape[1], what)
-    return array if array.ndim == 3 else np.repeat(array[:, :, None], 3, axis=2)
-
-
-def require_size(height: int, width: int, what: str) -> None:
-    """Raise ValueError unless a picture is neither tiny nor huge."""
-    if min(height, width) < MIN_SIDE or height * width > MAX_PIXELS:
-        raise ValueError(
-            f"{what} must be at least {MIN_SIDE} px a side and have at most {MAX_PIXELS:,} pixels, "
-            f"got {width}x{height}"
-        )
+def shown(value: object) -> str:
+    """Return a stranger's value for a message: short, and never unfolded (a small YAML can hold much)."""
+    return repr(value)[:LONGEST] if isinstance(value, str | int | float) else f"a {type(value).__name__}"

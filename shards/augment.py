@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocess.body.densepose import DENSEPOSE_COLOURS
 from preprocess.body.keypoints import mirrored as mirrored_joints
-from preprocess.garment.parse import DENSEPOSE_COLOURS
 from preprocess.vocabulary import Joint
 from shards.batch import PHOTOS, Batch
 from shards.sample import MASKS

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocess.person.window import Window
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.vocabulary import FIT_LABELS, NUM_JOINTS
-from shards.codec import decode_mask, decode_photo
+from shards.codec import decode_mask, decode_photo, picture_size
+from shards.framing import Frame
 from shards.latents import DESCRIPTION, TENSOR, Arrays, texts
 from shards.sample import (
     MASKS,
@@ -23,7 +25,9 @@ from shards.sample import (
     decode_record,
     require_member,
 )
+from shards.ustar import SampleError
 
+CLOTHS = ("cloth", "cloth_mask")
 PHOTOS = tuple(name for name in SUFFIXES if name not in MASKS)
 STORED_BESIDE_LATENTS = ("garment_mask",)
 """Pictures that training needs even where the others are encoded: the layout is compared with it."""
@@ -130,16 +134,44 @@ def fill_row(batch: Batch, row: int, key: str, members: Mapping[str, memoryview]
         SampleError: A required member is missing, or one can't be decoded.
     """
     batch.keys[row] = key
-    if not batch.encodings:
-        fill_record(batch, row, decode_record(key, require_member(key, members, RECORD_SUFFIX)))
-    fill_pictures(batch, row, key, members)
+    if batch.encodings:
+        fill_pictures(batch, row, key, members)
+        return
+    record = decode_record(key, require_member(key, members, RECORD_SUFFIX))
+    frame = frame_of(record, key, members, *batch.image.shape[1:3])
+    fill_record(batch, row, record, None if frame is None else frame.window)
+    fill_pictures(batch, row, key, members, frame)
 
 
-def fill_record(batch: Batch, row: int, record: SizeRecord) -> None:
+def is_framed(record: SizeRecord, image_height: int, image_width: int) -> bool:
+    """Tell whether a photo has other proportions than pictures of (image_height, image_width)."""
+    return record.image_height * image_width != record.image_width * image_height
+
+
+def frame_of(
+    record: SizeRecord, key: str, members: Mapping[str, memoryview], image_height: int, image_width: int
+) -> Frame | None:
+    """Return how to look at a photo of other proportions than (image_height, image_width); else None."""
+    if not is_framed(record, image_height, image_width):
+        return None
+    suffix = SUFFIXES["inpaint_mask"]
+    with blaming(key, suffix):
+        mask = decode_mask(require_member(key, members, suffix)).view(np.bool_)
+        try:
+            return Frame.around(mask, image_height, image_width)
+        except ValueError as error:
+            raise SampleError(f"no mask to frame the photo by: {error}") from error
+
+
+def fill_record(batch: Batch, row: int, record: SizeRecord, window: Window | None) -> None:
     """Put a record into row `row`, its joints in px of the batch's pictures."""
     height, width = batch.image.shape[1:3]
     batch.ratios[row] = record.ratio_array()
-    batch.keypoints[row] = record.keypoint_array(height, width)
+    if window is None:
+        batch.keypoints[row] = record.keypoint_array(height, width)
+    else:
+        joints = record.keypoint_array()
+        batch.keypoints[row] = np.column_stack([window.seen_points(joints[:, :2]), joints[:, 2]])
     batch.categories[row] = str(record.category)
     batch.fit_label[row] = record.fit_label
     batch.captions[row] = record.caption
@@ -159,20 +191,44 @@ def fill_described(batch: Batch) -> None:
         getattr(batch, name)[:] = values
 
 
-def fill_pictures(batch: Batch, row: int, key: str, members: Mapping[str, memoryview]) -> None:
-    """Decode the pictures of a sample into row `row`."""
+def fill_pictures(
+    batch: Batch, row: int, key: str, members: Mapping[str, memoryview], frame: Frame | None = None
+) -> None:
+    """Decode the pictures of a sample into row `row`.
+
+    Args:
+        batch: To be filled.
+        row: Of the batch.
+        key: Of the sample.
+        members: Of the sample.
+        frame: How to look at the photo and its maps, where it has other proportions.
+    """
     height, width = batch.image.shape[1:3]
     for name in STORED_BESIDE_LATENTS if batch.encodings else SUFFIXES:
         array: NDArray[np.uint8] = getattr(batch, name)
         suffix = SUFFIXES[name]
         if suffix in members:
             with blaming(key, suffix):
-                decode_picture = decode_mask if name in MASKS else decode_photo
-                array[row] = decode_picture(members[suffix], height, width)
+                array[row] = decode_member(name, members[suffix], height, width, frame)
         elif name in REQUIRED:
             require_member(key, members, suffix)
         elif not batch.encodings:  # beside encodings they are zeros already
             array[row] = 0
+
+
+def decode_member(
+    name: str, content: memoryview, image_height: int, image_width: int, frame: Frame | None
+) -> NDArray[np.uint8]:
+    """Decode one picture of a sample at the batch's size, and keep its proportions."""
+    if name in CLOTHS:
+        size = picture_size(content)
+        other = size[0] * image_width != size[1] * image_height
+        frame = Frame.whole(*size, image_height, image_width) if other else None
+    if frame is None:
+        return (decode_mask if name in MASKS else decode_photo)(content, image_height, image_width)
+    if name in MASKS:
+        return frame.mask(decode_mask(content).view(np.bool_)).view(np.uint8)
+    return frame.picture(decode_photo(content))
 
 
 def select(batch: Batch, rows: Sequence[int]) -> Batch:

@@ -1,7 +1,8 @@
 """Make a sample from its files, joints and measures."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocess.body.densepose import read_densepose
 from preprocess.body.inpaint_mask import inpainting_mask
 from preprocess.body.keypoints import BodyFrame, KeypointError, Keypoints
 from preprocess.garment.parse import garment_mask, load_parse
+from preprocess.masks import read_mask
+from preprocess.pictures import look_at, read_picture
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.source import ManifestRow
-from shards.codec import decode_mask, decode_photo, encode_photo, is_jpeg, picture_size, resized_mask
+from preprocess.vocabulary import out_of_bounds
+from shards.codec import decode_photo, encode_photo, is_jpeg
+from shards.framing import Frame
 from shards.params import WriteShardsParams
-from shards.sample import SCHEMA_VERSION, Sample, SizeRecord, blaming, encode
+from shards.sample import SCHEMA_VERSION, Sample, SizeRecord, encode
 from shards.ustar import SampleError, pack
 
 GARMENT_MARGIN = 0.1
@@ -53,35 +59,52 @@ def build_sample(parts: Parts, params: WriteShardsParams) -> Sample:
     """Read a sample's files and draw its masks; see `build_packed`."""
     files = parts.files
     assert files.cloth is not None
-    image = files.image.read_bytes()
-    with blaming(files.key, "image"):
-        height, width = picture_size(image)
-    stored_height, stored_width = params.image_height or height, params.image_width or width
-    keypoints = Keypoints.from_flat(parts.keypoints)
-    parse = load_parse(files.parse, files.parse_labels) if files.parse else None
+    with blamed(files.key):
+        photo = look_at(files.image, "image", beside=files.maps())
+        height, width = photo.image_height, photo.image_width
+        stored = params.image_height or height, params.image_width or width
+        keypoints = Keypoints.from_flat(parts.keypoints)
+        parse = None if files.parse is None else labels_of(files, height, width)
+        body = inpainting_mask(keypoints, height, width, files.category, params.mask, parse=parse)
+        garment = None if parse is None else garment_mask(parse, files.category)
+        inpaint = body if params.mask_follows == "body" else grown(garment, keypoints)
+        frame = Frame.around(body, *stored)
+        cloth_frame = garment_frame(files.cloth, params)
+        return Sample(
+            record=record_of(parts, frame.joints(keypoints), *stored),
+            image=photo_bytes(files.image, "image", frame, params, beside=files.maps()),
+            cloth=photo_bytes(files.cloth, "cloth", cloth_frame, params),
+            densepose=densepose_bytes(files.densepose, frame, params) if files.densepose else None,
+            inpaint_mask=frame.mask(inpaint),
+            garment_mask=None if garment is None else frame.mask(garment),
+            cloth_mask=mask_of(files.cloth_mask, cloth_frame, params) if files.cloth_mask else None,
+        )
+
+
+@contextmanager
+def blamed(key: str) -> Iterator[None]:
+    """Turn what is wrong with a sample's files into a SampleError that names the sample."""
     try:
-        inpaint = inpainting_mask(keypoints, height, width, files.category, params.mask, parse=parse)
+        yield
     except KeypointError as error:
-        raise SampleError(f"{files.key}: no inpainting mask: {error}") from error
-    garment = None if parse is None else garment_mask(parse, files.category)
-    if params.mask_follows == "garment":
-        if garment is None:
-            raise SampleError(f"{files.key}: mask_follows: garment needs a parse map")
-        inpaint = grown(garment, keypoints)
-    scaled = keypoints.scaled(stored_width / width, stored_height / height)
-    return Sample(
-        record=record_of(parts, scaled, stored_height, stored_width),
-        image=photo(files.image, params),
-        cloth=photo(files.cloth, params),
-        densepose=photo(files.densepose, params) if files.densepose else None,
-        inpaint_mask=shrunk(inpaint, params),
-        garment_mask=None if garment is None else shrunk(garment, params),
-        cloth_mask=mask_of(files.cloth_mask, params) if files.cloth_mask else None,
-    )
+        raise SampleError(f"{key}: no inpainting mask: {error}") from error
+    except (ValueError, OSError) as error:
+        raise SampleError(f"{key}: {error}") from error
 
 
-def grown(garment: NDArray[np.bool_], keypoints: Keypoints) -> NDArray[np.bool_]:
+def labels_of(files: ManifestRow, height: int, width: int) -> NDArray[np.uint8]:
+    """Read a sample's parse map at the size of its photo."""
+    assert files.parse is not None
+    labels = load_parse(files.parse, files.parse_labels)
+    if labels.shape == (height, width):
+        return labels
+    return np.asarray(cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST))
+
+
+def grown(garment: NDArray[np.bool_] | None, keypoints: Keypoints) -> NDArray[np.bool_]:
     """Return the worn garment and what lies within `GARMENT_MARGIN` shoulder widths of it."""
+    if garment is None:
+        raise ValueError("mask_follows: garment needs a parse map")
     radius = max(1, round(GARMENT_MARGIN * BodyFrame.from_keypoints(keypoints).shoulder_width))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     return np.asarray(cv2.dilate(garment.view(np.uint8), disc)).view(np.bool_)
@@ -98,7 +121,7 @@ def record_of(parts: Parts, keypoints: Keypoints, image_height: int, image_width
         garment_key=files.key,
         image_height=image_height,
         image_width=image_width,
-        ratios=tuple(finite(measures[f"{name}_ratio"], 6) for name in AXIS_NAMES),
+        ratios=tuple(target_ratio(measures, name) for name in AXIS_NAMES),
         keypoints=tuple(joint_of(*row) for row in keypoints.flat().reshape(-1, 3).tolist()),
         fit_label=measures["fit_label"],
         caption=files.caption,
@@ -106,6 +129,12 @@ def record_of(parts: Parts, keypoints: Keypoints, image_height: int, image_width
         input_hash=files.input_hash,
         schema_version=SCHEMA_VERSION,
     )
+
+
+def target_ratio(measures: Mapping[str, Any], name: str) -> float | None:
+    """Return a measured ratio; None where it lies beyond what any garment has, and so is an error."""
+    impossible = out_of_bounds(name) in (measures.get("reason") or "").split("; ")
+    return None if impossible else finite(measures[f"{name}_ratio"], 6)
 
 
 def finite(value: float | None, digits: int) -> float | None:
@@ -120,25 +149,34 @@ def joint_of(x: float, y: float, confidence: float) -> tuple[float | None, float
     return round(x, 2), round(y, 2), round(confidence, 4)
 
 
-def photo(path: Path, params: WriteShardsParams) -> bytes:
-    """Return a photo's own bytes if it is a JPEG of the stored size, else a new JPEG."""
-    content = path.read_bytes()
-    with blaming(path.stem, path.parent.name):
-        size = picture_size(content)
-        wanted = (params.image_height or size[0], params.image_width or size[1])
-        if is_jpeg(content) and size == wanted:
-            return content
-        return encode_photo(decode_photo(content, *wanted), params.jpeg_quality)
+def photo_bytes(
+    path: Path, what: str, frame: Frame, params: WriteShardsParams, *, beside: Sequence[Path] = ()
+) -> bytes:
+    """Return a photo's own bytes if it is a plain JPEG of the stored size, else a new JPEG."""
+    content, name = path.read_bytes(), f"{what} {path}"
+    facts = look_at(content, name, beside=beside)
+    if not facts.plain or frame.window is not None:
+        return encode_photo(frame.picture(read_picture(content, name, beside=beside)), params.jpeg_quality)
+    if (facts.image_height, facts.image_width) == (frame.image_height, frame.image_width):
+        return content
+    return encode_photo(decode_photo(content, frame.image_height, frame.image_width), params.jpeg_quality)
 
 
-def mask_of(path: Path, params: WriteShardsParams) -> NDArray[np.bool_]:
-    """Read a white-on-black mask at the stored size."""
-    with blaming(path.stem, path.parent.name):
-        return decode_mask(path.read_bytes(), params.image_height, params.image_width).view(np.bool_)
+def densepose_bytes(path: Path, frame: Frame, params: WriteShardsParams) -> bytes:
+    """Return DensePose in its colours as a JPEG; see `photo_bytes`."""
+    if is_jpeg(path.read_bytes()):
+        return photo_bytes(path, "densepose", frame, params)
+    return encode_photo(frame.picture(read_densepose(path)), params.jpeg_quality)
 
 
-def shrunk(mask: NDArray[np.bool_], params: WriteShardsParams) -> NDArray[np.bool_]:
-    """Resize a mask to the stored size; a pixel is set where half of it or more was."""
-    if params.image_height is None or params.image_width is None:
-        return mask
-    return resized_mask(mask.view(np.uint8), params.image_height, params.image_width).view(np.bool_)
+def garment_frame(cloth: Path, params: WriteShardsParams) -> Frame:
+    """Frame the photo of a garment alone."""
+    facts = look_at(cloth, "cloth")
+    size = facts.image_height, facts.image_width
+    return Frame.whole(*size, params.image_height or size[0], params.image_width or size[1])
+
+
+def mask_of(path: Path, frame: Frame, params: WriteShardsParams) -> NDArray[np.bool_]:
+    """Read the mask of a garment's photo, at the stored size."""
+    mask = read_mask(path, "cloth_mask")
+    return mask if params.image_height is None else frame.mask(mask)

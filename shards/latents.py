@@ -214,8 +214,12 @@ def _range(offsets: Any) -> tuple[int, int]:
     return begin, end
 
 
-def description(record: SizeRecord, image_height: int, image_width: int) -> NDArray[np.uint8]:
-    """Return what a batch of pictures of a size knows of a sample beside them, as (N,) bytes.
+def description(record: SizeRecord, joints: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return what a batch of pictures knows of a sample beside them, as (N,) bytes.
+
+    Args:
+        record: Of the sample.
+        joints: (25, 3) x, y in px of the batch's pictures, and confidence.
 
     Raises:
         SampleError: The caption is too long, or ends in a null character.
@@ -226,7 +230,6 @@ def description(record: SizeRecord, image_height: int, image_width: int) -> NDAr
             f"a caption must have at most {MAX_CAPTION_BYTES} bytes, got {len(text)}: shorten it"
         )
     one = np.zeros(1, DESCRIPTION)
-    joints = record.keypoint_array(image_height, image_width)
     numbers = (places[getattr(record, name)] for name, places in _PLACES.items())
     one[0] = (record.ratio_array(), joints, *numbers, text)
     return one.view(np.uint8)

@@ -10,7 +10,7 @@ MAX_NAME_BYTES = 100
 SIZE_FIELD = slice(124, 135)
 """Of a header: the number of bytes, octal."""
 
-KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_+-]*")
+KEY = re.compile(r"[A-Za-z0-9_+][A-Za-z0-9_+-]*")
 """A key names files and stops at the first dot for WebDataset readers: no dots, no folders."""
 
 SUFFIX = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")

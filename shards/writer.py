@@ -39,6 +39,9 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 COLUMNS = ("keys", "offsets", "sizes", "xxh3", "input_hashes")
+MOST_LOGGED = 50
+"""Samples that are left out whose reasons are logged one by one."""
+
 FEW = 64
 """Up to this many samples are built in this process: starting workers would cost more."""
 
@@ -87,7 +90,8 @@ def build_shards(
         how many `shards_written`.
 
     Raises:
-        ValueError: No rows, keys that aren't unique, or `out_dir` holds tars that aren't ours.
+        ValueError: No rows, or none that can be built; keys that aren't unique, or `out_dir` holds tars that
+            aren't ours.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
     plans = plan_shards(rows, out_dir, prefix, samples_per_shard)
@@ -99,8 +103,15 @@ def build_shards(
     for entry, built in run_plans(todo, build, num_workers):
         entries[entry.name] = entry
         counts.update(built=built, copied=entry.num_samples - built)
+    skipped = [reason for plan in plans for reason in entries[plan.path.name].skipped.values()]
+    for reason in skipped[:MOST_LOGGED]:
+        log.warning("left out %s", reason)
+    if len(skipped) > MOST_LOGGED:
+        log.warning("left out %d more: their reasons are in %s", len(skipped) - MOST_LOGGED, INDEX_NAME)
+    if len(skipped) == len(rows):
+        raise ValueError(f"{out_dir} would have no sample: all {len(rows)} are left out, first {skipped[0]}")
     finish(out_dir, prefix, [entries[plan.path.name] for plan in plans], dict(header or {}))
-    counts["skipped"] = sum(len(entries[plan.path.name].skipped) for plan in plans)
+    counts["skipped"] = len(skipped)
     counts["kept"] = len(rows) - counts["built"] - counts["copied"] - counts["skipped"]
     log.info("%s: %s", out_dir, ", ".join(f"{number} {what}" for what, number in counts.items()))
     return counts

@@ -12,6 +12,7 @@ from preprocess.garment.grabcut import segment_garment
 from preprocess.garment.measurements import AXIS_BAND, WornMeasures, garment_panel, measure_worn
 from preprocess.garment.parse import OCCLUDERS, garment_mask, labels_mask, load_parse
 from preprocess.painting import draw_disc, draw_line
+from preprocess.pictures import read_picture
 from preprocess.sources.source import ManifestRow
 
 Picture = NDArray[np.uint8]
@@ -33,10 +34,10 @@ def draw_sample(sample: ManifestRow, keypoints: Keypoints, *, segmented: bool = 
 
     Raises:
         KeypointError: The person has no trunk.
-        OSError: The photo or the parse map can't be read.
+        ValueError: The photo or the parse map isn't one.
+        OSError: They can't be read.
     """
-    with Image.open(sample.image) as photo:
-        picture = np.asarray(photo.convert("RGB")).copy()
+    picture = read_picture(sample.image, beside=sample.maps()).copy()
     occluders = None
     if sample.parse is not None:
         parse = load_parse(sample.parse, sample.parse_labels)

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from preprocess.untrusted import FORMATS, read_picture
+from preprocess.pictures import UPLOADED, PictureError, read_picture
+from preprocess.untrusted import STRANGERS
 
 MAX_BYTES = 20 * 2**20
 """Of a file."""
@@ -52,7 +53,7 @@ def read_photo(path: Path) -> NDArray[np.uint8]:
         (H, W, 3) RGB, upright, at most `KEPT_SIDE` on its longer side.
 
     Raises:
-        ValueError: Too many bytes or pixels, too small, not one of `FORMATS`, or broken.
+        ValueError: Too many bytes or pixels, too small, not one of `UPLOADED`, or broken.
     """
     num_bytes = path.stat().st_size
     if num_bytes > MAX_BYTES:
@@ -60,12 +61,12 @@ def read_photo(path: Path) -> NDArray[np.uint8]:
             f"The file must have at most {MAX_BYTES >> 20} MB, got {num_bytes / 2**20:.1f}: save it smaller"
         )
     try:
-        with Image.open(path, formats=FORMATS) as file:
-            photo = Image.fromarray(read_picture(file, "The photo"))
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        picture = read_picture(path.read_bytes(), "The photo", limits=STRANGERS, formats=UPLOADED)
+    except PictureError as error:
         raise ValueError(
-            f"The file must be a whole photo ({', '.join(FORMATS)}), and this one is something else, cut off "
-            "or far too large: save it again"
+            f"The file {error.problem}. It must be a whole photo ({', '.join(UPLOADED)}), and this one is "
+            "something else, cut off, or far too large or small: save it again"
         ) from error
+    photo = Image.fromarray(picture)
     photo.thumbnail((KEPT_SIDE, KEPT_SIDE), Image.Resampling.LANCZOS)
     return np.asarray(photo)

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.tryon.size_aware import PreparedPerson, SizeAwareTryOn, TryOnResult
+from preprocess.pictures import read_picture
 from preprocess.sizes.request import SizeRequest
 from preprocess.sources.source import ManifestRow, read_manifest
-from preprocess.untrusted import read_picture
 from preprocess.vocabulary import RowStatus
 
 Picture = NDArray[np.uint8]
@@ -203,7 +203,7 @@ def read_examples(manifest: Path, num_examples: int) -> tuple[list[Person], list
 def example_person(row: ManifestRow) -> Person:
     """Take the photo of a sample, and what the data set knows about it."""
     return Person(
-        photo=read_picture(row.image),
+        photo=read_picture(row.image, beside=row.maps()),
         openpose_json=row.openpose_json,
         parse=row.parse,
         densepose=row.densepose,

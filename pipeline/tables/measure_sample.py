@@ -5,15 +5,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from pipeline.tables.incremental import Row
+from preprocess.body.densepose import load_densepose_torso
 from preprocess.body.keypoints import BodyFrame, KeypointError, Keypoints
 from preprocess.garment.doubts import parse_flags
 from preprocess.garment.grabcut import SEGMENTED, segment_garment
 from preprocess.garment.measurements import WornMeasures, measure_worn
-from preprocess.garment.parse import OCCLUDERS, garment_mask, labels_mask, load_densepose_torso, load_parse
+from preprocess.garment.parse import OCCLUDERS, garment_mask, labels_mask, load_parse, other_labels
 from preprocess.garment.size_ratios import SizeRatioParams, SizeRatios, size_ratios
+from preprocess.pictures import PictureError, read_picture
 from preprocess.sizes.axes import AXIS_NAMES, BODY_LENGTHS, GARMENT_LENGTHS
 from preprocess.sources.source import ManifestRow
 
@@ -49,6 +50,9 @@ def measured(job: MeasureJob) -> Row:
     if abs(parse.shape[0] / found["image_height"] / scale - 1) > 0.01:
         raise KeypointError("parse_of_other_shape")
     person = person_of(job).scaled(scale, scale)
+    numbering = other_labels(parse, person, job.sample.parse_labels)
+    if numbering is not None:
+        raise KeypointError(numbering)
     worn = measure_worn(
         garment,
         person,
@@ -96,10 +100,9 @@ def doubts_of(job: MeasureJob) -> list[str]:
 def photo_of(sample: ManifestRow) -> NDArray[np.uint8]:
     """Load the photo of a sample as (H, W, 3) RGB, or give the reason why not."""
     try:
-        with Image.open(sample.image) as photo:
-            return np.asarray(photo.convert("RGB"))
+        return read_picture(sample.image, beside=sample.maps())
     except (OSError, ValueError) as error:
-        raise KeypointError("image_unreadable") from error
+        raise KeypointError(unreadable("image", error)) from error
 
 
 def parse_of(sample: ManifestRow) -> Any:
@@ -109,17 +112,22 @@ def parse_of(sample: ManifestRow) -> Any:
     try:
         return load_parse(sample.parse, sample.parse_labels)
     except (OSError, ValueError) as error:
-        raise KeypointError("parse_unreadable") from error
+        raise KeypointError(unreadable("parse", error)) from error
+
+
+def unreadable(part: str, error: Exception) -> str:
+    """Return the reason of a part that can't be read, without its path."""
+    return f"{part}_unreadable: {error.problem}" if isinstance(error, PictureError) else f"{part}_unreadable"
 
 
 def torso_of(sample: ManifestRow) -> Any:
-    """Load DensePose's torso; None where there is none: the ease is null then, and nothing else changes."""
+    """Load DensePose's torso, or give the reason why not; None where the sample has no DensePose."""
     if sample.densepose is None:
         return None
     try:
         return load_densepose_torso(sample.densepose, reduce=True)
-    except OSError:
-        return None
+    except (OSError, ValueError) as error:
+        raise KeypointError(unreadable("densepose", error)) from error
 
 
 def columns(worn: WornMeasures, result: SizeRatios, scale: float) -> Row:

@@ -12,7 +12,8 @@ from safetensors.numpy import save
 
 from model.bases.sdxl.networks import TryOnBase
 from preprocess.identity import Input, identity
-from shards.batch import STORED_BESIDE_LATENTS
+from shards.batch import STORED_BESIDE_LATENTS, is_framed
+from shards.codec import encode_mask
 from shards.index import INDEX_NAME, ShardIndex
 from shards.latents import LATENTS_FOLDER, LATENTS_SUFFIX, SCHEMA_VERSION, TENSOR, EncodingsSpec, description
 from shards.plan import Ingredients
@@ -105,7 +106,13 @@ def builder(base: TryOnBase, reader: ShardReader, dtype: str) -> Callable[[Place
         }
         with blaming(key, RECORD_SUFFIX):
             record = decode_record(key, beside[RECORD_SUFFIX])
-            arrays[TENSOR] = description(record, reader.image_height, reader.image_width)
+            arrays[TENSOR] = description(record, batch.keypoints[0])
+        if is_framed(record, reader.image_height, reader.image_width):
+            beside |= {
+                SUFFIXES[name]: encode_mask(getattr(batch, name)[0].view(np.bool_))
+                for name in STORED_BESIDE_LATENTS
+                if SUFFIXES[name] in beside
+            }
         return pack(key, {LATENTS_SUFFIX: save(arrays)} | beside)
 
     return build

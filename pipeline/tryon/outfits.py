@@ -13,9 +13,9 @@ from pipeline.tryon.size_aware import PreparedPerson, SizeAwareTryOn
 from preprocess.body.drawing import draw_body
 from preprocess.body.keypoints import Keypoints
 from preprocess.person.prepare import require_person
+from preprocess.pictures import Picture, read_picture
 from preprocess.sizes.request import SizeRequest
-from preprocess.small_files import read_text, shown
-from preprocess.untrusted import Picture, read_picture
+from preprocess.untrusted import read_text, shown
 from shards.codec import decode_photo
 from shards.reader import ShardReader
 from shards.sample import decode

@@ -15,7 +15,7 @@ from eval.ladder.figures import order_accuracy
 from pipeline.tryon.size_aware import PreparedPerson, SizeAwareTryOn, TryOnResult
 from pipeline.tryon.size_list import NamedSize
 from pipeline.tryon.strip import Cell, draw_strip
-from preprocess.untrusted import PictureSource, read_picture
+from preprocess.pictures import PictureSource, read_picture
 from preprocess.whole import whole_file
 
 FIT_FILE, STRIP_FILE = "fit.json", "strip.png"

@@ -25,8 +25,8 @@ from preprocess.layout.worn_outline import expected_outline
 from preprocess.person.fit_report import FitReport, measure_fit
 from preprocess.person.prepare import POSE_MODEL, PreparedPerson, prepare_person, with_worn_garment
 from preprocess.person.view import PersonView
+from preprocess.pictures import PictureSource, read_picture
 from preprocess.sizes.request import SizeRequest
-from preprocess.untrusted import PictureSource, read_picture
 
 __all__ = ["PreparedPerson", "SizeAwareTryOn", "SizeRequest", "TryOnBase", "TryOnResult"]
 

@@ -7,7 +7,7 @@ from preprocess.sizes.axes import axes_of
 from preprocess.sizes.centimetres import Wearer
 from preprocess.sizes.chart import SizeChart
 from preprocess.sizes.request import SizeRequest
-from preprocess.small_files import shown
+from preprocess.untrusted import shown
 from preprocess.vocabulary import Category
 
 MOST_SIZES = 24

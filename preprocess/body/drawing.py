@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocess.body.densepose import DENSEPOSE_COLOURS
 from preprocess.body.inpaint_mask import ARMS, draw_head
 from preprocess.body.keypoints import BodyFrame, Keypoints
-from preprocess.garment.parse import DENSEPOSE_COLOURS
 from preprocess.painting import draw_capsule, fill
 from preprocess.vocabulary import Joint
 

@@ -14,7 +14,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from preprocess.body.keypoints import KeypointError, Keypoints, from_mediapipe_33
 from preprocess.vocabulary import Joint
@@ -92,16 +91,15 @@ class PoseDetector:
         self.close()
 
 
-def detect_person(detector: PoseDetector, path: Path, min_confidence: float) -> Keypoints:
-    """Find the person in a photo, calibrated to OpenPose's joints; joints below `min_confidence` are missing.
+def detect_person(detector: PoseDetector, photo: NDArray[np.uint8], min_confidence: float) -> Keypoints:
+    """Find the person in an (H, W, 3) RGB photo, calibrated to OpenPose's joints.
+
+    Joints below `min_confidence` are missing.
 
     Raises:
         KeypointError: MediaPipe finds nobody.
-        OSError: The photo can't be decoded.
     """
-    with Image.open(path) as picture:
-        rgb = np.asarray(picture.convert("RGB"))
-    keypoints = calibrate(detector.detect(rgb))
+    keypoints = calibrate(detector.detect(photo))
     return keypoints.without(~(keypoints.confidence >= min_confidence))
 
 

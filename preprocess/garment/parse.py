@@ -1,56 +1,84 @@
-"""Read the maps that say what is where in a photo: human parsing and DensePose."""
+"""Read human parsing: which label each pixel of a photo has, whatever way the labels are stored."""
 
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from preprocess.vocabulary import ATR_TO_LIP, GARMENT_LABELS, Category, Lip, ParseLabels
+from preprocess.body.keypoints import Keypoints
+from preprocess.garment.label_colours import labels_of_colours, labels_of_palette
+from preprocess.masks import OPAQUE, Levels, MaskSource, read_levels
+from preprocess.pictures import LIMITS, Limits, PictureError
+from preprocess.vocabulary import ATR_TO_LIP, GARMENT_LABELS, Category, Joint, Lip, ParseLabels
 
 Mask = NDArray[np.bool_]
-
-DENSEPOSE_COLOURS = cv2.applyColorMap(
-    (np.arange(25) * 255 // 24).astype(np.uint8)[None], cv2.COLORMAP_PARULA
-)[0, :, ::-1].copy()
-DENSEPOSE_COLOURS[0] = 0
-"""(25, 3) RGB of DensePose's parts (0: background) as VITON-HD's JPEGs have them, checked against those.
-
-Source: OpenCV's PARULA at 255 / 24 of the part's number.
-"""
-
-TORSO_PARTS = (1, 2)
-"""DensePose's back and front of the torso."""
-
-_BITS = 4  # of each colour channel in the table of the nearest parts
-
 
 OCCLUDERS = (Lip.HAIR, Lip.GLOVE, Lip.SCARF, Lip.LEFT_ARM, Lip.RIGHT_ARM)
 """What may lie in front of a garment and hide its sides."""
 
+NUM_LABELS = {ParseLabels.LIP: len(Lip), ParseLabels.ATR: len(ATR_TO_LIP)}
 
-def load_parse(path: Path, labels: ParseLabels = ParseLabels.LIP) -> NDArray[np.uint8]:
-    """Read a palette PNG (or a grey one) of `labels` as (H, W) LIP labels.
+LARGEST_GLASSES = 0.04
+"""Share of the person that sunglasses may cover: as ATR's label 4 it is the top."""
+
+PREVIEW = "use the data set's label files, not their coloured previews"
+
+
+def load_parse(
+    path: MaskSource, labels: ParseLabels = ParseLabels.LIP, *, limits: Limits = LIMITS
+) -> NDArray[np.uint8]:
+    """Read a map of `labels` as (H, W) LIP labels.
+
+    Palette indices, grey levels of any depth, three equal channels, `.npy` and `.npz` are the numbers. A
+    preview in the colours of LIP, CIHP or SCHP is turned back into them, and so is a palette that was put in
+    another order.
 
     Raises:
-        ValueError: The file is no such picture.
+        PictureError: It is no such map; the message says what to do.
         OSError: It can't be read.
     """
-    with Image.open(path) as picture:
-        if picture.mode not in ("P", "L"):
-            raise ValueError(
-                f"{path} must hold labels (palette or grey), got mode {picture.mode}: use the data set's "
-                "label files, not their coloured previews"
-            )
-        parse = np.asarray(picture)
+    name = f"the parse map {path}" if isinstance(path, str | Path) else "the parse map"
+    levels = read_levels(path, "the parse map", limits=limits).grey()
+    if levels.lossy:
+        raise PictureError(name, "is in a format that changes numbers (JPEG or lossy WebP): save it as PNG")
+    numbers = numbers_of(levels, name)
+    largest, known = int(numbers.max()), NUM_LABELS[labels]
+    if largest >= known:
+        found = [int(label) for label in np.unique(numbers) if label >= known]
+        raise PictureError(
+            name,
+            f"has the labels {', '.join(map(str, found[:5]))}, but {labels.upper()} has 0 to "
+            f"{known - 1}: {PREVIEW}",
+        )
+    parse: NDArray[np.uint8] = numbers.astype(np.uint8, copy=False)
+    if levels.alpha is not None:
+        parse = np.where(levels.alpha >= OPAQUE, parse, np.uint8(0))
     if labels is ParseLabels.LIP:
         return parse
     table = np.zeros(256, np.uint8)
     table[: len(ATR_TO_LIP)] = ATR_TO_LIP
     return np.asarray(cv2.LUT(parse, table))
+
+
+def numbers_of(levels: Levels, name: str) -> NDArray[Any]:
+    """Return the (H, W) labels that a file's levels stand for."""
+    values = levels.values
+    if levels.palette is not None:
+        return labels_of_palette(values, levels.palette)
+    if values.ndim == 3:
+        found = labels_of_colours(values)
+        if found is None:
+            raise PictureError(name, f"must hold labels, but has colours of no known preview: {PREVIEW}")
+        return found
+    if values.dtype.kind == "f" and not (values == np.rint(values)).all():
+        raise PictureError(name, "must hold whole numbers, but has fractions")
+    if values.min() < 0:
+        raise PictureError(name, f"must hold labels from 0, but has {values.min()}")
+    scaled = int(values.max()) >= 257 and not (values % 257).any()
+    return values // 257 if scaled else values  # 8 bits that were scaled to 16
 
 
 def garment_mask(parse: NDArray[np.uint8], category: Category) -> Mask:
@@ -66,38 +94,34 @@ def labels_mask(parse: NDArray[np.uint8], labels: Sequence[Lip]) -> Mask:
     return found
 
 
-def load_densepose_torso(path: Path, *, reduce: bool = False) -> Mask:
-    """Read where DensePose sees the torso, under whatever is worn: (H, W) bool.
+def other_labels(
+    parse: NDArray[np.uint8], person: Keypoints, labels: ParseLabels = ParseLabels.LIP
+) -> str | None:
+    """Say that a map read as `labels` has another numbering, as far as that shows; else None.
+
+    ATR's top is 4, which LIP calls sunglasses; its face is 11, LIP's scarf; LIP's face is ATR's right leg.
 
     Args:
-        path: DensePose's parts in its colours, or a grey picture of their numbers.
-        reduce: Decode a JPEG at half its size, at less than half the cost.
-
-    Raises:
-        OSError: The file can't be decoded.
+        parse: (H, W) LIP labels, as `load_parse` returns them.
+        person: Joints in px of the map.
+        labels: What the map was read as.
     """
-    colours = path.suffix.lower() in (".jpg", ".jpeg")
-    picture = cv2.imread(
-        str(path), cv2.IMREAD_REDUCED_COLOR_2 if reduce and colours else cv2.IMREAD_UNCHANGED
-    )
-    if picture is None:
-        raise OSError(f"{path}: not a readable picture")
-    if picture.ndim == 2:
-        return np.isin(picture, TORSO_PARTS)
-    return densepose_torso(picture[:, :, 2::-1])
+    counts = np.bincount(parse[::4, ::4].ravel(), minlength=len(Lip))
+    nose = label_at(parse, *person.xy[Joint.NOSE])
+    if labels is ParseLabels.ATR and nose == Lip.RIGHT_LEG:
+        return "parse map has ATR's label of a leg at the nose: are these LIP labels?"
+    if labels is ParseLabels.ATR:
+        return None
+    glasses = counts[Lip.SUNGLASSES] > max(LARGEST_GLASSES * counts[1:].sum(), counts[Lip.FACE])
+    if glasses or (nose == Lip.SCARF and counts[Lip.FACE] < counts[Lip.SCARF]):
+        return "parse map has LIP's label of sunglasses or scarf where top or face are: are these ATR labels?"
+    if nose == Lip.HAT and not counts[Lip.FACE]:
+        return "parse map has LIP's label of a hat at the nose and no face: are these Pascal's labels?"
+    return None
 
 
-def densepose_torso(picture: NDArray[np.uint8]) -> Mask:
-    """Return where an (H, W, 3) RGB picture in DensePose's colours shows the torso."""
-    red, green, blue = (picture[:, :, channel].astype(np.uint16) >> (8 - _BITS) for channel in range(3))
-    found: Mask = _torso_table()[(red << 2 * _BITS) | (green << _BITS) | blue]
-    return found
-
-
-@cache
-def _torso_table() -> Mask:
-    """(4096,) bool: whether the colour nearest to each coarse RGB cell is a torso part's."""
-    levels = (np.arange(1 << _BITS) + 0.5) * (1 << (8 - _BITS))
-    cells = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 1, 3)
-    nearest = ((cells - DENSEPOSE_COLOURS.astype(np.float64)) ** 2).sum(axis=-1).argmin(axis=1)
-    return np.isin(nearest, TORSO_PARTS)
+def label_at(parse: NDArray[np.uint8], x: float, y: float) -> int | None:
+    """Return the label at a point in px; None outside the map, or where there is no point."""
+    if not (0 <= x < parse.shape[1] and 0 <= y < parse.shape[0]):
+        return None
+    return int(parse[int(y), int(x)])

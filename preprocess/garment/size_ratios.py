@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from preprocess.body.keypoints import Array, Keypoints
 from preprocess.garment.measurements import WornMeasures
 from preprocess.sizes.axes import AXIS_NAMES, axes_of
-from preprocess.vocabulary import FIT_LABELS, Category, RowStatus
+from preprocess.vocabulary import FIT_LABELS, Category, RowStatus, out_of_bounds
 
 MEDIAPIPE_TRUST = 0.9
 """Factor of MediaPipe's confidence: its shoulders and torsos scatter by 3 and 5 % about OpenPose's."""
@@ -157,7 +157,7 @@ def _ratio_flags(ratios: Array, category: Category, params: SizeRatioParams) -> 
         if np.isnan(ratio):
             flags.append(f"{name}_not_measurable")
         elif not low <= ratio <= high:
-            flags.append(f"{name}_out_of_bounds")
+            flags.append(out_of_bounds(name))
     return flags
 
 

@@ -7,23 +7,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from preprocess.body.densepose import read_densepose
 from preprocess.body.drawing import draw_body
 from preprocess.body.inpaint_mask import MaskParams, inpainting_mask
 from preprocess.body.keypoints import MIN_CONFIDENCE, BodyFrame, KeypointError, Keypoints
 from preprocess.body.mediapipe import PoseDetector, calibrate
-from preprocess.body.openpose import read_openpose
+from preprocess.body.openpose import TRUNK, read_openpose
 from preprocess.garment.measurements import measure_worn
-from preprocess.garment.parse import garment_mask, load_parse
+from preprocess.garment.parse import garment_mask, load_parse, other_labels
 from preprocess.garment.size_ratios import SizeRatioParams, size_ratios
+from preprocess.masks import MaskSource, read_mask
+from preprocess.pictures import PictureSource, read_picture
 from preprocess.sizes.request import SizeRequest
-from preprocess.untrusted import PictureSource, read_picture
+from preprocess.untrusted import STRANGERS
 from preprocess.vocabulary import NUM_JOINTS, Category, RowStatus
 
 Mask = NDArray[np.bool_]
+
+SPARED = 0.1
+"""Share of the torso below which a mask is taken to leave it out."""
 
 POSE_MODEL = Path("data/pose_landmarker_full.task")
 """Where `cinderella fetch-models` puts MediaPipe's pose landmarker."""
@@ -59,9 +66,9 @@ def prepare_person(
     photo: PictureSource,
     *,
     keypoints: Keypoints | NDArray[Any] | str | Path | None = None,
-    parse: NDArray[np.uint8] | str | Path | None = None,
-    densepose: PictureSource | None = None,
-    inpaint_mask: NDArray[Any] | str | Path | None = None,
+    parse: MaskSource | None = None,
+    densepose: MaskSource | None = None,
+    inpaint_mask: MaskSource | None = None,
     pose_model: Path = POSE_MODEL,
 ) -> PreparedPerson:
     """Prepare a photo of one person seen from the front.
@@ -69,21 +76,22 @@ def prepare_person(
     Args:
         photo: The photo.
         keypoints: Joints in px of the photo: (25, 3) BODY_25, or OpenPose's JSON; MediaPipe's when None.
-        parse: (H, W) LIP labels, or their PNG. They protect head and hands, and tell the natural size.
-        densepose: DensePose's parts in its colours; drawn from the joints when None.
-        inpaint_mask: (H, W), not 0 where the picture may be painted; made from the joints when None.
+        parse: (H, W) LIP labels, or their file. They protect head and hands, and tell the natural size.
+        densepose: DensePose's parts in its colours, or by number; drawn from the joints when None.
+        inpaint_mask: (H, W), light where the picture may be painted; made from the joints when None.
         pose_model: MediaPipe's pose landmarker, for photos without keypoints.
 
     Raises:
         ValueError: Something given is not what it should be, or nobody with shoulders and hips is found.
         OSError: A file can't be read, `pose_model` among them.
     """
-    picture = read_picture(photo, "person photo")
+    maps = [Path(one) for one in (parse, densepose, inpaint_mask) if isinstance(one, str | Path)]
+    picture = read_picture(photo, "person photo", limits=STRANGERS, beside=maps)
     shape = (picture.shape[0], picture.shape[1])
     notes: list[str] = []
-    labels = None if parse is None else read_labels(parse, shape)
     person = read_joints(keypoints, picture, pose_model, notes)
     require_person(person)
+    labels = None if parse is None else read_labels(parse, shape, person)
     if labels is None:
         notes.append("no parse map: head and hands are protected as the joints show them")
     if densepose is None:
@@ -91,12 +99,12 @@ def prepare_person(
     if inpaint_mask is None:
         mask = inpainting_mask(person, *shape, Category.UPPER, MaskParams(), parse=labels)
     else:
-        mask = read_mask(inpaint_mask, shape)
+        mask = read_inpaint_mask(inpaint_mask, shape, person)
     prepared = PreparedPerson(
         photo=picture,
         keypoints=person,
         inpaint_mask=mask,
-        densepose=draw_body(person, *shape) if densepose is None else read_densepose(densepose, shape),
+        densepose=draw_body(person, *shape) if densepose is None else densepose_of(densepose, shape),
         notes=notes,
     )
     return prepared if labels is None else with_worn_garment(prepared, garment_mask(labels, Category.UPPER))
@@ -165,29 +173,35 @@ def require_person(keypoints: Keypoints) -> None:
         ) from error
 
 
-def read_labels(parse: NDArray[np.uint8] | str | Path, shape: tuple[int, int]) -> NDArray[np.uint8]:
-    """Read a parse map of the photo's size."""
-    try:
-        labels = parse if isinstance(parse, np.ndarray) else load_parse(Path(parse))
-    except (Image.DecompressionBombError, SyntaxError) as error:
-        raise ValueError(f"the parse map {parse} must be a PNG of labels: {error}") from error
-    return same_size("parse map", labels, shape)
+def read_labels(parse: MaskSource, shape: tuple[int, int], person: Keypoints) -> NDArray[np.uint8]:
+    """Read a parse map of the photo's size, of LIP's labels."""
+    labels = same_size("parse map", load_parse(parse, limits=STRANGERS), shape)
+    doubt = other_labels(labels, person)
+    if doubt is not None:
+        raise ValueError(f"the {doubt} Labels must be LIP's")
+    return labels
 
 
-def read_mask(mask: NDArray[Any] | str | Path, shape: tuple[int, int]) -> Mask:
-    """Read a mask of the photo's size: an array, not 0 inside; or a picture, light inside."""
+def read_inpaint_mask(mask: MaskSource, shape: tuple[int, int], person: Keypoints) -> Mask:
+    """Read a mask of the photo's size; one that covers all but the torso is taken for inverted."""
     if isinstance(mask, np.ndarray):
-        inside: Mask = same_size("inpainting mask", mask, shape) != 0
-        return inside
-    light: Mask = (
-        same_size("inpainting mask", read_picture(mask, "inpainting mask").max(axis=2), shape) >= 128
-    )
-    return light
+        same_size("inpainting mask", mask, shape)
+    inside = same_size("inpainting mask", read_mask(mask, "inpainting mask", limits=STRANGERS), shape)
+    trunk = np.zeros(shape, np.uint8)
+    joints = person.xy[list(TRUNK)]
+    cv2.fillConvexPoly(trunk, cv2.convexHull(joints[np.isfinite(joints).all(axis=1)].astype(np.int32)), 1)
+    covered = inside[trunk > 0]
+    if covered.size and covered.mean() < SPARED and inside.mean() > 1 / 2:
+        raise ValueError(
+            f"the inpainting mask covers {inside.mean():.0%} of the photo but {covered.mean():.0%} of the "
+            "torso: is it inverted? It must be light where the photo may be painted"
+        )
+    return inside
 
 
-def read_densepose(densepose: PictureSource, shape: tuple[int, int]) -> NDArray[np.uint8]:
+def densepose_of(densepose: MaskSource, shape: tuple[int, int]) -> NDArray[np.uint8]:
     """Read DensePose's picture, resized to the photo where it is smaller or larger."""
-    picture = read_picture(densepose, "DensePose")
+    picture = read_densepose(densepose, limits=STRANGERS)
     if picture.shape[:2] == shape:
         return picture
     return np.asarray(Image.fromarray(picture).resize((shape[1], shape[0]), Image.Resampling.BOX))

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from preprocess.sizes.request import SizeRequest
-from preprocess.small_files import read_yaml, shown
+from preprocess.untrusted import read_yaml, shown
 
 SHOULDERS_OF_HEIGHT, TORSO_OF_HEIGHT = 0.259, 0.818 - 0.530
 DEPTH_OF_CHEST = 0.25

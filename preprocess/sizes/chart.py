@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from preprocess.sizes.centimetres import GarmentMeasures, Wearer
 from preprocess.sizes.request import SizeRequest
-from preprocess.small_files import read_text, read_yaml, shown
+from preprocess.untrusted import read_text, read_yaml, shown
 
 MOST_SIZES = 200
 """A chart with more sizes isn't one."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.sizes.axes import AXIS_NAMES, Axis, axes_of
-from preprocess.small_files import shown
+from preprocess.untrusted import shown
 from preprocess.vocabulary import Category
 
 log = logging.getLogger(__name__)

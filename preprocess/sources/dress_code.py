@@ -8,14 +8,26 @@ LIP's, and DensePose is a grey map of part numbers.
 Source: the layout of Dress Code's release (Morelli et al., ECCV 2022). Only upper body is read.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from preprocess.sources.finding import Found, Part
+from preprocess.sources.keys import safe_key
+from preprocess.sources.pairs import read_pairs, stem_of
 from preprocess.sources.source import SourceSample
 from preprocess.vocabulary import Category, ParseLabels
 
 CATEGORY_FOLDER = "upper_body"
+
+PARTS = {
+    "image": Part(folders=("images",), ends=("_0",)),
+    "cloth": Part(folders=("images",), ends=("_1",)),
+    "parse": Part(folders=("label_maps",), ends=("_4",), arrays=True),
+    "densepose": Part(folders=("dense",), ends=("_5",), arrays=True),
+    "openpose_json": Part(folders=("keypoints",), ends=("_2",), suffixes=(".json",)),
+}
+"""What lies in the category's folder."""
 
 
 @dataclass(frozen=True)
@@ -39,31 +51,36 @@ class DressCode:
             raise FileNotFoundError(
                 f"{folder} is not a folder: the root must be Dress Code's, with {CATEGORY_FOLDER}/"
             )
+        parts = {name: Found.below(folder, part) for name, part in PARTS.items()}
         for split in self.splits:
-            unpaired = dict(read_pairs(folder / f"{split}_pairs_unpaired.txt"))
+            unpaired = ids_of_pairs(folder / f"{split}_pairs_unpaired.txt")
             for person in read_people(folder, split):
-                yield self.sample(folder, split, person, unpaired.get(person))
+                yield sample(folder, parts, split, person, unpaired.get(person))
 
-    def sample(self, folder: Path, split: str, person: str, other: str | None) -> SourceSample:
-        """Collect the files of one person, who tries on the garment of `other`."""
-        image = folder / "images" / f"{person}_0.jpg"
-        if not image.is_file():
-            raise FileNotFoundError(
-                f"{image} not found, but {split}'s pairs name it: add it or delete the line"
-            )
-        return SourceSample(
-            key=person,
-            split=split,
-            category=Category.UPPER,
-            image=image,
-            cloth=existing(folder / "images" / f"{person}_1.jpg"),
-            parse=existing(folder / "label_maps" / f"{person}_4.png"),
-            parse_labels=ParseLabels.ATR,
-            densepose=existing(folder / "dense" / f"{person}_5.png"),
-            openpose_json=existing(folder / "keypoints" / f"{person}_2.json"),
-            unpaired_key=other,
-            unpaired_cloth=existing(folder / "images" / f"{other}_1.jpg") if other else None,
+
+def sample(
+    folder: Path, parts: Mapping[str, Found], split: str, person: str, other: str | None
+) -> SourceSample:
+    """Collect the files of one person, who tries on the garment of `other`."""
+    image = parts["image"].of(person)
+    if image is None:
+        raise FileNotFoundError(
+            f"{folder / 'images' / f'{person}_0.jpg'} not found, but {split}'s pairs name it: "
+            "add it or delete the line"
         )
+    return SourceSample(
+        key=safe_key(person),
+        split=split,
+        category=Category.UPPER,
+        image=image,
+        cloth=parts["cloth"].of(person),
+        parse=parts["parse"].of(person),
+        parse_labels=ParseLabels.ATR,
+        densepose=parts["densepose"].of(person),
+        openpose_json=parts["openpose_json"].of(person),
+        unpaired_key=safe_key(other) if other else None,
+        unpaired_cloth=parts["cloth"].of(other) if other else None,
+    )
 
 
 def read_people(folder: Path, split: str) -> Iterator[str]:
@@ -74,29 +91,22 @@ def read_people(folder: Path, split: str) -> Iterator[str]:
     """
     for name in (f"{split}_pairs_paired.txt", f"{split}_pairs.txt"):
         if (folder / name).is_file():
-            yield from dict(read_pairs(folder / name))
+            yield from ids_of_pairs(folder / name)
             return
+    lists = ", ".join(sorted(found.name for found in folder.glob("*.txt")))
     raise FileNotFoundError(
-        f"{folder}/{split}_pairs_paired.txt not found: it must list the people of {split}"
+        f"{folder}/{split}_pairs_paired.txt not found: it must list the people of {split}; "
+        f"{folder} has {lists or 'no list'}"
     )
 
 
-def read_pairs(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield (person, garment) ids; nothing where there is no file.
+def ids_of_pairs(path: Path) -> dict[str, str]:
+    """Return {person's id: garment's id}; nothing where there is no file.
 
     Raises:
         ValueError: A line isn't two names.
     """
     if not path.is_file():
-        return
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
-        names = line.split()
-        if len(names) < 2 and names:
-            raise ValueError(f"{path}, line {number}: must be 'person_0.jpg garment_1.jpg', got {line!r}")
-        if names:
-            yield names[0].rsplit("_", 1)[0], names[1].rsplit("_", 1)[0]
-
-
-def existing(path: Path) -> Path | None:
-    """Return the path if there is such a file."""
-    return path if path.is_file() else None
+        return {}
+    pairs = read_pairs(path, more_columns=True)
+    return {stem_of(pair.person).rsplit("_", 1)[0]: stem_of(pair.cloth).rsplit("_", 1)[0] for pair in pairs}

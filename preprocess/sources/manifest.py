@@ -9,10 +9,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
-from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from preprocess.identity import identity
+from preprocess.masks import ARRAYS, read_levels
+from preprocess.pictures import LIMITS, Limits, PictureError, check_picture
 from preprocess.sources.source import MANIFEST_SCHEMA, SCHEMA_VERSION, Source, SourceSample
 from preprocess.vocabulary import RowStatus
 from preprocess.whole import whole_file
@@ -24,44 +25,53 @@ ROWS_PER_GROUP = 512
 """Samples read and written at a time."""
 
 
-def decoding_error(path: Path) -> str | None:
-    """Say why the picture at `path` can't be decoded to its last row, or None when it can."""
+def decoding_error(path: Path, limits: Limits = LIMITS) -> str | None:
+    """Say why the file at `path` can't be decoded to its last row, or None when it can."""
+    suffix = path.suffix.lower()
     try:
-        with Image.open(path) as image:
-            image.draft("L", (image.width // 8, image.height // 8))  # JPEG: an eighth of the pixels
-            image.load()
-    except UnidentifiedImageError:
-        return "not an image"
-    except (OSError, SyntaxError, ValueError) as error:
-        return str(error)
+        if suffix in ARRAYS:
+            read_levels(path, "array", limits=limits)
+        elif suffix != ".json":
+            check_picture(path, limits=limits)
+    except PictureError as error:
+        return error.problem
+    except OSError as error:
+        return error.strerror or str(error)
     return None
 
 
 def input_hash(sample: SourceSample, root: Path) -> str:
-    """Return the xxh3_128 (hex) of the names, relative to `root`, and bytes of the sample's files."""
+    """Return the xxh3_128 (hex) of the names, relative to `root`, and bytes of the sample's files.
+
+    A file that can't be read has no bytes.
+    """
     digest = xxhash.xxh3_128()
     for part, path in sample.parts():
-        content = path.read_bytes()
+        try:
+            content = path.read_bytes()
+        except OSError:
+            content = b""
         digest.update(f"{part}\0{path.relative_to(root).as_posix()}\0{len(content)}\0".encode())
         digest.update(content)
     return digest.hexdigest()
 
 
-def manifest_record(sample: SourceSample, root: Path, before: dict[str, Any] | None = None) -> dict[str, Any]:
+def manifest_record(
+    sample: SourceSample, root: Path, before: dict[str, Any] | None = None, limits: Limits = LIMITS
+) -> dict[str, Any]:
     """Read a sample's files and return its manifest row: a file that can't be decoded is a `failed` row.
 
     Args:
         sample: Whose files.
         root: Folder that they are below.
         before: The row of an earlier manifest; unchanged bytes aren't decoded again.
+        limits: What is too large to be decoded.
     """
     found = input_hash(sample, root)
     if before is not None and before["input_hash"] == found:
         status, reason = before["status"], before["reason"]
     else:
-        problems = {
-            part: decoding_error(path) for part, path in sample.parts() if path.suffix.lower() != ".json"
-        }
+        problems = {part: decoding_error(path, limits) for part, path in sample.parts()}
         reason = "; ".join(f"{part} unreadable: {why}" for part, why in problems.items() if why) or None
         status = str(RowStatus.FAILED if reason else RowStatus.OK)
     return {
@@ -78,8 +88,13 @@ def manifest_record(sample: SourceSample, root: Path, before: dict[str, Any] | N
     }
 
 
-def write_manifest(source: Source, out: Path) -> Counter[str]:
+def write_manifest(source: Source, out: Path, limits: Limits = LIMITS) -> Counter[str]:
     """Write one row for every sample of `source`, sorted by split and key; return the counts by status.
+
+    Args:
+        source: The data set.
+        out: The manifest.
+        limits: What pictures may claim before they are decoded.
 
     Raises:
         ValueError: The source has no sample, or two of one split share a key.
@@ -94,7 +109,7 @@ def write_manifest(source: Source, out: Path) -> Counter[str]:
     counts: Counter[str] = Counter()
 
     def work(sample: SourceSample) -> dict[str, Any]:
-        return manifest_record(sample, source.root, before.get((sample.split, sample.key)))
+        return manifest_record(sample, source.root, before.get((sample.split, sample.key)), limits)
 
     with (
         whole_file(out) as partial,

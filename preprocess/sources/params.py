@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge
 
+from preprocess.pictures import Limits
+
 LARGEST_SPLIT = 90_000
 """Dolls a split can have: keys are VITON-HD's five digits, and test keys start here."""
 
@@ -45,6 +47,9 @@ class PrepareDatasetParams:
 
     root: str = "data"
     """Folder of a real data set. Not read when the source is `paper_dolls`."""
+
+    limits: Limits = field(default_factory=Limits)
+    """Pictures that claim more pixels, and files of more bytes, are `failed` rows."""
 
     paper_dolls: PaperDollParams = field(default_factory=PaperDollParams)
     """Read when the source is `paper_dolls`."""

@@ -103,6 +103,10 @@ class SourceSample:
             if path is not None:
                 yield part, path
 
+    def maps(self) -> tuple[Path, ...]:
+        """Return the maps of `image`, which lie as the upright photo does."""
+        return tuple(path for path in (self.parse, self.densepose, self.agnostic_mask) if path is not None)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ManifestRow(SourceSample):

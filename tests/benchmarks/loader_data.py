@@ -126,7 +126,7 @@ def packed_latents(number: int) -> bytes:
     rng, key = np.random.default_rng(number), f"{number:05d}_00"
     arrays = {name: rng.standard_normal(shape, np.float32) for name, shape in SPEC.tensors.items()}
     known = record(key, HEIGHT, WIDTH)
-    described = description(known, HEIGHT, WIDTH)
+    described = description(known, known.keypoint_array(HEIGHT, WIDTH))
     tensors = {name: array.astype(np.float16) for name, array in arrays.items()} | {TENSOR: described}
     return pack(key, {LATENTS_SUFFIX: save(tensors), RECORD_SUFFIX: encode_record(known)})
 

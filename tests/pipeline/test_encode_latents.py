@@ -174,7 +174,7 @@ def good() -> dict[str, np.ndarray]:
     return {
         "latents": np.arange(24, dtype=np.float16).reshape(4, 2, 3),
         "text": np.ones(5, np.float16),
-        TENSOR: description(record("a"), 8, 8),
+        TENSOR: description(record("a"), record("a").keypoint_array(8, 8)),
     }
 
 

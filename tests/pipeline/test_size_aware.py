@@ -13,7 +13,7 @@ from model.judges.segmenter import Segmenter
 from pipeline.tryon.loading import load_tryon, publish
 from pipeline.tryon.size_aware import PreparedPerson, SizeAwareTryOn, SizeRequest
 from preprocess.person.view import PersonView
-from preprocess.untrusted import read_picture
+from preprocess.pictures import read_picture
 from tests.pipeline.fitting import files_of
 
 SIZES = [SizeRequest(width=1.0), SizeRequest(width=1.6), SizeRequest(width=2.2)]

@@ -4,11 +4,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from preprocess.body.densepose import densepose_torso
 from preprocess.body.keypoints import BodyFrame, KeypointError, Keypoints
 from preprocess.body.openpose import read_openpose
 from preprocess.garment.doubts import parse_flags
 from preprocess.garment.measurements import WornMeasures, garment_panel, measure_worn
-from preprocess.garment.parse import OCCLUDERS, densepose_torso, garment_mask, labels_mask, load_parse
+from preprocess.garment.parse import OCCLUDERS, garment_mask, labels_mask, load_parse
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.paper_dolls.dataset import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams

@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from preprocess.sources.manifest import write_manifest
+from preprocess.sources.pairs import read_pairs
 from preprocess.sources.source import SourceSample, read_manifest
-from preprocess.sources.viton_hd import VitonHd, read_pairs
+from preprocess.sources.viton_hd import VitonHd
 from preprocess.vocabulary import Category, RowStatus
 
 SHARED = Path(os.environ.get("CINDERELLA_SHARED", Path(__file__).parents[2].parent / "shared"))
@@ -109,7 +110,7 @@ def test_other_code_judges_unchanged_files_anew(root: Path, edit: Callable[[str,
     write_manifest(VitonHd(root), manifest)
     judged_badly()
     assert write_manifest(VitonHd(root), manifest) == {"failed": 3}
-    edit("preprocess/sources/manifest.py", "// 8", "// 4")
+    edit("preprocess/pictures.py", "// 8", "// 4")
     assert write_manifest(VitonHd(root), manifest) == {"ok": 3}
 
 
@@ -136,14 +137,19 @@ def test_a_missing_list_of_pairs_is_named(root: Path) -> None:
         list(VitonHd(root).samples())
 
 
-@pytest.mark.parametrize(
-    ("line", "missing"),
-    [("7.jpg 2.jpg", r"image/7\.jpg not found"), ("2.jpg 7.jpg", r"cloth/7\.jpg not found")],
-)
-def test_a_pair_that_names_a_missing_photo_is_named(root: Path, line: str, missing: str) -> None:
-    (root / "test_pairs.txt").write_text(f"{line}\n")
-    with pytest.raises(FileNotFoundError, match=missing):
+def test_a_pair_that_names_a_missing_person_is_named(root: Path) -> None:
+    (root / "test_pairs.txt").write_text("7.jpg 2.jpg\n")
+    with pytest.raises(FileNotFoundError, match=r"image/7\.jpg not found, but .*:1 '7\.jpg 2\.jpg'"):
         list(VitonHd(root).samples())
+
+
+def test_a_person_can_be_measured_without_the_garment_that_a_pair_names(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (root / "test_pairs.txt").write_text("2.jpg 7.jpg\n")
+    (sample,) = VitonHd(root, splits=("test",)).samples()
+    assert (sample.unpaired_key, sample.unpaired_cloth) == (None, None)
+    assert "1 pairs name a garment without a photo in cloth/" in caplog.text
 
 
 @pytest.mark.parametrize("line", ["2.jpg", "2.jpg 3.jpg 4.jpg"])

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from preprocess.body.densepose import DENSEPOSE_COLOURS
 from preprocess.body.keypoints import Keypoints
 from preprocess.garment.measurements import measure_worn
-from preprocess.garment.parse import DENSEPOSE_COLOURS, garment_mask
+from preprocess.garment.parse import garment_mask
 from preprocess.sources.paper_dolls.dataset import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import Category, Joint

@@ -45,7 +45,7 @@ def tensors(number: int) -> Arrays:
     return {
         "latents": np.full((4, 2, 3), number, np.float16),
         "text": np.arange(5, dtype=np.float16) + number,
-        TENSOR: description(known, HEIGHT, WIDTH),
+        TENSOR: description(known, known.keypoint_array(HEIGHT, WIDTH)),
     }
 
 
@@ -122,11 +122,13 @@ def test_a_wrong_description_in_a_shard_is_refused(tmp_path: Path) -> None:
 
 def test_a_caption_that_does_not_fit_is_refused() -> None:
     with pytest.raises(SampleError, match="a caption must have at most 512 bytes, got 513"):
-        description(record("a", caption="x" * 513), HEIGHT, WIDTH)
+        description(record("a", caption="x" * 513), record("a").keypoint_array())
 
 
 def test_a_description_takes_joints_along_to_the_size_of_the_pictures() -> None:
-    described = description(record("a"), 2 * HEIGHT, WIDTH // 2).view(DESCRIPTION)[0]
+    described = description(record("a"), record("a").keypoint_array(2 * HEIGHT, WIDTH // 2)).view(
+        DESCRIPTION
+    )[0]
     np.testing.assert_array_equal(described["keypoints"][0], np.array([6, 17, 0.9], np.float32))
 
 

@@ -1,0 +1,150 @@
+"""Find the files of a data set under the names that people give folders and files."""
+
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from preprocess.masks import ARRAYS
+from preprocess.pictures import HEIC_SUFFIXES, INSTALL_HEIC, photo_suffixes
+from preprocess.sources.pairs import stem_of
+
+UNREADABLE = dict.fromkeys(HEIC_SUFFIXES, INSTALL_HEIC) | dict.fromkeys(
+    (".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".psd", ".jxl", ".jp2", ".svg", ".pdf"),
+    "save it as JPEG or PNG",
+)
+"""What can't be read of what may well be a photo, and what to do about it."""
+
+JUNK_FOLDERS = ("__MACOSX", "@eaDir", "$RECYCLE.BIN")
+"""What archives and file servers leave; so are folders whose name begins with a dot."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """How one part of a data set's samples may be called."""
+
+    folders: tuple[str, ...]
+    """Names of the folder, best first; upper case, `-` and `_` make no difference."""
+
+    ends: tuple[str, ...] = ("",)
+    """What follows a sample's name, before the suffix, best first."""
+
+    arrays: bool = False
+    """Whether NumPy's files are read beside pictures."""
+
+    suffixes: tuple[str, ...] = ()
+    """Suffixes, where it is no picture."""
+
+    def wanted(self) -> tuple[str, ...]:
+        """Return the suffixes, in lower case, of files that can be read."""
+        return self.suffixes or photo_suffixes() + (ARRAYS if self.arrays else ())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """The files of one part, listed once."""
+
+    part: Part
+    """What was looked for."""
+
+    folders: tuple[Path, ...]
+    """Where it was found."""
+
+    files: tuple[dict[str, Path], ...]
+    """By name, with suffix and without, of each folder."""
+
+    @classmethod
+    def below(cls, root: Path, part: Part) -> "Found":
+        """List the folders of a part that are in `root`."""
+        there: dict[str, list[Path]] = {}
+        for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+            there.setdefault(plain(folder.name), []).append(folder)
+        folders = tuple(
+            path for name in dict.fromkeys(map(plain, part.folders)) for path in there.get(name, [])
+        )
+        return cls(part=part, folders=folders, files=tuple(files_of(folder, part) for folder in folders))
+
+    def of(self, name: str) -> Path | None:
+        """Return the file of the sample `name`, which may have a photo's suffix; None: there is none."""
+        names = [composed(base + end) for base in (name, stem_of(name)) for end in self.part.ends]
+        return next((files[one] for files in self.files for one in names if one in files), None)
+
+    def missing(self, others: Mapping[str, int]) -> str | None:
+        """Say what was looked for and what is there instead; None where there is some of it.
+
+        Args:
+            others: How many files the folders have that no part is found in, by name.
+        """
+        if any(self.files):
+            return None
+        what = "has no file that can be read" if self.folders else "not found"
+        there = ", ".join(f"{name}/ has {count:,} files" for name, count in others.items())
+        return f"{self.part.folders[0]}/ {what}; {there or 'there is no other folder'}"
+
+
+def files_of(folder: Path, part: Part) -> dict[str, Path]:
+    """List a folder's files of a part by name, with suffix and without; the better suffix has the name."""
+    wanted = part.wanted()
+    listed: dict[int, list[Path]] = {}
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 - a Path for each takes seconds
+            if suffix in wanted and not entry.name.startswith(".") and entry.is_file():
+                listed.setdefault(wanted.index(suffix), []).append(folder / entry.name)
+    found: dict[str, Path] = {}
+    for rank in sorted(listed):
+        for path in sorted(listed[rank]):
+            found.setdefault(composed(path.stem), path)
+            found[composed(path.name)] = path
+    return found
+
+
+def plain(name: str) -> str:
+    """Return a folder's name without what makes no difference."""
+    return name.lower().replace("-", "_").replace(" ", "_")
+
+
+def composed(name: str) -> str:
+    """Return a name in the one form of its accents: macOS writes names apart that lists have composed."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def file_counts(folders: Iterable[Path]) -> dict[str, int]:
+    """Count the files of folders by their names; empty ones are left out."""
+    counts = {folder.name: sum(entry.is_file() for entry in folder.iterdir()) for folder in folders}
+    return {name: count for name, count in counts.items() if count}
+
+
+@dataclass(slots=True)
+class PassedOver:
+    """Counts by kind what looks like a part of a data set, and isn't."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def is_photo(self, path: Path, root: Path) -> bool:
+        """Tell whether a path below `root` is a photo that can be read; if not, count it."""
+        kind = self.kind(path, root)
+        if kind:
+            self.counts[kind] += 1
+        return kind is None
+
+    def kind(self, path: Path, root: Path) -> str | None:
+        """Say what a path is instead of a photo that can be read; "" is not worth a word."""
+        suffix, parts = path.suffix.lower(), path.relative_to(root).parts
+        kind: str | None = None
+        if any(part.startswith(".") or part in JUNK_FOLDERS for part in parts):
+            kind = "" if path.is_dir() else "hidden files and folders"
+        elif path.is_dir():
+            kind = "folders named like photos" if suffix in photo_suffixes() else ""
+        elif suffix not in photo_suffixes():
+            kind = f"{suffix} ({UNREADABLE[suffix]})" if suffix in UNREADABLE else f"{suffix or 'no'} suffix"
+        elif not path.is_file():
+            kind = "dead links named like photos"
+        elif path.name.encode(errors="ignore").decode() != path.name:
+            kind = "photos whose names aren't UTF-8"
+        return kind
+
+    def __str__(self) -> str:
+        return ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.counts.items()))
