@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.ladder.scene import Scene
+from eval.ladder.people import Scene
 from eval.ladder.scoring import Draw
 from preprocess.body.keypoints import BodyFrame, Keypoints
 from preprocess.sizes.axes import AXIS_NAMES, axes_of

@@ -5,12 +5,13 @@ Each figure is first taken for every person, NaN where it can't be, and then ave
 figure exists; intervals resample the people. Nothing is imputed.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.vocabulary import require_shape
+from preprocess.vocabulary import FIT_LABELS, require_shape
 
 Floats = NDArray[np.float64]
 
@@ -177,6 +178,38 @@ def cross_talk(requested: Floats, measured: Floats) -> Floats:
     num = requested.shape[1]
     slopes = [[slope(requested[:, i], measured[:, i, :, j]) for j in range(num)] for i in range(num)]
     return _mean(np.array(slopes))
+
+
+def size_accuracy(requested: Sequence[str], measured: Sequence[str | None]) -> dict[str, Any]:
+    """Does the measured fit label equal the requested one? Labels are never balanced in real data.
+
+    Args:
+        requested: N labels of `FIT_LABELS`.
+        measured: N labels, None where the picture couldn't be measured; those are counted in the coverage
+            and left out of everything else.
+
+    Returns:
+        `balanced`, the mean over the requested labels of the share that was measured as such; `macro_f1`, the
+        mean of the labels' F1, over those requested or measured; what the constant that answers the most
+        frequent label scores, as balanced (`majority_baseline`) and as plain accuracy (`majority_share`);
+        `coverage`, the share that could be measured; `confusion`, counts with requested labels in rows and
+        measured ones in columns. NaN without a measured sample.
+    """
+    confusion = np.zeros((len(FIT_LABELS), len(FIT_LABELS)), dtype=np.int64)
+    for asked_label, found_label in zip(requested, measured, strict=True):
+        if found_label is not None:
+            confusion[FIT_LABELS.index(asked_label), FIT_LABELS.index(found_label)] += 1
+    asked, found, hits = confusion.sum(axis=1), confusion.sum(axis=0), np.diag(confusion)
+    present, seen = asked > 0, asked + found > 0
+    num = int(asked.sum())
+    return {
+        "balanced": float(np.mean(hits[present] / asked[present])) if num else np.nan,
+        "macro_f1": float(np.mean(2 * hits[seen] / (asked + found)[seen])) if num else np.nan,
+        "majority_baseline": 1 / int(present.sum()) if num else np.nan,
+        "majority_share": float(asked.max() / num) if num else np.nan,
+        "coverage": num / len(requested) if requested else 0.0,
+        "confusion": confusion.tolist(),
+    }
 
 
 def _pair_signs(requested: Floats, measured: Floats) -> Floats:

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from eval.ladder.people import Scene
 from eval.ladder.remeasure import FitError, Reading, fit_error
-from eval.ladder.scene import Scene
 from eval.ladder.trials import NUM, Trials, has_ladder
 from preprocess.sizes.axes import AXIS_NAMES, axes_of
 from preprocess.vocabulary import Category

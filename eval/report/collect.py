@@ -5,9 +5,9 @@ import heapq
 import numpy as np
 from numpy.typing import NDArray
 
+from eval.ladder.people import Scene
 from eval.ladder.pictures import StripCell, StripRow, WorstCase, overlay
 from eval.ladder.remeasure import FitError, Reading
-from eval.ladder.scene import Scene
 from eval.ladder.scoring import Cell, Scorer
 from eval.ladder.trials import Trials
 from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE

@@ -8,8 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.ladder.baselines import BASELINES
-from eval.ladder.figures import cross_talk, mean_and_interval, shuffled_summary, summarize_ladder
-from eval.ladder.fit_metrics import SizeAccuracy, size_accuracy
+from eval.ladder.figures import (
+    cross_talk,
+    mean_and_interval,
+    shuffled_summary,
+    size_accuracy,
+    summarize_ladder,
+)
 from eval.ladder.trials import Trials
 from eval.params import EvaluateParams
 from preprocess.garment.size_ratios import fit_label
@@ -40,14 +45,14 @@ def summarize(trials: Mapping[str, Trials], thresholds: Floats, params: Evaluate
     if BEYOND in trials:
         ladder["out_of_range"] = ladders(trials[BEYOND], params)
     controls: dict[str, Any] = all_figures(trials, (SHUFFLED,), thresholds, params)
-    swapped = {"size_accuracy": accuracy_section(swapped_accuracy(adapter, thresholds, params))}
+    swapped = {"size_accuracy": swapped_accuracy(adapter, thresholds, params)}
     controls[SHUFFLED] = controls.get(SHUFFLED, {}) | shuffled(adapter, params) | swapped
     controls |= all_figures(trials, (SCALE_ZERO, SIZE_ONLY), thresholds, params)
     return {
         "ladder": ladder,
         "controls": controls,
         "baselines": all_figures(trials, BASELINES, thresholds, params),
-        "size_accuracy": accuracy_section(width_accuracy(adapter, thresholds)),
+        "size_accuracy": width_accuracy(adapter, thresholds),
         "gfd": deviations(adapter, params),
         "unpaired": unpaired(trials.get(UNPAIRED), thresholds, params),
     }
@@ -57,7 +62,7 @@ def unpaired(trials: Trials | None, thresholds: Floats, params: EvaluateParams) 
     """The width ladder in another's garment; there is no outline to hold it against, so it has no GFD."""
     if trials is None or not len(trials.requested):
         return {"absent": "there are no pictures of anybody in another's garment"}
-    accuracy = accuracy_section(width_accuracy(trials, thresholds))
+    accuracy = width_accuracy(trials, thresholds)
     return ladders(trials, params) | {"people": len(trials.requested), "size_accuracy": accuracy}
 
 
@@ -70,7 +75,7 @@ def all_figures(
 
 def figures(trials: Trials, thresholds: Floats, params: EvaluateParams) -> dict[str, Any]:
     """Every fit figure of a control or baseline, so that it stands beside the adapter's."""
-    accuracy = accuracy_section(width_accuracy(trials, thresholds))
+    accuracy = width_accuracy(trials, thresholds)
     return ladders(trials, params) | {"size_accuracy": accuracy, "gfd": deviations(trials, params)}
 
 
@@ -96,13 +101,13 @@ def shuffled(trials: Trials, params: EvaluateParams) -> dict[str, Any]:
     }
 
 
-def width_accuracy(trials: Trials, thresholds: Floats) -> SizeAccuracy:
+def width_accuracy(trials: Trials, thresholds: Floats) -> dict[str, Any]:
     """Size accuracy over the width ladder: the only one whose requests cross the fit labels."""
     requested, measured = trials.along(FIT_PLACE)
     return label_accuracy(requested.ravel(), measured.ravel(), thresholds)
 
 
-def swapped_accuracy(trials: Trials, thresholds: Floats, params: EvaluateParams) -> SizeAccuracy:
+def swapped_accuracy(trials: Trials, thresholds: Floats, params: EvaluateParams) -> dict[str, Any]:
     """`width_accuracy` against requests that were permuted between all pictures, many times."""
     requested, measured = (ratios.ravel() for ratios in trials.along(FIT_PLACE))
     rng = np.random.default_rng(params.seed)
@@ -110,23 +115,11 @@ def swapped_accuracy(trials: Trials, thresholds: Floats, params: EvaluateParams)
     return label_accuracy(swapped, np.tile(measured, params.num_shuffles), thresholds)
 
 
-def label_accuracy(requested: Floats, measured: Floats, thresholds: Floats) -> SizeAccuracy:
+def label_accuracy(requested: Floats, measured: Floats, thresholds: Floats) -> dict[str, Any]:
     """Size accuracy of (N,) width ratios, NaN where they couldn't be measured."""
     asked = [fit_label(ratio, thresholds) for ratio in requested]
     found = [None if np.isnan(ratio) else fit_label(ratio, thresholds) for ratio in measured]
     return size_accuracy(asked, found)
-
-
-def accuracy_section(accuracy: SizeAccuracy) -> dict[str, Any]:
-    """`size_accuracy` of metrics.json."""
-    return {
-        "balanced": accuracy.balanced,
-        "macro_f1": accuracy.macro_f1,
-        "majority_baseline": accuracy.majority_baseline,
-        "majority_share": accuracy.majority_share,
-        "coverage": accuracy.coverage,
-        "confusion": accuracy.confusion.tolist(),
-    }
 
 
 def deviations(trials: Trials, params: EvaluateParams) -> dict[str, Any]:

@@ -28,10 +28,10 @@ from eval.images.backbones import efficientnet_lite0
 from eval.images.lpips import TRUNKS, Lpips
 from eval.images.meter import ImageMeter, Judges, to_tensor
 from eval.ladder.drawing import segment_with
-from eval.ladder.generated import GeneratedFolder, read_picture, rung_name
-from eval.ladder.scene import Scene
+from eval.ladder.people import Scene
 from eval.ladder.scoring import Scorer, asked_cells, ladder_cells
 from model.judges.segmenter import Segmenter
+from pipeline.evaluation.generated import GeneratedFolder, read_picture, rung_name
 from preprocess.sources.params import PaperDollParams
 from tests.eval.dolls import DollStudio
 

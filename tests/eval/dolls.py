@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from eval.ladder.people import Scene
 from eval.ladder.remeasure import read_garment
-from eval.ladder.scene import Scene
 from preprocess.body.keypoints import Keypoints
 from preprocess.garment.parse import garment_mask
 from preprocess.sources.paper_dolls.dataset import DollSample, doll_sample, render_sample
