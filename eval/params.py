@@ -5,10 +5,15 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Le, Lt
 
+from model.params import DrawingOptions
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EvaluateParams:
-    """Section `evaluate_tryon` of params.yaml."""
+class EvaluateParams(DrawingOptions):
+    """Section `evaluate_tryon` of params.yaml: how pictures are drawn, and how they are judged.
+
+    The seed is that of the noise, of the bootstrap and of the shuffled control.
+    """
 
     num_people: Annotated[int, Gt(0)] = 24
     """Held-out people on every fit ladder: the first of the test split whose ratios are known."""
@@ -24,15 +29,6 @@ class EvaluateParams:
 
     out_of_range: Annotated[float, Ge(0)] = 0.15
     """How far beyond both ends one more request is tried, as a share of the ladder's span; 0: none is."""
-
-    num_steps: Annotated[int, Gt(0)] = 8
-    """Denoising steps of the sampler for each picture."""
-
-    text_guidance: Annotated[float, Ge(0)] = 1.0
-    """Classifier-free guidance on the text; 1 is without."""
-
-    size_guidance: Annotated[float, Ge(0)] = 1.0
-    """Guidance from the unknown to the requested size; 1 is without."""
 
     batch_size: Annotated[int, Gt(0)] = 32
     """Pictures of a person that are drawn and measured together."""
@@ -55,9 +51,6 @@ class EvaluateParams:
     num_worst: Annotated[int, Ge(0)] = 8
     """Pictures with the largest deviation that the report shows."""
 
-    seed: Annotated[int, Ge(0)] = 0
-    """Seed of the noise, the bootstrap and the shuffled control."""
-
     num_image_people: Annotated[int, Gt(0)] | None = None
     """People of the test split in the image metrics, paired and unpaired; null: all of them."""
 
@@ -77,6 +70,7 @@ class EvaluateParams:
     """TorchScript file inception-2015-12-05.pt of FID and KID; without it both are absent."""
 
     def __post_init__(self) -> None:
+        DrawingOptions.__post_init__(self)  # super() doesn't know a class with slots that dataclass made anew
         if self.lowest_quantile >= self.highest_quantile:
             raise ValueError(
                 f"lowest_quantile ({self.lowest_quantile}) must be below "

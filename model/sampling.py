@@ -1,8 +1,12 @@
-"""From noise to latents, and back into the photo. B batch, h x w the latent grid, H x W the picture."""
+"""From noise to pictures: the one place where people are drawn in garments at sizes.
 
+Shapes: P people, N requests, A ratios, B batch, h x w the latent grid, H x W the networks' picture.
+"""
+
+import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple, Self, TypeVar
 
 import cv2
 import numpy as np
@@ -11,10 +15,18 @@ from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, UniPCMultistep
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.adapter.adapter import SizeAdapter
+from model.adapter.body_maps import body_maps
 from model.bases.base import SizeCondition
-from model.bases.sdxl.conditioning import Conditioning
+from model.bases.sdxl.conditioning import Conditioning, decode_latents, encode_conditioning, to_uint8
 from model.bases.sdxl.garment_attention import GarmentKeys, garment_keys
 from model.bases.sdxl.networks import TryOnBase, garment_pass, predict_noise
+from model.params import DrawingOptions
+
+Floats = NDArray[np.float64]
+Pictures = NDArray[np.uint8]
+OnStep = Callable[[int, int], None]
+"""Told after each step how many are done, and of how many; it may raise to stop."""
 
 Rows = TypeVar("Rows", Conditioning, SizeCondition)
 
@@ -22,76 +34,241 @@ SAMPLERS = {"ddim": DDIMScheduler, "unipc": UniPCMultistepScheduler, "dpmpp": DP
 """Samplers by the name a user gives."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Guidance:
-    """How far the prediction is pushed along text and size; 1 is not at all, and costs nothing."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TryOnInputs:
+    """P people with a garment each, as the networks see them."""
 
-    text: float = 1.0
-    """Away from the prediction without text, image tokens and garment."""
+    keys: list[str]
+    """Names of the people: with the seed they make the noise."""
 
-    size: float = 1.0
-    """Away from the prediction of an unknown size."""
+    image: Pictures
+    """(P, H, W, 3) RGB, the person."""
+
+    cloth: Pictures
+    """(P, H, W, 3) RGB, the garment alone."""
+
+    densepose: Pictures
+    """(P, H, W, 3) RGB."""
+
+    inpaint_mask: NDArray[Any]
+    """(P, H, W), not 0 where the picture is to be made."""
+
+    captions: list[str]
+    """Descriptions of the garments."""
+
+    keypoints: NDArray[np.float32]
+    """(P, 25, 3) x, y in px of `image`, confidence; NaN where missing."""
+
+    @classmethod
+    def of(cls, batch: Any) -> Self:
+        """Take what belongs here from a batch of the stream."""
+        return cls(**{field.name: getattr(batch, field.name) for field in fields(cls)})
+
+    def one(self, person: int) -> Self:
+        """Return a person alone: P is 1."""
+        rows = slice(person, person + 1)
+        return replace(self, **{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
+
+class Drawn(NamedTuple):
+    """Pictures of N requests, as the networks make them."""
+
+    pictures: Pictures
+    """(N, H, W, 3) RGB, not yet put into a photo."""
+
+    size_maps: NDArray[np.float32]
+    """(N, h, w) how probable the garment is, 0 to 1; (N, 0, 0) of an adapter that plans no map."""
+
+
+class SizedDrawer:
+    """Draws people at requested sizes; what belongs to a person is encoded once.
+
+    Args:
+        base: Try-on networks.
+        adapter: Turns ratios into conditions; without one the request has no way into the picture.
+        people: Their photos, garments and masks.
+        options: Of the sampler.
+        batch_size: Pictures of a person that are drawn together.
+    """
+
+    def __init__(
+        self,
+        base: TryOnBase,
+        adapter: SizeAdapter | None,
+        people: TryOnInputs,
+        options: DrawingOptions,
+        *,
+        batch_size: int,
+    ) -> None:
+        self.base = base
+        self.adapter = adapter
+        self.people = people
+        self.options = options
+        self.batch_size = batch_size
+        self._known: dict[int, Conditioning] = {}
+
+    def __call__(self, person: int, requested: Floats) -> Pictures:
+        """Draw a person at (N, A) requested ratios from one noise, (N, H, W, 3) uint8.
+
+        Outside the inpainting mask every pixel is the photo's own.
+        """
+        return self._in_photos([person] * len(requested), self.draw(person, requested).pictures)
+
+    def each(self, requested: Floats) -> Pictures:
+        """Draw everybody once in the photo, at (P, A) ratios, NaN where unknown: (P, H, W, 3) uint8."""
+        rows = list(range(len(self.people.keys)))
+        with torch.no_grad():
+            conditioning = encode_conditioning(self.base, self.people)
+        return self._in_photos(rows, self._draw(rows, requested, conditioning).pictures)
+
+    def draw(self, person: int, requested: Floats, on_step: OnStep | None = None) -> Drawn:
+        """Draw a person at (N, A) requested ratios, NaN where open, from one noise."""
+        parts = []
+        for start in range(0, len(requested), self.batch_size):
+            some = requested[start : start + self.batch_size]
+            told = whole_work(on_step, start, len(some), len(requested))
+            parts.append(self._draw([person] * len(some), some, self.conditioning(person), told))
+        return Drawn(*map(np.concatenate, zip(*parts, strict=True)))
+
+    @torch.no_grad()
+    def condition(
+        self, rows: list[int], requested: Floats, conditioning: Conditioning, grid_hw: tuple[int, int]
+    ) -> SizeCondition | None:
+        """Return the adapter's condition for people `rows` at (N, A) ratios, its map on a grid of that size.
+
+        `conditioning` has one row for all, or N.
+        """
+        if self.adapter is None:
+            return None
+        image_hw = (self.people.image.shape[1], self.people.image.shape[2])
+        maps = body_maps(torch.from_numpy(self.people.keypoints[rows]), image_hw, grid_hw)
+        garment = conditioning.image_tokens.mean(dim=1).expand(len(requested), -1)
+        ratios = torch.from_numpy(requested).to(conditioning.mask)
+        return self.adapter(ratios, maps.to(conditioning.mask), garment_features=garment)
+
+    def conditioning(self, person: int) -> Conditioning:
+        """What the networks are told of a person, remembered; a batch of one."""
+        if person not in self._known:
+            with torch.no_grad():
+                self._known[person] = encode_conditioning(self.base, self.people.one(person))
+        return self._known[person]
+
+    @torch.no_grad()
+    def _draw(
+        self,
+        rows: list[int],
+        requested: Floats,
+        conditioning: Conditioning,
+        on_step: OnStep | None = None,
+    ) -> Drawn:
+        """Sample people `rows` at (N, A) ratios; the conditioning has one row for all, or N."""
+        grid_hw = (conditioning.mask.shape[2], conditioning.mask.shape[3])
+        size = self.condition(rows, requested, conditioning, grid_hw)
+        unknown = None
+        if self.options.size_guidance != 1:
+            unknown = self.condition(rows, np.full_like(requested, np.nan), conditioning, grid_hw)
+        latents = sample_tryon(
+            self.base,
+            widen(conditioning, len(rows)) if size is None else conditioning,
+            self.options,
+            size=size,
+            size_unknown=unknown,
+            noise=self._noise(rows, conditioning),
+            on_step=on_step,
+        )
+        with self.base.resident(self.base.vae):
+            pictures = to_uint8(decode_latents(self.base.vae, latents)).cpu().numpy()
+        return Drawn(pictures, size_maps(size, len(rows)))
+
+    def _in_photos(self, rows: list[int], drawn: Pictures) -> Pictures:
+        """Put (N, H, W, 3) pictures of people `rows` into their photos."""
+        return composite(
+            self.people.image[rows], drawn, self.people.inpaint_mask[rows], feather=self.options.seam
+        )
+
+    def _noise(self, rows: list[int], conditioning: Conditioning) -> Tensor:
+        """(N, 4, h, w) noise of people, that of each the same in whatever company."""
+        shape = (1, *conditioning.masked_latents.shape[1:])
+        return torch.cat([noise_of(self.people.keys[row], self.options.seed, shape) for row in rows])
+
+
+def noise_of(key: str, seed: int, shape: tuple[int, ...]) -> Tensor:
+    """Noise of a person, a function of its key and the seed alone, of shape (1, C, h, w).
+
+    All sizes of a person share it, so that nothing but the size differs between their pictures; and a person
+    who is drawn again, alone or after an interruption, is drawn the same.
+    """
+    digest = hashlib.sha256(f"{seed} {key}".encode()).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    return torch.randn(shape, generator=generator)
+
+
+def size_maps(size: SizeCondition | None, num: int) -> NDArray[np.float32]:
+    """Return (N, h, w) probabilities of the garment; (N, 0, 0) of an adapter that draws no map."""
+    if size is None or size.layout_logits is None:
+        return np.zeros((num, 0, 0), np.float32)
+    return size.layout_logits[:, 0].float().sigmoid().cpu().numpy()
+
+
+def whole_work(on_step: OnStep | None, start: int, batch: int, num_sizes: int) -> OnStep | None:
+    """Turn progress within a batch of sizes into progress of all of them."""
+    if on_step is None:
+        return None
+    return lambda step, steps: on_step(start * steps + step * batch, num_sizes * steps)
 
 
 @torch.no_grad()
 def sample_tryon(
     base: TryOnBase,
     conditioning: Conditioning,
+    options: DrawingOptions,
     *,
+    noise: Tensor,
     size: SizeCondition | None = None,
     size_unknown: SizeCondition | None = None,
-    num_steps: int = 30,
-    text_guidance: float = 1.0,
-    size_guidance: float = 1.0,
-    noise: Tensor | None = None,
-    generator: torch.Generator | None = None,
-    sampler: str = "ddim",
-    garment_refresh: int = 0,
-    on_step: Callable[[int, int], None] | None = None,
+    on_step: OnStep | None = None,
 ) -> Tensor:
     """Sample latents of the person in the garment.
 
     Args:
         base: The networks.
         conditioning: Of B rows; one row is shared by all sizes, and so is its garment pass.
+        options: Steps, sampler and guidance; its seed and seam are not read.
+        noise: (B or 1, 4, h, w). One row gives every size the same start.
         size: Of B rows, from the adapter; without it the base samples alone.
         size_unknown: The adapter's answer to unknown ratios, of one row or B; only size guidance needs it.
-        num_steps: Steps of the sampler.
-        text_guidance: Weight of the difference that text and garment make; 1 is off.
-        size_guidance: Weight of the difference that the size makes; 1 is off.
-        noise: (B or 1, 4, h, w); drawn from `generator` when None. One row gives every size the same start.
-        generator: Source of the noise.
-        sampler: One of `SAMPLERS`.
-        garment_refresh: Run the garment UNet at every n-th step's own time; 0 runs it once, at time 0.
-        on_step: Told after each step how many are done, and of how many; it may raise to stop.
+        on_step: Told how far the sampling is.
 
     Returns:
         (B, 4, h, w) latents.
 
     Raises:
-        ValueError: Size guidance is asked for without `size` and `size_unknown`, or the sampler is not known.
+        ValueError: Size guidance is asked for without `size_unknown`, or the rows don't go together.
     """
-    guidance = Guidance(text=text_guidance, size=size_guidance)
-    if guidance.size != 1 and (size is None or size_unknown is None):
-        raise ValueError("size_guidance other than 1 needs size and size_unknown, both from the adapter")
-    scheduler = make_scheduler(base, sampler, num_steps)
+    if size is None or options.size_guidance == 1:
+        size_unknown = None
+    elif size_unknown is None:
+        raise ValueError("size_guidance other than 1 needs size_unknown, from the adapter")
+    scheduler = make_scheduler(base, options)
     batch = len(conditioning.mask) if size is None else max(len(conditioning.mask), len(size.embedding))
     rows = widen(conditioning, batch)
-    size = None if size is None else widen(size, batch)
-    unknown = None if size_unknown is None else widen(size_unknown, batch)
-    at = scheduler.timesteps[0] if garment_refresh else torch.zeros_like(scheduler.timesteps[0])
+    size, size_unknown = (
+        None if one is None else widen(one, batch).scaled(options.size_scale) for one in (size, size_unknown)
+    )
+    refresh = options.garment_refresh
+    at = scheduler.timesteps[0] if refresh else torch.zeros_like(scheduler.timesteps[0])
     tokens = garment_pass(base, conditioning, at)
-    latents = initial_latents(rows, noise, generator) * scheduler.init_noise_sigma
+    latents = noise.to(rows.masked_latents).expand(rows.masked_latents.shape) * scheduler.init_noise_sigma
     with base.resident(base.tryon_unet):
         keys = garment_keys(base.tryon_unet, tokens)
         for step, timestep in enumerate(scheduler.timesteps):
-            if step and garment_refresh and step % garment_refresh == 0:
+            if step and refresh and step % refresh == 0:
                 keys = garment_keys(base.tryon_unet, garment_pass(base, conditioning, timestep))
             scaled = scheduler.scale_model_input(latents, timestep)
-            prediction = guided(base, scaled, timestep, rows, keys, size, unknown, guidance)
+            prediction = guided(base, scaled, timestep, rows, keys, size, size_unknown, options)
             latents = scheduler.step(prediction, timestep, latents).prev_sample
             if on_step is not None:
-                on_step(step + 1, num_steps)
+                on_step(step + 1, options.num_steps)
     return latents
 
 
@@ -103,30 +280,28 @@ def guided(
     keys: GarmentKeys,
     size: SizeCondition | None,
     size_unknown: SizeCondition | None,
-    guidance: Guidance,
+    options: DrawingOptions,
 ) -> Tensor:
-    """Predict p + (t - 1) (p - p without text) + (s - 1) (p - p of unknown size); weights of 1 cost nothing.
+    """Predict p + (t - 1) (p - p without text) + (s - 1) (p - p of unknown size); what is off costs nothing.
 
     Source: classifier-free guidance (Ho & Salimans 2022) with one weight a condition, as in InstructPix2Pix.
     """
     full = predict_noise(base, latents, timestep, conditioning, keys, size)
     prediction = full
-    if guidance.text != 1:
+    if options.text_guidance != 1:
         nothing = {layer: (key[:1] * 0, value[:1] * 0) for layer, (key, value) in keys.items()}
         without = predict_noise(base, latents, timestep, conditioning.without_text(), nothing, size)
-        prediction = prediction + (guidance.text - 1) * (full - without)
-    if guidance.size != 1:
+        prediction = prediction + (options.text_guidance - 1) * (full - without)
+    if size_unknown is not None:
         without = predict_noise(base, latents, timestep, conditioning, keys, size_unknown)
-        prediction = prediction + (guidance.size - 1) * (full - without)
+        prediction = prediction + (options.size_guidance - 1) * (full - without)
     return prediction
 
 
-def make_scheduler(base: TryOnBase, sampler: str, num_steps: int) -> Any:
-    """Return a scheduler of the kind called `sampler` with the base's noise schedule, set to `num_steps`."""
-    if sampler not in SAMPLERS:
-        raise ValueError(f"sampler must be one of {sorted(SAMPLERS)}, got {sampler!r}")
-    scheduler = SAMPLERS[sampler].from_config(base.scheduler.config)
-    scheduler.set_timesteps(num_steps, device=base.device)
+def make_scheduler(base: TryOnBase, options: DrawingOptions) -> Any:
+    """Return the scheduler that is asked for, with the base's noise schedule and set to its steps."""
+    scheduler = SAMPLERS[options.sampler].from_config(base.scheduler.config)
+    scheduler.set_timesteps(options.num_steps, device=base.device)
     return scheduler
 
 
@@ -138,19 +313,8 @@ def widen(rows: Rows, batch: int) -> Rows:
     return rows.repeat(batch) if num != batch else rows
 
 
-def initial_latents(
-    conditioning: Conditioning, noise: Tensor | None, generator: torch.Generator | None
-) -> Tensor:
-    """Return the (B, 4, h, w) noise to start from: that given, one row for all if it has one, or fresh."""
-    like = conditioning.masked_latents
-    if noise is None:
-        source = generator.device if generator else like.device
-        noise = torch.randn(like.shape, generator=generator, device=source)
-    return noise.to(like).expand(like.shape)
-
-
 def composite(
-    photo: NDArray[np.uint8], generated: NDArray[np.uint8], mask: NDArray[Any], feather: float = 4.0
+    photo: NDArray[np.uint8], generated: NDArray[np.uint8], mask: NDArray[Any], feather: float
 ) -> NDArray[np.uint8]:
     """Put what was generated into the photo; outside the mask every pixel is the photo's own.
 
@@ -167,6 +331,6 @@ def composite(
         rows = zip(photo, generated, mask, strict=True)
         return np.stack([composite(*row, feather) for row in rows])
     inside = cv2.distanceTransform((mask != 0).astype(np.uint8), cv2.DIST_L2, 5)
-    weight = np.clip(inside / feather, 0, 1)[..., None]
+    weight = np.clip(inside / max(feather, 1e-6), 0, 1)[..., None]
     blend = photo + weight * (generated.astype(np.float32) - photo)
     return np.where(mask[..., None] != 0, blend.round().astype(np.uint8), photo)

@@ -1,5 +1,6 @@
 """DVC stage `evaluate_tryon`: shards, base/, size/, joint/ -> reports/, does the picture obey the size?"""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.images.everybody import Make
-from eval.ladder.drawing import SizedDrawer
 from eval.ladder.scoring import ladder_cells
 from eval.ladder.trials import Trials, beyond
 from eval.params import EvaluateParams
@@ -15,6 +15,8 @@ from eval.report.card import folder_hash
 from eval.report.summary import ADAPTER, BEYOND, SCALE_ZERO, SIZE_ONLY, UNPAIRED
 from model.adapter.adapter import SizeAdapter
 from model.bases.sdxl.networks import TryOnBase
+from model.params import DrawingOptions
+from model.sampling import SizedDrawer, TryOnInputs
 from pipeline.checkpoints import load_size_aware
 from pipeline.evaluation.evaluation import Evaluation
 from pipeline.stage import run_stage
@@ -51,28 +53,35 @@ def score_sized(
         Trials by method.
     """
     params, scorer, natural = evaluation.params, evaluation.scorer, evaluation.scene.natural
-    draw = SizedDrawer(networks, adapter, evaluation.people, params)
+    draw = drawer_of(networks, adapter, evaluation.people, params)
     trials = {ADAPTER: scorer.score(ADAPTER, draw, evaluation.requests, evaluation.collector)}
     if params.out_of_range:
         outside = ladder_cells(natural, beyond(evaluation.values, params.out_of_range))
         trials[BEYOND] = scorer.score(BEYOND, draw, outside)
-    without = SizedDrawer(networks, None, evaluation.people, params)
+    without = drawer_of(networks, None, evaluation.people, params)
     unsized = np.concatenate([without(person, row[None]) for person, row in enumerate(natural)])
     trials[SCALE_ZERO] = scorer.score_fixed(unsized, evaluation.requests)
     rows, dressed = evaluation.wardrobe.swapped(evaluation.people)
     if rows:
-        draw_dressed = SizedDrawer(networks, adapter, dressed, params)
+        draw_dressed = drawer_of(networks, adapter, dressed, params)
         requests = evaluation.unpaired_requests(rows)
         found = scorer.score(UNPAIRED, lambda p, asked: draw_dressed(rows.index(p), asked), requests)
         trials[UNPAIRED] = found.of_another_garment(rows)
     return trials
 
 
+def drawer_of(
+    networks: TryOnBase, adapter: SizeAdapter | None, people: Batch, params: EvaluateParams
+) -> SizedDrawer:
+    """Draw people of a batch as try-on draws them."""
+    return SizedDrawer(networks, adapter, TryOnInputs.of(people), params, batch_size=params.batch_size)
+
+
 def natural_size(params: EvaluateParams, networks: TryOnBase, adapter: SizeAdapter | None) -> Make:
     """Draw people at the ratios of their photos."""
 
     def make(people: Batch, unpaired: bool) -> list[NDArray[np.uint8]]:  # noqa: ARG001 - worn as it comes
-        return list(SizedDrawer(networks, adapter, people, params).each(people.ratios.astype(np.float64)))
+        return list(drawer_of(networks, adapter, people, params).each(people.ratios.astype(np.float64)))
 
     return make
 
@@ -102,20 +111,15 @@ def evaluate_checkpoint(
 
 def score_size_only(evaluation: Evaluation, base: Path, size: Path) -> Trials:
     """Score the width ladder of what `train_size` alone had learned."""
-    draw = SizedDrawer(*load_size_aware(base, size), evaluation.people, evaluation.params)
+    draw = drawer_of(*load_size_aware(base, size), evaluation.people, evaluation.params)
     requests = ladder_cells(evaluation.scene.natural, evaluation.values, [FIT_PLACE])
     return evaluation.scorer.score(SIZE_ONLY, draw, requests)
 
 
 def what_drew(params: EvaluateParams, base: Path) -> dict[str, Any]:
-    """What every drawn system has: base and sampler."""
-    return {
-        "base_hash": folder_hash(base),
-        "sampler": "ddim",
-        "steps": params.num_steps,
-        "text_guidance": params.text_guidance,
-        "size_guidance": params.size_guidance,
-    }
+    """What every drawn system has: its base, and how it draws."""
+    options = {field.name: getattr(params, field.name) for field in fields(DrawingOptions)}
+    return {"base_hash": folder_hash(base)} | options
 
 
 if __name__ == "__main__":

@@ -2,11 +2,15 @@
 
 from itertools import pairwise
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
+from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from model.bases.sdxl.conditioning import from_uint8
 
 GARMENT_CLASS = 1  # class 0 is everything else
 NUM_COLOURS = 7
@@ -82,6 +86,24 @@ class Segmenter(ModelMixin, ConfigMixin):
         unknown = images.new_zeros(len(images), NUM_COLOURS)
         colours = unknown if garments is None else garment_colours(garments)
         return self(images, colours).softmax(dim=1)[:, GARMENT_CLASS]
+
+
+def segment_with(
+    segmenter: Segmenter, pictures: NDArray[np.uint8], cloths: NDArray[np.uint8] | None
+) -> NDArray[np.float32]:
+    """Find the garment in pictures.
+
+    Args:
+        segmenter: On the device where it runs.
+        pictures: (N, H, W, 3).
+        cloths: (N, h, w, 3) photos of the garments alone; None where they aren't known.
+
+    Returns:
+        (N, H, W) probability that a pixel shows it.
+    """
+    given = [pictures] if cloths is None else [pictures, cloths]
+    images = [from_uint8(some).to(segmenter.device, segmenter.dtype) for some in given]
+    return segmenter.garment_probability(*images).float().cpu().numpy()
 
 
 def garment_colours(garments: Tensor) -> Tensor:

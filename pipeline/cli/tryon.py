@@ -1,16 +1,19 @@
 """Commands that try garments on: `cinderella try-on`, `ladder` and `publish`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from model.params import DrawingOptions
 from preprocess.sizes.axes import AXIS_NAMES, FIT_AXIS
 
 if TYPE_CHECKING:
     from pipeline.tryon.outfits import FilesWearer, Wearer
-    from pipeline.tryon.pictures import TryOnOptions
     from pipeline.tryon.size_aware import SizeAwareTryOn
     from pipeline.tryon.size_list import NamedSize
 
@@ -27,11 +30,6 @@ DenseposeFile = Annotated[
     Path | None, typer.Option(help="DensePose picture; default: drawn from the joints.")
 ]
 Out = Annotated[Path, typer.Option(help="Folder for pictures, strip.png and fit.json.")]
-NumSteps = Annotated[int, typer.Option(help="Denoising steps.")]
-Seed = Annotated[int, typer.Option(help="Of the noise, which all sizes share.")]
-SizeGuidance = Annotated[
-    float, typer.Option(help="1 is off; 1.25 is what the embedded default is evaluated at.")
-]
 PoseModel = Annotated[
     Path, typer.Option(help="MediaPipe's pose landmarker, for photos without keypoints (fetch-models).")
 ]
@@ -40,7 +38,42 @@ LowMemory = Annotated[
     str, typer.Option(help="off, or the GB of GPU memory to stay within: 8, 16, 24 (see `doctor`).")
 ]
 
+DRAWING_HELP = {
+    "num_steps": "Denoising steps.",
+    "seed": "Of the noise, which all sizes of a person share.",
+    "text_guidance": "Weight of caption and garment; 1 is off.",
+    "size_guidance": "Weight of the size; 1 is off.",
+    "size_scale": "Strength of the size; 0: the base alone.",
+    "sampler": "Who walks from noise to picture.",
+    "garment_refresh": "Run the garment UNet at every n-th step: 1 for IDM-VTON's weights; 0: once.",
+    "seam": "Blend inside the mask's edge (px of the networks' picture).",
+}
 
+
+def with_drawing(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command an option for each field of `DrawingOptions`; it gets them as one, `drawing`."""
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        chosen = {field.name: given.pop(field.name) for field in fields(DrawingOptions)}
+        command(**given, drawing=DrawingOptions(**chosen))
+
+    own = [one for one in signature(command).parameters.values() if one.name != "drawing"]
+    own += [
+        Parameter(
+            field.name,
+            Parameter.KEYWORD_ONLY,
+            default=field.default,
+            annotation=Annotated[field.type, typer.Option(help=DRAWING_HELP[field.name])],
+        )
+        for field in fields(DrawingOptions)
+    ]
+    run.__signature__ = Signature(own)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in own}
+    return run
+
+
+@with_drawing
 def try_on(
     out: Out,
     person: Person = None,
@@ -66,13 +99,10 @@ def try_on(
     shards: Annotated[Path | None, typer.Option(help="Folder of shards: try on all samples.")] = None,
     model: Model = Path("artifacts"),
     pose_model: PoseModel = POSE_MODEL,
-    num_steps: NumSteps = 20,
-    seed: Seed = 0,
-    text_guidance: Annotated[float, typer.Option(help="1 is off.")] = 1.0,
-    size_guidance: SizeGuidance = 1.5,
-    size_scale: Annotated[float, typer.Option(help="Strength of the size; 0: the base alone.")] = 1.0,
     clamp: Annotated[bool, typer.Option(help="Move sizes out of range to the nearest one.")] = False,
     low_memory: LowMemory = "off",
+    *,
+    drawing: DrawingOptions,
 ) -> None:
     """Show a person in a garment at the sizes you ask for, and measure how it fits.
 
@@ -94,32 +124,24 @@ def try_on(
     `cinderella try-on --shards artifacts/shards/test --steps 0,2 --out test`
     """
     from pipeline.tryon.outfits import shard_wearers, table_wearers
-    from pipeline.tryon.pictures import TryOnOptions
     from pipeline.tryon.size_list import SizeChoice
 
     choice = SizeChoice(size=tuple(size or ()), steps=steps, chart=chart, wearer=wearer, sizes=sizes)
     named = choice.named()
-    options = TryOnOptions(
-        num_steps=num_steps,
-        seed=seed,
-        text_guidance=text_guidance,
-        size_guidance=size_guidance,
-        size_scale=size_scale,
-        clamp=clamp,
-    )
     if [person is not None, table is not None, shards is not None].count(True) != 1:
         raise ValueError("name who tries on: exactly one of --person, --table and --shards")
     given = {"keypoints": keypoints, "parse": parse, "densepose": densepose, "inpaint_mask": inpaint_mask}
     if person is not None:
         files = files_of(person, garment, given, caption)
-        draw_one(load(model, pose_model, low_memory), files, named, options, out)
+        draw_one(load(model, pose_model, low_memory), files, named, drawing, out, clamp=clamp)
         return
     require_none(given | {"garment": garment, "caption": caption or None})
     rows: list[Wearer] = []
     rows += table_wearers(table) if table is not None else shard_wearers(str(shards))
-    draw_many(load(model, pose_model, low_memory), rows, named, options, out)
+    draw_many(load(model, pose_model, low_memory), rows, named, drawing, out, clamp=clamp)
 
 
+@with_drawing
 def ladder(
     person: Annotated[Path, typer.Option(help="Photo of one person, seen from the front.")],
     garment: Annotated[Path, typer.Option(help="Photo of the garment alone.")],
@@ -134,25 +156,23 @@ def ladder(
     caption: Annotated[str, typer.Option(help="Describes the garment.")] = "",
     model: Model = Path("artifacts"),
     pose_model: PoseModel = POSE_MODEL,
-    num_steps: NumSteps = 20,
-    seed: Seed = 0,
-    size_guidance: SizeGuidance = 1.5,
     low_memory: LowMemory = "off",
+    *,
+    drawing: DrawingOptions,
 ) -> None:
     """Let one ratio rise while all else stays natural, and say whether the pictures follow.
 
     Example: `cinderella ladder --person artifacts/raw/test/image/90003_00.jpg --garment
     artifacts/raw/test/cloth/90003_00.jpg --ratio width --lowest 1.0 --highest 1.8 --rungs 7 --out ladder`
     """
-    from pipeline.tryon.pictures import TryOnOptions, ladder_order
+    from pipeline.tryon.pictures import ladder_order
     from pipeline.tryon.size_list import ladder_sizes
 
     sizes = ladder_sizes(ratio, lowest, highest, rungs)
     files = files_of(
         person, garment, {"keypoints": keypoints, "parse": parse, "densepose": densepose}, caption
     )
-    options = TryOnOptions(num_steps=num_steps, seed=seed, size_guidance=size_guidance)
-    report = draw_one(load(model, pose_model, low_memory), files, sizes, options, out)
+    report = draw_one(load(model, pose_model, low_memory), files, sizes, drawing, out)
     typer.echo(f"{ratio}: {ladder_order(report, ratio)}")
 
 
@@ -205,8 +225,10 @@ def draw_one(
     tryon: "SizeAwareTryOn",
     files: "FilesWearer",
     sizes: "list[NamedSize]",
-    options: "TryOnOptions",
+    options: DrawingOptions,
     out: Path,
+    *,
+    clamp: bool = False,
 ) -> dict[str, object]:
     """Try one garment on one person, and print what is to be known."""
     from tqdm import tqdm
@@ -220,7 +242,15 @@ def draw_one(
             bar.update(done - bar.n)
 
         report = try_on(
-            tryon, outfit.person, outfit.garment, sizes, options, out, caption=outfit.caption, on_step=on_step
+            tryon,
+            outfit.person,
+            outfit.garment,
+            sizes,
+            options,
+            out,
+            clamp=clamp,
+            caption=outfit.caption,
+            on_step=on_step,
         )
     for note in report["notes"]:
         typer.echo(f"note: {note}", err=True)
@@ -234,13 +264,15 @@ def draw_many(
     tryon: "SizeAwareTryOn",
     rows: "list[Wearer]",
     sizes: "list[NamedSize]",
-    options: "TryOnOptions",
+    options: DrawingOptions,
     out: Path,
+    *,
+    clamp: bool = False,
 ) -> None:
     """Try on every row; any that fails makes the exit status 1."""
     from pipeline.tryon.batch import RESULTS_FILE, try_on_batch
 
-    counts = try_on_batch(tryon, rows, sizes, options, out, total=len(rows))
+    counts = try_on_batch(tryon, rows, sizes, options, out, clamp=clamp, total=len(rows))
     said = ", ".join(f"{number} {status}" for status, number in sorted(counts.items())) or "no rows"
     typer.echo(f"{said}: {out / RESULTS_FILE}")
     if counts["failed"]:

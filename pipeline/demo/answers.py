@@ -9,11 +9,12 @@ from typing import Any
 
 import gradio as gr
 
+from model.params import DrawingOptions
 from pipeline.demo.controls import Controls, Update, Values
 from pipeline.demo.pictures import Picture, fit_table, pictures_of, slider_mark, thumbnail
 from pipeline.demo.privacy import Uploads
 from pipeline.demo.sizes import known_ratios, natural_or_usual, on_sliders, strip_around
-from pipeline.demo.visit import FittingRoom, Settings, Visit
+from pipeline.demo.visit import FittingRoom, Visit
 from pipeline.demo.visitors import Visitors
 from pipeline.tryon.size_aware import TryOnResult
 from preprocess.sizes.axes import FIT_AXIS
@@ -240,14 +241,18 @@ class Answers:
     ) -> TryOnResult:
         """Run the networks with the settings of the page."""
         controls = self.controls
-        settings = Settings(
-            caption=values[controls.caption],
+        options = DrawingOptions(
             seed=values[controls.seed] or 0,
             num_steps=values[controls.num_steps],
             text_guidance=values[controls.text_guidance],
             size_guidance=values[controls.size_guidance],
+            sampler=values[controls.sampler],
+            garment_refresh=int(values[controls.garment_refresh]),
         )
-        return self.room.try_on(visit, sizes, settings, lambda done, of: progress((done, of), desc="Drawing"))
+        caption = values[controls.caption]
+        return self.room.try_on(
+            visit, sizes, options, caption, lambda done, of: progress((done, of), desc="Drawing")
+        )
 
 
 def last_of(photos: Sequence[Picture]) -> gr.Gallery:

@@ -35,6 +35,8 @@ class Controls:
     num_steps: gr.Slider
     text_guidance: gr.Slider
     size_guidance: gr.Slider
+    sampler: gr.Radio
+    garment_refresh: gr.Checkbox
     around: gr.Button
     charted: gr.Button
     strip: gr.Gallery
@@ -46,4 +48,4 @@ class Controls:
     def inputs(self) -> set[Any]:
         """All that a handler may ask for, uploads excepted."""
         given = {*self.sliders, *self.settings_sliders(), self.caption, self.overlays, self.chart}
-        return given | {self.chest, self.height, self.seed}
+        return given | {self.chest, self.height, self.seed, self.sampler, self.garment_refresh}

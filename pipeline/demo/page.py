@@ -1,10 +1,11 @@
 """The demo's page: what stands where, and which answer belongs to what."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import gradio as gr
 
+from model.params import DrawingOptions, Sampler
 from pipeline.demo.answers import Answers
 from pipeline.demo.controls import Controls
 from pipeline.demo.pictures import OUTLINE, SIZE_MAP, thumbnail
@@ -148,10 +149,7 @@ def lay_out_sizes(answers: Answers) -> dict[str, Any]:
         chest = gr.Number(92, label="Around the chest", minimum=50, maximum=200, min_width=120)
         height = gr.Number(172, label="Height", minimum=100, maximum=230, min_width=120)
     with gr.Accordion("How the picture is made", open=False):
-        seed = gr.Number(0, label="Seed", minimum=0, maximum=2**31 - 1, precision=0, elem_id="seed")
-        num_steps = gr.Slider(1, 50, 8, step=1, label="Steps", buttons=[], elem_id="steps")
-        text_guidance = gr.Slider(1, 10, 1, step=0.1, label="Text guidance", buttons=[])
-        size_guidance = gr.Slider(1, 5, 1, step=0.1, label="Size guidance", buttons=[])
+        settings = lay_out_settings()
     return {
         "sliders": sliders,
         "marks": marks,
@@ -160,10 +158,26 @@ def lay_out_sizes(answers: Answers) -> dict[str, Any]:
         "chart": chart,
         "chest": chest,
         "height": height,
-        "seed": seed,
-        "num_steps": num_steps,
-        "text_guidance": text_guidance,
-        "size_guidance": size_guidance,
+        **settings,
+    }
+
+
+def lay_out_settings() -> dict[str, Any]:
+    """How the picture is made: what `DrawingOptions` has, as far as a visitor may choose it."""
+    usual = DrawingOptions()
+    sliders = {
+        "num_steps": gr.Slider(1, 50, usual.num_steps, step=1, label="Steps", buttons=[], elem_id="steps"),
+        "text_guidance": gr.Slider(1, 10, usual.text_guidance, step=0.1, label="Text guidance", buttons=[]),
+        "size_guidance": gr.Slider(1, 5, usual.size_guidance, step=0.1, label="Size guidance", buttons=[]),
+    }
+    return sliders | {
+        "seed": gr.Number(
+            usual.seed, label="Seed", minimum=0, maximum=2**31 - 1, precision=0, elem_id="seed"
+        ),
+        "sampler": gr.Radio(list(get_args(Sampler)), value=usual.sampler, label="Sampler", elem_id="sampler"),
+        "garment_refresh": gr.Checkbox(
+            bool(usual.garment_refresh), label="Look at the garment at every step", elem_id="refresh"
+        ),
     }
 
 
@@ -213,6 +227,7 @@ def wire(page: gr.Blocks, controls: Controls, answers: Answers) -> None:
     )
     changes = [slider.release for slider in (*controls.sliders, *controls.settings_sliders())]
     changes += [controls.seed.submit, controls.seed.blur, controls.caption.submit]
+    changes += [controls.sampler.input, controls.garment_refresh.input]
     gr.on(
         changes,
         answers.draw,

@@ -8,6 +8,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from model.params import DrawingOptions
 from pipeline.tryon.size_aware import PreparedPerson, SizeAwareTryOn, TryOnResult
 from preprocess.pictures import read_picture
 from preprocess.sizes.request import SizeRequest
@@ -28,6 +29,9 @@ class Person:
 
     photo: Picture
     """(H, W, 3) RGB."""
+
+    key: str = ""
+    """Of an example, as its data set names it."""
 
     openpose_json: Path | None = None
     """OpenPose's keypoints."""
@@ -77,17 +81,6 @@ class Visit:
 
     strip: tuple[list[str], TryOnResult] | None = None
     """The sizes that are shown side by side, with their names."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Settings:
-    """How a picture is made."""
-
-    caption: str = ""
-    seed: int = 0
-    num_steps: int = 8
-    text_guidance: float = 1.0
-    size_guidance: float = 1.0
 
 
 class FittingRoom:
@@ -143,7 +136,8 @@ class FittingRoom:
         self,
         visit: Visit,
         sizes: Sequence[SizeRequest],
-        settings: Settings,
+        options: DrawingOptions,
+        caption: str = "",
         on_step: Callable[[int, int], None] | None = None,
     ) -> TryOnResult:
         """Draw the chosen person in the chosen garment at every size.
@@ -157,18 +151,19 @@ class FittingRoom:
             visit.person,
             visit.garment.photo,
             list(sizes),
-            caption=settings.caption or visit.garment.caption,
-            num_steps=settings.num_steps,
-            seed=settings.seed,
-            text_guidance=settings.text_guidance,
-            size_guidance=settings.size_guidance,
+            options,
+            caption=caption or visit.garment.caption,
             clamp=True,
             on_step=on_step,
         )
 
     def _prepare(self, person: Person) -> PreparedPerson:
         return self.tryon.prepare(
-            person.photo, keypoints=person.openpose_json, parse=person.parse, densepose=person.densepose
+            person.photo,
+            keypoints=person.openpose_json,
+            parse=person.parse,
+            densepose=person.densepose,
+            key=person.key,
         )
 
 
@@ -203,6 +198,7 @@ def read_examples(manifest: Path, num_examples: int) -> tuple[list[Person], list
 def example_person(row: ManifestRow) -> Person:
     """Take the photo of a sample, and what the data set knows about it."""
     return Person(
+        key=row.key,
         photo=read_picture(row.image, beside=row.maps()),
         openpose_json=row.openpose_json,
         parse=row.parse,

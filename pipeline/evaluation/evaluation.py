@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from eval.images.everybody import Make, image_section
 from eval.images.meter import Judges
 from eval.ladder.baselines import baseline_draws
-from eval.ladder.drawing import segment_with
 from eval.ladder.people import Scene, first_people, scene_of
 from eval.ladder.scoring import Scorer, annotator_section, ladder_cells, shuffled_requests
 from eval.ladder.trials import Trials, has_ladder, ladder_values
@@ -26,7 +25,7 @@ from eval.report.data_summary import DataSummary, summarize_data
 from eval.report.page import Report
 from eval.report.summary import ADAPTER, SHUFFLED, summarize, without_nan
 from eval.report.write import write_report
-from model.judges.segmenter import Segmenter
+from model.judges.segmenter import Segmenter, segment_with
 from pipeline.checkpoints import image_size
 from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE
 from shards.batch import Batch

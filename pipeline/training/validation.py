@@ -9,11 +9,9 @@ from itertools import compress, islice
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from eval.ladder.drawing import SizedDrawer, segment_with
 from eval.ladder.figures import mae, order_accuracy
 from eval.ladder.people import joined, scene_of, usable
 from eval.ladder.pictures import StripCell, StripRow, strip
@@ -21,9 +19,9 @@ from eval.ladder.scoring import Cell, Scorer, ladder_cells
 from eval.ladder.trials import Trials, has_ladder, ladder_values
 from eval.params import EvaluateParams
 from model.adapter.adapter import SizeAdapter
-from model.adapter.body_maps import body_maps
 from model.bases.sdxl.networks import TryOnBase
-from model.judges.segmenter import Segmenter
+from model.judges.segmenter import Segmenter, segment_with
+from model.sampling import SizedDrawer, TryOnInputs, size_maps
 from pipeline.training.run import TrainingRun, processes_of_run
 from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE
 from preprocess.vocabulary import RowStatus
@@ -60,8 +58,7 @@ class LadderJudge:
         batches = held_out_stream(run).epoch_batches()
         people, num_usable = last_people(batches, wanted.num_people, self.ladders)
         warn_of_overlap(num_usable, wanted.num_people)
-        self.adapter, self.people = adapter, people
-        self.draw = SizedDrawer(networks, adapter, people, params)
+        self.draw = SizedDrawer(networks, adapter, TryOnInputs.of(people), params, batch_size=BATCH)
         self.scorer = Scorer(
             scene_of(people, params.measured_height),
             partial(segment_with, Segmenter.from_pretrained(segmenter).eval().to(networks.device)),
@@ -119,21 +116,13 @@ class LadderJudge:
                 rows.append(StripRow(key=key, photo=photo, cloth=cloth, natural=natural, cells=cells))
         return strip([row for row in rows if row.cells])
 
-    @torch.no_grad()
     def size_maps(self, person: int, requested: NDArray[np.float64]) -> list[Pictures]:
         """Draw what the controller makes of (R, A) requests, (H, W, 3) each; none without a controller."""
-        height, width = self.people.image.shape[1:3]
-        keypoints = torch.from_numpy(self.people.keypoints[person : person + 1])
-        device = next(self.adapter.parameters()).device
-        maps = body_maps(keypoints, (height, width), (height, width)).to(device)
-        ratios = torch.from_numpy(requested).float().to(device)
-        garment = self.draw.conditioning(person).image_tokens.mean(dim=1).expand(len(ratios), -1)
-        many = maps.repeat(len(ratios), 1, 1, 1)
-        logits = self.adapter(ratios, many, garment_features=garment).layout_logits
-        if logits is None:
-            return []
-        grey = (255 * logits[:, 0].sigmoid()).round().byte().cpu().numpy()
-        return [np.repeat(one[..., None], 3, axis=-1) for one in grey]
+        height, width = self.scorer.scene.photos.shape[1:3]
+        told = self.draw.conditioning(person)
+        size = self.draw.condition([person] * len(requested), requested, told, (height, width))
+        grey = (255 * size_maps(size, len(requested))).round().astype(np.uint8)
+        return [np.repeat(one[..., None], 3, axis=-1) for one in grey if one.size]
 
 
 def ladder_validation(

@@ -11,8 +11,9 @@ import torch
 import xxhash
 from tqdm import tqdm
 
+from model.params import DrawingOptions
 from pipeline.tryon.outfits import Wearer, require_key
-from pipeline.tryon.pictures import FIT_FILE, TryOnOptions, try_on
+from pipeline.tryon.pictures import FIT_FILE, try_on
 from pipeline.tryon.size_aware import SizeAwareTryOn
 from pipeline.tryon.size_list import NamedSize
 from preprocess.identity import Input, identity
@@ -28,9 +29,10 @@ def try_on_batch(
     tryon: SizeAwareTryOn,
     wearers: Iterable[Wearer],
     sizes: Sequence[NamedSize],
-    options: TryOnOptions,
+    options: DrawingOptions,
     out: Path,
     *,
+    clamp: bool = False,
     total: int | None = None,
 ) -> Counter[str]:
     """Try a garment on everyone, each into a folder of `out` named by the key.
@@ -41,19 +43,20 @@ def try_on_batch(
         tryon: Loaded networks.
         wearers: The rows.
         sizes: What is asked of everyone.
-        options: Of the sampler.
+        options: How they are drawn.
         out: Folder.
+        clamp: Move sizes out of range to the nearest one, with a warning, instead of refusing them.
         total: How many rows there are, for the progress bar.
 
     Returns:
         Counts by status.
     """
     out.mkdir(parents=True, exist_ok=True)
-    setting = setting_digest(tryon, sizes, options)
+    setting = setting_digest(tryon, sizes, options, clamp)
     seen: set[str] = set()
     rows = []
     for wearer in tqdm(wearers, total=total, desc="try-on", unit="person", disable=None):
-        row = one_row(tryon, wearer, sizes, options, out, setting, seen)
+        row = one_row(tryon, wearer, sizes, options, clamp, out, setting, seen)
         rows.append(row)
         if row["status"] == "failed":
             log.warning("%s: %s", row["key"], row["reason"])
@@ -66,7 +69,8 @@ def one_row(
     tryon: SizeAwareTryOn,
     wearer: Wearer,
     sizes: Sequence[NamedSize],
-    options: TryOnOptions,
+    options: DrawingOptions,
+    clamp: bool,
     out: Path,
     setting: str,
     seen: set[str],
@@ -81,8 +85,17 @@ def one_row(
         report, status = finished(folder / FIT_FILE, digest), "kept"
         if report is None:
             person, garment, caption = wearer.load(tryon)
-            facts = {"digest": digest}
-            report = try_on(tryon, person, garment, sizes, options, folder, caption=caption, facts=facts)
+            report = try_on(
+                tryon,
+                person,
+                garment,
+                sizes,
+                options,
+                folder,
+                clamp=clamp,
+                caption=caption,
+                facts={"digest": digest},
+            )
             status = "drawn"
     except (ValueError, OSError) as error:
         return {"key": wearer.key, "status": "failed", "reason": str(error)}
@@ -99,7 +112,9 @@ def finished(path: Path, digest: str) -> dict[str, Any] | None:
     return report if isinstance(report, dict) and report.get("digest") == digest else None
 
 
-def setting_digest(tryon: SizeAwareTryOn, sizes: Sequence[NamedSize], options: TryOnOptions) -> str:
+def setting_digest(
+    tryon: SizeAwareTryOn, sizes: Sequence[NamedSize], options: DrawingOptions, clamp: bool
+) -> str:
     """Return the identity of what all rows share: sizes, options, the weights that draw and measure, code."""
 
     def weights() -> Iterator[Input]:
@@ -107,4 +122,4 @@ def setting_digest(tryon: SizeAwareTryOn, sizes: Sequence[NamedSize], options: T
             for weight in networks.state_dict().values() if networks is not None else ():
                 yield weight.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy()
 
-    return identity("pipeline.tryon.pictures", (list(sizes), options), weights())
+    return identity("pipeline.tryon.pictures", (list(sizes), options, clamp), weights())

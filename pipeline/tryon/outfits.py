@@ -86,7 +86,7 @@ class FilesWearer:
 
     def load(self, tryon: SizeAwareTryOn) -> Outfit:
         """Read the files; what VITON-HD's layout has beside the photo is used and noted."""
-        person = tryon.prepare(self.person, **self.given)
+        person = tryon.prepare(self.person, **self.given, key=self.key)
         return Outfit(person, read_picture(self.garment, "garment photo"), self.caption)
 
 
@@ -154,6 +154,7 @@ class ShardWearer:
         if densepose is None:
             notes.append("no DensePose: the map of the body is drawn from the joints")
         person = PreparedPerson(
+            key=self.key,
             photo=photo,
             keypoints=joints,
             inpaint_mask=sample.inpaint_mask,

@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from eval.ladder.figures import order_accuracy
+from model.params import DrawingOptions
 from pipeline.tryon.size_aware import PreparedPerson, SizeAwareTryOn, TryOnResult
 from pipeline.tryon.size_list import NamedSize
 from pipeline.tryon.strip import Cell, draw_strip
@@ -22,37 +23,15 @@ FIT_FILE, STRIP_FILE = "fit.json", "strip.png"
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9.+=-]+")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TryOnOptions:
-    """How pictures are drawn; what `SizeAwareTryOn` takes."""
-
-    num_steps: int = 20
-    """Denoising steps."""
-
-    seed: int = 0
-    """Of the noise."""
-
-    text_guidance: float = 1.0
-    """1 is off."""
-
-    size_guidance: float = 1.0
-    """1 is off."""
-
-    size_scale: float = 1.0
-    """Strength of the size."""
-
-    clamp: bool = False
-    """Move sizes out of range to the nearest one, with a warning, instead of refusing them."""
-
-
 def try_on(
     tryon: SizeAwareTryOn,
     person: PreparedPerson,
     garment: PictureSource,
     sizes: Sequence[NamedSize],
-    options: TryOnOptions,
+    options: DrawingOptions,
     out: Path,
     *,
+    clamp: bool = False,
     caption: str = "",
     facts: Mapping[str, Any] | None = None,
     on_step: Callable[[int, int], None] | None = None,
@@ -64,8 +43,9 @@ def try_on(
         person: Prepared.
         garment: Photo of the garment alone.
         sizes: What is asked for.
-        options: Of the sampler.
+        options: How it is drawn.
         out: Folder; made where there is none. `fit.json` is written last: where it is, the rest is whole.
+        clamp: Move sizes out of range to the nearest one, with a warning, instead of refusing them.
         caption: Describes the garment.
         facts: What else `fit.json` should say.
         on_step: Told how far the drawing is.
@@ -81,9 +61,10 @@ def try_on(
         person,
         photo,
         [size.request for size in sizes],
+        options,
+        clamp=clamp,
         caption=caption,
         on_step=on_step,
-        **asdict(options),
     )
     out.mkdir(parents=True, exist_ok=True)
     (out / FIT_FILE).unlink(missing_ok=True)
@@ -101,7 +82,7 @@ def fit_report(
     sizes: Sequence[NamedSize],
     files: Sequence[str],
     result: TryOnResult,
-    options: TryOnOptions,
+    options: DrawingOptions,
 ) -> dict[str, Any]:
     """Return `fit.json`: what was asked for, what was measured, what to think of it."""
     outside = ~person.inpaint_mask

@@ -1,9 +1,6 @@
-"""Try a garment on at the sizes that are asked for: photo in, pictures and a measured fit report out.
+"""Try a garment on at the sizes that are asked for: photo in, pictures and a measured fit report out."""
 
-The one module of `model` that knows `preprocess`.
-"""
-
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -14,13 +11,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from model.adapter.adapter import SizeAdapter
-from model.bases.sdxl.conditioning import from_uint8
 from model.bases.sdxl.low_memory import MemorySwitches, save_memory
 from model.bases.sdxl.networks import TryOnBase
-from model.judges.segmenter import Segmenter
+from model.judges.segmenter import Segmenter, segment_with
+from model.params import DrawingOptions
 from model.publishing import load_pipeline, picture_size
-from model.sampling import composite
-from model.sized_drawing import DrawingOptions, OnePerson, draw_sizes
+from model.sampling import OnStep, SizedDrawer, TryOnInputs, composite
 from preprocess.layout.worn_outline import expected_outline
 from preprocess.person.fit_report import FitReport, measure_fit
 from preprocess.person.prepare import POSE_MODEL, PreparedPerson, prepare_person, with_worn_garment
@@ -28,10 +24,7 @@ from preprocess.person.view import PersonView
 from preprocess.pictures import PictureSource, read_picture
 from preprocess.sizes.request import SizeRequest
 
-__all__ = ["PreparedPerson", "SizeAwareTryOn", "SizeRequest", "TryOnBase", "TryOnResult"]
-
-SEAM = 1.0
-"""Width of the seam inside the mask's edge, in px of the model's picture."""
+__all__ = ["DrawingOptions", "PreparedPerson", "SizeAwareTryOn", "SizeRequest", "TryOnResult"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,6 +132,7 @@ class SizeAwareTryOn:
         parse: Any = None,
         densepose: Any = None,
         inpaint_mask: Any = None,
+        key: str = "",
     ) -> PreparedPerson:
         """Prepare a person once for many garments and sizes; see `preprocess.person.prepare.prepare_person`.
 
@@ -151,6 +145,7 @@ class SizeAwareTryOn:
             densepose=densepose,
             inpaint_mask=inpaint_mask,
             pose_model=self.pose_model,
+            key=key,
         )
         if parse is not None or self.segmenter is None:
             return person
@@ -162,15 +157,11 @@ class SizeAwareTryOn:
         person: PreparedPerson | PictureSource,
         garment: PictureSource,
         size: SizeRequest | Sequence[SizeRequest] = SizeRequest.natural(),  # noqa: B008 - it is frozen
+        options: DrawingOptions = DrawingOptions(),  # noqa: B008 - it is frozen
         *,
         caption: str = "",
-        num_steps: int = 20,
-        seed: int = 0,
-        text_guidance: float = 1.0,
-        size_guidance: float = 1.0,
-        size_scale: float = 1.0,
         clamp: bool = False,
-        on_step: Callable[[int, int], None] | None = None,
+        on_step: OnStep | None = None,
         **given: Any,
     ) -> TryOnResult:
         """Draw a person in a garment at one size or several, all from the same noise, and measure them.
@@ -179,15 +170,11 @@ class SizeAwareTryOn:
             person: From `prepare`, or a photo.
             garment: Photo of the garment alone.
             size: What is asked for.
+            options: How it is drawn.
             caption: Describes the garment, such as `a red t-shirt`.
-            num_steps: Denoising steps.
-            seed: Of the noise.
-            text_guidance: Classifier-free guidance on caption and garment; 1 is off.
-            size_guidance: Guidance from an unknown size to the requested one; 1 is off.
-            size_scale: Strength of the size; at 0 the base draws alone.
             clamp: Move a size out of range to the nearest one in it, with a warning, instead of refusing it.
             on_step: Told after each step how many are done, and of how many; it may raise to stop.
-            **given: `keypoints`, `parse`, `densepose`, `inpaint_mask` of a photo that isn't prepared.
+            **given: `keypoints`, `parse`, `densepose`, `inpaint_mask`, `key` of a photo that isn't prepared.
 
         Raises:
             ValueError: A size is out of range, or something given is not what it should be.
@@ -201,29 +188,25 @@ class SizeAwareTryOn:
         asked = [size] if isinstance(size, SizeRequest) else list(size)
         requests = [request.resolved(person.natural_size) for request in asked]
         requests = [r.clamped() if clamp else r.required_in_range() for r in requests]
-        options = DrawingOptions(
-            num_steps=num_steps,
-            seed=seed,
-            text_guidance=text_guidance,
-            size_guidance=size_guidance,
-            size_scale=size_scale,
-            batch_size=self.batch_size,
-        )
         view = PersonView.of(person, self.image_height, self.image_width)
         inputs = view.inputs(read_picture(garment, "garment photo"))
-        drawn, maps = draw_sizes(
+        drawer = SizedDrawer(
             self.base,
             self.adapter,
-            OnePerson(**inputs, captions=[caption]),
-            np.array([request.as_array() for request in requests]).reshape(len(requests), -1),
+            TryOnInputs(**inputs, keys=[person.key], captions=[caption]),
             options,
-            on_step,
+            batch_size=self.batch_size,
         )
-        seam = max(SEAM * view.photo_px, 1.0)
-        pictures = [composite(person.photo, view.in_photo(d), person.inpaint_mask, seam) for d in drawn]
+        ratios = np.array([request.as_array() for request in requests]).reshape(len(requests), -1)
+        drawn = drawer.draw(0, ratios, on_step)
+        seam = options.seam * view.photo_px
+        pictures = [
+            composite(person.photo, view.in_photo(picture), person.inpaint_mask, seam)
+            for picture in drawn.pictures
+        ]
         return TryOnResult(
             pictures=[Image.fromarray(picture) for picture in pictures],
-            size_maps=[size_map_in_photo(view, grid) for grid in maps],
+            size_maps=[size_map_in_photo(view, grid) for grid in drawn.size_maps],
             expected_outlines=[expected_outline(person, request) for request in requests],
             requests=requests,
             fit=[
@@ -249,9 +232,8 @@ class SizeAwareTryOn:
             garment: (h, w, 3) photo of the garment alone, where it is known.
         """
         assert self.segmenter is not None
-        photos = [view.seen(picture)] if garment is None else [view.seen(picture), garment]
-        seen = [from_uint8(one[None]).to(self.segmenter.device, self.segmenter.dtype) for one in photos]
-        probability = self.segmenter.garment_probability(*seen)[0].float().cpu().numpy()
+        cloths = None if garment is None else garment[None]
+        (probability,) = segment_with(self.segmenter, view.seen(picture)[None], cloths)
         found: NDArray[np.bool_] = view.in_photo(probability) > 0.5
         return found
 

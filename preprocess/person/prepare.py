@@ -55,6 +55,10 @@ class PreparedPerson:
     garment_mask: Mask | None = None
     """(H, W) the garment worn in the photo; None where that isn't known."""
 
+    key: str = ""
+    """Names the person: the noise of a picture depends on it, so that one who is drawn again is drawn the
+    same, and two people under one seed are not drawn from the same noise."""
+
     natural_size: SizeRequest | None = None
     """Its size, measured in the photo; None where nothing could be measured."""
 
@@ -70,6 +74,7 @@ def prepare_person(
     densepose: MaskSource | None = None,
     inpaint_mask: MaskSource | None = None,
     pose_model: Path = POSE_MODEL,
+    key: str = "",
 ) -> PreparedPerson:
     """Prepare a photo of one person seen from the front.
 
@@ -80,6 +85,7 @@ def prepare_person(
         densepose: DensePose's parts in its colours, or by number; drawn from the joints when None.
         inpaint_mask: (H, W), light where the picture may be painted; made from the joints when None.
         pose_model: MediaPipe's pose landmarker, for photos without keypoints.
+        key: Names the person, as the data set does.
 
     Raises:
         ValueError: Something given is not what it should be, or nobody with shoulders and hips is found.
@@ -102,6 +108,7 @@ def prepare_person(
         mask = read_inpaint_mask(inpaint_mask, shape, person)
     prepared = PreparedPerson(
         photo=picture,
+        key=key,
         keypoints=person,
         inpaint_mask=mask,
         densepose=draw_body(person, *shape) if densepose is None else densepose_of(densepose, shape),

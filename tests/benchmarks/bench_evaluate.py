@@ -27,10 +27,9 @@ import torch
 from eval.images.backbones import efficientnet_lite0
 from eval.images.lpips import TRUNKS, Lpips
 from eval.images.meter import ImageMeter, Judges, to_tensor
-from eval.ladder.drawing import segment_with
 from eval.ladder.people import Scene
 from eval.ladder.scoring import Scorer, asked_cells, ladder_cells
-from model.judges.segmenter import Segmenter
+from model.judges.segmenter import Segmenter, segment_with
 from pipeline.evaluation.generated import GeneratedFolder, read_picture, rung_name
 from preprocess.sources.params import PaperDollParams
 from tests.eval.dolls import DollStudio

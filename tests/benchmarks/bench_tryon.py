@@ -16,6 +16,7 @@ from model.bases.sdxl.conditioning import Conditioning
 from model.bases.sdxl.networks import TryOnBase, garment_pass, predict_noise
 from model.bases.sdxl.presets import TinyPreset
 from model.bases.tiny.networks import build_tiny_base
+from model.params import DrawingOptions
 from model.sampling import sample_tryon
 from tests.model.reference import use_concatenate_and_slice
 
@@ -97,7 +98,8 @@ def compare_strip(base: TryOnBase, preset: TinyPreset) -> None:
     size = adapter(ratios, torch.rand(STRIP, NUM_BODY_MAPS, *latent_hw))
 
     def sample(which: SizeCondition, every: int) -> Tensor:
-        return sample_tryon(base, person, size=which, num_steps=STEPS, noise=noise, garment_refresh=every)
+        options = DrawingOptions(num_steps=STEPS, size_guidance=1.0, garment_refresh=every)
+        return sample_tryon(base, person, options, size=which, noise=noise)
 
     rows = [size.select([row]) for row in range(STRIP)]
     for every in (0, 1):
@@ -116,7 +118,8 @@ def compare_refresh(base: TryOnBase, preset: TinyPreset) -> None:
     noise = torch.randn(1, 4, *latent_hw)
 
     def sample(every: int) -> Tensor:
-        return sample_tryon(base, person, num_steps=STEPS, noise=noise, garment_refresh=every)
+        options = DrawingOptions(num_steps=STEPS, garment_refresh=every)
+        return sample_tryon(base, person, options, noise=noise)
 
     each, each_seconds = sample(1), seconds(lambda: sample(1))
     for every in (0, 5, 2):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from eval.params import EvaluateParams
 from model.bases.sdxl.conditioning import decode_latents, encode_conditioning, to_uint8
+from model.params import DrawingOptions
 from model.sampling import sample_tryon
 from pipeline.checkpoints import image_size, load_base
 from pipeline.evaluation.evaluation import held_out
@@ -42,7 +43,8 @@ def main(base_folder: Path, shards: Path) -> None:
     print(f"{'every':>8} {'process s':>10} {'PSNR to every step':>20} {'PSNR to the photo':>20}")  # noqa: T201
     for every in EVERY:
         began = time.process_time()
-        latents = sample_tryon(base, conditioning, num_steps=STEPS, noise=noise, garment_refresh=every)
+        options = DrawingOptions(num_steps=STEPS, garment_refresh=every)
+        latents = sample_tryon(base, conditioning, options, noise=noise)
         seconds = time.process_time() - began
         pictures = to_uint8(decode_latents(base.vae, latents)).cpu().numpy()
         reference = pictures if reference is None else reference

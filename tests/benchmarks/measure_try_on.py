@@ -30,7 +30,7 @@ def sign_of(verdict: str) -> int:
 
 def seconds(tryon: SizeAwareTryOn, person: PreparedPerson, cloth: Path, sizes: list[SizeRequest]) -> str:
     wall, processor = time.perf_counter(), time.process_time()
-    tryon(person, cloth, sizes, num_steps=8)
+    tryon(person, cloth, sizes)
     return f"{time.perf_counter() - wall:.2f} s, {time.process_time() - processor:.2f} s of the processors"
 
 
@@ -67,7 +67,7 @@ def main() -> None:
             print(f"one size: {seconds(tryon, person, cloth, [SizeRequest.natural()])}")  # noqa: T201
             print(f"seven sizes: {seconds(tryon, person, cloth, ladders['width'])}")  # noqa: T201
         for ratio, requests in ladders.items():
-            result = tryon(person, cloth, requests, num_steps=8, clamp=True)
+            result = tryon(person, cloth, requests, clamp=True)
             outside = ~person.inpaint_mask
             changed += sum(int((np.asarray(p) != person.photo)[outside].sum()) for p in result.pictures)
             cases[ratio] += [judged(fit.regions[ratio]) for fit in result.fit]

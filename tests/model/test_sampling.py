@@ -1,5 +1,8 @@
 """Samplers, guidance, and pictures put back into the photo."""
 
+from dataclasses import replace
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
@@ -11,10 +14,12 @@ from model.adapter.body_maps import body_maps
 from model.bases.base import SizeCondition
 from model.bases.sdxl.conditioning import Conditioning
 from model.bases.sdxl.networks import TryOnBase
-from model.sampling import SAMPLERS, composite, sample_tryon
-from tests.model.conftest import BATCH, LATENT_HW, jolt, keypoints
+from model.params import DrawingOptions, Sampler
+from model.sampling import SAMPLERS, SizedDrawer, TryOnInputs, composite, noise_of, sample_tryon
+from tests.model.conftest import BATCH, LATENT_HW, jolt, keypoints, photos
 
 STEPS = 3
+PLAIN = DrawingOptions(num_steps=STEPS, size_guidance=1.0)
 NAN = float("nan")
 
 
@@ -31,10 +36,10 @@ def sizes(adapter: SizeAdapter, ratios: list[list[float]]) -> SizeCondition:
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_every_sampler_is_deterministic_and_finite(
-    shared_base: TryOnBase, conditioning: Conditioning, noise: Tensor, sampler: str
+    shared_base: TryOnBase, conditioning: Conditioning, noise: Tensor, sampler: Sampler
 ) -> None:
     runs = [
-        sample_tryon(shared_base, conditioning, num_steps=STEPS, noise=noise, sampler=sampler)
+        sample_tryon(shared_base, conditioning, replace(PLAIN, sampler=sampler), noise=noise)
         for _ in range(2)
     ]
     assert torch.equal(*runs)
@@ -42,28 +47,55 @@ def test_every_sampler_is_deterministic_and_finite(
     assert not torch.equal(runs[0][0], runs[0][1])
 
 
-def test_an_unknown_sampler_is_named(shared_base: TryOnBase, conditioning: Conditioning) -> None:
-    with pytest.raises(ValueError, match=r"one of \['ddim', 'dpmpp', 'unipc'\], got 'euler'"):
-        sample_tryon(shared_base, conditioning, sampler="euler")
+def test_every_sampler_that_may_be_asked_for_is_there() -> None:
+    assert set(get_args(Sampler)) == SAMPLERS.keys()
 
 
-def test_size_guidance_needs_a_size(shared_base: TryOnBase, conditioning: Conditioning) -> None:
-    with pytest.raises(ValueError, match="needs size and size_unknown"):
-        sample_tryon(shared_base, conditioning, size_guidance=2.0)
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"sampler": "euler"}, "one of ddim, unipc, dpmpp, got 'euler'"),
+        ({"num_steps": 0}, "num_steps must be 1 to 1000, got 0"),
+        ({"size_scale": NAN}, "size_scale must be 0 to 20, got nan"),
+        ({"seam": -1}, "seam must be 0 to 64, got -1"),
+    ],
+)
+def test_options_out_of_range_are_refused(option: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        DrawingOptions(**option)
+
+
+def test_size_guidance_needs_an_unknown_size(
+    shared_base: TryOnBase, conditioning: Conditioning, noise: Tensor, adapter: SizeAdapter
+) -> None:
+    options = replace(PLAIN, size_guidance=2.0)
+    with pytest.raises(ValueError, match="needs size_unknown"):
+        sample_tryon(
+            shared_base, conditioning, options, size=sizes(adapter, [[1.0] * 3] * BATCH), noise=noise
+        )
+
+
+def test_without_a_size_there_is_none_to_guide(
+    shared_base: TryOnBase, conditioning: Conditioning, noise: Tensor
+) -> None:
+    plain, guided = (
+        sample_tryon(shared_base, conditioning, replace(PLAIN, size_guidance=guidance), noise=noise)
+        for guidance in (1.0, 3.0)
+    )
+    assert torch.equal(plain, guided)
 
 
 def test_size_guidance_of_an_unknown_size_changes_nothing(
     shared_base: TryOnBase, conditioning: Conditioning, noise: Tensor, adapter: SizeAdapter
 ) -> None:
     unknown = sizes(adapter, [[NAN] * 3] * BATCH)
-    plain = sample_tryon(shared_base, conditioning, size=unknown, num_steps=STEPS, noise=noise)
+    plain = sample_tryon(shared_base, conditioning, PLAIN, size=unknown, noise=noise)
     guided = sample_tryon(
         shared_base,
         conditioning,
+        replace(PLAIN, size_guidance=3.0),
         size=unknown,
         size_unknown=sizes(adapter, [[NAN] * 3]),
-        size_guidance=3.0,
-        num_steps=STEPS,
         noise=noise,
     )
     assert_close(guided, plain, rtol=0, atol=1e-4)
@@ -74,12 +106,11 @@ def test_both_guidances_push_the_picture(
 ) -> None:
     known = sizes(adapter, [[1.0, 1.5, 1.0]] * BATCH)
     unknown = sizes(adapter, [[NAN] * 3])
-    given = {"size": known, "size_unknown": unknown, "num_steps": STEPS, "noise": noise}
-    plain = sample_tryon(shared_base, conditioning, **given)
-    for guidance in ({"text_guidance": 2.0}, {"size_guidance": 2.0}):
-        assert not torch.allclose(
-            sample_tryon(shared_base, conditioning, **given, **guidance), plain, atol=1e-3
-        )
+    given = {"size": known, "size_unknown": unknown, "noise": noise}
+    plain = sample_tryon(shared_base, conditioning, PLAIN, **given)
+    for options in (replace(PLAIN, text_guidance=2.0), replace(PLAIN, size_guidance=2.0)):
+        pushed = sample_tryon(shared_base, conditioning, options, **given)
+        assert not torch.allclose(pushed, plain, atol=1e-3)
 
 
 def test_a_strip_of_sizes_equals_its_runs_one_by_one(
@@ -87,10 +118,10 @@ def test_a_strip_of_sizes_equals_its_runs_one_by_one(
 ) -> None:
     person, start = conditioning.select([0]), noise[:1]
     ratios = [[1.0, 0.8 + 0.2 * rung, 1.0] for rung in range(3)]
-    strip = sample_tryon(shared_base, person, size=sizes(adapter, ratios), num_steps=STEPS, noise=start)
+    strip = sample_tryon(shared_base, person, PLAIN, size=sizes(adapter, ratios), noise=start)
     assert strip.shape[0] == len(ratios)
     for row, ratio in enumerate(ratios):
-        alone = sample_tryon(shared_base, person, size=sizes(adapter, [ratio]), num_steps=STEPS, noise=start)
+        alone = sample_tryon(shared_base, person, PLAIN, size=sizes(adapter, [ratio]), noise=start)
         assert_close(strip[row : row + 1], alone, rtol=0, atol=1e-5)
 
 
@@ -101,7 +132,7 @@ def test_the_garment_is_seen_once_or_at_every_nth_step(
     seen: list[int] = []
     embedding = shared_base.garment_unet.time_proj
     hook = embedding.register_forward_hook(lambda _module, args, _out: seen.append(int(args[0][0])))
-    sample_tryon(shared_base, conditioning, num_steps=STEPS, noise=noise, garment_refresh=every)
+    sample_tryon(shared_base, conditioning, replace(PLAIN, garment_refresh=every), noise=noise)
     hook.remove()
     assert seen == times
 
@@ -110,17 +141,17 @@ def test_refreshing_the_garment_changes_the_picture(
     shared_base: TryOnBase, conditioning: Conditioning, noise: Tensor
 ) -> None:
     once, each = (
-        sample_tryon(shared_base, conditioning, num_steps=STEPS, noise=noise, garment_refresh=every)
+        sample_tryon(shared_base, conditioning, replace(PLAIN, garment_refresh=every), noise=noise)
         for every in (0, 1)
     )
     assert not torch.equal(once, each)
 
 
 def test_conditioning_of_another_batch_is_refused(
-    shared_base: TryOnBase, conditioning: Conditioning, adapter: SizeAdapter
+    shared_base: TryOnBase, conditioning: Conditioning, noise: Tensor, adapter: SizeAdapter
 ) -> None:
     with pytest.raises(ValueError, match="a batch of 3 needs 1 or 3 rows of conditioning, got 2"):
-        sample_tryon(shared_base, conditioning, size=sizes(adapter, [[1.0] * 3] * 3), num_steps=STEPS)
+        sample_tryon(shared_base, conditioning, PLAIN, size=sizes(adapter, [[1.0] * 3] * 3), noise=noise)
 
 
 def test_the_photo_stays_outside_the_mask_and_the_seam_lies_inside() -> None:
@@ -131,4 +162,65 @@ def test_the_photo_stays_outside_the_mask_and_the_seam_lies_inside() -> None:
     np.testing.assert_array_equal(result[mask == 0], photo[mask == 0])
     np.testing.assert_array_equal(result[12, 12], generated[12, 12])
     assert 10 < result[12, 5, 0] < result[12, 6, 0] < 210
-    np.testing.assert_array_equal(composite(photo[None], generated[None], mask[None])[0], result)
+    np.testing.assert_array_equal(composite(photo[None], generated[None], mask[None], feather=4)[0], result)
+
+
+def people(seed: int = 0) -> TryOnInputs:
+    return TryOnInputs(**vars(photos(seed)), keys=["anna", "bela"], keypoints=keypoints().numpy())
+
+
+def drawer(
+    base: TryOnBase, adapter: SizeAdapter | None, options: DrawingOptions, batch_size: int = 8
+) -> SizedDrawer:
+    return SizedDrawer(base, adapter, people(), options, batch_size=batch_size)
+
+
+def test_a_persons_noise_is_its_own_whoever_is_drawn_beside(
+    shared_base: TryOnBase, adapter: SizeAdapter
+) -> None:
+    ratios = np.array([[1.0, 1.2, 0.9], [1.0, 1.5, 0.9]])
+    draw = drawer(shared_base, adapter, PLAIN)
+    everybody = draw.each(ratios)
+    for person, row in enumerate(ratios):
+        alone = draw(person, row[None])
+        np.testing.assert_allclose(everybody[person].astype(int), alone[0].astype(int), atol=1)
+    shape = (1, 4, *LATENT_HW)
+    assert torch.equal(noise_of("anna", 0, shape), noise_of("anna", 0, shape))
+    assert not torch.equal(noise_of("anna", 0, shape), noise_of("bela", 0, shape))
+    assert not torch.equal(noise_of("anna", 0, shape), noise_of("anna", 1, shape))
+
+
+def test_what_is_drawn_does_not_depend_on_how_many_are_drawn_together(
+    shared_base: TryOnBase, adapter: SizeAdapter
+) -> None:
+    ratios = np.array([[1.0, 0.8 + 0.2 * rung, NAN] for rung in range(3)])
+    steps: list[tuple[int, int]] = []
+    two = drawer(shared_base, adapter, PLAIN, batch_size=2).draw(0, ratios, lambda *step: steps.append(step))
+    all_at_once = drawer(shared_base, adapter, PLAIN).draw(0, ratios)
+    np.testing.assert_allclose(two.pictures.astype(int), all_at_once.pictures.astype(int), atol=1)
+    np.testing.assert_allclose(two.size_maps, all_at_once.size_maps, atol=1e-5)
+    assert steps == [(2, 9), (4, 9), (6, 9), (7, 9), (8, 9), (9, 9)]
+
+
+def test_at_no_strength_the_base_draws_alone(shared_base: TryOnBase, adapter: SizeAdapter) -> None:
+    ratios = np.array([[1.0, 1.5, 0.9]])
+    off, without = (
+        drawer(shared_base, one, replace(PLAIN, size_scale=0.0, size_guidance=1.5))(0, ratios)
+        for one in (adapter, None)
+    )
+    np.testing.assert_array_equal(off, without)
+
+
+@pytest.mark.parametrize("encoder", ["simple", "hybrid"])
+def test_only_the_hybrid_encoder_plans_the_size_by_the_garment(shared_base: TryOnBase, encoder: str) -> None:
+    torch.manual_seed(0)
+    adapter = jolt(SizeAdapter.for_unet(shared_base.tryon_unet, encoder=encoder))
+    maps = []
+    for seed in (0, 1):
+        wearers = replace(people(), cloth=photos(seed).cloth)
+        ratios = np.array([[1.0, 1.2, 0.9], [1.0, NAN, 0.9]])
+        draw = SizedDrawer(shared_base, adapter, wearers, replace(PLAIN, num_steps=1), batch_size=8)
+        pictures, size_maps = draw.draw(0, ratios)
+        assert pictures.shape == (2, *wearers.image.shape[1:])
+        maps.append(size_maps)
+    assert np.array_equal(*maps) == (encoder == "simple")

@@ -5,16 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model.params import DrawingOptions
 from pipeline.demo.pictures import MAP_COLOUR, OUTLINE_COLOUR, fit_table, shown, slider_mark
 from pipeline.demo.serve import serve
-from pipeline.demo.visit import FittingRoom, Settings
+from pipeline.demo.visit import FittingRoom
 from preprocess.person.fit_report import FitReport, RegionFit
 from preprocess.sizes.axes import axes_of
 from preprocess.sizes.request import SizeRequest
 from preprocess.vocabulary import Category
 
 WIDTH = axes_of(Category.UPPER)["width"]
-QUICK = Settings(num_steps=1)
+QUICK = DrawingOptions(num_steps=1)
 TRAP = "<img src=x onerror=alert(1)>"
 
 
@@ -24,7 +25,7 @@ def test_a_visit_draws_the_chosen_person_and_garment_at_every_size(room: Fitting
     room.choose_garment(visit, 0)
     steps: list[tuple[int, int]] = []
     sizes = [SizeRequest(width=1.0), SizeRequest(width=2.0)]
-    result = room.try_on(visit, sizes, QUICK, lambda done, of: steps.append((done, of)))
+    result = room.try_on(visit, sizes, QUICK, on_step=lambda done, of: steps.append((done, of)))
     assert [picture.size for picture in result.pictures] == [person.photo.shape[1::-1]] * 2
     assert steps[-1][0] == steps[-1][1]
 

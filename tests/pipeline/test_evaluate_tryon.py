@@ -99,7 +99,7 @@ def test_writes_numbers_report_and_plots(reports: Path) -> None:
     assert metrics["ladder"]["people"] == 2
     assert set(metrics["baselines"]) == {"natural", "dilate", "scale"}
     assert set(metrics["controls"]) == {"shuffled", "scale_zero", "train_size_only"}
-    assert metrics["protocol"]["system"]["steps"] == 1
+    assert metrics["protocol"]["system"]["num_steps"] == 1
 
 
 def test_outside_the_mask_the_photo_is_untouched(reports: Path) -> None:

@@ -9,16 +9,17 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from model.params import DrawingOptions
 from pipeline.cli.app import app
 from pipeline.cli.shard_folder import shard_folder
 from pipeline.tryon.batch import try_on_batch
 from pipeline.tryon.outfits import FilesWearer, beside, shard_wearers, table_wearers
-from pipeline.tryon.pictures import TryOnOptions, file_name, ladder_order, try_on
+from pipeline.tryon.pictures import file_name, ladder_order, try_on
 from pipeline.tryon.size_aware import SizeAwareTryOn, SizeRequest
 from pipeline.tryon.size_list import NamedSize, SizeChoice, ladder_sizes
 from tests.pipeline.fitting import files_of
 
-FAST = TryOnOptions(num_steps=1)
+FAST = DrawingOptions(num_steps=1)
 SIZES = [NamedSize(name="M", request=SizeRequest(width=1.2)), NamedSize(name="10/12", request=SizeRequest())]
 
 
