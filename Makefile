@@ -21,7 +21,6 @@ $(VENV)/.installed: pyproject.toml requirements.lock
 	touch $@
 
 repro: setup
-	python -m pipeline.check_inputs
 	dvc repro
 
 test: setup

@@ -32,10 +32,30 @@ def run(
     params: WriteShardsParams, *, manifest: Path, keypoints: Path, size_annotations: Path, out: Path
 ) -> None:
     """Write every usable sample of the manifest into the shards of its split."""
+    write(params, manifest=manifest, keypoints=keypoints, size_annotations=size_annotations, out=out)
+    write_latents(params, out / TRAINED_SPLIT)
+
+
+def write(
+    params: WriteShardsParams,
+    *,
+    manifest: Path,
+    keypoints: Path,
+    size_annotations: Path,
+    out: Path,
+    only: str | None = None,
+) -> None:
+    """Write the pictures of every usable sample, of all splits or `only` one.
+
+    Raises:
+        ValueError: There is none.
+    """
     joints, measures = by_name(keypoints), by_name(size_annotations)
     usable: defaultdict[str, list[Ingredients[Parts]]] = defaultdict(list)
     left_out: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for row in read_manifest(manifest):
+        if only not in (None, row.split):
+            continue
         name = (row.split, row.key)
         parts = gather(row, joints.get(name), measures.get(name))
         if isinstance(parts, str):
@@ -56,7 +76,6 @@ def run(
         )
         if left_out[split]:
             log.warning("%s: left out %s", split, dict(left_out[split]))
-    write_latents(params, out / TRAINED_SPLIT)
 
 
 def write_latents(params: WriteShardsParams, pictures: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from pipeline.cli.evaluation import Layout, assemble, compare, evaluate, recipes, requests
+from pipeline.cli.evaluation import Source, assemble, compare, evaluate, recipes, requests
 from pipeline.cli.tryon import ladder, publish, try_on
 from pipeline.stage import configure_logging, fail
 
@@ -27,7 +27,7 @@ DetectorModel = Annotated[
 def annotate(
     root: Root,
     out: Annotated[Path, typer.Option(help="Parquet file to write.")],
-    layout: Layout = "viton-hd",
+    source: Source = "viton_hd",
     split: Annotated[str | None, typer.Option(help="train or test; all there are when left out.")] = None,
     mediapipe_model: DetectorModel = None,
     segmenter: Annotated[
@@ -38,17 +38,18 @@ def annotate(
     """Measure a folder of try-on data into one Parquet file.
 
     Examples: `cinderella annotate --root data/zalando-hd-resized --split test --out test.parquet`,
-    `cinderella annotate --layout folder --root photos --mediapipe-model data/pose_landmarker_full.task
+    `cinderella annotate --source folder --root photos --mediapipe-model data/pose_landmarker_full.task
     --out photos.parquet`
     """
-    from pipeline.cli.without_dvc import annotate as run
+    from pipeline.cli.without_dvc import DataChain
     from preprocess.body.keypoints import ExtractKeypointsParams
     from preprocess.garment.size_ratios import SizeRatioParams
 
     model = str(mediapipe_model) if mediapipe_model else None
     keypoints = ExtractKeypointsParams(mediapipe_model=model)
     sizes = SizeRatioParams(segmenter=segmenter) if segmenter else None
-    run(root, out, layout=layout, split=split, keypoints=keypoints, sizes=sizes)
+    chain = DataChain(source=source, root=root, split=split, keypoints=keypoints, sizes=sizes)
+    chain.annotate(out.parent / f".{out.stem}", out)
 
 
 def inspect(
@@ -92,19 +93,20 @@ def shard(
     root: Root,
     split: Annotated[str, typer.Option(help="train or test.")],
     out: Annotated[Path, typer.Option(help="Folder for the shards.")],
-    layout: Layout = "viton-hd",
+    source: Source = "viton_hd",
     mediapipe_model: DetectorModel = None,
 ) -> None:
     """Measure one split of a folder and write its shards.
 
     Example: `cinderella shard --root data/zalando-hd-resized --split test --out shards`
     """
-    from pipeline.cli.shard_folder import shard_folder
+    from pipeline.cli.without_dvc import DataChain
     from preprocess.body.keypoints import ExtractKeypointsParams
 
     model = str(mediapipe_model) if mediapipe_model else None
-    params = ExtractKeypointsParams(mediapipe_model=model)
-    typer.echo(shard_folder(layout, root, split, out, keypoints=params))
+    keypoints = ExtractKeypointsParams(mediapipe_model=model)
+    chain = DataChain(source=source, root=root, split=split, keypoints=keypoints)
+    typer.echo(chain.shard(split, out / ".work" / split, out))
 
 
 def stream(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-Layout = Annotated[str, typer.Option(help="How the folder is laid out: viton-hd, dress-code or folder.")]
+Source = Annotated[str, typer.Option(help="What the folder is: viton_hd, dress_code, folder or paper_dolls.")]
 DataRoot = Annotated[Path | None, typer.Option(help="Folder of a data set; its test split is taken.")]
 DataShards = Annotated[Path | None, typer.Option(help="Folder with test/ shards, in place of --root.")]
 DataAnnotations = Annotated[
@@ -19,7 +19,7 @@ def requests(
     base: Base,
     out: Annotated[Path, typer.Option(help="CSV to write.")],
     root: DataRoot = None,
-    layout: Layout = "viton-hd",
+    source: Source = "viton_hd",
     shards: DataShards = None,
     size_annotations: DataAnnotations = None,
     params: Protocol = Path("params.yaml"),
@@ -28,14 +28,14 @@ def requests(
 
     Example: `cinderella requests --root data/zalando-hd-resized --base artifacts/base --out requests.csv`
     """
-    from pipeline.cli.evaluation_data import evaluation_data
+    from pipeline.cli.without_dvc import evaluation_data
     from pipeline.evaluation.generated import request_pictures
     from pipeline.params import load_params
 
     loaded = load_params(params)
     work = out.with_name(f".{out.stem}.data")
     found, annotations = evaluation_data(
-        loaded, root=root, layout=layout, shards=shards, size_annotations=size_annotations, work=work
+        loaded, root=root, source=source, shards=shards, size_annotations=size_annotations, work=work
     )
     request_pictures(loaded.evaluate_tryon, shards=found, size_annotations=annotations, base=base, out=out)
 
@@ -50,19 +50,19 @@ def evaluate(
         Path | None, typer.Option(help="Folder of train_base; default: base/ beside the checkpoint.")
     ] = None,
     root: DataRoot = None,
-    layout: Layout = "viton-hd",
+    source: Source = "viton_hd",
     shards: DataShards = None,
     size_annotations: DataAnnotations = None,
     params: Protocol = Path("params.yaml"),
 ) -> None:
     """Score a checkpoint, or pictures made by any other system, against the protocol of `evaluate_tryon`.
 
-    Examples: `cinderella evaluate --checkpoint artifacts/joint --layout viton-hd
+    Examples: `cinderella evaluate --checkpoint artifacts/joint --source viton_hd
     --root data/zalando-hd-resized --out report`,
     `cinderella evaluate --generated pictures --base artifacts/base --shards artifacts/shards
     --size-annotations artifacts/size_annotations.parquet --out report`
     """
-    from pipeline.cli.evaluation_data import evaluation_data
+    from pipeline.cli.without_dvc import evaluation_data
     from pipeline.evaluate_tryon import evaluate_checkpoint
     from pipeline.evaluation.generated import evaluate_generated
     from pipeline.params import load_params
@@ -75,7 +75,7 @@ def evaluate(
     found, annotations = evaluation_data(
         loaded,
         root=root,
-        layout=layout,
+        source=source,
         shards=shards,
         size_annotations=size_annotations,
         work=out.with_name(f".{out.name}.data"),

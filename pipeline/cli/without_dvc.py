@@ -1,68 +1,117 @@
-"""`cinderella annotate`: measure a folder of try-on data into one Parquet file, without DVC."""
+"""The data stages one after another on a folder of try-on data, for the commands that do without DVC."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline import compute_size_ratios, extract_keypoints
+from pipeline import compute_size_ratios, extract_keypoints, write_shards
+from pipeline.params import Params
 from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
-from preprocess.sources.dress_code import DressCode
-from preprocess.sources.folder import Folder
 from preprocess.sources.manifest import write_manifest
-from preprocess.sources.source import Source
-from preprocess.sources.viton_hd import VitonHd
-
-LAYOUTS = ("viton-hd", "dress-code", "folder")
+from preprocess.sources.registry import open_source
+from shards.params import WriteShardsParams
 
 
-def annotate(
-    root: Path,
-    out: Path,
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataChain:
+    """A data set's folder, and how it is measured and sharded."""
+
+    source: str
+    """Which data set it is, one of `preprocess.sources.registry.SOURCES`."""
+
+    root: Path
+    """Its folder."""
+
+    split: str | None = None
+    """`train` or `test`; None takes all there are."""
+
+    keypoints: ExtractKeypointsParams = field(default_factory=ExtractKeypointsParams)
+    """Where joints come from."""
+
+    sizes: SizeRatioParams | None = None
+    """How ratios are judged; None: by the defaults, and with GrabCut in a `folder`, which may have no parse
+    maps."""
+
+    shards: WriteShardsParams = field(default_factory=WriteShardsParams)
+    """How shards are written."""
+
+    def annotate(self, work: Path, out: Path | None = None) -> dict[str, Path]:
+        """List the samples, find their joints and measure them; what didn't change is kept.
+
+        Args:
+            work: Folder for the tables.
+            out: The Parquet file of size annotations, where it isn't to be in `work`.
+
+        Returns:
+            Paths of `manifest`, `keypoints` and `size_annotations`.
+
+        Raises:
+            ValueError: There is no such data set, or the folder has no sample.
+            FileNotFoundError: The folder, or a file that it names, is missing.
+        """
+        source = open_source(self.source, self.root, self.split)
+        work.mkdir(parents=True, exist_ok=True)
+        manifest, keypoints = work / "manifest.parquet", work / "keypoints.parquet"
+        annotations = out or work / "size_annotations.parquet"
+        sizes = self.sizes or SizeRatioParams(segmenter="grabcut" if self.source == "folder" else "none")
+        write_manifest(source, manifest)
+        extract_keypoints.run(self.keypoints, manifest=manifest, out=keypoints)
+        compute_size_ratios.run(sizes, manifest=manifest, keypoints=keypoints, out=annotations)
+        return {"manifest": manifest, "keypoints": keypoints, "size_annotations": annotations}
+
+    def shard(self, split: str, work: Path, out: Path) -> Path:
+        """Measure, and write the shards of one split to `{out}/{split}`, which is returned.
+
+        Raises:
+            ValueError: See `annotate`; or there is nothing to write.
+            FileNotFoundError: A part of the data set is missing.
+        """
+        write_shards.write(self.shards, **self.annotate(work), out=out, only=split)
+        return out / split
+
+
+def evaluation_data(
+    params: Params,
     *,
-    layout: str = "viton-hd",
-    split: str | None = None,
-    keypoints: ExtractKeypointsParams | None = None,
-    sizes: SizeRatioParams | None = None,
-) -> Path:
-    """Write one row of size annotations for every sample of a folder.
-
-    Manifest and keypoints are kept in `.{out.stem}/` beside `out`: a second run measures only what changed.
+    root: Path | None,
+    source: str,
+    shards: Path | None,
+    size_annotations: Path | None,
+    work: Path,
+) -> tuple[Path, Path]:
+    """Find or make the shards of a test split and the annotations that ladders and fit labels follow.
 
     Args:
-        root: The data set's folder.
-        out: Parquet file with the columns of `size_annotations.parquet`.
-        layout: How the folder is laid out, one of `LAYOUTS`.
-        split: `train` or `test`; None takes all there are.
-        keypoints: Where keypoints come from; None takes the defaults.
-        sizes: How ratios are judged; None takes the defaults, and `grabcut` as the segmenter of `folder`.
+        params: How a data set's folder is measured and sharded.
+        root: Folder of a data set; it is measured and its test split sharded below `work`.
+        source: Which data set that is.
+        shards: Folder with `test/`, in place of `root`.
+        size_annotations: Whose train split sets the ladders' range and the fit labels; with `root` it may be
+            left out: then that of the folder does, or its test split where it has no other.
+        work: Where to.
 
     Returns:
-        `out`.
+        The folder of shards, and size_annotations.parquet.
 
     Raises:
-        ValueError: The layout is unknown, or the folder has no sample.
-        FileNotFoundError: The folder, or a file that it names, is missing.
+        ValueError: Neither or both of `root` and `shards` are given, or shards without annotations.
     """
-    work = out.parent / f".{out.stem}"
-    work.mkdir(parents=True, exist_ok=True)
-    manifest, found = work / "manifest.parquet", work / "keypoints.parquet"
-    write_manifest(source_of(layout, root, split), manifest)
-    extract_keypoints.run(keypoints or ExtractKeypointsParams(), manifest=manifest, out=found)
-    compute_size_ratios.run(sizes or default_sizes(layout), manifest=manifest, keypoints=found, out=out)
-    return out
-
-
-def default_sizes(layout: str) -> SizeRatioParams:
-    """Measure a layout by the defaults; a folder of photos has no parse maps to measure by."""
-    return SizeRatioParams(segmenter="grabcut" if layout == "folder" else "none")
-
-
-def source_of(layout: str, root: Path, split: str | None) -> Source:
-    """Open a folder by the name of its layout."""
-    if layout == "viton-hd":
-        present = tuple(name for name in ("train", "test") if (root / f"{name}_pairs.txt").is_file())
-        return VitonHd(root, splits=(split,) if split else present or ("train", "test"))
-    if layout == "dress-code":
-        return DressCode(root, splits=(split,) if split else ("train", "test"))
-    if layout == "folder":
-        return Folder(root, split=split or "test")
-    raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, got {layout!r}")
+    if (root is None) == (shards is None):
+        raise ValueError("the data must be named by --root, or by --shards and --size-annotations")
+    if shards is not None:
+        if size_annotations is None:
+            raise ValueError(
+                "--shards needs --size-annotations, the size_annotations.parquet of the same data"
+            )
+        return shards, size_annotations
+    assert root is not None
+    chain = DataChain(
+        source=source,
+        root=root,
+        split="test" if size_annotations else None,
+        keypoints=params.extract_keypoints,
+        sizes=params.compute_size_ratios,
+        shards=params.write_shards,
+    )
+    chain.shard("test", work, work)
+    return work, size_annotations or work / "size_annotations.parquet"

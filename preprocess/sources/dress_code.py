@@ -35,8 +35,8 @@ class DressCode:
     """A Dress Code root."""
 
     root: Path
-    splits: tuple[str, ...] = ("train", "test")
-    """Which splits to read."""
+    split: str | None = None
+    """The only split to read; None: both."""
     name: str = "dress_code"
 
     def samples(self) -> Iterator[SourceSample]:
@@ -52,7 +52,7 @@ class DressCode:
                 f"{folder} is not a folder: the root must be Dress Code's, with {CATEGORY_FOLDER}/"
             )
         parts = {name: Found.below(folder, part) for name, part in PARTS.items()}
-        for split in self.splits:
+        for split in (self.split,) if self.split else ("train", "test"):
             unpaired = ids_of_pairs(folder / f"{split}_pairs_unpaired.txt")
             for person in read_people(folder, split):
                 yield sample(folder, parts, split, person, unpaired.get(person))

@@ -30,8 +30,8 @@ class Folder:
     """A folder of photos; folders below it are read too."""
 
     root: Path
-    split: str = "test"
-    """Split that every photo belongs to."""
+    split: str | None = None
+    """Split that every photo belongs to; None: `test`."""
     name: str = "folder"
 
     def samples(self) -> Iterator[SourceSample]:
@@ -64,7 +64,7 @@ class Folder:
         """Collect the files of one photo."""
         return SourceSample(
             key=key,
-            split=self.split,
+            split=self.split or "test",
             category=Category.UPPER,
             image=photo,
             parse=beside(photo, PARSE),

@@ -1,7 +1,7 @@
 """Section `prepare_dataset` of params.yaml."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated
 
 from annotated_types import Ge
 
@@ -42,8 +42,9 @@ class PaperDollParams:
 class PrepareDatasetParams:
     """Section `prepare_dataset` of params.yaml."""
 
-    source: Literal["paper_dolls", "viton_hd", "dress_code", "folder"] = "paper_dolls"
-    """`paper_dolls` draws its own people; the others read a data set below `root`."""
+    source: str = "paper_dolls"
+    """A name of `preprocess/sources/registry.py`. `paper_dolls` draws its own people; the others (`viton_hd`,
+    `dress_code`, `folder`) read a data set below `root`."""
 
     root: str = "data"
     """Folder of a real data set. Not read when the source is `paper_dolls`."""

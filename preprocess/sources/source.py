@@ -1,7 +1,7 @@
 """What a data set is to the pipeline: an iterable of samples, written down once as the manifest.
 
-A new data set is one module with a class that has `name`, `root` and `samples()`, and one line in
-`pipeline/prepare_dataset.py`. Nothing after the manifest knows where a sample came from.
+A new data set is one module with a class that has `name`, `root` and `samples()`, and one line in `registry`.
+Nothing after the manifest knows where a sample came from.
 """
 
 from collections.abc import Iterator

@@ -42,8 +42,8 @@ class VitonHd:
     """A VITON-HD root."""
 
     root: Path
-    splits: tuple[str, ...] = SPLITS
-    """Which splits to read."""
+    split: str | None = None
+    """The only split to read; None: all that have a list of pairs."""
     captions: Mapping[str, str] = field(default_factory=dict)
     """Descriptions of garments by key."""
     name: str = "viton_hd"
@@ -58,12 +58,20 @@ class VitonHd:
         if not self.root.is_dir():
             raise FileNotFoundError(
                 f"{self.root} is not a folder: set prepare_dataset.root in params.yaml to VITON-HD's folder, "
-                f"the one with {self.splits[0]}_pairs.txt"
+                f"the one with {self.split or SPLITS[0]}_pairs.txt"
             )
-        for split in self.splits:
+        for split in (self.split,) if self.split else self.listed() or SPLITS:
             people = self.people(split)
             if people:
                 yield from self.samples_of(Split.listed(self.root / split), people)
+
+    def listed(self) -> list[str]:
+        """Return the splits that have a list of pairs, and say which have none."""
+        listed = [split for split in SPLITS if (self.root / f"{split}_pairs.txt").is_file()]
+        for split in SPLITS if listed else ():
+            if split not in listed:
+                log.warning("%s has no %s_pairs.txt, so no split %s", self.root, split, split)
+        return listed
 
     def pairs(self, split: str) -> list[Pair]:
         """Return the lines of a split's lists; those of the paired one come last."""

@@ -47,7 +47,7 @@ class Photo:
 def photos(root: Path) -> list[Photo]:
     """Read the test photographs that have an agnostic mask."""
     found = []
-    for sample in VitonHd(root, splits=("test",)).samples():
+    for sample in VitonHd(root, split="test").samples():
         if sample.agnostic_mask is None or sample.openpose_json is None or sample.parse is None:
             continue
         parse = load_parse(sample.parse)

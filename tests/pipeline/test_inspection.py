@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from pipeline.cli.inspection import HISTOGRAM_BINS, inspect
-from pipeline.cli.without_dvc import annotate
+from pipeline.cli.without_dvc import DataChain
 from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.sources.dress_code import DressCode
@@ -21,6 +21,11 @@ from tests.preprocess.people import (
 )
 
 
+def annotate(source: str, root: Path, **options) -> Path:
+    """Measure a folder, as `cinderella annotate` does."""
+    return DataChain(source=source, root=root, **options).annotate(root.parent / "tables")["size_annotations"]
+
+
 @pytest.fixture
 def annotations(tmp_path: Path) -> Path:
     root = new_root(tmp_path)
@@ -29,8 +34,8 @@ def annotations(tmp_path: Path) -> Path:
         add_sample(root, f"{index:05d}_00", openpose(body_25_numbers(person())), parse)
     add_sample(root, "00009_00", "{")
     return annotate(
+        "viton_hd",
         root,
-        tmp_path / "sizes.parquet",
         split="test",
         keypoints=ExtractKeypointsParams(workers=1),
         sizes=SizeRatioParams(workers=1),
@@ -83,9 +88,9 @@ def test_dress_code_is_measured_like_the_rest(tmp_path: Path) -> None:
     labels = np.where(tunic(width=240), 4, 0).astype(np.uint8)
     labels[700:] = 5  # a skirt in Dress Code, a top in VITON-HD
     Image.fromarray(labels).save(folder / "label_maps/000001_4.png")
-    sample = next(iter(DressCode(tmp_path / "dress_code", splits=("test",)).samples()))
+    sample = next(iter(DressCode(tmp_path / "dress_code", "test").samples()))
     assert (sample.key, sample.unpaired_key) == ("000001", "000002")
-    out = annotate(tmp_path / "dress_code", tmp_path / "sizes.parquet", layout="dress-code", split="test")
+    out = annotate("dress_code", tmp_path / "dress_code", split="test")
     assert inspect(out, where="abs(width_ratio - 1.2) < 0.005 and keypoint_format = 'coco_18'").startswith(
         "1 rows"
     )
@@ -95,10 +100,10 @@ def test_a_folder_of_photos_says_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "photos/paris").mkdir(parents=True)
     (tmp_path / "photos/paris/me.jpg").write_bytes(blank_photo())
     write_json(tmp_path / "photos/paris/me.json", openpose(body_25_numbers(person())))
-    out = annotate(tmp_path / "photos", tmp_path / "sizes.parquet", layout="folder")
+    out = annotate("folder", tmp_path / "photos")
     assert "1 failed   no_garment" in inspect(out, where="key = 'paris__me'")
     strict = SizeRatioParams(segmenter="none")
-    out = annotate(tmp_path / "photos", tmp_path / "strict.parquet", layout="folder", sizes=strict)
+    out = annotate("folder", tmp_path / "photos", sizes=strict)
     assert "1 failed   no_parse" in inspect(out, where="key = 'paris__me'")
 
 
@@ -106,7 +111,7 @@ def test_a_folder_of_photos_is_measured_by_colours_and_says_so(tmp_path: Path) -
     (tmp_path / "photos").mkdir()
     Image.fromarray(paint_photo(tunic(width=240), person())).save(tmp_path / "photos/me.png")
     write_json(tmp_path / "photos/me.json", openpose(body_25_numbers(person())))
-    out = annotate(tmp_path / "photos", tmp_path / "sizes.parquet", layout="folder")
+    out = annotate("folder", tmp_path / "photos")
     png, html = tmp_path / "me.png", tmp_path / "me.html"
     text = inspect(out, where="abs(width_ratio - 1.2) < 0.02", key="me", png=png, html=html)
     assert text.startswith("1 rows\n       1 suspect  segmented_garment\n")
@@ -117,6 +122,6 @@ def test_a_folder_of_photos_is_measured_by_colours_and_says_so(tmp_path: Path) -
     assert html.read_text().count("data:image/jpeg;base64,") == 1
 
 
-def test_an_unknown_layout_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="layout must be one of viton-hd, dress-code, folder, got 'x'"):
-        annotate(tmp_path, tmp_path / "out.parquet", layout="x")
+def test_an_unknown_source_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="one of paper_dolls, viton_hd, dress_code, folder, got 'viton-hd'"):
+        annotate("viton-hd", tmp_path)

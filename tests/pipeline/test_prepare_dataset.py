@@ -3,8 +3,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.prepare_dataset import READERS, run
+from pipeline.prepare_dataset import run
 from preprocess.sources.params import PaperDollParams, PrepareDatasetParams
+from preprocess.sources.registry import SOURCES, open_source
 from preprocess.sources.source import MANIFEST_SCHEMA, read_manifest
 
 DOLLS = PaperDollParams(train=2, test=2, image_height=96, image_width=72)
@@ -56,5 +57,11 @@ def test_a_missing_root_is_named(tmp_path: Path) -> None:
         run(params, raw=tmp_path / "raw", out=tmp_path / "manifest.parquet")
 
 
-def test_every_source_of_the_params_can_be_opened() -> None:
-    assert {"paper_dolls", *READERS} == set(PrepareDatasetParams.__annotations__["source"].__args__)
+def test_an_unknown_source_is_refused_by_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="one of paper_dolls, viton_hd, dress_code, folder, got 'viton-hd'"):
+        run(PrepareDatasetParams(source="viton-hd"), raw=tmp_path / "raw", out=tmp_path / "out.parquet")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_source_says_the_name_that_it_is_registered_by() -> None:
+    assert {name: open_source(name, Path()).name for name in SOURCES} == {name: name for name in SOURCES}

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from model.params import DrawingOptions
 from pipeline.cli.app import app
-from pipeline.cli.shard_folder import shard_folder
+from pipeline.cli.without_dvc import DataChain
 from pipeline.tryon.batch import try_on_batch
 from pipeline.tryon.outfits import FilesWearer, beside, shard_wearers, table_wearers
 from pipeline.tryon.pictures import file_name, ladder_order, try_on
@@ -181,7 +181,8 @@ def test_finished_rows_are_kept_and_unfinished_ones_drawn_again(
 def test_samples_of_shards_are_tried_on(
     fitting_artifacts: Path, tryon: SizeAwareTryOn, tmp_path: Path
 ) -> None:
-    shard_folder("viton-hd", fitting_artifacts / "raw", "test", tmp_path / "shards")
+    chain = DataChain(source="viton_hd", root=fitting_artifacts / "raw", split="test")
+    chain.shard("test", tmp_path, tmp_path / "shards")
     wearers = list(shard_wearers(tmp_path / "shards" / "test"))
     counts = try_on_batch(tryon, wearers, SIZES[:1], FAST, tmp_path / "out")
     assert counts["drawn"] >= 3

@@ -80,7 +80,7 @@ def test_people_of_the_paired_list_are_read_too(root: Path) -> None:
     photo(root / "test" / "image" / "4.jpg")
     photo(root / "test" / "cloth" / "4.jpg")
     (root / "test_pairs_paired.txt").write_text("2.jpg 2.jpg\n4.jpg 4.jpg\n")
-    rows = {sample.key: sample.unpaired_key for sample in VitonHd(root, splits=("test",)).samples()}
+    rows = {sample.key: sample.unpaired_key for sample in VitonHd(root, split="test").samples()}
     assert rows == {"2": "9", "3": "2", "4": None}
 
 
@@ -131,9 +131,14 @@ def test_a_missing_root_says_which_parameter_to_set(tmp_path: Path) -> None:
         list(VitonHd(tmp_path / "nowhere").samples())
 
 
-def test_a_missing_list_of_pairs_is_named(root: Path) -> None:
+def test_a_missing_list_of_pairs_is_named(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     (root / "test_pairs.txt").unlink()
     with pytest.raises(FileNotFoundError, match=r"test_pairs\.txt not found: it must list"):
+        list(VitonHd(root, "test").samples())
+    assert {sample.split for sample in VitonHd(root).samples()} == {"train"}
+    assert "has no test_pairs.txt, so no split test" in caplog.text
+    (root / "train_pairs.txt").unlink()
+    with pytest.raises(FileNotFoundError, match=r"train_pairs\.txt not found: it must list"):
         list(VitonHd(root).samples())
 
 
@@ -147,7 +152,7 @@ def test_a_person_can_be_measured_without_the_garment_that_a_pair_names(
     root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (root / "test_pairs.txt").write_text("2.jpg 7.jpg\n")
-    (sample,) = VitonHd(root, splits=("test",)).samples()
+    (sample,) = VitonHd(root, split="test").samples()
     assert (sample.unpaired_key, sample.unpaired_cloth) == (None, None)
     assert "1 pairs name a garment without a photo in cloth/" in caplog.text
 

@@ -165,10 +165,12 @@ class PaperDolls:
     """A rendered data set: VITON-HD's layout, with captions from `truth.parquet`."""
 
     root: Path
+    split: str | None = None
+    """The only split to read; None: both."""
     name: str = "paper_dolls"
 
     def samples(self) -> Iterator[SourceSample]:
         """Yield every person with the garment's description."""
         truth = pq.read_table(self.root / TRUTH_FILE, columns=["key", "caption"]).to_pydict()
         captions = dict(zip(truth["key"], truth["caption"], strict=True))
-        yield from VitonHd(self.root, captions=captions).samples()
+        yield from VitonHd(self.root, self.split, captions).samples()

@@ -1,0 +1,58 @@
+"""The stages one after another on a folder, as the commands run them."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli.without_dvc import DataChain, evaluation_data
+from pipeline.params import load_params
+from preprocess.body.keypoints import ExtractKeypointsParams
+from preprocess.garment.size_ratios import SizeRatioParams
+from shards.inspection import contact_sheet, statistics
+from shards.params import WriteShardsParams
+from shards.stream import SampleStream
+from tests.pipeline.folders import add_sample, new_root
+from tests.preprocess.people import body_25_numbers, openpose, person, tunic
+
+ROOT = Path(__file__).parents[2]
+VITON_HD = Path(os.environ.get("CINDERELLA_SHARED", ROOT.parent / "shared")) / "data" / "vitonhd"
+PARAMS = WriteShardsParams(samples_per_shard=2, num_workers=0)
+
+
+@pytest.mark.skipif(not VITON_HD.is_dir(), reason="needs photographs in CINDERELLA_SHARED/data/vitonhd")
+def test_photographs_become_shards_whose_masks_hide_the_garment(tmp_path: Path) -> None:
+    chain = DataChain(source="viton_hd", root=VITON_HD, split="test", shards=PARAMS)
+    folder = chain.shard("test", tmp_path / "tables", tmp_path)
+    found = statistics(folder)
+    assert found["samples"] >= 5
+    assert found["picture_sizes"] == {"768x1024": found["samples"]}
+    stream = SampleStream(folder, batch_size=2, image_height=512, image_width=384, seed=0)
+    for batch in stream.epoch_batches():
+        hidden = (batch.garment_mask & batch.inpaint_mask).sum(axis=(1, 2)) / batch.garment_mask.sum(
+            axis=(1, 2)
+        )
+        assert (hidden >= 0.999).all()
+    assert contact_sheet(folder, count=4).shape[2] == 3
+
+
+def test_data_to_evaluate_on_is_measured_whole_and_sharded_in_part(tmp_path: Path) -> None:
+    root, parse = new_root(tmp_path), 5 * tunic().astype("uint8")
+    add_sample(root, "00001_00", openpose(body_25_numbers(person())), parse)
+    (root / "train").symlink_to(root / "test")
+    (root / "train_pairs.txt").write_text("00001_00.jpg 00001_00.jpg\n")
+    params = load_params(ROOT / "params.yaml").model_copy(
+        update={
+            "extract_keypoints": ExtractKeypointsParams(workers=1),
+            "compute_size_ratios": SizeRatioParams(workers=1),
+            "write_shards": PARAMS,
+        }
+    )
+    given = {"root": root, "source": "viton_hd", "shards": None, "work": tmp_path / "work"}
+    shards, annotations = evaluation_data(params, **given, size_annotations=None)
+    assert statistics(shards / "test")["samples"] == 1
+    assert not (shards / "train").exists()
+    assert annotations == tmp_path / "work/size_annotations.parquet"
+    assert statistics(shards / "test")["left_out"] == {}
+    _, others = evaluation_data(params, **given, size_annotations=tmp_path / "others.parquet")
+    assert others == tmp_path / "others.parquet"
