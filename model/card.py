@@ -27,11 +27,11 @@ Three ratios, garment over body, in the order shoulder, width, length; each may 
 ## Use
 ```python
 from model.adapter.adapter import SizeAdapter
-from model.bases.sdxl.networks import TryOnBase
+from model.bases import open_base
 
-base = TryOnBase.from_pretrained({base!r})
+base = open_base({base!r})
 adapter = SizeAdapter.from_pretrained({adapter!r})
-adapter.attach(base.tryon_unet)
+adapter.attach(base.sites())
 ```
 At `size_scale` 0 the pictures are those of the base, bit for bit.
 

@@ -1,7 +1,7 @@
-"""Base and adapter as one folder that diffusers knows as a pipeline.
+"""Base and adapter as one folder, here or on the hub.
 
-`DiffusionPipeline.load_config` of a stock install lists the parts. All but the try-on UNet, which has image
-projections, load with their stock classes.
+Of an `sdxl` base it is one that diffusers knows as a pipeline: `DiffusionPipeline.load_config` of a stock
+install lists the parts. All but the try-on UNet, which has image projections, load with their stock classes.
 """
 
 import json
@@ -10,17 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, DiffusionPipeline, UNet2DConditionModel
-from transformers import (
-    CLIPTextModel,
-    CLIPTextModelWithProjection,
-    CLIPTokenizer,
-    CLIPVisionModelWithProjection,
-)
 
 from model.adapter.adapter import SizeAdapter
-from model.bases.sdxl.loading import PARTS, released_configs
-from model.bases.sdxl.networks import TryOnBase
+from model.bases import open_base
+from model.bases.base import TryOnBase
 from model.card import model_card, versions
 from model.judges.segmenter import Segmenter
 from model.weights import files_of, local_folder
@@ -29,50 +22,6 @@ ADAPTER_FOLDER = "size_adapter"
 SEGMENTER_FOLDER = "segmenter"
 PICTURE_FILE = "picture.json"
 """Height and width of the pictures that the networks were trained on."""
-
-
-class SizeTryOnPipeline(DiffusionPipeline):
-    """The parts of a base under the names of IDM-VTON's folder."""
-
-    def __init__(
-        self,
-        vae: AutoencoderKL,
-        unet: UNet2DConditionModel,
-        unet_encoder: UNet2DConditionModel,
-        text_encoder: CLIPTextModel,
-        text_encoder_2: CLIPTextModelWithProjection,
-        image_encoder: CLIPVisionModelWithProjection,
-        tokenizer: CLIPTokenizer,
-        tokenizer_2: CLIPTokenizer,
-        scheduler: DDIMScheduler,
-    ) -> None:
-        super().__init__()
-        self.register_modules(
-            vae=vae,
-            unet=unet,
-            unet_encoder=unet_encoder,
-            text_encoder=text_encoder,
-            text_encoder_2=text_encoder_2,
-            image_encoder=image_encoder,
-            tokenizer=tokenizer,
-            tokenizer_2=tokenizer_2,
-            scheduler=scheduler,
-        )
-
-
-def pipeline_of(base: TryOnBase) -> SizeTryOnPipeline:
-    """Return the networks of `base` as a pipeline; they are shared, not copied."""
-    return SizeTryOnPipeline(
-        vae=base.vae,
-        unet=base.tryon_unet,
-        unet_encoder=base.garment_unet,
-        text_encoder=base.text_encoder,
-        text_encoder_2=base.text_encoder_2,
-        image_encoder=base.image_encoder,
-        tokenizer=base.tokenizer,
-        tokenizer_2=base.tokenizer_2,
-        scheduler=base.scheduler,
-    )
 
 
 def save_pipeline(
@@ -89,14 +38,13 @@ def save_pipeline(
     Args:
         base: The networks.
         adapter: Its size conditioning; goes to a folder of its own.
-        folder: Where to; `load_pipeline` and `TryOnBase.from_pretrained` read it.
+        folder: Where to; `load_pipeline` and `model.bases.open_base` read it.
         provenance: Parameters and hash of the data; versions are added.
         picture_hw: Height and width of the pictures that they were trained on (px).
         segmenter: Measures what was drawn.
     """
     target = Path(folder)
-    with released_configs(base):
-        pipeline_of(base).save_pretrained(target)
+    base.save_pretrained(target)
     adapter.save_pretrained(target / ADAPTER_FOLDER, provenance)
     if segmenter is not None:
         segmenter.save_pretrained(target / SEGMENTER_FOLDER)
@@ -111,10 +59,10 @@ def load_pipeline(
     folder: str | Path, torch_dtype: torch.dtype | None = None
 ) -> tuple[TryOnBase, SizeAdapter, Segmenter | None]:
     """Load what `save_pipeline` wrote, from a folder or a repository of the hub."""
-    root = local_folder(folder, files_of(*PARTS, ADAPTER_FOLDER, SEGMENTER_FOLDER))
-    base = TryOnBase.from_pretrained(root, torch_dtype)
+    base = open_base(folder, torch_dtype)
+    root = local_folder(folder, files_of(ADAPTER_FOLDER, SEGMENTER_FOLDER))
     adapter = SizeAdapter.from_pretrained(root / ADAPTER_FOLDER, torch_dtype)
-    adapter.attach(base.tryon_unet)
+    adapter.attach(base.sites())
     measures = (root / SEGMENTER_FOLDER).is_dir()
     segmenter = Segmenter.from_pretrained(root / SEGMENTER_FOLDER) if measures else None
     return base, adapter, segmenter

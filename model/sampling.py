@@ -11,17 +11,14 @@ from typing import Any, NamedTuple, Self, TypeVar
 import cv2
 import numpy as np
 import torch
-from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler
 from numpy.typing import NDArray
 from torch import Tensor
 
 from model.adapter.adapter import SizeAdapter
 from model.adapter.body_maps import body_maps
-from model.bases.base import SizeCondition
-from model.bases.sdxl.conditioning import Conditioning, decode_latents, encode_conditioning, to_uint8
-from model.bases.sdxl.garment_attention import GarmentKeys, garment_keys
-from model.bases.sdxl.networks import TryOnBase, garment_pass, predict_noise
+from model.bases.base import Conditioning, SizeCondition, TryOnBase
 from model.params import DrawingOptions
+from model.pixels import to_uint8
 
 Floats = NDArray[np.float64]
 Pictures = NDArray[np.uint8]
@@ -29,9 +26,6 @@ OnStep = Callable[[int, int], None]
 """Told after each step how many are done, and of how many; it may raise to stop."""
 
 Rows = TypeVar("Rows", Conditioning, SizeCondition)
-
-SAMPLERS = {"ddim": DDIMScheduler, "unipc": UniPCMultistepScheduler, "dpmpp": DPMSolverMultistepScheduler}
-"""Samplers by the name a user gives."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,7 +112,7 @@ class SizedDrawer:
         """Draw everybody once in the photo, at (P, A) ratios, NaN where unknown: (P, H, W, 3) uint8."""
         rows = list(range(len(self.people.keys)))
         with torch.no_grad():
-            conditioning = encode_conditioning(self.base, self.people)
+            conditioning = self.base.told(self.people)
         return self._in_photos(rows, self._draw(rows, requested, conditioning).pictures)
 
     def draw(self, person: int, requested: Floats, on_step: OnStep | None = None) -> Drawn:
@@ -142,7 +136,7 @@ class SizedDrawer:
             return None
         image_hw = (self.people.image.shape[1], self.people.image.shape[2])
         maps = body_maps(torch.from_numpy(self.people.keypoints[rows]), image_hw, grid_hw)
-        garment = conditioning.image_tokens.mean(dim=1).expand(len(requested), -1)
+        garment = conditioning.garment_features.expand(len(requested), -1)
         ratios = torch.from_numpy(requested).to(conditioning.mask)
         return self.adapter(ratios, maps.to(conditioning.mask), garment_features=garment)
 
@@ -150,7 +144,7 @@ class SizedDrawer:
         """What the networks are told of a person, remembered; a batch of one."""
         if person not in self._known:
             with torch.no_grad():
-                self._known[person] = encode_conditioning(self.base, self.people.one(person))
+                self._known[person] = self.base.told(self.people.one(person))
         return self._known[person]
 
     @torch.no_grad()
@@ -176,8 +170,7 @@ class SizedDrawer:
             noise=self._noise(rows, conditioning),
             on_step=on_step,
         )
-        with self.base.resident(self.base.vae):
-            pictures = to_uint8(decode_latents(self.base.vae, latents)).cpu().numpy()
+        pictures = to_uint8(self.base.to_images(latents)).cpu().numpy()
         return Drawn(pictures, size_maps(size, len(rows)))
 
     def _in_photos(self, rows: list[int], drawn: Pictures) -> Pictures:
@@ -188,7 +181,7 @@ class SizedDrawer:
 
     def _noise(self, rows: list[int], conditioning: Conditioning) -> Tensor:
         """(N, 4, h, w) noise of people, that of each the same in whatever company."""
-        shape = (1, *conditioning.masked_latents.shape[1:])
+        shape = (1, *conditioning.canvas.shape[1:])
         return torch.cat([noise_of(self.people.keys[row], self.options.seed, shape) for row in rows])
 
 
@@ -249,27 +242,26 @@ def sample_tryon(
         size_unknown = None
     elif size_unknown is None:
         raise ValueError("size_guidance other than 1 needs size_unknown, from the adapter")
-    scheduler = make_scheduler(base, options)
+    scheduler = base.noising.sampler(options.sampler, options.num_steps, conditioning.canvas)
     batch = len(conditioning.mask) if size is None else max(len(conditioning.mask), len(size.embedding))
-    rows = widen(conditioning, batch)
     size, size_unknown = (
         None if one is None else widen(one, batch).scaled(options.size_scale) for one in (size, size_unknown)
     )
     refresh = options.garment_refresh
     at = scheduler.timesteps[0] if refresh else torch.zeros_like(scheduler.timesteps[0])
-    tokens = garment_pass(base, conditioning, at)
-    latents = noise.to(rows.masked_latents).expand(rows.masked_latents.shape) * scheduler.init_noise_sigma
-    with base.resident(base.tryon_unet):
-        keys = garment_keys(base.tryon_unet, tokens)
+    seen = base.with_garment(conditioning, at)
+    canvas = widen(conditioning, batch).canvas
+    latents = noise.to(canvas).expand(canvas.shape)
+    with base.resident(base.denoiser):
+        rows = widen(base.readied(seen), batch)
         for step, timestep in enumerate(scheduler.timesteps):
             if step and refresh and step % refresh == 0:
-                keys = garment_keys(base.tryon_unet, garment_pass(base, conditioning, timestep))
-            scaled = scheduler.scale_model_input(latents, timestep)
-            prediction = guided(base, scaled, timestep, rows, keys, size, size_unknown, options)
+                rows = widen(base.readied(base.with_garment(conditioning, timestep)), batch)
+            prediction = guided(base, latents, timestep, rows, size, size_unknown, options)
             latents = scheduler.step(prediction, timestep, latents).prev_sample
             if on_step is not None:
                 on_step(step + 1, options.num_steps)
-    return latents
+    return base.person_of(latents)
 
 
 def guided(
@@ -277,7 +269,6 @@ def guided(
     latents: Tensor,
     timestep: Tensor,
     conditioning: Conditioning,
-    keys: GarmentKeys,
     size: SizeCondition | None,
     size_unknown: SizeCondition | None,
     options: DrawingOptions,
@@ -286,23 +277,15 @@ def guided(
 
     Source: classifier-free guidance (Ho & Salimans 2022) with one weight a condition, as in InstructPix2Pix.
     """
-    full = predict_noise(base, latents, timestep, conditioning, keys, size)
+    full = base.predict(latents, timestep, conditioning, size)
     prediction = full
     if options.text_guidance != 1:
-        nothing = {layer: (key[:1] * 0, value[:1] * 0) for layer, (key, value) in keys.items()}
-        without = predict_noise(base, latents, timestep, conditioning.without_text(), nothing, size)
+        without = base.predict(latents, timestep, conditioning.unconditional(), size)
         prediction = prediction + (options.text_guidance - 1) * (full - without)
     if size_unknown is not None:
-        without = predict_noise(base, latents, timestep, conditioning, keys, size_unknown)
+        without = base.predict(latents, timestep, conditioning, size_unknown)
         prediction = prediction + (options.size_guidance - 1) * (full - without)
     return prediction
-
-
-def make_scheduler(base: TryOnBase, options: DrawingOptions) -> Any:
-    """Return the scheduler that is asked for, with the base's noise schedule and set to its steps."""
-    scheduler = SAMPLERS[options.sampler].from_config(base.scheduler.config)
-    scheduler.set_timesteps(options.num_steps, device=base.device)
-    return scheduler
 
 
 def widen(rows: Rows, batch: int) -> Rows:

@@ -9,14 +9,15 @@ from safetensors.torch import load_file
 from torch import nn
 
 from model.adapter.adapter import SizeAdapter
-from model.bases.sdxl.networks import TryOnBase
+from model.bases import BASES
+from model.bases.base import TryOnBase
 
 RECORD = "record.json"
 """What a training stage says of itself: parameters, picture size, versions."""
 
 
 ATTENTION_FILE = "attention.safetensors"
-"""Attention layers that `train_joint` trained in full, by their names in the try-on UNet."""
+"""Attention layers that `train_joint` trained in full, by their names in the network that predicts."""
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -42,8 +43,8 @@ def load_base(folder: Path, device: str | torch.device | None = None) -> TryOnBa
         device: Where it shall lie; the GPU where there is one when None.
     """
     params = read_record(folder)["params"]
-    source = folder if params["preset"] == "tiny" else params["pretrained"]
-    base = TryOnBase.from_pretrained(source)
+    entry = BASES[params["preset"]]
+    base = entry.load().from_pretrained(params["pretrained"] if entry.pretrained else folder)
     return base.requires_grad_(False).to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
@@ -71,10 +72,10 @@ def load_size_aware(
         return networks, None
     read_record(checkpoint)
     if (checkpoint / "lora").is_dir():
-        networks.tryon_unet.load_lora_adapter(str(checkpoint / "lora"), prefix=None, use_safetensors=True)
-        networks.tryon_unet.requires_grad_(False)
+        networks.denoiser.load_lora_adapter(str(checkpoint / "lora"), prefix=None, use_safetensors=True)
+        networks.denoiser.requires_grad_(False)
     if (checkpoint / ATTENTION_FILE).is_file():
-        load_attention(networks.tryon_unet, checkpoint / ATTENTION_FILE)
+        load_attention(networks.denoiser, checkpoint / ATTENTION_FILE)
     adapter = SizeAdapter.from_pretrained(checkpoint / "adapter").to(networks.device)
     return networks, adapter.requires_grad_(False).eval()
 

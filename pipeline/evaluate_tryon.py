@@ -14,7 +14,7 @@ from eval.params import EvaluateParams
 from eval.report.card import folder_hash
 from eval.report.summary import ADAPTER, BEYOND, SCALE_ZERO, SIZE_ONLY, UNPAIRED
 from model.adapter.adapter import SizeAdapter
-from model.bases.sdxl.networks import TryOnBase
+from model.bases.base import TryOnBase
 from model.params import DrawingOptions
 from model.sampling import SizedDrawer, TryOnInputs
 from pipeline.checkpoints import load_size_aware

@@ -23,8 +23,8 @@ def run(params: TrainSizeParams, *, shards: Path, base: Path, out: Path) -> None
     run_ = TrainingRun.begin("train_size", params, shards, out, image_size(base), base)
     networks = load_base(base)
     with seeded(params.seed):
-        adapter = SizeAdapter.for_unet(
-            networks.tryon_unet, encoder=params.encoder, controller=params.controller, parts=params.parts
+        adapter = SizeAdapter.for_sites(
+            networks.sites(), encoder=params.encoder, controller=params.controller, parts=params.parts
         )
     log.info("the adapter has %d weights", sum(p.numel() for p in adapter.parameters()))
     task = size_task(run_, networks, adapter, base)

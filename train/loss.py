@@ -10,27 +10,6 @@ from torch import Tensor
 from train.processes import count_per_process
 
 
-def signal_to_noise(alphas_cumprod: Tensor, timesteps: Tensor) -> Tensor:
-    """(B,) signal-to-noise ratio alpha / (1 - alpha) at (B,) `timesteps`; 0 at pure noise."""
-    alpha = alphas_cumprod.to(timesteps.device)[timesteps]
-    return alpha / (1 - alpha)
-
-
-def min_snr_weight(snr: Tensor, gamma: float, prediction_type: str) -> Tensor:
-    """(B,) weight of each sample's squared error.
-
-    Source:
-        Hang et al. 2023, "Efficient Diffusion Training via Min-SNR Weighting Strategy", eq. 5: the loss on
-        the clean sample has weight min(SNR, gamma). In terms of noise that is divided by SNR, in terms of
-        velocity by SNR + 1, because |v error|^2 = (SNR + 1) |x0 error|^2. At SNR = 0 a velocity network
-        predicts the clean sample itself, and weight 0 would leave it untaught there (Lin et al. 2024, zero
-        terminal SNR), so the velocity weight has min(SNR, gamma) + 1 in place of min(SNR, gamma).
-    """
-    if prediction_type == "v_prediction":
-        return (snr.clamp(max=gamma) + 1) / (snr + 1)
-    return snr.clamp(max=gamma) / snr.clamp(min=1e-8)
-
-
 def diffusion_loss(prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     """Scalar: mean over the batch of `weight` (B,) times the mean squared error of (B, C, h, w)."""
     return (weight * (prediction - target).square().mean(dim=(1, 2, 3))).mean()

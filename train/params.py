@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
+from model.bases import entry_of
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RuntimeParams:
@@ -122,11 +124,11 @@ class OptimisationParams:
 class TrainBaseParams:
     """Section `train_base` of params.yaml."""
 
-    preset: Literal["tiny", "sdxl"] = "tiny"
-    """`tiny` is trained here from scratch; `sdxl` takes the networks of `pretrained`."""
+    preset: str = "tiny"
+    """One of `model.bases.BASES`: `tiny` is trained here from scratch, `sdxl` takes those of `pretrained`."""
 
     pretrained: str | None = None
-    """For `sdxl`: a folder in IDM-VTON's layout (unet/, unet_encoder/, image_encoder/, vae/, ...)."""
+    """For bases that aren't made here: their folder, for `sdxl` in IDM-VTON's layout (unet/, vae/, ...)."""
 
     seed: int = 0
     """Seed of weights, order, noise and dropout."""
@@ -163,8 +165,8 @@ class TrainBaseParams:
     """Where and how the work runs."""
 
     def __post_init__(self) -> None:
-        if self.preset == "sdxl" and self.pretrained is None:
-            raise ValueError("preset sdxl needs `pretrained`: the folder with IDM-VTON's released networks")
+        if entry_of(self.preset).pretrained and self.pretrained is None:
+            raise ValueError(f"preset {self.preset} needs `pretrained`: the folder of its networks")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

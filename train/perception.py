@@ -10,10 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.adapter.body_maps import body_maps
-from model.bases.sdxl.conditioning import clip_pixels, decode_latents, from_uint8, tokenize
-from model.bases.sdxl.networks import TryOnBase
+from model.bases.sdxl.conditioning import clip_pixels, tokenize
+from model.bases.tiny.networks import TinyBase
 from model.judges.critic import SizeCritic
 from model.judges.segmenter import Segmenter, garment_colours
+from model.pixels import from_uint8
 from shards.batch import Batch, select
 from train.keyed_random import KeyedRandom
 from train.loop import total
@@ -33,7 +34,7 @@ LARGEST_CRITIC_NOISE = 0.7  # of the latents' standard deviation: predicted late
 class AutoencoderTask(nn.Module):
     """Reconstruct every kind of picture that is later encoded, from latents that are not quite exact."""
 
-    def __init__(self, base: TryOnBase) -> None:
+    def __init__(self, base: TinyBase) -> None:
         super().__init__()
         self.vae = base.vae
 
@@ -71,7 +72,7 @@ def pictures_to_encode(batch: Batch) -> Tensor:
 class EncodersTask(nn.Module):
     """Bring captions and garment photos that belong together close to each other (CLIP)."""
 
-    def __init__(self, base: TryOnBase) -> None:
+    def __init__(self, base: TinyBase) -> None:
         super().__init__()
         self.image_encoder = base.image_encoder
         self.text_stages = base.text_stages()
@@ -114,7 +115,7 @@ class SegmenterTask(nn.Module):
         num_decoded = max(1, len(photo) // DECODED_SHARE)
         with torch.no_grad():
             latents = self.encoder.latents(select(batch, range(num_decoded)))
-            decoded = decode_latents(self.encoder.base.vae, latents)
+            decoded = self.encoder.base.to_images(latents)
         pictures = torch.cat([decoded.to(photo), photo[num_decoded:]])
         garment = torch.from_numpy(batch.garment_mask).to(photo)[:, None]
         pictures, cloths = dyed(pictures, garment, from_uint8(batch.cloth).to(photo), random)

@@ -5,37 +5,22 @@ Shapes: B batch, C latent channels, h and w the latent grid, V tokens and E chan
 
 import logging
 from collections.abc import Iterable
-from dataclasses import fields
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from model.bases.sdxl.conditioning import (
-    Conditioning,
-    encode_conditioning,
-    encode_garment_image,
-    encode_images,
-    from_uint8,
-)
-from model.bases.sdxl.garment_attention import GarmentTokens, garment_tokens_of
-from model.bases.sdxl.networks import TryOnBase
+from model.bases.base import Encodings, Photos, TryOnBase
+from model.pixels import from_uint8
 from shards.batch import Batch
 
 log = logging.getLogger(__name__)
 
-Encodings = dict[str, Tensor]
-"""By name, B first: `latents` (B, C, h, w) of the photo, `image_features` (B, V, E) of the garment, and every
-field of `Conditioning` but the image tokens, which a resampler in training makes anew each step."""
-
-
-GARMENT = "garment_tokens/"
-"""Before a layer's name: what the frozen garment UNet shows to that layer."""
-
-GARMENT_BATCH = 16
-LARGEST_GARMENT_CACHE = 2**30
+LASTING_BATCH = 16
+LARGEST_LASTING = 2**30
 """Bytes. A `tiny` sample needs about 110 kB, an `sdxl` sample hundreds of MB."""
 
 
@@ -62,7 +47,7 @@ class SampleEncoder:
 
     def read(self, batch: Batch, name: str) -> Tensor:
         """Return encodings that came with the batch, as the base would have made them."""
-        return torch.from_numpy(batch.encodings[name]).to(self.base.device, self.base.vae.dtype)
+        return torch.from_numpy(batch.encodings[name]).to(self.base.device, self.base.dtype)
 
     @torch.no_grad()
     def latents(self, batch: Batch) -> Tensor:
@@ -70,7 +55,7 @@ class SampleEncoder:
         if batch.encodings:
             return self.read(batch, "latents")
         if not self.known:
-            return encode_images(self.base.vae, from_uint8(batch.image).to(self.base.device))
+            return self.base.to_latents(from_uint8(batch.image).to(self.base.device))
         return torch.cat([self.known[key]["latents"] for key in batch.keys]).to(self.base.device)
 
     def write(self, batches: Iterable[Batch], num_samples: int, store: Path) -> None:
@@ -100,64 +85,36 @@ class SampleEncoder:
         log.info("the encodings of %d samples are in %s", len(keys), store)
 
     @torch.no_grad()
-    def add_garment_tokens(self) -> None:
-        """Keep what the garment UNet makes of every encoded sample: it must not change any more.
+    def add_lasting(self) -> None:
+        """Keep what else a base that is frozen as a whole makes of every encoded sample.
 
-        Its time is always 0, so its tokens are the same at every step. More than `LARGEST_GARMENT_CACHE` are
-        not kept.
+        More than `LARGEST_LASTING` is not kept.
         """
         keys = list(self.known)
         if not keys:
             return
-        size = len(keys) * sum(seen.nbytes for seen in self._garment_tokens(keys[:1]).values())
-        if size > LARGEST_GARMENT_CACHE:
-            log.info("garment tokens would take %d MB: they are made anew at each step", size // 2**20)
+        size = len(keys) * sum(made.nbytes for made in self._lasting(keys[:1]).values())
+        if size > LARGEST_LASTING:
+            log.info("what lasts would take %d MB: it is made anew at each step", size // 2**20)
             return
-        for start in range(0, len(keys), GARMENT_BATCH):
-            some = keys[start : start + GARMENT_BATCH]
-            tokens = {layer: seen.cpu() for layer, seen in self._garment_tokens(some).items()}
+        for start in range(0, len(keys), LASTING_BATCH):
+            some = keys[start : start + LASTING_BATCH]
+            lasting = {name: made.cpu() for name, made in self._lasting(some).items()}
             for number, key in enumerate(some):
-                self.known[key] |= {
-                    GARMENT + layer: seen[number : number + 1] for layer, seen in tokens.items()
-                }
+                self.known[key] |= {name: made[number : number + 1] for name, made in lasting.items()}
 
-    def _garment_tokens(self, keys: list[str]) -> dict[str, Tensor]:
-        rows = stack([{n: self.known[key][n] for n in ("garment_latents", "garment_text")} for key in keys])
-        rows = {name: row.to(self.base.device) for name, row in rows.items()}
-        times = torch.zeros(len(keys), dtype=torch.long, device=self.base.device)
-        return garment_tokens_of(self.base.garment_unet, rows["garment_latents"], times, rows["garment_text"])
+    def _lasting(self, keys: list[str]) -> Encodings:
+        stacked = stack([self.known[key] for key in keys])
+        return self.base.lasting({name: rows.to(self.base.device) for name, rows in stacked.items()})
 
 
 @torch.no_grad()
 def encode(base: TryOnBase, batch: Batch) -> Encodings:
     """Encode a batch from its pixels and captions."""
-    conditioning = encode_conditioning(base, batch)
-    encoded = {field.name: getattr(conditioning, field.name) for field in fields(Conditioning)}
-    del encoded["image_tokens"]
-    return encoded | {
-        "latents": encode_images(base.vae, from_uint8(batch.image).to(base.device)),
-        "image_features": encode_garment_image(base, from_uint8(batch.cloth).to(base.device)),
-    }
+    latents = base.to_latents(from_uint8(batch.image).to(base.device))
+    return base.encode(cast("Photos", batch)) | {"latents": latents}
 
 
 def stack(rows: list[Encodings]) -> Encodings:
     """Join encodings along B."""
     return {name: torch.cat([row[name] for row in rows]).contiguous() for name in rows[0]}
-
-
-def known_garment_tokens(encodings: Encodings) -> GarmentTokens:
-    """Return the garment tokens that were kept, by layer; none if they weren't."""
-    kept = {name: seen for name, seen in encodings.items() if name.startswith(GARMENT)}
-    return {name.removeprefix(GARMENT): seen for name, seen in kept.items()}
-
-
-def conditioning_of(base: TryOnBase, encodings: Encodings, dropped: Tensor) -> Conditioning:
-    """Return the conditioning; where `dropped` (B,) text and garment image tokens are zero."""
-    kept = (~dropped).to(encodings["text"])
-    named = {f.name: encodings[f.name] for f in fields(Conditioning) if f.name != "image_tokens"}
-    tokens = base.resampler(encodings["image_features"])
-    return Conditioning(
-        **named
-        | {"image_tokens": tokens * kept[:, None, None]}
-        | {"text": named["text"] * kept[:, None, None], "pooled_text": named["pooled_text"] * kept[:, None]}
-    )

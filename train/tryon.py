@@ -3,30 +3,24 @@
 Shapes: B batch, C latent channels, h and w the latent grid, D the number of size ratios.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
-from diffusers.models.attention import BasicTransformerBlock
-from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 
 from model.adapter.adapter import SizeAdapter
 from model.adapter.body_maps import body_maps
-from model.bases.base import SizeCondition
-from model.bases.sdxl.conditioning import Conditioning
-from model.bases.sdxl.garment_attention import without_garment
-from model.bases.sdxl.networks import TryOnBase, garment_pass, predict_noise
+from model.bases.base import Conditioning, SizeCondition, TryOnBase
 from model.judges.critic import SizeCritic
 from shards.batch import Batch
 from train.keyed_random import KeyedRandom
 from train.loop import total
-from train.loss import diffusion_loss, layout_loss, min_snr_weight, signal_to_noise, size_loss
+from train.loss import diffusion_loss, layout_loss, size_loss
 from train.params import LossParams
 from train.processes import totals_per_piece
-from train.sample_encoder import SampleEncoder, conditioning_of, known_garment_tokens
+from train.sample_encoder import SampleEncoder
 
-BLOCKS = (BasicTransformerBlock, ResnetBlock2D)
 LABEL_DROPOUT = 0.5
 """Share of samples whose fit label is hidden: a request of ratios alone has none."""
 
@@ -64,10 +58,9 @@ class TryOnTask(nn.Module):
         self.text_dropout = text_dropout
         self.size_dropout = size_dropout
 
-    def blocks(self) -> list[nn.Module]:
-        """Return transformer and residual blocks of both UNets: nearly all of their weights."""
-        unets = (self.base.tryon_unet, self.base.garment_unet)
-        return [block for unet in unets for block in unet.modules() if isinstance(block, BLOCKS)]
+    def blocks(self) -> Sequence[nn.Module]:
+        """Return the blocks that hold nearly all weights of the base."""
+        return self.base.blocks()
 
     def counts(self, batch: Batch, random: KeyedRandom) -> dict[str, Tensor]:
         """Return how many ratios the size loss counts, and how many samples that of coverage."""
@@ -76,42 +69,36 @@ class TryOnTask(nn.Module):
         return {"size": (known * weight[:, None]).sum(), "coverage": weight.sum()}
 
     def timesteps(self, random: KeyedRandom) -> Tensor:
-        """(B,) noise levels of the samples, int64."""
-        num_timesteps = self.base.scheduler.config.num_train_timesteps
-        return (random.spread("timestep") * num_timesteps).long().to(self.base.device)
+        """(B,) noise levels of the samples."""
+        return self.base.noising.timesteps(random.spread("timestep")).to(self.base.device)
 
     def size_weight(self, timesteps: Tensor) -> Tensor:
         """(B,) float32, 1 where the critic looks at the predicted latents."""
-        snr = signal_to_noise(self.base.scheduler.alphas_cumprod, timesteps)
-        return (snr >= self.loss.size_min_snr).float()
+        return (self.base.noising.signal_to_noise(timesteps) >= self.loss.size_min_snr).float()
 
     def forward(
         self, batch: Batch, random: KeyedRandom, totals: Mapping[str, Tensor] | None = None
     ) -> dict[str, Tensor]:
         """Return the weighted sum under `loss`, and its parts; `totals` are of the step, or of this batch."""
+        base, noising = self.base, self.base.noising
         encoded = self.encoder(batch)
-        clean = encoded["latents"]
+        clean = base.denoised(encoded)
         dropped = (random.uniform("text") < self.text_dropout).to(clean.device)
-        conditioning = conditioning_of(self.base, encoded, dropped)
-        scheduler = self.base.scheduler
         timesteps = self.timesteps(random)
+        conditioning = base.condition(encoded)
+        if conditioning.garment is None:
+            conditioning = base.with_garment(conditioning, torch.zeros_like(timesteps))
+        conditioning = conditioning.unconditional(dropped)
         noise = random.normal("noise", tuple(clean.shape[1:])).to(clean)
-        noisy = scheduler.add_noise(clean, noise, timesteps)
+        noisy = noising.add_noise(clean, noise, timesteps)
         size = self.size(batch, random, clean, conditioning)
+        prediction = base.predict(noisy, timesteps, conditioning, size)
 
-        garment = known_garment_tokens(encoded) or garment_pass(
-            self.base, conditioning, torch.zeros_like(timesteps)
-        )
-        garment = without_garment(garment, dropped)
-        prediction = predict_noise(self.base, noisy, timesteps, conditioning, garment, size)
-
-        snr = signal_to_noise(scheduler.alphas_cumprod, timesteps)
-        kind = scheduler.config.prediction_type
-        target = scheduler.get_velocity(clean, noise, timesteps) if kind == "v_prediction" else noise
-        weight = min_snr_weight(snr, self.loss.min_snr_gamma, kind)
+        target = noising.loss_target(clean, noise, timesteps)
+        weight = noising.loss_weight(timesteps, self.loss.min_snr_gamma)
         parts = {"diffusion": (1.0, diffusion_loss(prediction, target, weight))}
         if size is not None:
-            predicted = clean_from(prediction, noisy, timesteps, scheduler.alphas_cumprod, kind)
+            predicted = base.person_of(noising.clean_from(prediction, noisy, timesteps))
             totals = totals or totals_per_piece([self.counts(batch, random)])
             parts |= self.size_parts(
                 batch, size, predicted, self.size_weight(timesteps).to(predicted), totals
@@ -130,9 +117,9 @@ class TryOnTask(nn.Module):
         unlabelled = hidden | (random.uniform("label") < LABEL_DROPOUT).to(latents.device)
         return self.adapter(
             ratios.masked_fill(hidden[:, None], torch.nan),
-            self.body_maps(batch, latents),
+            self.body_maps(batch, conditioning.mask),
             fit_labels=labels.masked_fill(unlabelled, -1),
-            garment_features=conditioning.image_tokens.mean(dim=1),
+            garment_features=conditioning.garment_features,
         )
 
     def size_parts(
@@ -170,17 +157,3 @@ class TryOnTask(nn.Module):
 def grid_of(latents: Tensor) -> tuple[int, int]:
     """Height and width of the latent grid."""
     return latents.shape[-2], latents.shape[-1]
-
-
-def clean_from(
-    prediction: Tensor, noisy: Tensor, timesteps: Tensor, alphas_cumprod: Tensor, prediction_type: str
-) -> Tensor:
-    """(B, C, h, w) clean latents that a prediction at `timesteps` implies.
-
-    Source:
-        Salimans & Ho 2022, appendix D: x = alpha z - sigma v; for noise, x = (z - sigma noise) / alpha.
-    """
-    alpha = alphas_cumprod.to(noisy)[timesteps][:, None, None, None]
-    if prediction_type == "v_prediction":
-        return alpha.sqrt() * noisy - (1 - alpha).sqrt() * prediction
-    return (noisy - (1 - alpha).sqrt() * prediction) / alpha.sqrt().clamp(min=1e-3)

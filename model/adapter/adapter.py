@@ -10,22 +10,20 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import torch
-from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from model.adapter.controller import MapResiduals, ResidualSpec, SimpleSizeController, SizeController
+from model.adapter.controller import MapResiduals, SimpleSizeController, SizeController
 from model.adapter.encoder import SIZE_EMBEDDING_DIM, HybridSizeEncoder, SizeEncoder, SizeTokenProjection
-from model.bases.base import SizeCondition
-from model.bases.sdxl.image_tokens import cross_attention_layers
+from model.bases.base import Residual, Sites, SizeCondition
 from model.card import model_card, versions
 from model.weights import local_folder, require_same_weights
 
 PARTS = ("tokens", "time", "map")
-"""The ways by which a size acts on the try-on UNet."""
+"""The ways by which a size acts on a base: tokens only where the base has layers for them alone."""
 
 WIDEST_CONTROLLER = 64
-"""Features of the controller beside a full-size UNet; a narrower UNet gets as many as its first level has."""
+"""Features of the controller beside a full-size base; a narrower one gets as many as its finest level has."""
 
 WEIGHTS_FILE = "size_adapter.safetensors"
 CONFIG_FILE = "size_adapter.json"
@@ -33,7 +31,7 @@ CONFIG_FILE = "size_adapter.json"
 
 @dataclass(frozen=True, kw_only=True)
 class AdapterConfig:
-    """What an adapter is made of, and the shapes of the UNet that it fits."""
+    """What an adapter is made of, and where it enters the base that it fits."""
 
     encoder: Literal["simple", "hybrid"] = "simple"
     """`simple` reads the ratios; `hybrid` also the fit label and the garment."""
@@ -53,20 +51,8 @@ class AdapterConfig:
     rank: int = 32
     """Channels of a size token before each layer's projection."""
 
-    layers: Mapping[str, int]
-    """Channels of the UNet's cross-attention layers by name."""
-
-    time_dim: int
-    """Channels of the UNet's time embedding."""
-
-    residuals: tuple[tuple[int, int], ...]
-    """Level and channels of the UNet's additional residuals."""
-
-    skips: tuple[tuple[int, int], ...]
-    """Level and channels of what its first level hands over."""
-
-    garment_dim: int
-    """Channels of the garment features that the `hybrid` encoder reads."""
+    sites: Sites
+    """Of the base."""
 
     def __post_init__(self) -> None:
         unknown = set(self.parts) - set(PARTS)
@@ -74,18 +60,9 @@ class AdapterConfig:
             raise ValueError(f"parts must be among {PARTS}, got {sorted(unknown)}")
 
     @classmethod
-    def for_unet(cls, unet: UNet2DConditionModel, **choices: Any) -> Self:
-        """Read the shapes from `unet`; `choices` are the other fields."""
-        narrowest = unet.config.block_out_channels[0]
-        return cls(
-            width=choices.pop("width", min(WIDEST_CONTROLLER, narrowest)),
-            layers=cross_attention_layers(unet),
-            time_dim=unet.time_embedding.linear_2.out_features,
-            residuals=tuple((spec.level, spec.channels) for spec in residual_specs(unet)),
-            skips=((0, narrowest),) * (1 + len(unet.down_blocks[0].resnets)),
-            garment_dim=unet.config.cross_attention_dim,
-            **choices,
-        )
+    def for_sites(cls, sites: Sites, **choices: Any) -> Self:
+        """Fit an adapter to a base; `choices` are the other fields."""
+        return cls(sites=sites, width=choices.pop("width", min(WIDEST_CONTROLLER, sites.width)), **choices)
 
 
 def read_config(file: Path) -> AdapterConfig:
@@ -93,80 +70,70 @@ def read_config(file: Path) -> AdapterConfig:
     saved = json.loads(file.read_text())
     saved.pop("provenance", None)
     try:
-        saved |= {"parts": tuple(saved["parts"])}
-        saved |= {places: tuple(map(tuple, saved[places])) for places in ("residuals", "skips")}
-        return AdapterConfig(**saved)
+        residuals = tuple(Residual(*place) for place in saved["sites"]["residuals"])
+        sites = Sites(**saved["sites"] | {"residuals": residuals})
+        return AdapterConfig(**saved | {"parts": tuple(saved["parts"]), "sites": sites})
     except (KeyError, TypeError) as error:
         raise ValueError(f"{file} is not the config of a size adapter of this version: {error}") from error
 
 
-def residual_specs(unet: UNet2DConditionModel) -> list[ResidualSpec]:
-    """Return where `unet` adds its `down_intrablock_additional_residuals`.
-
-    A block with cross-attention adds before its downsampling, one without adds behind it; the middle block
-    takes one more of its own shape (diffusers, UNet2DConditionModel.forward).
-    """
-    specs, level = [], 0
-    for block, channels in zip(unet.down_blocks, unet.config.block_out_channels, strict=True):
-        halves = int(block.downsamplers is not None)
-        attends = getattr(block, "has_cross_attention", False)
-        specs.append(ResidualSpec(level if attends else level + halves, channels))
-        level += halves
-    return [*specs, ResidualSpec(level, unet.config.block_out_channels[-1])]
-
-
 class SizeAdapter(nn.Module):
-    """Size encoder, size controller and the injection into a frozen try-on UNet.
+    """Size encoder, size controller and the injection into a frozen base.
 
-    Fresh, it changes no bit of the UNet's output: value and time projections and residual heads are zero.
+    Fresh, it changes no bit of the base's output: value and time projections and residual heads are zero.
     """
 
     def __init__(self, config: AdapterConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder = HybridSizeEncoder(config.garment_dim) if config.encoder == "hybrid" else SizeEncoder()
-        if "tokens" in config.parts:
+        sites = config.sites
+        self.encoder = HybridSizeEncoder(sites.garment_dim) if config.encoder == "hybrid" else SizeEncoder()
+        if self.has_tokens:
             self.tokens = SizeTokenProjection(
-                SIZE_EMBEDDING_DIM, config.layers, config.num_tokens, config.rank
+                SIZE_EMBEDDING_DIM, sites.tokens, config.num_tokens, config.rank
             )
         if "time" in config.parts:
-            self.time = nn.Linear(SIZE_EMBEDDING_DIM, config.time_dim)
+            self.time = nn.Linear(SIZE_EMBEDDING_DIM, sites.time_dim)
             nn.init.zeros_(self.time.weight)
             nn.init.zeros_(self.time.bias)
         if "map" in config.parts:
             full = config.controller == "full"
             self.controller = (SizeController if full else SimpleSizeController)(width=config.width)
-            places = [ResidualSpec(*spec) for spec in (*config.residuals, *config.skips)]
-            self.residuals = MapResiduals(config.width, places)
+            self.residuals = MapResiduals(config.width, sites.residuals)
 
     @classmethod
-    def for_unet(
+    def for_sites(
         cls,
-        unet: UNet2DConditionModel,
+        sites: Sites,
         encoder: Literal["simple", "hybrid"] = "simple",
         controller: Literal["full", "simple"] = "full",
         parts: Iterable[str] = PARTS,
         **sizes: int,
     ) -> Self:
-        """Return a fresh adapter for `unet`; `sizes` are `width`, `num_tokens`, `rank` of `AdapterConfig`."""
+        """Return a fresh adapter for a base; `sizes` are `width`, `num_tokens`, `rank` of `AdapterConfig`."""
         choices = {"encoder": encoder, "controller": controller, "parts": tuple(parts)}
-        return cls(AdapterConfig.for_unet(unet, **choices, **sizes))
+        return cls(AdapterConfig.for_sites(sites, **choices, **sizes))
 
-    def attach(self, unet: UNet2DConditionModel) -> None:
-        """Check that `unet` is one for which this adapter was made. The size reaches it as arguments alone.
+    @property
+    def has_tokens(self) -> bool:
+        """Whether size tokens are made: they are wanted, and the base has layers for them."""
+        return "tokens" in self.config.parts and bool(self.config.sites.tokens)
+
+    def attach(self, sites: Sites) -> None:
+        """Check that a base is one for which this adapter was made. The size reaches it as arguments alone.
 
         Raises:
             ValueError: Its layers, time embedding or residuals have other names or shapes.
         """
-        found = AdapterConfig.for_unet(unet)
+        own = self.config.sites
         wrong = [
-            f"{name}: the adapter wants {getattr(self.config, name)}, the UNet has {getattr(found, name)}"
-            for name in ("layers", "time_dim", "residuals", "skips")
-            if getattr(self.config, name) != getattr(found, name)
+            f"{name}: the adapter wants {getattr(own, name)}, the base has {getattr(sites, name)}"
+            for name in ("tokens", "time_dim", "residuals")
+            if getattr(own, name) != getattr(sites, name)
         ]
         if wrong:
             raise ValueError(
-                "this adapter was made for another UNet (SizeAdapter.for_unet makes one): " + "; ".join(wrong)
+                "this adapter was made for another base, SizeAdapter.for_sites makes one: " + "; ".join(wrong)
             )
 
     def forward(
@@ -178,7 +145,7 @@ class SizeAdapter(nn.Module):
         fit_labels: Tensor | None = None,
         garment_features: Tensor | None = None,
     ) -> SizeCondition:
-        """Turn requested sizes into what the UNet is given.
+        """Turn requested sizes into what the base is given.
 
         Args:
             ratios: (B, 3) shoulder, width and length over the body's, NaN where unknown.
@@ -189,19 +156,13 @@ class SizeAdapter(nn.Module):
         """
         embedding = self.encoder(ratios, fit_labels, garment_features)
         parts: dict[str, Any] = {}
-        if "tokens" in self.config.parts:
+        if self.has_tokens:
             parts["tokens"] = self.tokens(embedding)
         if "time" in self.config.parts:
             parts["time"] = self.time(embedding)
         if "map" in self.config.parts:
             size_map = self.controller(embedding, body_maps, tuple(latent_hw or body_maps.shape[2:]))
-            added = self.residuals(size_map)
-            num = len(self.config.residuals)
-            parts |= {
-                "layout_logits": size_map.layout_logits,
-                "residuals": added[:num],
-                "skips": added[num:],
-            }
+            parts |= {"layout_logits": size_map.layout_logits, "residuals": self.residuals(size_map)}
         return SizeCondition(embedding=embedding, **parts)
 
     def save_pretrained(self, folder: str | Path, provenance: Mapping[str, Any] | None = None) -> None:

@@ -1,5 +1,6 @@
 """The size embedding -> the layout of the garment. B batch, E embedding, W features, h x w latent grid."""
 
+from collections.abc import Sequence
 from math import ceil, log2, pi
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from model.adapter.body_maps import FRAME, NUM_BODY_MAPS
 from model.adapter.encoder import SIZE_EMBEDDING_DIM
+from model.bases.base import Residual
 
 NUM_EDGES = 3
 """Thresholds that the embedding sets: two of |b|, for shoulders and sides, and one of `a`, for the hem."""
@@ -164,19 +166,10 @@ class ChannelNorm(nn.Module):
         return self.norm(features.movedim(1, -1)).movedim(-1, 1)
 
 
-class ResidualSpec(NamedTuple):
-    """Where one of the UNet's additional residuals belongs."""
-
-    level: int
-    """How often the grid has been halved there."""
-
-    channels: int
-
-
 class MapResiduals(nn.Module):
-    """The size map and its features -> one residual a place in the UNet, zero at first (as T2I-Adapter)."""
+    """The size map and its features -> one residual a place in the base, zero at first (as T2I-Adapter)."""
 
-    def __init__(self, width: int, specs: list[ResidualSpec]) -> None:
+    def __init__(self, width: int, specs: Sequence[Residual]) -> None:
         super().__init__()
         self.specs = specs
         trunk = 2 * width
@@ -195,7 +188,7 @@ class MapResiduals(nn.Module):
         self.heads = nn.ModuleList(zero_conv(trunk, spec.channels) for spec in specs)
 
     def forward(self, size_map: SizeMap) -> tuple[Tensor, ...]:
-        """Return the residuals, in the order in which the UNet asks for them."""
+        """Return the residuals, in the order of the base's sites."""
         hidden = torch.cat([size_map.layout_logits.sigmoid(), size_map.features], dim=1)
         levels = []
         for layer in self.levels:

@@ -1,1 +1,74 @@
-"""Pretrained try-on networks without size; a base is a folder."""
+"""The bases by name: pretrained try-on networks, each in a folder of its own. Imports no torch.
+
+A base is added by a folder whose class implements `model.bases.base.TryOnBase`, and by its line in `BASES`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+
+    from model.bases.base import TryOnBase
+
+
+@dataclass(frozen=True)
+class BaseEntry:
+    """What is known of a base before its networks' libraries are loaded."""
+
+    load: Callable[[], type[TryOnBase]]
+    """Returns its class; the import is in there, because it takes seconds."""
+
+    pretrained: bool
+    """Whether its weights come from a folder of the user's (`train_base.pretrained`); else it is trained here
+    from scratch, by a recipe of `pipeline.train_base`."""
+
+
+def sdxl() -> type[TryOnBase]:
+    """IDM-VTON's networks."""
+    from model.bases.sdxl.networks import SdxlBase
+
+    return SdxlBase
+
+
+def tiny() -> type[TryOnBase]:
+    """The same architecture at a size that a CPU trains in minutes."""
+    from model.bases.tiny.networks import TinyBase
+
+    return TinyBase
+
+
+BASES = {
+    "tiny": BaseEntry(tiny, pretrained=False),
+    "sdxl": BaseEntry(sdxl, pretrained=True),
+}
+
+RELEASED = "sdxl"
+"""The base of a folder that doesn't say which: IDM-VTON's own release."""
+
+
+def entry_of(name: str) -> BaseEntry:
+    """Return what is known of the base called `name`.
+
+    Raises:
+        ValueError: There is none.
+    """
+    if name not in BASES:
+        raise ValueError(f"there is no base {name[:40]!r}: known are {', '.join(sorted(BASES))}")
+    return BASES[name]
+
+
+def open_base(folder: str | Path, torch_dtype: torch.dtype | None = None) -> TryOnBase:
+    """Load the networks of a folder, or of a repository of the hub, whichever base they are."""
+    from model.bases.base import BASE_FILE
+    from model.weights import local_folder
+
+    says = local_folder(folder, [BASE_FILE]) / BASE_FILE
+    name = json.loads(says.read_text())["base"] if says.is_file() else RELEASED
+    return entry_of(name).load().from_pretrained(folder, torch_dtype)

@@ -1,17 +1,114 @@
-"""What a requested size adds to the try-on UNet's inputs."""
+"""What a base is: pretrained try-on networks that know nothing of size, behind one interface.
+
+A base is a folder beside this file and a line in `model.bases.BASES`. Everything else (training, sampling,
+the adapter, publishing) knows a base by what stands here alone.
+
+Shapes: B batch, H x W the picture, h x w the latent grid, C latent channels.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
+
+from model.bases.memory import MemorySwitches
+
+BASE_FILE = "base.json"
+"""In a base's folder: which of `BASES` wrote it."""
+
+Encodings = dict[str, Tensor]
+"""By name, B first: what the frozen encoders make of samples. Training makes them once and keeps them."""
+
+
+class Photos(Protocol):
+    """A batch as the stream gives it: uint8 arrays or tensors."""
+
+    @property
+    def image(self) -> Any:
+        """(B, H, W, 3) RGB, the person."""
+
+    @property
+    def cloth(self) -> Any:
+        """(B, H, W, 3) RGB, the garment."""
+
+    @property
+    def densepose(self) -> Any:
+        """(B, H, W, 3) RGB."""
+
+    @property
+    def inpaint_mask(self) -> Any:
+        """(B, H, W), 1 where the picture is to be made."""
+
+    @property
+    def captions(self) -> list[str]:
+        """One description a garment."""
+
+
+class Rows:
+    """A dataclass of tensors, or of mappings and tuples of them, whose rows belong together."""
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Self:
+        """Return a copy with `change` applied to every tensor."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+        return replace(self, **{n: tree_map_only(Tensor, change, v) for n, v in values.items()})  # type: ignore[type-var]
+
+    def to(self, *args: Any) -> Self:
+        """Return a copy on another device or in another floating-point type."""
+        return self.map(lambda x: x.to(*args))
+
+    def select(self, index: Any) -> Self:
+        """Return the rows at `index`: a slice, a list or an index tensor."""
+        return self.map(lambda x: x[index])
+
+    def repeat(self, num: int) -> Self:
+        """Return every row `num` times, the copies of a row behind one another."""
+        return self.map(lambda x: x.repeat_interleave(num, dim=0))
 
 
 @dataclass(frozen=True, kw_only=True)
-class SizeCondition:
-    """The adapter's answer for a batch of sizes; None for a part that is off. B batch, S size tokens."""
+class Conditioning(Rows, ABC):
+    """Everything but noise, time and size that a base reads; a base adds fields of its own."""
+
+    mask: Tensor
+    """(B, 1, h, w), 1 where the picture is to be made."""
+
+    garment: Any = None
+    """What the base's garment network shows of the garment (`TryOnBase.with_garment`): tensors of B rows, or
+    of one row for all; None: nothing yet, or there is no such network."""
+
+    def repeat(self, num: int) -> Self:
+        """Return every row `num` times, the copies of a row behind one another; one garment serves all."""
+        if len(self.mask) != 1 or self.garment is None:
+            return super().repeat(num)
+        return replace(replace(self, garment=None).repeat(num), garment=self.garment)
+
+    @property
+    @abstractmethod
+    def canvas(self) -> Tensor:
+        """A tensor of the shape, type and device of what is denoised; its numbers mean nothing."""
+
+    @property
+    @abstractmethod
+    def garment_features(self) -> Tensor:
+        """(B, `Sites.garment_dim`) what the garment's photo shows, pooled."""
+
+    @abstractmethod
+    def unconditional(self, rows: Tensor | None = None) -> Self:
+        """Return the other branch of text guidance, of all rows or of those of (B,) bool `rows`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizeCondition(Rows):
+    """The adapter's answer for a batch of sizes; None for a part that is off. S size tokens."""
 
     embedding: Tensor
     """(B, 768) from the size encoder."""
@@ -20,50 +117,252 @@ class SizeCondition:
     """(B, 1, h, w): the size map, above 0 where the garment will be."""
 
     tokens: dict[str, tuple[Tensor, Tensor]] | None = None
-    """Keys and values, (B, S, C) each, for every cross-attention layer by its name."""
+    """Keys and values, (B, S, channels) each, by the name of the site."""
 
     time: Tensor | None = None
-    """(B, T), added to the time embedding."""
+    """(B, `Sites.time_dim`), added to the time embedding."""
 
     residuals: tuple[Tensor, ...] | None = None
-    """Added within the UNet's down blocks and behind its middle block, in the order it takes them."""
-
-    skips: tuple[Tensor, ...] | None = None
-    """Added to what the UNet's first level hands over to its last: they alone have the whole latent grid."""
+    """Added to feature maps of the person, one for each of `Sites.residuals`."""
 
     def scaled(self, size_scale: float | Tensor) -> SizeCondition:
-        """Return the condition with its effect on the UNet times `size_scale`; at 0 the base is left alone.
+        """Return the condition with its effect on the base times `size_scale`; at 0 the base is left alone.
 
-        The embedding and the size map, which do not act on the UNet, stay as they are.
+        The embedding and the size map, which do not act on the base, stay as they are.
         """
-        return SizeCondition(
-            embedding=self.embedding,
-            layout_logits=self.layout_logits,
-            tokens=self.tokens and {layer: (k, v * size_scale) for layer, (k, v) in self.tokens.items()},
+        return replace(
+            self,
+            tokens=self.tokens and {site: (k, v * size_scale) for site, (k, v) in self.tokens.items()},
             time=None if self.time is None else self.time * size_scale,
             residuals=self.residuals and tuple(residual * size_scale for residual in self.residuals),
-            skips=self.skips and tuple(skip * size_scale for skip in self.skips),
         )
 
-    def map(self, change: Callable[[Tensor], Tensor]) -> SizeCondition:
-        """Return a copy with `change` applied to every tensor."""
-        return SizeCondition(
-            embedding=change(self.embedding),
-            layout_logits=None if self.layout_logits is None else change(self.layout_logits),
-            tokens=self.tokens and {layer: (change(k), change(v)) for layer, (k, v) in self.tokens.items()},
-            time=None if self.time is None else change(self.time),
-            residuals=self.residuals and tuple(change(residual) for residual in self.residuals),
-            skips=self.skips and tuple(change(skip) for skip in self.skips),
-        )
 
-    def to(self, *args: Any) -> SizeCondition:
-        """Return a copy on another device or in another floating-point type."""
-        return self.map(lambda x: x.to(*args))
+class Residual(NamedTuple):
+    """A feature map to which a residual can be added."""
 
-    def select(self, index: Any) -> SizeCondition:
-        """Return the rows at `index`: a slice, a list or an index tensor."""
-        return self.map(lambda x: x[index])
+    level: int
+    """How often the latent grid has been halved there."""
 
-    def repeat(self, num: int) -> SizeCondition:
-        """Return every row `num` times, the copies of a row behind one another."""
-        return self.map(lambda x: x.repeat_interleave(num, dim=0))
+    channels: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sites:
+    """Where an adapter can enter a base. To add zeros there must leave every bit of the output as it was."""
+
+    time_dim: int
+    """Channels of the time embedding, to which a shift is added."""
+
+    residuals: tuple[Residual, ...]
+    """Feature maps of the person, to each of which a residual is added."""
+
+    tokens: Mapping[str, int]
+    """Channels of the layers that attend to size tokens apart from all others, by name. Empty where tokens
+    would enter a softmax that others share: there even zeros change the numbers."""
+
+    garment_dim: int
+    """Channels of `Conditioning.garment_features`."""
+
+    width: int
+    """Channels at the base's finest level: the adapter's own features are no wider."""
+
+
+class Noising(Protocol):
+    """How pictures turn into noise, and what the network is asked for on the way back."""
+
+    def timesteps(self, share: Tensor) -> Tensor:
+        """(B,) times at (B,) shares, 0 to 1, of all of them."""
+
+    def signal_to_noise(self, timesteps: Tensor) -> Tensor:
+        """(B,) variance of the signal over that of the noise; 0 at pure noise."""
+
+    def add_noise(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """Return `clean` latents as they are at `timesteps`."""
+
+    def loss_target(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """Return what the network should predict."""
+
+    def loss_weight(self, timesteps: Tensor, gamma: float) -> Tensor:
+        """(B,) weight of a sample's squared error; `gamma` caps the signal-to-noise ratio, if that counts."""
+
+    def clean_from(self, prediction: Tensor, noisy: Tensor, timesteps: Tensor) -> Tensor:
+        """Return the clean latents that a prediction implies."""
+
+    def sampler(self, name: str, num_steps: int, canvas: Tensor) -> Any:
+        """Return one of diffusers' schedulers, set to so many steps for latents like `canvas`."""
+
+
+class TryOnBase(nn.Module, ABC):
+    """Try-on networks without size."""
+
+    name: ClassVar[str]
+    """Its key in `BASES`."""
+
+    picture_hw: ClassVar[tuple[int, int]]
+    """Height and width of the pictures that it makes (px)."""
+
+    lora_targets: ClassVar[Sequence[str]]
+    """Ends of the names of the layers that get low-rank updates."""
+
+    attention_layers: ClassVar[tuple[str, ...]]
+    """Ends of the names of the layers that learn where attention is trained in full."""
+
+    run_on: torch.device | str | None = None
+    """Where networks come for their turn (`resident`); None: they all run where they are."""
+
+    # files
+
+    @classmethod
+    @abstractmethod
+    def from_pretrained(cls, folder: str | Path, torch_dtype: torch.dtype | None = None) -> Self:
+        """Load from a folder, or from the hub by a repository's name; misfitting weights are a ValueError."""
+
+    @abstractmethod
+    def save_networks(self, folder: Path) -> None:
+        """Write what `from_pretrained` reads."""
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the networks, and which base they are."""
+        self.save_networks(Path(folder))
+        (Path(folder) / BASE_FILE).write_text(json.dumps({"base": self.name}) + "\n")
+
+    # pictures
+
+    @abstractmethod
+    def to_latents(self, images: Tensor) -> Tensor:
+        """Encode (B, 3, H, W) images in -1 .. 1 as (B, C, h, w)."""
+
+    @abstractmethod
+    def to_images(self, latents: Tensor) -> Tensor:
+        """Decode (B, C, h, w) latents to (B, 3, H, W) images in -1 .. 1."""
+
+    @property
+    @abstractmethod
+    def latent_channels(self) -> int:
+        """Return C."""
+
+    @property
+    def latent_scale(self) -> float:
+        """Return what latents were multiplied by, where that is no weight."""
+        return 1.0
+
+    # what the networks are told
+
+    @abstractmethod
+    def encode(self, photos: Photos) -> Encodings:
+        """Return what frozen encoders make of everything but the person's own latents."""
+
+    @abstractmethod
+    def condition(self, encodings: Encodings) -> Conditioning:
+        """Return what the networks are told, made anew each step of what may learn."""
+
+    def told(self, photos: Photos) -> Conditioning:
+        """Return what the networks are told of a batch."""
+        return self.condition(self.encode(photos))
+
+    @abstractmethod
+    def encoders(self) -> Sequence[nn.Module]:
+        """Return the networks on whose weights `to_latents` and `encode` depend."""
+
+    def with_garment(self, conditioning: Conditioning, timesteps: Tensor) -> Conditioning:  # noqa: ARG002
+        """Return the conditioning with what a garment network, where there is one, shows at `timesteps`."""
+        return conditioning
+
+    def readied(self, conditioning: Conditioning) -> Conditioning:
+        """Return the conditioning with all that many predictions from it have in common."""
+        return conditioning
+
+    def lasting(self, encodings: Encodings) -> Encodings:  # noqa: ARG002
+        """Return more encodings, which `condition` uses: they last while the whole base is frozen."""
+        return {}
+
+    # prediction
+
+    @property
+    @abstractmethod
+    def noising(self) -> Noising:
+        """How its latents are noised."""
+
+    @abstractmethod
+    def predict(
+        self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning, size: SizeCondition | None = None
+    ) -> Tensor:
+        """Predict `Noising.loss_target` from what is denoised; without `size` this is the base alone."""
+
+    def denoised(self, encodings: Encodings) -> Tensor:
+        """Return the clean original of what is denoised: the person's latents, or a canvas that has them."""
+        return encodings["latents"]
+
+    def person_of(self, canvas: Tensor) -> Tensor:
+        """Return the person's (B, C, h, w) latents of what is denoised."""
+        return canvas
+
+    # the adapter, and what learns beside it
+
+    @abstractmethod
+    def sites(self) -> Sites:
+        """Return where an adapter can enter."""
+
+    @property
+    @abstractmethod
+    def denoiser(self) -> Any:
+        """The network that predicts, one of diffusers' models: the one that `train_joint` opens."""
+
+    @abstractmethod
+    def blocks(self) -> Sequence[nn.Module]:
+        """Return the blocks that hold nearly all weights of what may learn, to be shared among processes."""
+
+    def trainable(self, layers: str, rank: int) -> dict[str, nn.Parameter]:
+        """Let part of the frozen denoiser learn; return its weights by name.
+
+        Args:
+            layers: `lora`, low-rank updates of `lora_targets`, or `attention`, `attention_layers` in full.
+            rank: Of the updates.
+        """
+        if layers == "lora":
+            from peft import LoraConfig  # whoever only draws needn't wait for it
+
+            targets = list(self.lora_targets)
+            self.denoiser.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=targets))
+        else:
+            for name, layer in self.denoiser.named_modules():
+                if name.endswith(self.attention_layers):
+                    layer.requires_grad_(True)
+        return {name: weight for name, weight in self.denoiser.named_parameters() if weight.requires_grad}
+
+    # where it runs
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks run: where their weights are, or where they come for their turn."""
+        return next(self.parameters()).device if self.run_on is None else torch.device(self.run_on)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the weights."""
+        return next(self.parameters()).dtype
+
+    @contextmanager
+    def resident(self, *networks: nn.Module) -> Iterator[None]:
+        """Within the block `networks` can run; where they take turns, they leave the device afterwards."""
+        if self.run_on is None:
+            yield
+            return
+        for network in networks:
+            network.to(self.run_on)
+        try:
+            yield
+        finally:
+            for network in networks:
+                network.to("cpu")
+
+    def save_memory(self, switches: MemorySwitches, device: torch.device | str) -> None:
+        """Draw in less memory.
+
+        Args:
+            switches: What to do; with `offload` the networks wait in the computer's memory for their turn.
+            device: Where they run.
+        """
+        self.run_on = device if switches.offload else None
+        self.to("cpu" if switches.offload else device)

@@ -10,7 +10,7 @@ from diffusers.configuration_utils import register_to_config
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from model.bases.sdxl.conditioning import from_uint8
+from model.pixels import from_uint8
 
 GARMENT_CLASS = 1  # class 0 is everything else
 NUM_COLOURS = 7

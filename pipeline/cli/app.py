@@ -1,5 +1,7 @@
 """The `cinderella` command. Heavy libraries are imported only by the commands that need them."""
 
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -142,19 +144,21 @@ def doctor(
 
     Example: `cinderella doctor --preset sdxl --pretrained /models/IDM-VTON`
     """
-    from model.bases.sdxl.doctor import examine
-    from model.bases.sdxl.presets import SdxlPreset
+    from model.bases import entry_of
     from pipeline.params import load_params
 
-    if preset == "tiny":
-        typer.echo("tiny is trained from scratch by `make repro`: nothing is needed")
+    if not entry_of(preset).pretrained:
+        typer.echo(f"{preset} is trained from scratch by `make repro`: nothing is needed")
         return
-    if preset != "sdxl":
-        raise ValueError(f"preset must be tiny or sdxl, got {preset!r}")
     folder = pretrained or Path(load_params(params).train_base.pretrained or "no folder named")
-    report = examine(SdxlPreset(), folder)
-    typer.echo("\n".join([*report.memory, *report.problems]))
-    if report.problems:
+    doctor_of_base = f"model.bases.{preset}.doctor"  # by name: what it says changes no result of a stage
+    if find_spec(doctor_of_base) is None:
+        raise ValueError(
+            f"the base {preset} has no doctor: {doctor_of_base} would have to examine its folder"
+        )
+    problems, memory = import_module(doctor_of_base).examine(folder)
+    typer.echo("\n".join([*memory, *problems]))
+    if problems:
         raise typer.Exit(1)
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from safetensors.numpy import save
 
-from model.bases.sdxl.networks import TryOnBase
+from model.bases import open_base
+from model.bases.base import TryOnBase
 from preprocess.identity import Input, identity
 from shards.batch import STORED_BESIDE_LATENTS, is_framed
 from shards.codec import encode_mask
@@ -50,12 +51,12 @@ def encode_latents(params: "WriteShardsParams", pictures: Path, split: str) -> P
     assert params.latents_base is not None
     assert params.image_height is not None
     assert params.image_width is not None
-    base = TryOnBase.from_pretrained(params.latents_base).eval().requires_grad_(False)
+    base = open_base(params.latents_base).eval().requires_grad_(False)
     base.to("cuda" if torch.cuda.is_available() else "cpu")
     reader = ShardReader(LocalFolder(pictures), params.image_height, params.image_width)
     spec = EncodingsSpec(
         encoders=encoders_identity(base),
-        scaling_factor=float(base.vae.config.scaling_factor),
+        scaling_factor=base.latent_scale,
         dtype=params.latents_dtype,
         image_height=params.image_height,
         image_width=params.image_width,
@@ -85,11 +86,11 @@ def encoders_identity(base: TryOnBase) -> str:
     """Return the identity of all that encodes samples: code, weights, and the scale of the latents."""
 
     def weights() -> Iterator[Input]:
-        for module in (base.vae, base.text_encoder, base.text_encoder_2, base.image_encoder):
+        for module in base.encoders():
             for weight in module.state_dict().values():
                 yield weight.cpu().contiguous().view(-1).view(torch.uint8).numpy()
 
-    return identity("train.sample_encoder", float(base.vae.config.scaling_factor), weights())
+    return identity("train.sample_encoder", base.latent_scale, weights())
 
 
 def builder(base: TryOnBase, reader: ShardReader, dtype: str) -> Callable[[Place], bytes]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from model.bases.sdxl.networks import TryOnBase
+from model.bases.base import TryOnBase
 from pipeline.training.encode_latents import encoders_identity, stored_encodings
 from pipeline.training.run import TrainingRun, processes_of_run
 from preprocess.identity import identity

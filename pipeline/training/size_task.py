@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from model.adapter.adapter import SizeAdapter
-from model.bases.sdxl.networks import TryOnBase
+from model.bases.base import TryOnBase
 from model.judges.critic import SizeCritic
 from pipeline.training.run import TrainingRun
 from pipeline.training.sample_encodings import encoder_of
@@ -23,9 +23,9 @@ def size_task(run: TrainingRun, networks: TryOnBase, adapter: SizeAdapter, base:
     """
     params = run.params
     if params.runtime.gradient_checkpointing:
-        networks.tryon_unet.enable_gradient_checkpointing()
+        networks.denoiser.enable_gradient_checkpointing()
     encoder = encoder_of(run, networks)
-    encoder.add_garment_tokens()
+    encoder.add_lasting()
     return TryOnTask(
         networks,
         encoder,

@@ -19,7 +19,7 @@ from eval.ladder.scoring import Cell, Scorer, ladder_cells
 from eval.ladder.trials import Trials, has_ladder, ladder_values
 from eval.params import EvaluateParams
 from model.adapter.adapter import SizeAdapter
-from model.bases.sdxl.networks import TryOnBase
+from model.bases.base import TryOnBase
 from model.judges.segmenter import Segmenter, segment_with
 from model.sampling import SizedDrawer, TryOnInputs, size_maps
 from pipeline.training.run import TrainingRun, processes_of_run

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import torch
 
-from model.bases.sdxl.low_memory import switches_of
+from model.bases.memory import switches_of
 from model.judges.segmenter import Segmenter
-from model.publishing import save_pipeline
+from model.publishing import PICTURE_FILE, save_pipeline
 from pipeline.checkpoints import image_size, load_size_aware
 from pipeline.tryon.size_aware import SizeAwareTryOn
 from preprocess.person.prepare import POSE_MODEL
@@ -24,7 +24,7 @@ def load_tryon(
         folder: Where to look.
         device: Where the networks run; the GPU where there is one when None.
         pose_model: MediaPipe's pose landmarker, for photos without keypoints.
-        low_memory: `off`, or a key of `model.bases.sdxl.low_memory.SWITCHES`.
+        low_memory: `off`, or a key of `model.bases.memory.SWITCHES`.
 
     Raises:
         FileNotFoundError: The folder holds neither.
@@ -40,12 +40,12 @@ def load_tryon(
 
 def find_tryon(folder: Path, device: str) -> SizeAwareTryOn:
     """Load either kind of folder; see `load_tryon`."""
-    if (folder / "model_index.json").is_file():
+    if (folder / PICTURE_FILE).is_file():
         return SizeAwareTryOn.from_pretrained(folder, device)
     checkpoint = next((folder / name for name in STAGES if (folder / name).is_dir()), None)
     if checkpoint is None or not (folder / "base").is_dir():
         raise FileNotFoundError(
-            f"{folder} must have model_index.json, or base/ beside joint/ or size/, but has neither: run "
+            f"{folder} must have {PICTURE_FILE}, or base/ beside joint/ or size/, but has neither: run "
             "`make repro` first, or name another folder with --model"
         )
     return from_stages(folder / "base", checkpoint, device)
@@ -75,9 +75,9 @@ def from_stages(base: Path, checkpoint: Path, device: str | None = None) -> Size
 def publish(tryon: SizeAwareTryOn, out: Path) -> None:
     """Write the networks as one folder that `SizeAwareTryOn.from_pretrained` and diffusers read.
 
-    Low-rank updates become part of the try-on UNet's weights.
+    Low-rank updates become part of the base's weights.
     """
-    unet = tryon.base.tryon_unet
+    unet = tryon.base.denoiser
     if getattr(unet, "peft_config", None):
         unet.fuse_lora()
         unet.unload_lora()

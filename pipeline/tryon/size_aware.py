@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from model.adapter.adapter import SizeAdapter
-from model.bases.sdxl.low_memory import MemorySwitches, save_memory
-from model.bases.sdxl.networks import TryOnBase
+from model.bases.base import TryOnBase
+from model.bases.memory import MemorySwitches
 from model.judges.segmenter import Segmenter, segment_with
 from model.params import DrawingOptions
 from model.publishing import load_pipeline, picture_size
@@ -69,7 +69,7 @@ class SizeAwareTryOn:
         segmenter: Segmenter | None = None,
         pose_model: Path = POSE_MODEL,
     ) -> None:
-        adapter.attach(base.tryon_unet)
+        adapter.attach(base.sites())
         self.base = base.requires_grad_(False).eval()
         self.adapter = adapter.requires_grad_(False).eval()
         self.image_height = image_height
@@ -117,9 +117,7 @@ class SizeAwareTryOn:
             device: Where the networks run; with `offload` they wait in the computer's memory meanwhile.
         """
         self.batch_size = switches.batch_size
-        if switches.offload:
-            self.base.to("cpu")
-        save_memory(self.base, switches, device)
+        self.base.save_memory(switches, device)
         for networks in (self.adapter, self.segmenter):
             if networks is not None:
                 networks.to(device)

@@ -12,10 +12,10 @@ from torch import Tensor
 from model.adapter.adapter import SizeAdapter
 from model.adapter.body_maps import NUM_BODY_MAPS
 from model.bases.base import SizeCondition
-from model.bases.sdxl.conditioning import Conditioning
-from model.bases.sdxl.networks import TryOnBase, garment_pass, predict_noise
-from model.bases.sdxl.presets import TinyPreset
+from model.bases.sdxl.conditioning import SdxlConditioning
+from model.bases.sdxl.networks import SdxlBase, garment_pass, predict_noise
 from model.bases.tiny.networks import build_tiny_base
+from model.bases.tiny.presets import TinyPreset
 from model.params import DrawingOptions
 from model.sampling import sample_tryon
 from tests.model.reference import use_concatenate_and_slice
@@ -48,10 +48,10 @@ def peak_bytes(work: Callable[[], object]) -> int:
     return most
 
 
-def conditioning_for(preset: TinyPreset, latent_hw: tuple[int, int], batch: int) -> Conditioning:
+def conditioning_for(preset: TinyPreset, latent_hw: tuple[int, int], batch: int) -> SdxlConditioning:
     """Return random conditioning."""
     width = 2 * preset.text_width
-    return Conditioning(
+    return SdxlConditioning(
         mask=torch.ones(batch, 1, *latent_hw),
         masked_latents=torch.randn(batch, 4, *latent_hw),
         densepose_latents=torch.randn(batch, 4, *latent_hw),
@@ -64,7 +64,7 @@ def conditioning_for(preset: TinyPreset, latent_hw: tuple[int, int], batch: int)
     )
 
 
-def compare_with_straightforward(base: TryOnBase, preset: TinyPreset) -> None:
+def compare_with_straightforward(base: SdxlBase, preset: TinyPreset) -> None:
     """Print time and peak memory of a step at latents 64 x 48, ours and concatenate-and-slice."""
     conditioning = conditioning_for(preset, (64, 48), batch=1)
     noise, timestep = torch.randn(1, 4, 64, 48), torch.tensor(500)
@@ -73,7 +73,7 @@ def compare_with_straightforward(base: TryOnBase, preset: TinyPreset) -> None:
 
     def step() -> Tensor:
         base.zero_grad()
-        prediction = predict_noise(base, noise, timestep, conditioning, tokens)
+        prediction = predict_noise(base.tryon_unet, noise, timestep, conditioning, tokens)
         prediction.square().mean().backward()
         return prediction.detach()
 
@@ -86,12 +86,12 @@ def compare_with_straightforward(base: TryOnBase, preset: TinyPreset) -> None:
 
 
 @torch.no_grad()
-def compare_strip(base: TryOnBase, preset: TinyPreset) -> None:
+def compare_strip(base: SdxlBase, preset: TinyPreset) -> None:
     """Print the time of a strip of sizes and of the same sizes one by one."""
     latent_hw = (preset.image_height // 4, preset.image_width // 4)
     person = conditioning_for(preset, latent_hw, batch=1)
     noise = torch.randn(1, 4, *latent_hw)
-    adapter = SizeAdapter.for_unet(base.tryon_unet)
+    adapter = SizeAdapter.for_sites(base.sites())
     for weight in adapter.parameters():
         weight.add_(0.05 * torch.randn_like(weight))
     ratios = torch.linspace(0.8, 1.6, STRIP)[:, None].repeat(1, 3)
@@ -111,7 +111,7 @@ def compare_strip(base: TryOnBase, preset: TinyPreset) -> None:
 
 
 @torch.no_grad()
-def compare_refresh(base: TryOnBase, preset: TinyPreset) -> None:
+def compare_refresh(base: SdxlBase, preset: TinyPreset) -> None:
     """Print what recomputing the garment tokens costs in time and changes in the latents."""
     latent_hw = (preset.image_height // 4, preset.image_width // 4)
     person = conditioning_for(preset, latent_hw, batch=1)

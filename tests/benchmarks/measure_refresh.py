@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from eval.params import EvaluateParams
-from model.bases.sdxl.conditioning import decode_latents, encode_conditioning, to_uint8
 from model.params import DrawingOptions
+from model.pixels import to_uint8
 from model.sampling import sample_tryon
 from pipeline.checkpoints import image_size, load_base
 from pipeline.evaluation.evaluation import held_out
@@ -35,9 +35,9 @@ def main(base_folder: Path, shards: Path) -> None:
     """Print a row for each interval."""
     base = load_base(base_folder)
     people = held_out(shards / "test" / "index.json", image_size(base_folder), PARAMS)
-    conditioning = encode_conditioning(base, people)
+    conditioning = base.told(people)
     start = torch.Generator(device=base.device).manual_seed(0)
-    noise = torch.randn(conditioning.masked_latents.shape, generator=start, device=base.device)
+    noise = torch.randn(conditioning.canvas.shape, generator=start, device=base.device)
     mask = people.inpaint_mask != 0
     reference = None
     print(f"{'every':>8} {'process s':>10} {'PSNR to every step':>20} {'PSNR to the photo':>20}")  # noqa: T201
@@ -46,7 +46,7 @@ def main(base_folder: Path, shards: Path) -> None:
         options = DrawingOptions(num_steps=STEPS, garment_refresh=every)
         latents = sample_tryon(base, conditioning, options, noise=noise)
         seconds = time.process_time() - began
-        pictures = to_uint8(decode_latents(base.vae, latents)).cpu().numpy()
+        pictures = to_uint8(base.to_images(latents)).cpu().numpy()
         reference = pictures if reference is None else reference
         figures = (psnr(pictures, reference, mask), psnr(pictures, people.image, mask))
         print(f"{every:8} {seconds:10.2f} {figures[0]:20.2f} {figures[1]:20.2f}")  # noqa: T201

@@ -8,7 +8,6 @@ import gc
 import json
 import resource
 import time
-from types import SimpleNamespace
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -18,10 +17,11 @@ from model.adapter.adapter import SizeAdapter
 from model.adapter.body_maps import NUM_BODY_MAPS
 from model.bases.base import SizeCondition
 from model.bases.sdxl.checks import garment_unet_of, tryon_unet_of
-from model.bases.sdxl.conditioning import Conditioning
+from model.bases.sdxl.conditioning import SdxlConditioning
 from model.bases.sdxl.garment_attention import garment_tokens_of
 from model.bases.sdxl.networks import predict_noise
 from model.bases.sdxl.presets import LATENT_CHANNELS, SdxlPreset
+from model.bases.sdxl.unet import sites_of
 
 LATENT_HW = (16, 12)
 TEXT = (1, 77, 2048)
@@ -57,7 +57,7 @@ def prediction(
     """Run the try-on UNet on random inputs, the same on every call."""
     torch.manual_seed(1)
     latents = torch.randn(3, LATENT_CHANNELS, *LATENT_HW).chunk(3)
-    conditioning = Conditioning(
+    conditioning = SdxlConditioning(
         mask=torch.ones(1, 1, *LATENT_HW),
         masked_latents=latents[1],
         densepose_latents=latents[2],
@@ -68,8 +68,7 @@ def prediction(
         garment_latents=latents[1],  # this and the text have been seen: see `tokens`
         garment_text=torch.zeros(TEXT),
     )
-    base = SimpleNamespace(tryon_unet=unet)  # all of a base that a step needs
-    return predict_noise(base, latents[0], torch.tensor(500), conditioning, tokens, size)
+    return predict_noise(unet, latents[0], torch.tensor(500), conditioning, tokens, size)
 
 
 def size_of(adapter: SizeAdapter) -> SizeCondition:
@@ -92,7 +91,7 @@ def smoke() -> dict[str, object]:
     gc.collect()
     unet = with_random_weights(tryon_unet_of(SdxlPreset())).train()
     unet.enable_gradient_checkpointing()
-    adapter = SizeAdapter.for_unet(unet)
+    adapter = SizeAdapter.for_sites(sites_of(unet))
     optimizer = torch.optim.AdamW(adapter.parameters(), lr=1e-3)
     made = time.monotonic()
 

@@ -9,8 +9,8 @@ import torch
 
 from model.adapter.adapter import SizeAdapter
 from model.adapter.body_maps import NUM_BODY_MAPS
-from model.bases.sdxl.presets import TinyPreset
 from model.bases.tiny.networks import build_tiny_base
+from model.bases.tiny.presets import TinyPreset
 from model.judges.critic import SizeCritic
 from shards.stream import SampleStream
 from train.params import LossParams, OptimisationParams, RuntimeParams
@@ -28,7 +28,7 @@ def size_task(preset: TinyPreset) -> TryOnTask:
         base,
         SampleEncoder(base),
         loss=LossParams(),
-        adapter=SizeAdapter.for_unet(base.tryon_unet),
+        adapter=SizeAdapter.for_sites(base.sites()),
         critic=SizeCritic(base.vae.config.latent_channels, NUM_BODY_MAPS).requires_grad_(False),
         size_dropout=0.1,
     )

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from model.adapter.adapter import SizeAdapter
-from model.bases.sdxl.conditioning import Conditioning, encode_conditioning
-from model.bases.sdxl.networks import TryOnBase
-from model.bases.sdxl.presets import TinyPreset
+from model.bases.sdxl.conditioning import SdxlConditioning
+from model.bases.sdxl.networks import SdxlBase
 from model.bases.tiny.networks import build_tiny_base
+from model.bases.tiny.presets import TinyPreset
 
 PRESET = TinyPreset(image_height=64, image_width=48, vae_width=8, unet_channels=(16, 32, 32))
 LATENT_HW = (16, 12)
@@ -58,22 +58,22 @@ def jolt(adapter: SizeAdapter, seed: int = 3) -> SizeAdapter:
 
 
 @pytest.fixture(scope="session")
-def shared_base() -> TryOnBase:
+def shared_base() -> SdxlBase:
     """One base for all tests that change nothing in it."""
     return build_tiny_base(PRESET, seed=0).requires_grad_(False)
 
 
 @pytest.fixture
-def base() -> TryOnBase:
+def base() -> SdxlBase:
     """A base of the test's own."""
     return build_tiny_base(PRESET, seed=0)
 
 
 @pytest.fixture(scope="session")
-def conditioning(shared_base: TryOnBase) -> Conditioning:
+def conditioning(shared_base: SdxlBase) -> SdxlConditioning:
     """The encoded batch of `photos`."""
     with torch.no_grad():
-        return encode_conditioning(shared_base, photos())
+        return shared_base.told(photos())
 
 
 @pytest.fixture

@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from diffusers import UNet2DConditionModel
 from torch import Tensor
 from torch.testing import assert_close
 
 from model.adapter.adapter import PARTS, SizeAdapter
 from model.adapter.body_maps import body_maps
 from model.bases.base import SizeCondition
-from model.bases.sdxl.conditioning import Conditioning, encode_conditioning
-from model.bases.sdxl.networks import TryOnBase, garment_pass, predict_noise
+from model.bases.sdxl.conditioning import SdxlConditioning
+from model.bases.sdxl.networks import SdxlBase, garment_pass, predict_noise
+from model.bases.sdxl.unet import sites_of
 from model.bases.tiny.networks import build_tiny_base
 from tests.model.conftest import BATCH, LATENT_HW, PRESET, jolt, keypoints, photos
 
@@ -28,22 +30,24 @@ def maps(batch: int = BATCH) -> Tensor:
     return body_maps(keypoints(batch), (PRESET.image_height, PRESET.image_width), LATENT_HW)
 
 
-def fresh(base: TryOnBase, **choices: object) -> SizeAdapter:
+def fresh(base: SdxlBase, **choices: object) -> SizeAdapter:
     torch.manual_seed(0)
-    adapter = SizeAdapter.for_unet(base.tryon_unet, **choices)
-    adapter.attach(base.tryon_unet)
+    adapter = SizeAdapter.for_sites(base.sites(), **choices)
+    adapter.attach(base.sites())
     return adapter
 
 
-def predict(base: TryOnBase, noise: Tensor, conditioning: Conditioning, size: SizeCondition | None) -> Tensor:
+def predict(
+    base: SdxlBase, noise: Tensor, conditioning: SdxlConditioning, size: SizeCondition | None
+) -> Tensor:
     tokens = garment_pass(base, conditioning, TIMESTEPS)
-    return predict_noise(base, noise, TIMESTEPS, conditioning, tokens, size)
+    return predict_noise(base.tryon_unet, noise, TIMESTEPS, conditioning, tokens, size)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize(("encoder", "controller"), KINDS)
 def test_a_fresh_adapter_changes_no_bit(
-    shared_base: TryOnBase, noise: Tensor, conditioning: Conditioning, encoder: str, controller: str
+    shared_base: SdxlBase, noise: Tensor, conditioning: SdxlConditioning, encoder: str, controller: str
 ) -> None:
     adapter = fresh(shared_base, encoder=encoder, controller=controller)
     features = conditioning.image_tokens.mean(1)
@@ -63,7 +67,7 @@ def test_a_fresh_adapter_changes_no_bit_of_sdxls_blocks() -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(2)
         noise = torch.randn(BATCH, 4, *LATENT_HW)
-    conditioning = encode_conditioning(base, photos())
+    conditioning = base.told(photos())
     adapter = fresh(base)
     alone = predict(base, noise, conditioning, None)
     assert torch.equal(predict(base, noise, conditioning, adapter(RATIOS, maps())), alone)
@@ -75,7 +79,7 @@ def test_a_fresh_adapter_changes_no_bit_of_sdxls_blocks() -> None:
 @torch.no_grad()
 @pytest.mark.parametrize("part", PARTS)
 def test_each_part_acts_on_its_own(
-    shared_base: TryOnBase, noise: Tensor, conditioning: Conditioning, part: str
+    shared_base: SdxlBase, noise: Tensor, conditioning: SdxlConditioning, part: str
 ) -> None:
     size = jolt(fresh(shared_base, parts=(part,)))(RATIOS, maps())
     given = {name for name in ("tokens", "time", "residuals") if getattr(size, name) is not None}
@@ -84,14 +88,14 @@ def test_each_part_acts_on_its_own(
     assert not torch.allclose(predict(shared_base, noise, conditioning, size), alone, atol=1e-3)
 
 
-def test_an_unknown_part_is_named(shared_base: TryOnBase) -> None:
+def test_an_unknown_part_is_named(shared_base: SdxlBase) -> None:
     with pytest.raises(ValueError, match=r"parts must be among .* got \['colour'\]"):
         fresh(shared_base, parts=("time", "colour"))
 
 
 @pytest.mark.parametrize(("encoder", "controller"), KINDS)
 def test_every_tensor_has_a_gradient_within_three_steps(
-    shared_base: TryOnBase, noise: Tensor, conditioning: Conditioning, encoder: str, controller: str
+    shared_base: SdxlBase, noise: Tensor, conditioning: SdxlConditioning, encoder: str, controller: str
 ) -> None:
     adapter = fresh(shared_base, encoder=encoder, controller=controller)
     optimizer = torch.optim.SGD(adapter.parameters(), lr=0.1)
@@ -107,7 +111,7 @@ def test_every_tensor_has_a_gradient_within_three_steps(
 
 
 def test_training_leaves_the_base_as_it_was(
-    base: TryOnBase, noise: Tensor, conditioning: Conditioning
+    base: SdxlBase, noise: Tensor, conditioning: SdxlConditioning
 ) -> None:
     before = {name: tensor.clone() for name, tensor in base.state_dict().items()}
     adapter = fresh(base.requires_grad_(False))
@@ -121,7 +125,7 @@ def test_training_leaves_the_base_as_it_was(
 @torch.no_grad()
 @pytest.mark.parametrize("ratio", range(3))
 def test_a_ratio_changes_only_its_row(
-    shared_base: TryOnBase, noise: Tensor, conditioning: Conditioning, ratio: int
+    shared_base: SdxlBase, noise: Tensor, conditioning: SdxlConditioning, ratio: int
 ) -> None:
     adapter = jolt(fresh(shared_base))
     other = RATIOS.clone()
@@ -134,7 +138,7 @@ def test_a_ratio_changes_only_its_row(
 
 @torch.no_grad()
 def test_a_row_does_not_depend_on_the_rest_of_the_batch(
-    shared_base: TryOnBase, noise: Tensor, conditioning: Conditioning
+    shared_base: SdxlBase, noise: Tensor, conditioning: SdxlConditioning
 ) -> None:
     adapter = jolt(fresh(shared_base))
     together = predict(shared_base, noise, conditioning, adapter(RATIOS, maps()))
@@ -143,14 +147,14 @@ def test_a_row_does_not_depend_on_the_rest_of_the_batch(
         part = conditioning.select(only)
         tokens = garment_pass(shared_base, part, TIMESTEPS[only])
         size = adapter(RATIOS[only], maps(1))
-        alone = predict_noise(shared_base, noise[only], TIMESTEPS[only], part, tokens, size)
+        alone = predict_noise(shared_base.tryon_unet, noise[only], TIMESTEPS[only], part, tokens, size)
         assert_close(alone, together[only], rtol=0, atol=1e-5)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("controller", ["simple", "full"])
 @pytest.mark.parametrize("latent_hw", [(16, 12), (32, 24), (20, 28)])
-def test_any_latent_size(shared_base: TryOnBase, controller: str, latent_hw: tuple[int, int]) -> None:
+def test_any_latent_size(shared_base: SdxlBase, controller: str, latent_hw: tuple[int, int]) -> None:
     adapter = fresh(shared_base, controller=controller)
     size = adapter(RATIOS, body_maps(keypoints(), (64, 48), latent_hw))
     assert size.layout_logits.shape == (BATCH, 1, *latent_hw)
@@ -160,7 +164,7 @@ def test_any_latent_size(shared_base: TryOnBase, controller: str, latent_hw: tup
 @torch.no_grad()
 @pytest.mark.parametrize("controller", ["simple", "full"])
 def test_an_odd_grid_runs_through_the_unet(
-    shared_base: TryOnBase, conditioning: Conditioning, controller: str
+    shared_base: SdxlBase, conditioning: SdxlConditioning, controller: str
 ) -> None:
     grid = (17, 11)
     names = ("mask", "masked_latents", "densepose_latents", "garment_latents")
@@ -174,25 +178,25 @@ def test_an_odd_grid_runs_through_the_unet(
 @torch.no_grad()
 @pytest.mark.parametrize(("encoder", "controller"), KINDS)
 def test_a_saved_adapter_comes_back(
-    shared_base: TryOnBase, tmp_path: Path, encoder: str, controller: str
+    shared_base: SdxlBase, tmp_path: Path, encoder: str, controller: str
 ) -> None:
     adapter = jolt(fresh(shared_base, encoder=encoder, controller=controller, parts=("tokens", "map")))
     adapter.save_pretrained(tmp_path, provenance={"seed": 1})
     loaded = SizeAdapter.from_pretrained(tmp_path)
     assert loaded.config == adapter.config
-    features = torch.randn(len(RATIOS), adapter.config.garment_dim)
+    features = torch.randn(len(RATIOS), adapter.config.sites.garment_dim)
     ours, theirs = (one(RATIOS, maps(), garment_features=features) for one in (adapter, loaded))
     assert_close(theirs.residuals, ours.residuals)
     assert_close(theirs.tokens, ours.tokens)
 
 
-def test_another_unet_is_refused(shared_base: TryOnBase) -> None:
+def test_another_unet_is_refused(shared_base: SdxlBase) -> None:
     adapter = fresh(shared_base)
-    with pytest.raises(ValueError, match=r"made for another UNet.*layers"):
-        adapter.attach(shared_base.garment_unet.__class__(**PRESET.unet_config(13) | {"layers_per_block": 2}))
+    with pytest.raises(ValueError, match=r"made for another base.*tokens"):
+        adapter.attach(sites_of(UNet2DConditionModel(**PRESET.unet_config(13) | {"layers_per_block": 2})))
 
 
-def test_a_config_of_something_else_is_refused(shared_base: TryOnBase, tmp_path: Path) -> None:
+def test_a_config_of_something_else_is_refused(shared_base: SdxlBase, tmp_path: Path) -> None:
     fresh(shared_base).save_pretrained(tmp_path)
     file = tmp_path / "size_adapter.json"
     file.write_text(file.read_text().replace('"num_tokens"', '"tokens"'))

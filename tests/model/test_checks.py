@@ -6,27 +6,33 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
 
-from model.bases.sdxl.checks import missing_parts, wrong_shapes, wrong_widths
-from model.bases.sdxl.doctor import find_problems
-from model.bases.sdxl.memory import (
-    FullSizeNetworks,
-    MemoryEstimate,
-    memory_estimates,
-    meta,
-    peak_elements,
-    saved_elements,
+from model.bases.memory import SWITCHES
+from model.bases.sdxl.checks import (
+    garment_unet_of,
+    missing_parts,
+    tryon_unet_of,
+    wrong_shapes,
+    wrong_widths,
 )
-from model.bases.sdxl.networks import TryOnBase
-from model.bases.sdxl.presets import SdxlPreset, TinyPreset
+from model.bases.sdxl.doctor import (
+    ENCODER_WEIGHTS,
+    GIB,
+    drawing_bytes,
+    find_problems,
+    num_weights,
+    training_bytes,
+)
+from model.bases.sdxl.networks import SdxlBase
+from model.bases.sdxl.presets import SdxlPreset
+from model.bases.tiny.presets import TinyPreset
 from tests.model.conftest import PRESET
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 
 @pytest.fixture
-def folder(base: TryOnBase, tmp_path: Path) -> Path:
+def folder(base: SdxlBase, tmp_path: Path) -> Path:
     base.save_pretrained(tmp_path)
     return tmp_path
 
@@ -78,39 +84,22 @@ def test_weights_in_pickles_are_checked_too(folder: Path) -> None:
     assert wrong_shapes(folder, PRESET) == []
 
 
-def test_peak_counts_what_lives_at_once() -> None:
-    def work() -> None:
-        first = meta(10) + 1
-        second = first.view(2, 5) * 2  # 20 live, the view shares
-        del first
-        second + 1  # the view's base is gone: 20 again
-
-    assert peak_elements(work) == 20
-
-
-def test_saved_counts_activations_but_no_weights() -> None:
-    with torch.device("meta"):
-        layers = nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 2))
-    # the input (2 x 3) and the hidden layer (2 x 5), once
-    assert saved_elements(lambda: layers(meta(2, 3)), layers) == 6 + 10
-
-
-def test_an_estimate_reads_as_a_line() -> None:
-    estimate = MemoryEstimate(stage="inference", weights=2**31, training=0, activations=2**30)
-    assert str(estimate) == "inference: 3.0 GiB (weights 2.0, training 0.0, activations 1.0)"
-
-
 def test_the_doctor_looks_at_shapes_once_nothing_is_missing(folder: Path) -> None:
     problems = find_problems(SdxlPreset(), folder)
     assert ["of another shape" in problem for problem in problems] == [False, False, False, True, True]
     assert find_problems(SdxlPreset(), folder / "nowhere") == missing_parts(folder / "nowhere")
 
 
-@pytest.mark.slow
-def test_full_size_estimates_are_in_the_known_range() -> None:
+def test_full_size_memory_is_what_a_walk_through_every_tensor_found() -> None:
     """2 x 2.57 B weights in half precision are 10.3 GB; trained attention layers dominate the joint stage."""
-    inference, size, joint = memory_estimates(FullSizeNetworks(SdxlPreset(), bytes_per_weight=2))
-    assert 12e9 < inference.weights < 16e9
-    assert inference.total < 24 * 2**30
-    assert size.training < 0.2e9
-    assert size.total < 24 * 2**30 < joint.total
+    tryon, garment = num_weights(tryon_unet_of(SdxlPreset())), num_weights(garment_unet_of(SdxlPreset()))
+    drawing = {name: drawing_bytes(tryon, garment, switches) for name, switches in SWITCHES.items()}
+    assert {name: round(needed / GIB, 1) for name, needed in drawing.items()} == {
+        "off": 22.2,
+        "24": 15.1,
+        "16": 7.5,
+        "8": 6.7,
+    }
+    frozen = tryon + garment + sum(ENCODER_WEIGHTS.values())
+    assert round(training_bytes(frozen, 0) / GIB, 1) == 13.9
+    assert round(training_bytes(frozen, 1_296_140_800) / GIB, 1) == 30.8

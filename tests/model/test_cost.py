@@ -11,10 +11,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from model.adapter.adapter import SizeAdapter
 from model.adapter.body_maps import NUM_BODY_MAPS
-from model.bases.sdxl.conditioning import Conditioning
+from model.bases.sdxl.conditioning import SdxlConditioning
 from model.bases.sdxl.garment_attention import SELF_ATTENTION, garment_tokens_of
-from model.bases.sdxl.networks import TryOnBase, garment_pass, predict_noise
+from model.bases.sdxl.networks import SdxlBase, garment_pass, predict_noise
 from model.bases.sdxl.presets import LATENT_CHANNELS
+from model.bases.sdxl.unet import sites_of
 from tests.model.full_size import LATENT_HW, TEXT, fp16_megabytes, full_size_step, full_size_unet, meta
 from tests.model.reference import use_concatenate_and_slice
 
@@ -50,7 +51,7 @@ def test_the_full_size_adapter_is_small_and_cheap(
     unet: UNet2DConditionModel, tokens: dict[str, Tensor], flops: int
 ) -> None:
     with torch.device("meta"):
-        adapter = SizeAdapter.for_unet(unet, encoder="hybrid")
+        adapter = SizeAdapter.for_sites(sites_of(unet), encoder="hybrid")
     assert fp16_megabytes(adapter) <= 25
 
     def step() -> None:
@@ -69,7 +70,7 @@ def test_the_full_size_unet_costs_at_most_84_percent_of_the_straightforward_form
 
 
 def test_the_garment_unet_stops_at_its_last_attention(
-    shared_base: TryOnBase, conditioning: Conditioning
+    shared_base: SdxlBase, conditioning: SdxlConditioning
 ) -> None:
     ran: list[str] = []
     unet = shared_base.garment_unet
@@ -87,8 +88,12 @@ def test_the_garment_unet_stops_at_its_last_attention(
 
 
 @torch.no_grad()
-def test_equals_the_straightforward_form(base: TryOnBase, noise: Tensor, conditioning: Conditioning) -> None:
+def test_equals_the_straightforward_form(
+    base: SdxlBase, noise: Tensor, conditioning: SdxlConditioning
+) -> None:
     tokens = garment_pass(base, conditioning, TIMESTEP)
-    ours = predict_noise(base, noise, TIMESTEP, conditioning, tokens)
+    ours = predict_noise(base.tryon_unet, noise, TIMESTEP, conditioning, tokens)
     use_concatenate_and_slice(base.tryon_unet)
-    assert_close(ours, predict_noise(base, noise, TIMESTEP, conditioning, tokens), rtol=0, atol=1e-5)
+    assert_close(
+        ours, predict_noise(base.tryon_unet, noise, TIMESTEP, conditioning, tokens), rtol=0, atol=1e-5
+    )

@@ -9,7 +9,8 @@ import torch
 from torch.testing import assert_close
 
 from model.adapter.adapter import SizeAdapter
-from model.bases.sdxl.networks import TryOnBase
+from model.bases import open_base
+from model.bases.sdxl.networks import SdxlBase
 from model.publishing import load_pipeline, save_pipeline
 from model.weights import load_weight_file
 from tests.model.conftest import jolt
@@ -34,15 +35,15 @@ def put_into_cache(cache: Path, name: str, folder: Path) -> None:
 
 
 def test_base_and_adapter_load_from_a_repository_of_the_hub(
-    base: TryOnBase, tmp_path: Path, hub_cache: Path
+    base: SdxlBase, tmp_path: Path, hub_cache: Path
 ) -> None:
-    adapter = jolt(SizeAdapter.for_unet(base.tryon_unet))
+    adapter = jolt(SizeAdapter.for_sites(base.sites()))
     save_pipeline(base, adapter, tmp_path / "whole", picture_hw=(64, 48))
     adapter.save_pretrained(tmp_path / "adapter")
     put_into_cache(hub_cache, "someone/tryon", tmp_path / "whole")
     put_into_cache(hub_cache, "someone/size", tmp_path / "adapter")
 
-    assert_close(TryOnBase.from_pretrained("someone/tryon").state_dict(), base.state_dict())
+    assert_close(open_base("someone/tryon").state_dict(), base.state_dict())
     assert_close(SizeAdapter.from_pretrained("someone/size").state_dict(), adapter.state_dict())
     assert_close(load_pipeline("someone/tryon")[1].state_dict(), adapter.state_dict())
 
@@ -55,7 +56,7 @@ def test_base_and_adapter_load_from_a_repository_of_the_hub(
     ],
 )
 def test_what_is_neither_a_folder_nor_a_repository_is_said(hub_cache: Path, name: str, message: str) -> None:
-    for load in (TryOnBase.from_pretrained, SizeAdapter.from_pretrained):
+    for load in (open_base, SizeAdapter.from_pretrained):
         with pytest.raises(FileNotFoundError, match=message):
             load(name)
     assert not hub_cache.exists()

@@ -8,16 +8,16 @@ from diffusers import DiffusionPipeline, UNet2DConditionModel
 from torch.testing import assert_close
 
 from model.adapter.adapter import SizeAdapter
-from model.bases.sdxl.checks import PARTS
-from model.bases.sdxl.networks import TryOnBase
+from model.bases.sdxl.loading import PARTS
+from model.bases.sdxl.networks import SdxlBase
 from model.bases.tiny.autoencoder import PatchAutoencoder
 from model.judges.segmenter import Segmenter
 from model.publishing import load_pipeline, picture_size, save_pipeline
 from tests.model.conftest import jolt
 
 
-def test_a_published_folder_is_a_diffusers_pipeline(base: TryOnBase, tmp_path: Path) -> None:
-    adapter = jolt(SizeAdapter.for_unet(base.tryon_unet))
+def test_a_published_folder_is_a_diffusers_pipeline(base: SdxlBase, tmp_path: Path) -> None:
+    adapter = jolt(SizeAdapter.for_sites(base.sites()))
     segmenter = Segmenter(widths=(8, 16))
     provenance = {"data_hash": "abc", "seed": 3}
     save_pipeline(base, adapter, tmp_path, provenance, picture_hw=(64, 48), segmenter=segmenter)
@@ -37,8 +37,8 @@ def test_a_published_folder_is_a_diffusers_pipeline(base: TryOnBase, tmp_path: P
     assert base.tryon_unet.config.encoder_hid_dim_type is None
 
 
-def test_the_card_and_the_config_tell_where_the_weights_come_from(base: TryOnBase, tmp_path: Path) -> None:
-    adapter = SizeAdapter.for_unet(base.tryon_unet, parts=("time",))
+def test_the_card_and_the_config_tell_where_the_weights_come_from(base: SdxlBase, tmp_path: Path) -> None:
+    adapter = SizeAdapter.for_sites(base.sites(), parts=("time",))
     adapter.save_pretrained(tmp_path, provenance={"data_hash": "abc"})
     saved = json.loads((tmp_path / "size_adapter.json").read_text())
     assert saved["provenance"]["data_hash"] == "abc"

@@ -9,28 +9,28 @@ from torch.testing import assert_close
 
 from model.adapter.adapter import SizeAdapter
 from model.adapter.body_maps import body_maps
-from model.bases.sdxl.conditioning import Conditioning, encode_conditioning
-from model.bases.sdxl.networks import TryOnBase, garment_pass, predict_noise
+from model.bases.sdxl.conditioning import SdxlConditioning
+from model.bases.sdxl.networks import SdxlBase, garment_pass, predict_noise
 from model.bases.tiny.networks import build_tiny_base
 from tests.model.conftest import BATCH, LATENT_HW, PRESET, jolt, keypoints, photos
 
 TIMESTEPS = torch.tensor([200, 800])
 
 
-def adapter_for(base: TryOnBase) -> SizeAdapter:
+def adapter_for(base: SdxlBase) -> SizeAdapter:
     torch.manual_seed(0)
-    return jolt(SizeAdapter.for_unet(base.tryon_unet))
+    return jolt(SizeAdapter.for_sites(base.sites()))
 
 
-def predict(base: TryOnBase, adapter: SizeAdapter, noise: Tensor, conditioning: Conditioning) -> Tensor:
+def predict(base: SdxlBase, adapter: SizeAdapter, noise: Tensor, conditioning: SdxlConditioning) -> Tensor:
     tokens = garment_pass(base, conditioning, TIMESTEPS)
     maps = body_maps(keypoints(), (64, 48), LATENT_HW)
     size = adapter(torch.tensor([[1.0, 1.3, 0.9]] * BATCH), maps)
-    return predict_noise(base, noise, TIMESTEPS, conditioning, tokens, size)
+    return predict_noise(base.tryon_unet, noise, TIMESTEPS, conditioning, tokens, size)
 
 
 def gradients(
-    base: TryOnBase, noise: Tensor, conditioning: Conditioning, *, frozen: bool
+    base: SdxlBase, noise: Tensor, conditioning: SdxlConditioning, *, frozen: bool
 ) -> dict[str, Tensor | None]:
     """Return the gradients of the try-on UNet and of an adapter, the garment UNet frozen."""
     base.requires_grad_(False)
@@ -45,7 +45,7 @@ def gradients(
 
 @pytest.mark.parametrize("frozen", [True, False])
 def test_gradient_checkpointing_changes_no_gradient(
-    base: TryOnBase, noise: Tensor, conditioning: Conditioning, frozen: bool
+    base: SdxlBase, noise: Tensor, conditioning: SdxlConditioning, frozen: bool
 ) -> None:
     plain = gradients(base, noise, conditioning, frozen=frozen)
     base.tryon_unet.enable_gradient_checkpointing()
@@ -56,7 +56,7 @@ def test_gradient_checkpointing_changes_no_gradient(
 
 @torch.no_grad()
 def test_channels_last_gives_the_same_numbers(
-    base: TryOnBase, noise: Tensor, conditioning: Conditioning
+    base: SdxlBase, noise: Tensor, conditioning: SdxlConditioning
 ) -> None:
     adapter = adapter_for(base)
     expected = predict(base, adapter, noise, conditioning)
@@ -67,7 +67,9 @@ def test_channels_last_gives_the_same_numbers(
 
 
 @torch.no_grad()
-def test_half_precision_runs_throughout(base: TryOnBase, noise: Tensor, conditioning: Conditioning) -> None:
+def test_half_precision_runs_throughout(
+    base: SdxlBase, noise: Tensor, conditioning: SdxlConditioning
+) -> None:
     kind = torch.bfloat16
     adapter = adapter_for(base)
     expected = predict(base, adapter, noise, conditioning)
@@ -78,7 +80,7 @@ def test_half_precision_runs_throughout(base: TryOnBase, noise: Tensor, conditio
 
 @torch.no_grad()
 def test_an_adapter_in_full_precision_steers_a_base_in_half(
-    base: TryOnBase, noise: Tensor, conditioning: Conditioning
+    base: SdxlBase, noise: Tensor, conditioning: SdxlConditioning
 ) -> None:
     kind = torch.bfloat16
     adapter = adapter_for(base)
@@ -91,7 +93,7 @@ def test_an_adapter_in_full_precision_steers_a_base_in_half(
 def test_a_compiled_unet_gives_the_same_numbers(noise: Tensor) -> None:
     """Graph capture without code generation: generating kernels takes a minute and more on two cores."""
     base = build_tiny_base(replace(PRESET, unet_channels=(8, 16), transformer_layers=(1, 1)), seed=0)
-    conditioning = encode_conditioning(base, photos())
+    conditioning = base.told(photos())
     adapter = adapter_for(base)
     expected = predict(base, adapter, noise, conditioning)
     base.tryon_unet.compile(backend="aot_eager")

@@ -12,10 +12,11 @@ from torch.testing import assert_close
 from model.adapter.adapter import SizeAdapter
 from model.adapter.body_maps import body_maps
 from model.bases.base import SizeCondition
-from model.bases.sdxl.conditioning import Conditioning
-from model.bases.sdxl.networks import TryOnBase
+from model.bases.noising import SAMPLERS
+from model.bases.sdxl.conditioning import SdxlConditioning
+from model.bases.sdxl.networks import SdxlBase
 from model.params import DrawingOptions, Sampler
-from model.sampling import SAMPLERS, SizedDrawer, TryOnInputs, composite, noise_of, sample_tryon
+from model.sampling import SizedDrawer, TryOnInputs, composite, noise_of, sample_tryon
 from tests.model.conftest import BATCH, LATENT_HW, jolt, keypoints, photos
 
 STEPS = 3
@@ -24,9 +25,9 @@ NAN = float("nan")
 
 
 @pytest.fixture(scope="module")
-def adapter(shared_base: TryOnBase) -> SizeAdapter:
+def adapter(shared_base: SdxlBase) -> SizeAdapter:
     torch.manual_seed(0)
-    return jolt(SizeAdapter.for_unet(shared_base.tryon_unet))
+    return jolt(SizeAdapter.for_sites(shared_base.sites()))
 
 
 @torch.no_grad()
@@ -36,7 +37,7 @@ def sizes(adapter: SizeAdapter, ratios: list[list[float]]) -> SizeCondition:
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_every_sampler_is_deterministic_and_finite(
-    shared_base: TryOnBase, conditioning: Conditioning, noise: Tensor, sampler: Sampler
+    shared_base: SdxlBase, conditioning: SdxlConditioning, noise: Tensor, sampler: Sampler
 ) -> None:
     runs = [
         sample_tryon(shared_base, conditioning, replace(PLAIN, sampler=sampler), noise=noise)
@@ -66,7 +67,7 @@ def test_options_out_of_range_are_refused(option: dict[str, object], message: st
 
 
 def test_size_guidance_needs_an_unknown_size(
-    shared_base: TryOnBase, conditioning: Conditioning, noise: Tensor, adapter: SizeAdapter
+    shared_base: SdxlBase, conditioning: SdxlConditioning, noise: Tensor, adapter: SizeAdapter
 ) -> None:
     options = replace(PLAIN, size_guidance=2.0)
     with pytest.raises(ValueError, match="needs size_unknown"):
@@ -76,7 +77,7 @@ def test_size_guidance_needs_an_unknown_size(
 
 
 def test_without_a_size_there_is_none_to_guide(
-    shared_base: TryOnBase, conditioning: Conditioning, noise: Tensor
+    shared_base: SdxlBase, conditioning: SdxlConditioning, noise: Tensor
 ) -> None:
     plain, guided = (
         sample_tryon(shared_base, conditioning, replace(PLAIN, size_guidance=guidance), noise=noise)
@@ -86,7 +87,7 @@ def test_without_a_size_there_is_none_to_guide(
 
 
 def test_size_guidance_of_an_unknown_size_changes_nothing(
-    shared_base: TryOnBase, conditioning: Conditioning, noise: Tensor, adapter: SizeAdapter
+    shared_base: SdxlBase, conditioning: SdxlConditioning, noise: Tensor, adapter: SizeAdapter
 ) -> None:
     unknown = sizes(adapter, [[NAN] * 3] * BATCH)
     plain = sample_tryon(shared_base, conditioning, PLAIN, size=unknown, noise=noise)
@@ -102,7 +103,7 @@ def test_size_guidance_of_an_unknown_size_changes_nothing(
 
 
 def test_both_guidances_push_the_picture(
-    shared_base: TryOnBase, conditioning: Conditioning, noise: Tensor, adapter: SizeAdapter
+    shared_base: SdxlBase, conditioning: SdxlConditioning, noise: Tensor, adapter: SizeAdapter
 ) -> None:
     known = sizes(adapter, [[1.0, 1.5, 1.0]] * BATCH)
     unknown = sizes(adapter, [[NAN] * 3])
@@ -114,7 +115,7 @@ def test_both_guidances_push_the_picture(
 
 
 def test_a_strip_of_sizes_equals_its_runs_one_by_one(
-    shared_base: TryOnBase, conditioning: Conditioning, noise: Tensor, adapter: SizeAdapter
+    shared_base: SdxlBase, conditioning: SdxlConditioning, noise: Tensor, adapter: SizeAdapter
 ) -> None:
     person, start = conditioning.select([0]), noise[:1]
     ratios = [[1.0, 0.8 + 0.2 * rung, 1.0] for rung in range(3)]
@@ -127,7 +128,7 @@ def test_a_strip_of_sizes_equals_its_runs_one_by_one(
 
 @pytest.mark.parametrize(("every", "times"), [(0, [0]), (1, [999, 666, 332]), (2, [999, 332])])
 def test_the_garment_is_seen_once_or_at_every_nth_step(
-    shared_base: TryOnBase, conditioning: Conditioning, noise: Tensor, every: int, times: list[int]
+    shared_base: SdxlBase, conditioning: SdxlConditioning, noise: Tensor, every: int, times: list[int]
 ) -> None:
     seen: list[int] = []
     embedding = shared_base.garment_unet.time_proj
@@ -138,7 +139,7 @@ def test_the_garment_is_seen_once_or_at_every_nth_step(
 
 
 def test_refreshing_the_garment_changes_the_picture(
-    shared_base: TryOnBase, conditioning: Conditioning, noise: Tensor
+    shared_base: SdxlBase, conditioning: SdxlConditioning, noise: Tensor
 ) -> None:
     once, each = (
         sample_tryon(shared_base, conditioning, replace(PLAIN, garment_refresh=every), noise=noise)
@@ -148,7 +149,7 @@ def test_refreshing_the_garment_changes_the_picture(
 
 
 def test_conditioning_of_another_batch_is_refused(
-    shared_base: TryOnBase, conditioning: Conditioning, noise: Tensor, adapter: SizeAdapter
+    shared_base: SdxlBase, conditioning: SdxlConditioning, noise: Tensor, adapter: SizeAdapter
 ) -> None:
     with pytest.raises(ValueError, match="a batch of 3 needs 1 or 3 rows of conditioning, got 2"):
         sample_tryon(shared_base, conditioning, PLAIN, size=sizes(adapter, [[1.0] * 3] * 3), noise=noise)
@@ -170,13 +171,13 @@ def people(seed: int = 0) -> TryOnInputs:
 
 
 def drawer(
-    base: TryOnBase, adapter: SizeAdapter | None, options: DrawingOptions, batch_size: int = 8
+    base: SdxlBase, adapter: SizeAdapter | None, options: DrawingOptions, batch_size: int = 8
 ) -> SizedDrawer:
     return SizedDrawer(base, adapter, people(), options, batch_size=batch_size)
 
 
 def test_a_persons_noise_is_its_own_whoever_is_drawn_beside(
-    shared_base: TryOnBase, adapter: SizeAdapter
+    shared_base: SdxlBase, adapter: SizeAdapter
 ) -> None:
     ratios = np.array([[1.0, 1.2, 0.9], [1.0, 1.5, 0.9]])
     draw = drawer(shared_base, adapter, PLAIN)
@@ -191,7 +192,7 @@ def test_a_persons_noise_is_its_own_whoever_is_drawn_beside(
 
 
 def test_what_is_drawn_does_not_depend_on_how_many_are_drawn_together(
-    shared_base: TryOnBase, adapter: SizeAdapter
+    shared_base: SdxlBase, adapter: SizeAdapter
 ) -> None:
     ratios = np.array([[1.0, 0.8 + 0.2 * rung, NAN] for rung in range(3)])
     steps: list[tuple[int, int]] = []
@@ -202,7 +203,7 @@ def test_what_is_drawn_does_not_depend_on_how_many_are_drawn_together(
     assert steps == [(2, 9), (4, 9), (6, 9), (7, 9), (8, 9), (9, 9)]
 
 
-def test_at_no_strength_the_base_draws_alone(shared_base: TryOnBase, adapter: SizeAdapter) -> None:
+def test_at_no_strength_the_base_draws_alone(shared_base: SdxlBase, adapter: SizeAdapter) -> None:
     ratios = np.array([[1.0, 1.5, 0.9]])
     off, without = (
         drawer(shared_base, one, replace(PLAIN, size_scale=0.0, size_guidance=1.5))(0, ratios)
@@ -212,9 +213,9 @@ def test_at_no_strength_the_base_draws_alone(shared_base: TryOnBase, adapter: Si
 
 
 @pytest.mark.parametrize("encoder", ["simple", "hybrid"])
-def test_only_the_hybrid_encoder_plans_the_size_by_the_garment(shared_base: TryOnBase, encoder: str) -> None:
+def test_only_the_hybrid_encoder_plans_the_size_by_the_garment(shared_base: SdxlBase, encoder: str) -> None:
     torch.manual_seed(0)
-    adapter = jolt(SizeAdapter.for_unet(shared_base.tryon_unet, encoder=encoder))
+    adapter = jolt(SizeAdapter.for_sites(shared_base.sites(), encoder=encoder))
     maps = []
     for seed in (0, 1):
         wearers = replace(people(), cloth=photos(seed).cloth)

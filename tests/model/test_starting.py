@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from model.bases.sdxl.networks import TryOnBase
+from model.bases.sdxl.networks import SdxlBase
 from model.bases.sdxl.starting import start_from_inpainting
 from tests.model.conftest import PRESET
 
@@ -22,7 +22,7 @@ def stock_unet(in_channels: int) -> UNet2DConditionModel:
     return UNet2DConditionModel(**PRESET.unet_config(in_channels)).eval()
 
 
-def ip_adapter_weights(base: TryOnBase) -> dict[str, dict[str, Tensor]]:
+def ip_adapter_weights(base: SdxlBase) -> dict[str, dict[str, Tensor]]:
     """Random weights in the form of the released file, nested and numbered."""
     unet = base.tryon_unet
     generator = torch.Generator().manual_seed(4)
@@ -44,7 +44,7 @@ def in_channels(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture
-def folders(base: TryOnBase, tmp_path: Path, in_channels: int) -> dict[str, Path]:
+def folders(base: SdxlBase, tmp_path: Path, in_channels: int) -> dict[str, Path]:
     inpainting, garment, encoder = (tmp_path / name for name in ("inpainting", "sdxl", "clip"))
     base.save_pretrained(inpainting)
     stock_unet(in_channels).save_pretrained(inpainting / "unet")
@@ -77,7 +77,7 @@ def stock_ip_adapter(weights: dict[str, dict[str, Tensor]], in_channels: int) ->
 
 @torch.no_grad()
 def test_starts_at_the_numbers_of_inpainting_with_ip_adapter(
-    base: TryOnBase, folders: dict[str, Path], in_channels: int
+    base: SdxlBase, folders: dict[str, Path], in_channels: int
 ) -> None:
     weights = ip_adapter_weights(base)
     started = start_from_inpainting(**folders)
@@ -99,7 +99,7 @@ def test_starts_at_the_numbers_of_inpainting_with_ip_adapter(
 
 
 @pytest.mark.parametrize("in_channels", [9], indirect=True)
-def test_safetensors_and_bin_are_the_same(base: TryOnBase, folders: dict[str, Path]) -> None:
+def test_safetensors_and_bin_are_the_same(base: SdxlBase, folders: dict[str, Path]) -> None:
     weights = ip_adapter_weights(base)
     flat = {
         f"{part}.{name}": x.contiguous() for part, tensors in weights.items() for name, x in tensors.items()
@@ -113,7 +113,7 @@ def test_safetensors_and_bin_are_the_same(base: TryOnBase, folders: dict[str, Pa
 
 
 @pytest.mark.parametrize("in_channels", [9], indirect=True)
-def test_an_ip_adapter_of_another_network_is_refused(base: TryOnBase, folders: dict[str, Path]) -> None:
+def test_an_ip_adapter_of_another_network_is_refused(base: SdxlBase, folders: dict[str, Path]) -> None:
     weights = ip_adapter_weights(base)
     weights["ip_adapter"]["99.to_k_ip.weight"] = weights["ip_adapter"].pop("1.to_k_ip.weight")
     torch.save(weights, folders["ip_adapter"])

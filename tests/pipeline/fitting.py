@@ -21,7 +21,7 @@ def build_artifacts(folder: Path) -> Path:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         segmenter = Segmenter(widths=(8, 16))
-        adapter = jolt(SizeAdapter.for_unet(base.tryon_unet))
+        adapter = jolt(SizeAdapter.for_sites(base.sites()))
     base.save_pretrained(folder / "base")
     segmenter.save_pretrained(folder / "base" / "segmenter")
     adapter.save_pretrained(folder / "joint" / "adapter")

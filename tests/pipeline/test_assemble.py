@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import AutoencoderKL, UNet2DConditionModel
 
-from model.bases.sdxl.networks import TryOnBase
+from model.bases import open_base
 from model.bases.tiny.networks import build_tiny_base
 from pipeline.tryon.assemble import assemble
 from tests.model.conftest import PRESET
@@ -13,6 +13,8 @@ from tests.model.conftest import PRESET
 def test_a_base_put_together_loads_as_one(tmp_path: Path) -> None:
     base = build_tiny_base(PRESET, seed=0)
     base.save_pretrained(tmp_path / "parts")
+    vae = AutoencoderKL(block_out_channels=(8,), norm_num_groups=4)
+    vae.save_pretrained(tmp_path / "parts" / "vae")
     for part, seed, channels in (("inpainting", 1, 9), ("sdxl", 2, 4)):
         torch.manual_seed(seed)
         unet = UNet2DConditionModel(**PRESET.unet_config(channels))
@@ -36,7 +38,7 @@ def test_a_base_put_together_loads_as_one(tmp_path: Path) -> None:
         "out": tmp_path / "out",
     }
     assemble(**parts, half=True)
-    loaded = TryOnBase.from_pretrained(tmp_path / "out")
+    loaded = open_base(tmp_path / "out")
     assert loaded.tryon_unet.conv_in.weight.shape[1] == 13
     assert not loaded.tryon_unet.conv_in.weight[:, 9:].any()
     assert {weight.dtype for weight in loaded.tryon_unet.parameters()} == {torch.float16}

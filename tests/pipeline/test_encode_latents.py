@@ -8,9 +8,10 @@ import torch
 from safetensors.numpy import save
 from torch.testing import assert_close
 
-from model.bases.sdxl.networks import TryOnBase
-from model.bases.sdxl.presets import TinyPreset
+from model.bases import open_base
+from model.bases.sdxl.networks import SdxlBase
 from model.bases.tiny.networks import build_tiny_base
+from model.bases.tiny.presets import TinyPreset
 from pipeline.training.encode_latents import encode_latents, stored_encodings
 from pipeline.write_shards import write_latents
 from shards.batch import Batch
@@ -49,8 +50,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def networks(base: Path) -> TryOnBase:
-    return TryOnBase.from_pretrained(base).eval().requires_grad_(False)
+def networks(base: Path) -> SdxlBase:
+    return open_base(base).eval().requires_grad_(False)
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +73,7 @@ def hashes(folder: Path) -> dict[str, str]:
     return {path.name: sha256_of(path) for path in folder.iterdir()}
 
 
-def test_stored_encodings_are_what_the_base_makes_of_the_pictures(
-    pictures: Path, networks: TryOnBase
-) -> None:
+def test_stored_encodings_are_what_the_base_makes_of_the_pictures(pictures: Path, networks: SdxlBase) -> None:
     encoder = SampleEncoder(networks)
     for seen, stored in zip(batches(pictures), batches(pictures / "latents"), strict=True):
         assert seen.keys == stored.keys
@@ -87,7 +86,7 @@ def test_stored_encodings_are_what_the_base_makes_of_the_pictures(
         np.testing.assert_array_equal(seen.keypoints, stored.keypoints)
 
 
-def test_training_takes_either(pictures: Path, networks: TryOnBase) -> None:
+def test_training_takes_either(pictures: Path, networks: SdxlBase) -> None:
     task = TryOnTask(networks, SampleEncoder(networks), loss=LossParams())
     seen, stored = batches(pictures)[0], batches(pictures / "latents")[0]
     assert not stored.image.any()
@@ -96,7 +95,7 @@ def test_training_takes_either(pictures: Path, networks: TryOnBase) -> None:
 
 
 def test_half_precision_takes_half_the_room_and_stays_close(
-    pictures: Path, base: Path, networks: TryOnBase, tmp_path: Path
+    pictures: Path, base: Path, networks: SdxlBase, tmp_path: Path
 ) -> None:
     write_shards(samples(COUNT), tmp_path, "train", 3)
     folder = encode_latents(params_of(base, "float16"), tmp_path, "train")
@@ -125,7 +124,7 @@ def test_encoding_is_deterministic_and_does_only_what_changed(
 
 
 def test_only_the_same_base_and_the_same_pictures_may_use_them(
-    pictures: Path, base: Path, networks: TryOnBase, tmp_path: Path
+    pictures: Path, base: Path, networks: SdxlBase, tmp_path: Path
 ) -> None:
     assert stored_encodings(pictures, networks, SIDE, SIDE) == pictures / "latents"
     assert stored_encodings(pictures, build_tiny_base(PRESET, seed=1), SIDE, SIDE) is None
@@ -138,11 +137,11 @@ def test_only_the_same_base_and_the_same_pictures_may_use_them(
 
 
 def test_other_code_makes_other_encodings(
-    pictures: Path, networks: TryOnBase, edit: Callable[[str, str, str], None]
+    pictures: Path, networks: SdxlBase, edit: Callable[[str, str, str], None]
 ) -> None:
     edit("train/loop.py", "import", "import  # nothing else\nimport")
     assert stored_encodings(pictures, networks, SIDE, SIDE) == pictures / "latents"
-    edit("model/bases/sdxl/conditioning.py", "127.5", "127.0")
+    edit("model/pixels.py", "127.5", "127.0")
     assert stored_encodings(pictures, networks, SIDE, SIDE) is None
 
 

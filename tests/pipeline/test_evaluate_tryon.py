@@ -10,8 +10,8 @@ from eval.images.meter import ABSENT
 from eval.ladder.wardrobe import Wardrobe
 from eval.params import EvaluateParams
 from model.adapter.adapter import SizeAdapter
-from model.bases.sdxl.presets import TinyPreset
 from model.bases.tiny.networks import build_tiny_base
+from model.bases.tiny.presets import TinyPreset
 from model.judges.segmenter import Segmenter
 from pipeline import compute_size_ratios, evaluate_tryon, extract_keypoints, prepare_dataset, write_shards
 from pipeline.checkpoints import RECORD
@@ -56,7 +56,7 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = build_tiny_base(preset, 0)
     base.save_pretrained(folder / "base")
     Segmenter().save_pretrained(folder / "base" / "segmenter")
-    adapter = SizeAdapter.for_unet(base.tryon_unet)
+    adapter = SizeAdapter.for_sites(base.sites())
     base.tryon_unet.add_adapter(LoraConfig(r=2, target_modules=["to_q"]))
     base.tryon_unet.save_lora_adapter(folder / "joint" / "lora")
     record = {

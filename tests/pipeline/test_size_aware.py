@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from eval.params import EvaluateParams
-from model.bases.sdxl.conditioning import from_uint8
-from model.bases.sdxl.low_memory import SWITCHES, MemorySwitches
+from model.bases.memory import SWITCHES, MemorySwitches
 from model.judges.segmenter import Segmenter
+from model.pixels import from_uint8
 from pipeline import compute_size_ratios, extract_keypoints, prepare_dataset, write_shards
 from pipeline.checkpoints import load_size_aware
 from pipeline.evaluate_tryon import drawer_of
@@ -198,7 +198,7 @@ def test_a_published_folder_draws_the_same(
     np.testing.assert_allclose(
         arrays(loaded, person, garment).astype(int), arrays(tryon, person, garment).astype(int), atol=1
     )
-    with pytest.raises(FileNotFoundError, match=r"must have model_index\.json, or base/ beside joint/"):
+    with pytest.raises(FileNotFoundError, match=r"must have picture\.json, or base/ beside joint/"):
         load_tryon(tmp_path)
 
 

@@ -9,10 +9,9 @@ import torch
 from safetensors.torch import save_file
 
 from model.adapter.adapter import SizeAdapter
-from model.bases.sdxl.presets import TinyPreset
 from model.bases.tiny.networks import build_tiny_base
+from model.bases.tiny.presets import TinyPreset
 from pipeline.checkpoints import load_attention
-from pipeline.train_joint import open_base
 from pipeline.training.run import TrainingRun
 from pipeline.training.size_task import open_adapter
 from train.params import (
@@ -107,8 +106,8 @@ def test_pictures_that_change_each_time_are_not_encoded_beforehand() -> None:
 
 
 def test_attention_layers_in_full_learn_and_come_back(tmp_path: Path) -> None:
-    unet = build_tiny_base(PRESET, seed=0).requires_grad_(False).tryon_unet
-    opened = open_base(unet, TrainJointParams(base_layers="attention"))
+    base = build_tiny_base(PRESET, seed=0).requires_grad_(False)
+    unet, opened = base.denoiser, base.trainable("attention", rank=4)
     assert {name.split(".attn")[1][0] for name in opened} == {"1", "2"}
     assert any("to_k_ip" in name for name in opened)
     with torch.no_grad():
@@ -125,7 +124,7 @@ def test_attention_layers_in_full_learn_and_come_back(tmp_path: Path) -> None:
 
 
 def test_a_controller_that_does_not_learn_has_no_layout_loss() -> None:
-    adapter = SizeAdapter.for_unet(build_tiny_base(PRESET, seed=0).tryon_unet)
+    adapter = SizeAdapter.for_sites(build_tiny_base(PRESET, seed=0).sites())
     loss = LossParams()
     assert open_adapter(adapter, loss, train_controller=True) == loss
     assert all(weight.requires_grad for weight in adapter.parameters())

@@ -5,8 +5,8 @@ import torch
 
 from model.adapter.adapter import SizeAdapter
 from model.adapter.body_maps import NUM_BODY_MAPS
-from model.bases.sdxl.networks import TryOnBase
-from model.bases.sdxl.presets import TinyPreset
+from model.bases.sdxl.networks import SdxlBase
+from model.bases.tiny.presets import TinyPreset
 from model.judges.critic import SizeCritic
 from shards.batch import Batch
 from train.params import LossParams
@@ -43,7 +43,7 @@ def batch(start: int = 0, size: int = 4) -> Batch:
     )
 
 
-def base_task(base: TryOnBase) -> TryOnTask:
+def base_task(base: SdxlBase) -> TryOnTask:
     """Both UNets learn, ignorant of size; the end of the garment UNet is never reached."""
     base.requires_grad_(False)
     base.tryon_unet.requires_grad_(True)
@@ -51,13 +51,13 @@ def base_task(base: TryOnBase) -> TryOnTask:
     return TryOnTask(base, SampleEncoder(base), loss=LossParams(), text_dropout=0.25)
 
 
-def size_task(base: TryOnBase) -> TryOnTask:
+def size_task(base: SdxlBase) -> TryOnTask:
     torch.manual_seed(0)
     return TryOnTask(
         base.requires_grad_(False),
         SampleEncoder(base),
         loss=LossParams(size_min_snr=1e-6),
-        adapter=SizeAdapter.for_unet(base.tryon_unet),
+        adapter=SizeAdapter.for_sites(base.sites()),
         critic=SizeCritic(4, NUM_BODY_MAPS, width=8).requires_grad_(False),
         size_dropout=0.25,
     )

@@ -8,27 +8,8 @@ from train.loss import (
     contrastive_loss,
     diffusion_loss,
     layout_loss,
-    min_snr_weight,
-    signal_to_noise,
     size_loss,
 )
-
-
-def test_signal_to_noise_of_half_signal_is_one_and_of_none_is_zero() -> None:
-    assert_close(
-        signal_to_noise(torch.tensor([0.8, 0.5, 0.0]), torch.tensor([0, 1, 2])), torch.tensor([4.0, 1, 0])
-    )
-
-
-@pytest.mark.parametrize(
-    ("kind", "expected"),
-    [
-        pytest.param("epsilon", [5 / 20, 1.0, 0.0], id="noise: min(snr, 5) / snr"),
-        pytest.param("v_prediction", [6 / 21, 1.0, 1.0], id="velocity: (min(snr, 5) + 1) / (snr + 1)"),
-    ],
-)
-def test_min_snr_weight(kind: str, expected: list[float]) -> None:
-    assert_close(min_snr_weight(torch.tensor([20.0, 2.0, 0.0]), 5.0, kind), torch.tensor(expected))
 
 
 def test_diffusion_loss_weighs_each_sample() -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from model.adapter.body_maps import NUM_BODY_MAPS
-from model.bases.sdxl.networks import TryOnBase
+from model.bases.sdxl.networks import SdxlBase
 from model.bases.tiny.networks import build_tiny_base
 from model.judges.critic import SizeCritic
 from shards.batch import Batch, select
@@ -43,14 +43,14 @@ def test_the_mean_of_unequal_pieces_is_the_loss_of_the_whole_batch() -> None:
     torch.testing.assert_close(size_loss(read, ratios, torch.ones(2)), torch.tensor((3 * 0.95 + 3.95) / 4))
 
 
-def picky_size_task(base: TryOnBase) -> nn.Module:
+def picky_size_task(base: SdxlBase) -> nn.Module:
     """Its critic looks at three of the four samples."""
     task = size_task(base)
     task.loss = LossParams(size_min_snr=0.25)
     return task
 
 
-def critic_task(base: TryOnBase) -> nn.Module:
+def critic_task(base: SdxlBase) -> nn.Module:
     torch.manual_seed(0)
     return CriticTask(SizeCritic(4, NUM_BODY_MAPS, width=8), SampleEncoder(base.requires_grad_(False)))
 
@@ -58,7 +58,7 @@ def critic_task(base: TryOnBase) -> nn.Module:
 @pytest.mark.parametrize(("make", "loss"), [(picky_size_task, "size"), (critic_task, "ratios")])
 @pytest.mark.parametrize("rows", [[[0, 1], [2, 3]], [[0], [1], [2], [3]]], ids=["halves", "single"])
 def test_accumulated_gradients_are_those_of_the_whole_batch(
-    rows: list[list[int]], make: Callable[[TryOnBase], nn.Module], loss: str, tmp_path: Path
+    rows: list[list[int]], make: Callable[[SdxlBase], nn.Module], loss: str, tmp_path: Path
 ) -> None:
     whole = batch(0, 4)
     whole.ratios[0] = math.nan
@@ -74,7 +74,7 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(
 
 
 def learned_from(
-    make: Callable[[TryOnBase], nn.Module], pieces: list[Batch], folder: Path
+    make: Callable[[SdxlBase], nn.Module], pieces: list[Batch], folder: Path
 ) -> tuple[dict[str, float], list[Tensor]]:
     """Losses and gradients of one step."""
     task = make(build_tiny_base(PRESET, seed=0))

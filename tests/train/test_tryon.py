@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from model.bases.sdxl.networks import garment_pass
+from model.bases.sdxl.networks import GARMENT, garment_pass
 from model.bases.tiny.networks import build_tiny_base
 from shards.batch import Batch
 from tests.train.small_try_on import PRESET, batch, size_task
@@ -19,8 +19,8 @@ from train import sample_encoder
 from train.keyed_random import KeyedRandom
 from train.loop import fit
 from train.params import LossParams, OptimisationParams, RuntimeParams
-from train.sample_encoder import GARMENT, SampleEncoder, conditioning_of
-from train.tryon import TryOnTask, clean_from
+from train.sample_encoder import SampleEncoder
+from train.tryon import TryOnTask
 
 
 class Batches:
@@ -100,7 +100,7 @@ def test_garment_tokens_kept_beforehand_change_no_loss(tmp_path: Path) -> None:
     task.encoder.write([batch()], 4, tmp_path / "encodings.safetensors")
     task.encoder.load(tmp_path / "encodings.safetensors")
     before = task(batch(), KeyedRandom(0, batch().position))
-    task.encoder.add_garment_tokens()
+    task.encoder.add_lasting()
     layers = {name for name in task.encoder(batch()) if name.startswith(GARMENT)}
     assert len(layers) == sum(name.endswith("attn1") for name, _ in base.garment_unet.named_modules())
     assert_close(task(batch(), KeyedRandom(0, batch().position)), before)
@@ -112,11 +112,11 @@ def test_garment_tokens_are_made_where_the_networks_are_and_kept_beside_the_enco
     encoder = SampleEncoder(build_tiny_base(PRESET, seed=0).requires_grad_(False))
     encoder.write([batch(0, 4), batch(4, 4)], 8, tmp_path / "encodings.safetensors")
     encoder.load(tmp_path / "encodings.safetensors")
-    conditioning = conditioning_of(encoder.base, encoder(batch(0, 8)), torch.zeros(8, dtype=torch.bool))
+    conditioning = encoder.base.condition(encoder(batch(0, 8)))
     expected = garment_pass(encoder.base, conditioning, torch.zeros(8, dtype=torch.long))
     if torch.cuda.is_available():
         encoder.base.to("cuda")
-    encoder.add_garment_tokens()
+    encoder.add_lasting()
     for layer, seen in expected.items():
         kept = torch.cat([row[GARMENT + layer] for row in encoder.known.values()])
         assert kept.device.type == "cpu"
@@ -134,32 +134,20 @@ def test_garment_tokens_that_are_too_large_cost_one_row_and_are_said(
     encoder.base.to("meta").garment_unet.register_forward_pre_hook(
         lambda _, args: seen.append((len(args[0]), args[0].device.type))
     )
-    monkeypatch.setattr(sample_encoder, "LARGEST_GARMENT_CACHE", 1000)
+    monkeypatch.setattr(sample_encoder, "LARGEST_LASTING", 1000)
     with caplog.at_level(logging.INFO):
-        encoder.add_garment_tokens()
+        encoder.add_lasting()
     assert seen == [(1, "meta")]
-    assert "garment tokens would take" in caplog.text
+    assert "what lasts would take" in caplog.text
     assert not any(name.startswith(GARMENT) for row in encoder.known.values() for name in row)
-
-
-def test_the_clean_latents_follow_from_either_prediction() -> None:
-    generator = torch.Generator().manual_seed(0)
-    clean, noise = (torch.randn(2, 4, 3, 3, generator=generator) for _ in range(2))
-    alphas = torch.tensor([0.9, 0.25])
-    steps = torch.tensor([0, 1])
-    alpha = alphas[:, None, None, None]
-    noisy = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
-    velocity = alpha.sqrt() * noise - (1 - alpha).sqrt() * clean
-    assert_close(clean_from(velocity, noisy, steps, alphas, "v_prediction"), clean)
-    assert_close(clean_from(noise, noisy, steps, alphas, "epsilon"), clean)
 
 
 def test_nothing_frozen_keeps_a_graph() -> None:
     task = size_task(build_tiny_base(PRESET, seed=0))
     encoded = task.encoder(batch())
-    conditioning = conditioning_of(task.base, encoded, torch.zeros(4, dtype=torch.bool))
+    conditioning = task.base.condition(encoded)
     garment = garment_pass(task.base, conditioning, torch.zeros(4, dtype=torch.long))
-    below = [*vars(conditioning).values(), *garment.values()]
+    below = [tensor for tensor in (*vars(conditioning).values(), *garment.values()) if tensor is not None]
     assert not any(tensor.requires_grad for tensor in below)
     task(batch(), KeyedRandom(0, batch().position))["loss"].backward()
     frozen = [weight for weight in task.parameters() if not weight.requires_grad]

@@ -8,10 +8,9 @@ from diffusers import UNet2DConditionModel
 from safetensors import safe_open
 from torch import Tensor
 
-from model.bases.sdxl.image_tokens import Resampler, install_tryon_attention
 from model.bases.sdxl.loading import PARTS
-from model.bases.sdxl.presets import LATENT_CHANNELS, NUM_TIME_IDS, TRYON_CHANNELS, SdxlPreset, TinyPreset
-from model.bases.sdxl.unet import open_time_embedding
+from model.bases.sdxl.presets import LATENT_CHANNELS, NUM_TIME_IDS, TRYON_CHANNELS, Preset
+from model.bases.sdxl.unet import make_tryon_unet, open_time_embedding
 from model.weights import (
     ENCODER_PATTERNS,
     WEIGHT_PATTERNS,
@@ -56,7 +55,7 @@ def missing_files(folder: Path, part: str) -> list[str]:
     return lines
 
 
-def wrong_widths(folder: Path, preset: SdxlPreset | TinyPreset) -> list[str]:
+def wrong_widths(folder: Path, preset: Preset) -> list[str]:
     """Return a line for every part whose configuration does not fit the UNets of `preset`."""
     read = {part: json.loads((folder / part / "config.json").read_text()) for part in (*ENCODERS, "vae")}
     unet, resampler = preset.unet_config(TRYON_CHANNELS), preset.resampler_config()
@@ -78,7 +77,7 @@ def wrong_widths(folder: Path, preset: SdxlPreset | TinyPreset) -> list[str]:
     ]
 
 
-def wrong_shapes(folder: Path, preset: SdxlPreset | TinyPreset) -> list[str]:
+def wrong_shapes(folder: Path, preset: Preset) -> list[str]:
     """Return how the headers of both UNets' weights differ from the networks of `preset`."""
     networks = {"unet": tryon_unet_of(preset), "unet_encoder": garment_unet_of(preset)}
     problems = []
@@ -103,17 +102,15 @@ def header_shapes(folder: Path) -> dict[str, Tensor]:
     return shapes
 
 
-def tryon_unet_of(preset: SdxlPreset | TinyPreset) -> UNet2DConditionModel:
+def tryon_unet_of(preset: Preset) -> UNet2DConditionModel:
     """Return the try-on UNet of a preset on the meta device."""
     with torch.device("meta"):
-        unet = UNet2DConditionModel(**preset.unet_config(TRYON_CHANNELS))
-        install_tryon_attention(unet)
-        unet.encoder_hid_proj = Resampler(**preset.resampler_config())
-        open_time_embedding(unet)
+        unet = make_tryon_unet(preset.unet_config(TRYON_CHANNELS), preset.resampler_config())
+    open_time_embedding(unet)
     return unet
 
 
-def garment_unet_of(preset: SdxlPreset | TinyPreset) -> UNet2DConditionModel:
+def garment_unet_of(preset: Preset) -> UNet2DConditionModel:
     """Return the garment UNet of a preset on the meta device."""
     with torch.device("meta"):
         unet = UNet2DConditionModel(**preset.unet_config(LATENT_CHANNELS))

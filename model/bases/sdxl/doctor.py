@@ -1,38 +1,134 @@
-"""`cinderella doctor`: is a preset ready to run here, and how much memory will it take."""
+"""Are IDM-VTON's networks ready to run from a folder, and how much memory will they take.
 
-from dataclasses import dataclass
+Weights are counted on the meta device. What a pass holds beside them is a table: every tensor of a pass was
+counted once on the meta device, for one picture of 1024 x 768; no GPU has confirmed it. The allocator and the
+libraries take something for themselves.
+"""
+
+import os
 from pathlib import Path
 
-from model.bases.sdxl.checks import missing_parts, wrong_shapes, wrong_widths
-from model.bases.sdxl.memory import FullSizeNetworks, memory_report
-from model.bases.sdxl.memory_settings import setting_lines
+import torch
+from torch import nn
+
+from model.bases.memory import SWITCHES, MemorySwitches
+from model.bases.sdxl.checks import garment_unet_of, missing_parts, tryon_unet_of, wrong_shapes, wrong_widths
 from model.bases.sdxl.presets import SdxlPreset
 
+GIB = 2**30
 
-@dataclass(frozen=True, kw_only=True)
-class DoctorReport:
-    """What was found; nothing was loaded."""
+ENCODER_WEIGHTS = {
+    "vae": 83_653_863,
+    "text_encoder": 123_060_480,
+    "text_encoder_2": 694_659_840,
+    "image_encoder": 632_076_800,
+}
+"""Numbers of weights beside the UNets: SDXL's autoencoder and text encoders, CLIP ViT-H's vision tower."""
 
-    problems: list[str]
-    """What is missing or has the wrong shape."""
+ADAPTER_WEIGHTS = 8_557_060
+"""Numbers of weights of an adapter with all its parts."""
 
-    memory: list[str]
-    """A line for each device and stage, and for each setting of `--low-memory`."""
+GARMENT, STEP, KEYS = 297_862_721, 437_346_375, 157_286_400
+"""Numbers held: while the garment UNet runs, while the try-on UNet runs, and as the garment's keys."""
+
+PICTURE, TILE = 604_028_928, 201_342_976
+"""Numbers held while a picture or a tile of it is decoded; encoding takes about as much."""
+
+BACKWARD = 303_110_478
+"""Numbers kept to go backward, under gradient checkpointing, the garment's tokens among them."""
+
+HALF, FULL = 2, 4
+"""Bytes of a frozen weight or an activation; of a trained weight, its gradient, each of its two moments."""
+
+ATTENTION = ("attn1", "attn2")
+"""What `train_joint` may train in full."""
 
 
-def examine(preset: SdxlPreset, folder: Path, bytes_per_weight: int = 2) -> DoctorReport:
-    """Check the folder of a base against `preset`, and estimate its memory.
+def examine(folder: Path) -> tuple[list[str], list[str]]:
+    """Check the folder of a base, and estimate memory in half precision; `cinderella doctor` calls it.
 
     Args:
-        preset: The networks that are wanted.
-        folder: In IDM-VTON's layout.
-        bytes_per_weight: 2 for half precision, 4 for full.
+        folder: In IDM-VTON's layout; nothing of it is loaded.
+
+    Returns:
+        A line for everything that is missing or has the wrong shape, and one for each setting of
+        `--low-memory` and for each stage on each device.
     """
-    networks = FullSizeNetworks(preset, bytes_per_weight)
-    settings = setting_lines(networks)  # first: the training stages change what the networks keep
-    return DoctorReport(problems=find_problems(preset, folder), memory=[*settings, *memory_report(networks)])
+    preset = SdxlPreset()
+    tryon_unet, garment_unet = tryon_unet_of(preset), garment_unet_of(preset)
+    return find_problems(preset, folder), [
+        *drawing_lines(num_weights(tryon_unet), num_weights(garment_unet)),
+        *training_lines(tryon_unet, num_weights(garment_unet)),
+    ]
 
 
 def find_problems(preset: SdxlPreset, folder: Path) -> list[str]:
     """Return a line for everything that is missing; where nothing is, what differs from `preset`."""
     return missing_parts(folder) or [*wrong_widths(folder, preset), *wrong_shapes(folder, preset)]
+
+
+def drawing_lines(tryon_weights: int, garment_weights: int) -> list[str]:
+    """Return a line for every setting: for which memory it is, what it takes, and what it does."""
+    lines = []
+    for name, switches in SWITCHES.items():
+        needed = drawing_bytes(tryon_weights, garment_weights, switches) / GIB
+        memory = "without a limit" if name == "off" else f"for {name} GB"
+        lines.append(f"try-on {memory}: --low-memory {name}: {needed:.1f} GiB estimated ({switches})")
+    return lines
+
+
+def drawing_bytes(tryon_weights: int, garment_weights: int, switches: MemorySwitches) -> int:
+    """Return the bytes on the device that drawing `switches.batch_size` sizes of a person takes at most.
+
+    With `offload` the networks take turns, so the largest turn counts; else all weights lie there at once.
+    """
+    picture = TILE if switches.vae_tiling else PICTURE
+    together = 1 if switches.vae_slicing else switches.batch_size
+    turns = [
+        (sum(ENCODER_WEIGHTS.values()), picture),
+        (garment_weights, GARMENT),
+        (tryon_weights, switches.batch_size * STEP + KEYS),
+        (ENCODER_WEIGHTS["vae"], together * picture),
+    ]
+    if switches.offload:
+        numbers = max(weights + held for weights, held in turns)
+    else:
+        all_weights = sum(weights for weights, _ in turns[:-1])  # the decoder's are among the encoders'
+        numbers = all_weights + max(held for _, held in turns)
+    return (numbers + ADAPTER_WEIGHTS) * HALF
+
+
+def training_lines(tryon_unet: nn.Module, garment_weights: int) -> list[str]:
+    """Return a line for each device and training stage: what it needs, and whether the device has it."""
+    attention = [layer for name, layer in tryon_unet.named_modules() if name.endswith(ATTENTION)]
+    frozen = num_weights(tryon_unet) + garment_weights + sum(ENCODER_WEIGHTS.values())
+    needed = {
+        "train_size": training_bytes(frozen, 0),
+        "train_joint with attention in full": training_bytes(frozen, sum(map(num_weights, attention))),
+    }
+    return [
+        f"{device} ({held / GIB:.1f} GiB): {stage}: {wanted / GIB:.1f} GiB estimated: "
+        f"{'fits' if wanted < held else 'does not fit'}"
+        for device, held in device_memory().items()
+        for stage, wanted in needed.items()
+    ]
+
+
+def training_bytes(base_weights: int, trained: int) -> int:
+    """Return the bytes that training the adapter and so many of the base's weights takes, one by one."""
+    learning = ADAPTER_WEIGHTS + trained
+    return (base_weights - trained + BACKWARD) * HALF + learning * 4 * FULL
+
+
+def device_memory() -> dict[str, int]:
+    """Return the memory of this machine and of each of its GPUs (bytes)."""
+    devices = {"cpu": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")}
+    for number in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(number)
+        devices[f"cuda:{number} {properties.name}"] = properties.total_memory
+    return devices
+
+
+def num_weights(module: nn.Module) -> int:
+    """Return how many weights a module has."""
+    return sum(weight.numel() for weight in module.parameters())

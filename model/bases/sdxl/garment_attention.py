@@ -73,13 +73,6 @@ def garment_keys(tryon_unet: UNet2DConditionModel, tokens: GarmentTokens) -> Gar
     return {layer: keys_and_values(tryon_unet.get_submodule(layer), seen) for layer, seen in tokens.items()}
 
 
-def without_garment(tokens: GarmentTokens, dropped: Tensor | None = None) -> GarmentTokens:
-    """Return zero tokens, IDM-VTON's "no garment", for the rows that are `dropped`, (B,) bool, or for all."""
-    if dropped is None:
-        return {layer: torch.zeros_like(seen) for layer, seen in tokens.items()}
-    return {layer: seen.masked_fill(dropped[:, None, None], 0.0) for layer, seen in tokens.items()}
-
-
 class _AllTokensSeen(Exception):  # noqa: N818 - it ends a forward pass and is no error
     """The last self-attention layer has been reached: nothing behind it is needed."""
 

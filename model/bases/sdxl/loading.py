@@ -4,16 +4,14 @@ The stock UNet class refuses the released `encoder_hid_dim_type: ip_image_proj`,
 image projections, so the UNet is built from its config on the meta device and given its weights by name.
 """
 
-from __future__ import annotations
-
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDIMScheduler, DiffusionPipeline, UNet2DConditionModel
 from torch import Tensor
 from transformers import (
     CLIPTextModel,
@@ -22,18 +20,10 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
-from model.bases.sdxl.image_tokens import Resampler, install_tryon_attention
-from model.bases.tiny.autoencoder import PatchAutoencoder
+from model.bases.sdxl.unet import make_tryon_unet
 from model.weights import assign_weights, files_of, load_weights, local_folder
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from model.bases.sdxl.networks import TryOnBase
-
-PARTS = (
-    "unet",
-    "unet_encoder",
+SHARED_PARTS = (
     "image_encoder",
     "vae",
     "text_encoder",
@@ -42,6 +32,9 @@ PARTS = (
     "tokenizer_2",
     "scheduler",
 )
+"""Sub-folders of a base whose names are those of its attributes."""
+
+PARTS = ("unet", "unet_encoder", *SHARED_PARTS)
 """Sub-folders of a base."""
 
 IMAGE_PROJECTION = "ip_image_proj"
@@ -56,20 +49,51 @@ RELEASED_DIM_HEAD = 64
 """Its value where the config has none, as the released one: IP-Adapter Plus has no other."""
 
 
-def load_parts(folder: str | Path, torch_dtype: torch.dtype | None = None) -> dict[str, Any]:
-    """Return the constructor arguments of a `TryOnBase` from a local folder or a repository of the hub."""
+class SizeTryOnPipeline(DiffusionPipeline):
+    """The parts of a base under the names of IDM-VTON's folder."""
+
+    def __init__(
+        self,
+        vae: AutoencoderKL,
+        unet: UNet2DConditionModel,
+        unet_encoder: UNet2DConditionModel,
+        text_encoder: CLIPTextModel,
+        text_encoder_2: CLIPTextModelWithProjection,
+        image_encoder: CLIPVisionModelWithProjection,
+        tokenizer: CLIPTokenizer,
+        tokenizer_2: CLIPTokenizer,
+        scheduler: DDIMScheduler,
+    ) -> None:
+        super().__init__()
+        self.register_modules(
+            vae=vae,
+            unet=unet,
+            unet_encoder=unet_encoder,
+            text_encoder=text_encoder,
+            text_encoder_2=text_encoder_2,
+            image_encoder=image_encoder,
+            tokenizer=tokenizer,
+            tokenizer_2=tokenizer_2,
+            scheduler=scheduler,
+        )
+
+
+def load_parts(
+    folder: str | Path, autoencoder: Any = AutoencoderKL, torch_dtype: torch.dtype | None = None
+) -> dict[str, Any]:
+    """Return the constructor arguments of an `SdxlBase` from a local folder or a repository of the hub."""
     root = local_folder(folder, files_of(*PARTS))
-    return load_shared_parts(root, torch_dtype) | {
+    return load_shared_parts(root, autoencoder, torch_dtype) | {
         "tryon_unet": load_tryon_unet(root / "unet", torch_dtype),
         "garment_unet": load_garment_unet(root / "unet_encoder", torch_dtype),
         "image_encoder": load_encoder(CLIPVisionModelWithProjection, root / "image_encoder", torch_dtype),
     }
 
 
-def load_shared_parts(root: Path, torch_dtype: torch.dtype | None) -> dict[str, Any]:
+def load_shared_parts(root: Path, autoencoder: Any, torch_dtype: torch.dtype | None) -> dict[str, Any]:
     """Load what every SDXL pipeline's folder has beside its UNet."""
     return {
-        "vae": load_autoencoder(root / "vae", torch_dtype),
+        "vae": autoencoder.from_pretrained(root / "vae", torch_dtype=torch_dtype),
         "text_encoder": load_encoder(CLIPTextModel, root / "text_encoder", torch_dtype),
         "text_encoder_2": load_encoder(CLIPTextModelWithProjection, root / "text_encoder_2", torch_dtype),
         "tokenizer": CLIPTokenizer.from_pretrained(root / "tokenizer"),
@@ -77,13 +101,6 @@ def load_shared_parts(root: Path, torch_dtype: torch.dtype | None) -> dict[str, 
         # latents have no range to be clipped to, but clipping is the class's default
         "scheduler": DDIMScheduler.from_pretrained(root / "scheduler", clip_sample=False),
     }
-
-
-def load_autoencoder(folder: Path, torch_dtype: torch.dtype | None = None) -> Any:
-    """Load the autoencoder of an SDXL folder, or that of a tiny base, by the class its config names."""
-    config = json.loads((folder / "config.json").read_text())
-    kind = PatchAutoencoder if config.get("_class_name") == PatchAutoencoder.__name__ else AutoencoderKL
-    return kind.from_pretrained(folder, torch_dtype=torch_dtype)
 
 
 def load_encoder(kind: Any, folder: Path, torch_dtype: torch.dtype | None) -> Any:
@@ -95,9 +112,7 @@ def load_tryon_unet(folder: Path, torch_dtype: torch.dtype | None = None) -> UNe
     """Load the try-on UNet with its resampler and image projections."""
     weights = load_weights(folder)
     with torch.device("meta"):
-        unet = UNet2DConditionModel.from_config(stock_config(folder))
-        install_tryon_attention(unet)
-        unet.encoder_hid_proj = Resampler(**resampler_config(weights, dim_head=dim_head_in(folder)))
+        unet = make_tryon_unet(stock_config(folder), resampler_config(weights, dim_head=dim_head_in(folder)))
     return assign_weights(unet, weights, folder, torch_dtype)
 
 
@@ -150,28 +165,20 @@ def resampler_config(
     }
 
 
-def save_parts(base: TryOnBase, folder: Path) -> None:
-    """Write every part of `base` below `folder`."""
-    with released_configs(base):
-        base.tryon_unet.save_pretrained(folder / "unet")
-        base.garment_unet.save_pretrained(folder / "unet_encoder")
-    for name in PARTS[2:]:
-        getattr(base, name).save_pretrained(folder / name)
-
-
 @contextmanager
-def released_configs(base: TryOnBase) -> Iterator[None]:
+def released_configs(tryon_unet: UNet2DConditionModel, garment_unet: UNet2DConditionModel) -> Iterator[None]:
     """Within the block the UNets' configs say what the released ones say."""
-    base.tryon_unet.register_to_config(
+    resampler = tryon_unet.encoder_hid_proj
+    tryon_unet.register_to_config(
         encoder_hid_dim_type=IMAGE_PROJECTION,
-        encoder_hid_dim=base.resampler.proj_in.in_features,
-        **{RESAMPLER_DIM_HEAD: base.resampler.dim_head},
+        encoder_hid_dim=resampler.proj_in.in_features,
+        **{RESAMPLER_DIM_HEAD: resampler.dim_head},
     )
-    base.garment_unet.register_to_config(addition_embed_type="text_time")
+    garment_unet.register_to_config(addition_embed_type="text_time")
     try:
         yield
     finally:
-        base.tryon_unet.register_to_config(
+        tryon_unet.register_to_config(
             encoder_hid_dim_type=None, encoder_hid_dim=None, **{RESAMPLER_DIM_HEAD: None}
         )
-        base.garment_unet.register_to_config(addition_embed_type=None)
+        garment_unet.register_to_config(addition_embed_type=None)

@@ -1,15 +1,18 @@
-"""The base: the pretrained try-on networks without size, put together and run.
+"""IDM-VTON's networks, put together and run.
 
-Shapes: B batch, h x w the latent grid.
+Shapes: B batch, H x W the picture, h x w the latent grid.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
+import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers.models.attention import BasicTransformerBlock
+from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 from transformers import (
     CLIPTextModel,
@@ -18,20 +21,56 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
-from model.bases.base import SizeCondition
-from model.bases.sdxl.conditioning import Conditioning
-from model.bases.sdxl.garment_attention import GarmentKeys, GarmentTokens, garment_tokens_of
+from model.bases.base import Conditioning, Encodings, Photos, Sites, SizeCondition, TryOnBase
+from model.bases.memory import MemorySwitches
+from model.bases.noising import DiffusionNoising
+from model.bases.sdxl.conditioning import (
+    GARMENT_PROMPT,
+    PERSON_PROMPT,
+    SdxlConditioning,
+    decode_latents,
+    encode_garment_image,
+    encode_images,
+    encode_text,
+    time_ids_of,
+)
+from model.bases.sdxl.garment_attention import (
+    GarmentKeys,
+    GarmentTokens,
+    TryOnSelfAttention,
+    garment_keys,
+    garment_tokens_of,
+)
 from model.bases.sdxl.image_tokens import Resampler
-from model.bases.sdxl.loading import load_parts, save_parts
-from model.bases.sdxl.unet import add_to_first_skips, open_time_embedding
+from model.bases.sdxl.loading import SHARED_PARTS, SizeTryOnPipeline, load_parts, released_configs
+from model.bases.sdxl.presets import SdxlPreset
+from model.bases.sdxl.unet import add_to_first_skips, num_intrablock_residuals, open_time_embedding, sites_of
+from model.pixels import from_uint8
+
+PICTURE = SdxlPreset()
+TRANSFORMER = ("to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2")
+CONVOLUTIONS = ("conv1", "conv2")
+
+GARMENT = "garment_tokens/"
+"""In encodings, before a layer's name: what the frozen garment UNet shows to that layer."""
+
+TILE_PX = 512
+"""Side of a tile of the picture: SDXL's autoencoder would take 1024, which is the whole picture."""
 
 
-class TryOnBase(nn.Module):
+class SdxlBase(TryOnBase):
     """The networks of IDM-VTON on stock classes.
 
     Both UNets are stock ones. The try-on UNet has our attention processors (`install_tryon_attention`) and
     the resampler as `encoder_hid_proj`, so that state dicts have the released keys.
     """
+
+    name: ClassVar[str] = "sdxl"
+    picture_hw: ClassVar[tuple[int, int]] = (PICTURE.image_height, PICTURE.image_width)
+    lora_targets: ClassVar[Sequence[str]] = TRANSFORMER + CONVOLUTIONS
+    attention_layers: ClassVar[tuple[str, ...]] = ("attn1", "attn2")
+    autoencoder: ClassVar[Any] = AutoencoderKL
+    """Class of the autoencoder that is loaded."""
 
     def __init__(
         self,
@@ -56,8 +95,6 @@ class TryOnBase(nn.Module):
         self.tokenizer = tokenizer
         self.tokenizer_2 = tokenizer_2
         self.scheduler = scheduler
-        self.run_on: torch.device | str | None = None
-        """Where networks come for their turn (`resident`); None: they all run where they are."""
         open_time_embedding(tryon_unet)
         garment_unet.register_to_config(addition_embed_type=None)  # IDM-VTON runs it without added conditions
 
@@ -73,42 +110,145 @@ class TryOnBase(nn.Module):
         Raises:
             ValueError: Weights are missing or not expected; the message lists them.
         """
-        return cls(**load_parts(folder, torch_dtype))
+        return cls(**load_parts(folder, cls.autoencoder, torch_dtype))
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write the base in the layout that `from_pretrained` and IDM-VTON read."""
-        save_parts(self, Path(folder))
+    def save_networks(self, folder: Path) -> None:
+        """Write the layout that `from_pretrained` and IDM-VTON read, as a pipeline that diffusers knows."""
+        with released_configs(self.tryon_unet, self.garment_unet):
+            self.pipeline().save_pretrained(folder)
+
+    def pipeline(self) -> SizeTryOnPipeline:
+        """Return the networks as a pipeline; they are shared, not copied."""
+        shared = {name: getattr(self, name) for name in SHARED_PARTS}
+        return SizeTryOnPipeline(unet=self.tryon_unet, unet_encoder=self.garment_unet, **shared)
 
     @property
     def resampler(self) -> Resampler:
         """CLIP features -> image tokens."""
         return self.tryon_unet.encoder_hid_proj
 
-    @property
-    def device(self) -> torch.device:
-        """Where the networks run: where their weights are, or where they come for their turn."""
-        return self.vae.device if self.run_on is None else torch.device(self.run_on)
-
-    @contextmanager
-    def resident(self, *networks: nn.Module) -> Iterator[None]:
-        """Within the block `networks` can run; where they take turns, they leave the device afterwards."""
-        if self.run_on is None:
-            yield
-            return
-        for network in networks:
-            network.to(self.run_on)
-        try:
-            yield
-        finally:
-            for network in networks:
-                network.to("cpu")
-
     def text_stages(self) -> list[tuple[CLIPTokenizer, Any]]:
         """Return each tokenizer with its text encoder; the second one's pooled text is used."""
         return [(self.tokenizer, self.text_encoder), (self.tokenizer_2, self.text_encoder_2)]
 
+    def to_latents(self, images: Tensor) -> Tensor:
+        """Encode (B, 3, H, W) images in -1 .. 1 as (B, 4, h, w)."""
+        with self.resident(self.vae):
+            return encode_images(self.vae, images)
 
-def garment_pass(base: TryOnBase, conditioning: Conditioning, timesteps: Tensor) -> GarmentTokens:
+    def to_images(self, latents: Tensor) -> Tensor:
+        """Decode (B, 4, h, w) latents to (B, 3, H, W) images in -1 .. 1."""
+        with self.resident(self.vae):
+            return decode_latents(self.vae, latents)
+
+    @property
+    def latent_channels(self) -> int:
+        """Channels of the autoencoder's latents."""
+        return self.vae.config.latent_channels
+
+    @property
+    def latent_scale(self) -> float:
+        """The autoencoder's."""
+        return float(self.vae.config.scaling_factor)
+
+    def encode(self, photos: Photos) -> Encodings:
+        """Return every field of the conditioning but the image tokens, and the features they are made of."""
+        with self.resident(*self.encoders()):
+            return self.encode_parts(photos)
+
+    def encode_parts(self, photos: Photos) -> Encodings:
+        """Encode photos, masks and captions with encoders that are where they run."""
+        pictures = (photos.image, photos.cloth, photos.densepose)
+        image, cloth, densepose = (from_uint8(pixels).to(self.device) for pixels in pictures)
+        hole = torch.as_tensor(photos.inpaint_mask).to(self.device).float()[:, None]
+        stages, captions = self.text_stages(), photos.captions
+        states, pooled = encode_text(stages, [PERSON_PROMPT.format(caption) for caption in captions])
+        garment_states, _ = encode_text(stages, [GARMENT_PROMPT.format(caption) for caption in captions])
+        masked_latents = encode_images(self.vae, image * (1 - hole))
+        image_hw = image.shape[2:]
+        return {
+            "mask": F.interpolate(hole, masked_latents.shape[2:]).to(masked_latents.dtype),
+            "masked_latents": masked_latents,
+            "densepose_latents": encode_images(self.vae, densepose),
+            "text": states,
+            "pooled_text": pooled,
+            "time_ids": time_ids_of(image_hw, image_hw, len(image)).to(self.device),
+            "garment_latents": encode_images(self.vae, cloth),
+            "garment_text": garment_states,
+            "image_features": encode_garment_image(self.image_encoder, cloth),
+        }
+
+    def condition(self, encodings: Encodings) -> SdxlConditioning:
+        """Return the conditioning, its image tokens made anew: the resampler may be learning."""
+        with self.resident(self.resampler):
+            tokens = self.resampler(encodings["image_features"])
+        named = {f.name: encodings[f.name] for f in fields(SdxlConditioning) if f.name in encodings}
+        seen = {n.removeprefix(GARMENT): x for n, x in encodings.items() if n.startswith(GARMENT)}
+        return SdxlConditioning(**named, image_tokens=tokens, garment=seen or None)
+
+    def encoders(self) -> Sequence[nn.Module]:
+        """Return autoencoder, text encoders and image encoder."""
+        return (self.vae, self.text_encoder, self.text_encoder_2, self.image_encoder)
+
+    def with_garment(self, conditioning: Conditioning, timesteps: Tensor) -> SdxlConditioning:
+        """Return the conditioning with the garment UNet's tokens at `timesteps`."""
+        assert isinstance(conditioning, SdxlConditioning)
+        return replace(conditioning, garment=garment_pass(self, conditioning, timesteps))
+
+    def readied(self, conditioning: Conditioning) -> Conditioning:
+        """Return the conditioning with the garment's keys and values in place of its tokens."""
+        return replace(conditioning, garment=garment_keys(self.tryon_unet, conditioning.garment))
+
+    def lasting(self, encodings: Encodings) -> Encodings:
+        """Return the garment's tokens: its time is always 0 in training, so that they stay what they are."""
+        latents = encodings["garment_latents"]
+        times = torch.zeros(len(latents), dtype=torch.long, device=latents.device)
+        tokens = garment_tokens_of(self.garment_unet, latents, times, encodings["garment_text"])
+        return {GARMENT + layer: seen for layer, seen in tokens.items()}
+
+    @property
+    def noising(self) -> DiffusionNoising:
+        """The scheduler's."""
+        return DiffusionNoising(self.scheduler)
+
+    def predict(
+        self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning, size: SizeCondition | None = None
+    ) -> Tensor:
+        """Predict noise or velocity, (B, 4, h, w); the conditioning has seen the garment."""
+        assert isinstance(conditioning, SdxlConditioning)
+        return predict_noise(self.tryon_unet, noisy, timesteps, conditioning, conditioning.garment, size)
+
+    def sites(self) -> Sites:
+        """Return where an adapter can enter the try-on UNet."""
+        return sites_of(self.tryon_unet)
+
+    @property
+    def denoiser(self) -> UNet2DConditionModel:
+        """The try-on UNet."""
+        return self.tryon_unet
+
+    def blocks(self) -> list[nn.Module]:
+        """Return transformer and residual blocks of both UNets: nearly all of their weights."""
+        unets, kinds = (self.tryon_unet, self.garment_unet), (BasicTransformerBlock, ResnetBlock2D)
+        return [block for unet in unets for block in unet.modules() if isinstance(block, kinds)]
+
+    def save_memory(self, switches: MemorySwitches, device: torch.device | str) -> None:
+        """Let networks take turns; cut pictures and attention into pieces."""
+        super().save_memory(switches, device)
+        for name, wanted in (("tiling", switches.vae_tiling), ("slicing", switches.vae_slicing)):
+            change = getattr(self.vae, f"{'enable' if wanted else 'disable'}_{name}", None)
+            if change is not None:  # a tiny autoencoder has nothing to cut
+                change()
+        if switches.vae_tiling and hasattr(self.vae, "tile_sample_min_size"):
+            self.vae.tile_sample_min_size = TILE_PX
+            self.vae.tile_latent_min_size = TILE_PX // 2 ** (len(self.vae.config.block_out_channels) - 1)
+        self.garment_unet.set_attention_slice("max" if switches.attention_chunk else None)
+        for processor in self.tryon_unet.attn_processors.values():
+            if isinstance(processor, TryOnSelfAttention):
+                processor.chunk = switches.attention_chunk
+
+
+def garment_pass(base: SdxlBase, conditioning: SdxlConditioning, timesteps: Tensor) -> GarmentTokens:
     """Run the garment UNet and return what its self-attention layers see.
 
     Args:
@@ -123,17 +263,17 @@ def garment_pass(base: TryOnBase, conditioning: Conditioning, timesteps: Tensor)
 
 
 def predict_noise(
-    base: TryOnBase,
+    tryon_unet: UNet2DConditionModel,
     noisy_latents: Tensor,
     timesteps: Tensor,
-    conditioning: Conditioning,
+    conditioning: SdxlConditioning,
     garment_tokens: GarmentTokens | GarmentKeys,
     size: SizeCondition | None = None,
 ) -> Tensor:
     """Predict what the scheduler's `prediction_type` says (noise or velocity).
 
     Args:
-        base: The networks.
+        tryon_unet: Has our attention, the resampler and an open time embedding.
         noisy_latents: (B, 4, h, w).
         timesteps: (B,) or ().
         conditioning: Of the same batch.
@@ -154,10 +294,10 @@ def predict_noise(
         if size.time is not None:
             inputs["class_labels"] = size.time
         if size.residuals is not None:
-            inputs["down_intrablock_additional_residuals"] = list(size.residuals)  # the UNet empties the list
-        if size.skips is not None:
-            inputs |= add_to_first_skips(base.tryon_unet, size.skips)
-    return base.tryon_unet(
+            within = num_intrablock_residuals(tryon_unet)
+            inputs["down_intrablock_additional_residuals"] = list(size.residuals[:within])
+            inputs |= add_to_first_skips(tryon_unet, size.residuals[within:])
+    return tryon_unet(
         sample,
         timesteps,
         conditioning.text,

@@ -20,7 +20,7 @@ from model.bases.sdxl.loading import (
     load_shared_parts,
     resampler_config,
 )
-from model.bases.sdxl.networks import TryOnBase
+from model.bases.sdxl.networks import SdxlBase
 from model.bases.sdxl.presets import TRYON_CHANNELS
 from model.bases.sdxl.unet import widen_conv_in
 from model.weights import files_of, load_weight_file, local_folder, require_same_weights
@@ -33,7 +33,7 @@ def start_from_inpainting(
     ip_adapter: Path,
     image_encoder: str | Path,
     torch_dtype: torch.dtype | None = None,
-) -> TryOnBase:
+) -> SdxlBase:
     """Put a base together from weights that know nothing of try-on yet.
 
     Args:
@@ -52,8 +52,8 @@ def start_from_inpainting(
     widen_conv_in(tryon_unet, TRYON_CHANNELS)
     install_tryon_attention(tryon_unet)
     add_ip_adapter(tryon_unet, load_weight_file(ip_adapter), ip_adapter)
-    return TryOnBase(
-        **load_shared_parts(root, torch_dtype),
+    return SdxlBase(
+        **load_shared_parts(root, SdxlBase.autoencoder, torch_dtype),
         tryon_unet=tryon_unet,
         garment_unet=load_garment_unet(local_folder(garment, files_of("unet")) / "unet", torch_dtype),
         image_encoder=load_encoder(CLIPVisionModelWithProjection, encoder, torch_dtype),

@@ -1,10 +1,63 @@
-"""Change the ends of a pretrained SDXL UNet without changing what it computes at step 0."""
+"""Put SDXL UNets together, and change their ends without changing what they compute at step 0."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
+
+from model.bases.base import Residual, Sites
+from model.bases.sdxl.image_tokens import Resampler, cross_attention_layers, install_tryon_attention
+
+
+def make_tryon_unet(config: Mapping[str, Any], resampler: Mapping[str, int]) -> UNet2DConditionModel:
+    """Return a try-on UNet of stock parts, with random weights, or on the meta device where that is set.
+
+    Args:
+        config: Constructor arguments of the UNet.
+        resampler: Those of the image-token resampler.
+    """
+    unet = UNet2DConditionModel.from_config(dict(config))
+    install_tryon_attention(unet)
+    unet.encoder_hid_proj = Resampler(**resampler)
+    return unet
+
+
+def sites_of(unet: UNet2DConditionModel) -> Sites:
+    """Return where an adapter can enter a try-on UNet.
+
+    Residuals are first the `down_intrablock_additional_residuals`, then what the first level hands over to
+    the last: they alone have the whole latent grid.
+    """
+    narrowest = unet.config.block_out_channels[0]
+    first_skips = [Residual(0, narrowest)] * (1 + len(unet.down_blocks[0].resnets))
+    return Sites(
+        time_dim=unet.time_embedding.linear_2.out_features,
+        residuals=(*intrablock_residuals(unet), *first_skips),
+        tokens=cross_attention_layers(unet),
+        garment_dim=unet.config.cross_attention_dim,
+        width=narrowest,
+    )
+
+
+def intrablock_residuals(unet: UNet2DConditionModel) -> list[Residual]:
+    """Return where `unet` adds its `down_intrablock_additional_residuals`.
+
+    A block with cross-attention adds before its downsampling, one without adds behind it; the middle block
+    takes one more of its own shape (diffusers, UNet2DConditionModel.forward).
+    """
+    places, level = [], 0
+    for block, channels in zip(unet.down_blocks, unet.config.block_out_channels, strict=True):
+        halves = int(block.downsamplers is not None)
+        attends = getattr(block, "has_cross_attention", False)
+        places.append(Residual(level if attends else level + halves, channels))
+        level += halves
+    return [*places, Residual(level, unet.config.block_out_channels[-1])]
+
+
+def num_intrablock_residuals(unet: UNet2DConditionModel) -> int:
+    """Return how many of a UNet's residuals are within blocks: one in each going down, one in the middle."""
+    return len(unet.down_blocks) + 1
 
 
 def widen_conv_in(unet: UNet2DConditionModel, in_channels: int) -> None:

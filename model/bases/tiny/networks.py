@@ -1,4 +1,6 @@
-"""Make a `tiny` base from scratch: real networks of every kind, small enough for a CPU, random weights."""
+"""The `tiny` base: real networks of every kind, small enough for a CPU, made from scratch."""
+
+from typing import Any, ClassVar
 
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from transformers import (
@@ -10,24 +12,31 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
-from model.bases.sdxl.image_tokens import Resampler, install_tryon_attention
-from model.bases.sdxl.networks import TryOnBase
-from model.bases.sdxl.presets import LATENT_CHANNELS, TRYON_CHANNELS, TinyPreset
+from model.bases.sdxl.networks import SdxlBase
+from model.bases.sdxl.presets import LATENT_CHANNELS, TRYON_CHANNELS
+from model.bases.sdxl.unet import make_tryon_unet
 from model.bases.tiny.autoencoder import PatchAutoencoder
+from model.bases.tiny.presets import TinyPreset
 from model.weights import seeded
 
+PICTURE = TinyPreset()
 START, END = "<|startoftext|>", "<|endoftext|>"
 
 
-def build_tiny_base(preset: TinyPreset, seed: int) -> TryOnBase:
+class TinyBase(SdxlBase):
+    """IDM-VTON's architecture with small parts, and an autoencoder that a CPU hardly notices."""
+
+    name: ClassVar[str] = "tiny"
+    picture_hw: ClassVar[tuple[int, int]] = (PICTURE.image_height, PICTURE.image_width)
+    autoencoder: ClassVar[Any] = PatchAutoencoder
+
+
+def build_tiny_base(preset: TinyPreset, seed: int) -> TinyBase:
     """Return a base with random weights, the same for a seed; the global random state is left alone."""
     with seeded(seed):
-        tryon_unet = UNet2DConditionModel(**preset.unet_config(TRYON_CHANNELS))
-        install_tryon_attention(tryon_unet)
-        tryon_unet.encoder_hid_proj = Resampler(**preset.resampler_config())
-        base = TryOnBase(
+        base = TinyBase(
+            tryon_unet=make_tryon_unet(preset.unet_config(TRYON_CHANNELS), preset.resampler_config()),
             vae=PatchAutoencoder(LATENT_CHANNELS, preset.vae_patch, preset.vae_width),
-            tryon_unet=tryon_unet,
             garment_unet=UNet2DConditionModel(**preset.unet_config(LATENT_CHANNELS)),
             text_encoder=CLIPTextModel(text_config(preset)),
             text_encoder_2=CLIPTextModelWithProjection(text_config(preset)),

@@ -1,13 +1,6 @@
-"""Switches that let the full-size networks draw in little memory, and what each setting takes.
-
-Networks take turns on the device (`TryOnBase.resident`): encoders, garment UNet, try-on UNet, decoder.
-"""
+"""Switches that let large networks draw in little memory, by taking turns on the device. Imports no torch."""
 
 from dataclasses import dataclass
-from typing import Any
-
-from model.bases.sdxl.garment_attention import TryOnSelfAttention
-from model.bases.sdxl.networks import TryOnBase
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,9 +33,6 @@ class MemorySwitches:
         return ", ".join(words for words, on in said.items() if on)
 
 
-TILE_PX = 512
-"""Side of a tile of the picture: SDXL's autoencoder would take 1024, which is the whole picture."""
-
 SWITCHES = {
     "off": MemorySwitches(),
     "24": MemorySwitches(vae_tiling=True, vae_slicing=True, batch_size=2),
@@ -61,25 +51,3 @@ def switches_of(name: str) -> MemorySwitches:
     if name not in SWITCHES:
         raise ValueError(f"low_memory must be one of {', '.join(SWITCHES)}, got {name[:40]!r}")
     return SWITCHES[name]
-
-
-def save_memory(base: TryOnBase, switches: MemorySwitches, device: Any) -> None:
-    """Set the switches on the networks.
-
-    Args:
-        base: The networks; with `offload` they must be in the computer's memory.
-        switches: What to do.
-        device: Where networks come for their turn.
-    """
-    base.run_on = device if switches.offload else None
-    for name, wanted in (("tiling", switches.vae_tiling), ("slicing", switches.vae_slicing)):
-        change = getattr(base.vae, f"{'enable' if wanted else 'disable'}_{name}", None)
-        if change is not None:  # a tiny autoencoder has nothing to cut
-            change()
-    if switches.vae_tiling and hasattr(base.vae, "tile_sample_min_size"):
-        base.vae.tile_sample_min_size = TILE_PX
-        base.vae.tile_latent_min_size = TILE_PX // 2 ** (len(base.vae.config.block_out_channels) - 1)
-    base.garment_unet.set_attention_slice("max" if switches.attention_chunk else None)
-    for processor in base.tryon_unet.attn_processors.values():
-        if isinstance(processor, TryOnSelfAttention):
-            processor.chunk = switches.attention_chunk

@@ -1,0 +1,77 @@
+"""How the `tiny` base is made: autoencoder, encoders and UNets, one after the other, from scratch."""
+
+import logging
+
+import torch
+
+from model.bases.tiny.networks import TinyBase, build_tiny_base
+from model.bases.tiny.presets import TinyPreset
+from model.pixels import from_uint8
+from model.weights import seeded
+from pipeline.training.run import TrainingRun, processes_of_run
+from pipeline.training.sample_encodings import encoder_of
+from train.params import LossParams, TrainBaseParams
+from train.perception import AutoencoderTask, EncodersTask, pictures_to_encode
+from train.sample_encoder import SampleEncoder
+from train.state import LogRow
+from train.tryon import TryOnTask
+
+log = logging.getLogger(__name__)
+
+FITTED_SAMPLES = 128
+"""Samples that the autoencoder's linear start and its scaling factor are computed from."""
+
+
+def train_tiny(
+    run: TrainingRun, params: TrainBaseParams
+) -> tuple[TinyBase, SampleEncoder, dict[str, list[LogRow]]]:
+    """Train every network of the tiny base.
+
+    Returns:
+        The base, frozen; its encoder of samples; and the losses of every step, by network.
+    """
+    base = build_tiny_base(TinyPreset(), params.seed).to(processes_of_run().device)
+    losses = train_encoders(base, run, params)
+    encoder = encoder_of(run, base)
+    losses["unets"] = train_unets(base, encoder, run, params)
+    return base, encoder, losses
+
+
+def train_encoders(base: TinyBase, run: TrainingRun, params: TrainBaseParams) -> dict[str, list[LogRow]]:
+    """Train the autoencoder, then the text and image encoders; leave the base frozen."""
+    losses = {}
+    base.requires_grad_(False)
+    first = next(iter(run.stream(FITTED_SAMPLES, seed=params.seed)))
+    base.vae.fit_patches(pictures_to_encode(first).flatten(0, 1).to(base.device))
+    base.vae.requires_grad_(True)
+    losses["autoencoder"] = run.fit(AutoencoderTask(base), params.autoencoder, "autoencoder")
+    base.vae.requires_grad_(False)
+    scale_latents(base, run)
+
+    with seeded(params.seed):
+        encoders = EncodersTask(base).requires_grad_(True)
+    losses["encoders"] = run.fit(encoders, params.encoders, "encoders")
+    base.requires_grad_(False)
+    return losses
+
+
+def train_unets(
+    base: TinyBase, encoder: SampleEncoder, run: TrainingRun, params: TrainBaseParams
+) -> list[LogRow]:
+    """Train try-on and garment UNet on encoded samples, ignorant of size; leave the base frozen."""
+    base.tryon_unet.requires_grad_(True)
+    base.garment_unet.requires_grad_(True)
+    task = TryOnTask(base, encoder, loss=LossParams(), text_dropout=params.dropout)
+    rows = run.fit(task, params.unets, "unets", encoder=encoder)
+    base.requires_grad_(False)
+    return rows
+
+
+@torch.no_grad()
+def scale_latents(base: TinyBase, run: TrainingRun) -> None:
+    """Set the autoencoder's scaling factor so that latents of photos have standard deviation 1."""
+    batch = next(iter(run.stream(FITTED_SAMPLES, seed=run.params.seed)))
+    base.vae.register_to_config(scaling_factor=1.0)
+    latents = base.to_latents(from_uint8(batch.image).to(base.device))
+    base.vae.register_to_config(scaling_factor=1 / float(latents.std()))
+    log.info("latents: standard deviation %.3f before scaling", float(latents.std()))
