@@ -9,6 +9,17 @@ from typing import Any
 SYSTEM = "system"
 """Key of the protocol that describes what was judged; everything else is how, and must agree to be ranked."""
 
+PICTURES = "pictures"
+"""Key of the system's counts of pictures, wanted and found."""
+
+BEHIND = (
+    ("image.unpaired.", "unpaired"),
+    ("image.", "natural"),
+    ("unpaired.", "unpaired_ladder"),
+    ("", "ladder"),
+)
+"""Which pictures are behind the figures whose names begin so; the first that fits."""
+
 COMPARED: tuple[tuple[str, int], ...] = (
     ("ladder.shoulder.order_accuracy", 1),
     ("ladder.width.order_accuracy", 1),
@@ -96,8 +107,9 @@ def compare(cards: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
         cards: metrics.json by a name, at least one.
 
     Returns:
-        A row for each figure of `COMPARED`: `figure`, each name's value (None where absent), and `best`, the
-        names with the best value.
+        A row for each figure of `COMPARED`: `figure`, each name's value (None where absent), `best`, the
+        names with the best value if all have the same pictures behind it, and, where somebody lacks some,
+        `pictures`: how many of the wanted ones they have.
 
     Raises:
         ValueError: Protocols differ; the message says in what.
@@ -113,10 +125,29 @@ def compare(cards: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [comparison_row(cards, figure, sign) for figure, sign in COMPARED]
 
 
+def pictures_of(card: Mapping[str, Any], figure: str) -> tuple[str, str | None]:
+    """Say which pictures are behind a figure: how many of those wanted, and a hash of the missing ones.
+
+    A card without counts is of a system that draws every picture.
+    """
+    group = next(group for start, group in BEHIND if figure.startswith(start))
+    counts = lookup(card, f"protocol.{SYSTEM}.{PICTURES}.{group}")
+    if counts is None:
+        return "all", None
+    return f"{counts['found']} of {counts['wanted']}", counts["missing"]
+
+
 def comparison_row(cards: Mapping[str, Mapping[str, Any]], figure: str, sign: int) -> dict[str, Any]:
-    """One figure of every card, and who has the best."""
+    """One figure of every card, who has the best, and the pictures behind it where somebody lacks some.
+
+    Nobody is best where the pictures aren't the same: whoever leaves out the hard ones would win.
+    """
     found = {name: lookup(card, figure) for name, card in cards.items()}
     numbers = {name: value for name, value in found.items() if isinstance(value, int | float)}
     best = max((sign * value for value in numbers.values()), default=None)
     winners = [name for name, value in numbers.items() if sign * value == best]
-    return {"figure": figure, **{name: numbers.get(name) for name in cards}, "best": winners}
+    behind = {name: pictures_of(card, figure) for name, card in cards.items()}
+    equal = len({missing for _, missing in behind.values()}) == 1
+    row = {"figure": figure, **{name: numbers.get(name) for name in cards}, "best": winners if equal else []}
+    lacking = {name: count for name, (count, missing) in behind.items() if missing is not None}
+    return row | {PICTURES: lacking} if lacking else row

@@ -101,14 +101,15 @@ def compare(
     from rich.console import Console
     from rich.table import Table
 
+    from eval.report.card import PICTURES, read_card
     from eval.report.card import compare as tabulate
-    from eval.report.card import read_card
 
     cards = {str(path): read_card(path) for path in reports}
     table = Table("figure", *cards, "best")
     for row in tabulate(cards):
         figures = ["-" if row[name] is None else f"{row[name]:.4f}" for name in cards]
-        table.add_row(row["figure"], *figures, ", ".join(row["best"]))
+        lacking = [f"{name} has {count} pictures" for name, count in row.get(PICTURES, {}).items()]
+        table.add_row(row["figure"], *figures, ", ".join(row["best"] or lacking))
     Console().print(table)
 
 

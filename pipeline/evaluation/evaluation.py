@@ -1,7 +1,7 @@
 """What every evaluation shares, whoever made the pictures: people, requests, baselines, protocol, report."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from eval.ladder.scoring import Scorer, annotator_section, ladder_cells, shuffle
 from eval.ladder.trials import Trials, has_ladder, ladder_values
 from eval.ladder.wardrobe import Wardrobe
 from eval.params import EvaluateParams
-from eval.report.card import SYSTEM, file_hash, folder_hash, text_hash
+from eval.report.card import PICTURES, SYSTEM, file_hash, folder_hash, text_hash
 from eval.report.collect import Collector
 from eval.report.data_summary import DataSummary, summarize_data
 from eval.report.page import Report
@@ -109,7 +109,12 @@ class Evaluation:
         return self.scorer.score_against(self.collector.readings, requests)
 
     def finish(
-        self, trials: dict[str, Trials], make: Make, system: dict[str, Any], out: Path
+        self,
+        trials: dict[str, Trials],
+        make: Make,
+        system: dict[str, Any],
+        out: Path,
+        census: Callable[[], Mapping[str, Any]] | None = None,
     ) -> dict[str, Any]:
         """Write the report.
 
@@ -118,6 +123,7 @@ class Evaluation:
             make: Its pictures of everybody at the natural size.
             system: What was judged.
             out: The reports folder.
+            census: Counts the system's pictures, where some may be missing.
 
         Returns:
             metrics.json.
@@ -125,6 +131,8 @@ class Evaluation:
         scene, params = self.scene, self.params
         trials = trials | {SHUFFLED: self.shuffled()}
         image = image_section(self.stream.epoch_batches(), self.wardrobe, make, self.judges, params)
+        if census is not None:
+            system = system | {PICTURES: census()}
         image["outside_mask_mean_abs_difference"] = self.collector.outside_difference()
         metrics: dict[str, Any] = without_nan(
             {

@@ -30,7 +30,8 @@ from eval.images.meter import ImageMeter, Judges, to_tensor
 from eval.ladder.people import Scene
 from eval.ladder.scoring import Scorer, asked_cells, ladder_cells
 from model.judges.segmenter import Segmenter, segment_with
-from pipeline.evaluation.generated import GeneratedFolder, read_picture, rung_name
+from pipeline.evaluation.folder import GeneratedFolder, rung_name
+from preprocess.pictures import read_picture
 from preprocess.sources.params import PaperDollParams
 from tests.eval.dolls import DollStudio
 
@@ -76,7 +77,7 @@ def fit(num_pictures: int, height: int) -> str:
 
         def merely() -> None:
             for path in paths:
-                segment(read_picture(path, *scene.photos.shape[1:3])[None], scene.cloths[:1])
+                segment(read_picture(path)[None], scene.cloths[:1])
 
         def prepare() -> None:
             for cell in asked_cells(requests):
@@ -105,7 +106,6 @@ def judges(folder: Path) -> Judges:
 def image(num_pictures: int, height: int) -> str:
     """Compare pictures with photos."""
     _, scene = crowd(DOLLS, height)
-    hw = scene.photos.shape[1:3]
     with tempfile.TemporaryDirectory() as name:
         networks = judges(Path(name))
         paths = write_pictures(Path(name), scene)
@@ -115,12 +115,12 @@ def image(num_pictures: int, height: int) -> str:
         def compare() -> None:
             for start in range(0, num_pictures, BATCH):
                 rows = np.arange(start, min(start + BATCH, num_pictures))
-                pictures = np.stack([read_picture(files[row], *hw) for row in rows])
+                pictures = np.stack([read_picture(files[row]) for row in rows])
                 meter.update(pictures, scene.photos[rows % DOLLS], scene.inpaint_masks[rows % DOLLS])
 
         def merely() -> None:
             for index, file in enumerate(files):
-                picture, photo = read_picture(file, *hw)[None], scene.photos[index % DOLLS][None]
+                picture, photo = read_picture(file)[None], scene.photos[index % DOLLS][None]
                 for seen in (picture, photo):
                     networks.lpips["alex"].activations(to_tensor(seen))
                     for backbone in networks.backbones:

@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from peft import LoraConfig
+from PIL import Image
 
 from eval.images.meter import ABSENT
 from eval.ladder.wardrobe import Wardrobe
 from eval.params import EvaluateParams
+from eval.report.card import BEHIND, compare
 from model.adapter.adapter import SizeAdapter
 from model.bases.tiny.networks import build_tiny_base
 from model.bases.tiny.presets import TinyPreset
@@ -124,15 +126,28 @@ def test_scores_pictures_of_another_system(data: Path, networks: Path, tmp_path:
     files = [line.split(",")[0] for line in (tmp_path / "requests.csv").read_text().splitlines()[1:]]
     # everybody twice, and two people's rungs: two along each ratio, and along the width in another's garment
     assert len(files) == 2 * len(people_of(data)) + 2 * (3 + 1) * 2
-    strip = (reports / "strip.png").read_bytes()  # any picture will do
+    any_picture = Image.open(reports / "strip.png").convert("RGBA").resize((192, 256))
     for file in files[:-1]:
-        (tmp_path / "theirs" / file).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "theirs" / file).write_bytes(strip)
+        path = tmp_path / "theirs" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        any_picture.save(path.with_suffix(".PNG"), "PNG")
     theirs = evaluate_generated(PARAMS, **inputs, generated=tmp_path / "theirs", out=tmp_path / "reports")
     ours = json.loads((reports / "metrics.json").read_text())
     assert {k: v for k, v in theirs["protocol"].items() if k != "system"} == {
         k: v for k, v in ours["protocol"].items() if k != "system"
     }
+    counts = theirs["protocol"]["system"]["pictures"]
+    assert sum(group["wanted"] for group in counts.values()) == len(files)
+    assert sum(group["found"] for group in counts.values()) == len(files) - 1
+    assert "Pictures that were there" in (tmp_path / "reports/report.html").read_text()
+    missing = [name for name, group in counts.items() if group["missing"] is not None]
+    for row in compare({"ours": ours, "theirs": theirs}):
+        behind = next(group for start, group in BEHIND if row["figure"].startswith(start))
+        assert (row["best"] == []) == (behind in missing or row["ours"] is row["theirs"] is None)
+    path.with_suffix(".PNG").unlink()
+    any_picture.resize((256, 256)).save(path.with_suffix(".webp"))
+    with pytest.raises(ValueError, match=r"webp must have the proportions of 72x96, got 256x256"):
+        evaluate_generated(PARAMS, **inputs, generated=tmp_path / "theirs", out=tmp_path / "reports")
 
 
 def people_of(data: Path) -> list[str]:
