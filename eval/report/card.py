@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from preprocess.sizes.axes import AXIS_NAMES, FIT_AXIS
+
 SYSTEM = "system"
 """Key of the protocol that describes what was judged; everything else is how, and must agree to be ranked."""
 
@@ -21,18 +23,14 @@ BEHIND = (
 """Which pictures are behind the figures whose names begin so; the first that fits."""
 
 COMPARED: tuple[tuple[str, int], ...] = (
-    ("ladder.shoulder.order_accuracy", 1),
-    ("ladder.width.order_accuracy", 1),
-    ("ladder.length.order_accuracy", 1),
-    ("ladder.shoulder.mae", -1),
-    ("ladder.width.mae", -1),
-    ("ladder.length.mae", -1),
+    *((f"ladder.{name}.order_accuracy", 1) for name in AXIS_NAMES),
+    *((f"ladder.{name}.mae", -1) for name in AXIS_NAMES),
     ("size_accuracy.balanced", 1),
     ("size_accuracy.macro_f1", 1),
     ("gfd.mean", -1),
     ("gfd.hd95", -1),
-    ("unpaired.width.order_accuracy", 1),
-    ("unpaired.width.mae", -1),
+    (f"unpaired.{FIT_AXIS}.order_accuracy", 1),
+    (f"unpaired.{FIT_AXIS}.mae", -1),
     ("image.ssim", 1),
     ("image.psnr", 1),
     ("image.lpips_alex", -1),

@@ -12,8 +12,8 @@ from eval.ladder.pictures import StripRow, WorstCase, data_uri
 from eval.ladder.trials import Trials
 from eval.report.data_summary import DataSummary
 from eval.report.plots import confusion, data_histograms, deviation_by_request, ladder_curves, order_bars
-from eval.report.summary import ADAPTER, BETTER, Verdict, verdicts, without_nan
-from preprocess.sizes.axes import AXIS_NAMES
+from eval.report.summary import ADAPTER, BETTER, Verdict, measured_along, verdicts, without_nan
+from preprocess.sizes.axes import AXIS_NAMES, FIT_AXIS
 from preprocess.vocabulary import FIT_LABELS
 
 
@@ -60,7 +60,8 @@ def render(report: Report) -> str:
         image=[image_table(*sections) for sections in image_sections(metrics["image"])],
         statuses=sorted({status for counts in statuses for status in counts}),
         absences=by_reason(absences(metrics)),
-        ratios=AXIS_NAMES,
+        talk=talk_of(metrics),
+        fit_axis=FIT_AXIS,
         labels=FIT_LABELS,
     )
 
@@ -85,10 +86,19 @@ def others(metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 def ladder_sections(metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """The adapter's ladders: in range by ratio, beyond it, and in another's garment."""
     ladder, other = metrics["ladder"], metrics["unpaired"]
-    sections = {name: ladder[name] for name in AXIS_NAMES}
+    sections = {name: ladder[name] for name in measured_along(metrics)}
     outside = ladder.get("out_of_range", {})
     sections |= {f"{name}, beyond the data's range": section for name, section in outside.items()}
-    return sections | ({"width, in another's garment": other["width"]} if "width" in other else {})
+    if FIT_AXIS in other:
+        sections[f"{FIT_AXIS}, in another's garment"] = other[FIT_AXIS]
+    return sections
+
+
+def talk_of(metrics: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:
+    """The slope of each measured ratio on each that was asked for: `{asked: {measured: slope}}`."""
+    names, talk = measured_along(metrics), metrics["ladder"]["cross_talk"]
+    places = {name: AXIS_NAMES.index(name) for name in names}
+    return {asked: {got: talk[places[asked]][places[got]] for got in names} for asked in names}
 
 
 def deviation_sections(metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

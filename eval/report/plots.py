@@ -1,7 +1,8 @@
 """The report's figures, as SVG text with the reader's own fonts. Equal input gives equal bytes."""
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import compress
 from typing import Any
 
 import matplotlib as mpl
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from eval.ladder.trials import Trials
 from eval.report.summary import ADAPTER, SCALE_ZERO, SIZE_ONLY, masked_mean
-from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE
+from preprocess.sizes.axes import AXIS_NAMES, FIT_AXIS
 from preprocess.vocabulary import FIT_LABELS
 
 COLOURS = {
@@ -64,12 +65,31 @@ def draw(paint: Callable[[Figure], None], width: float, height: float) -> str:
     return text[text.index("<svg") :]
 
 
+def panels_of(figure: Figure, shown: Sequence[bool], **choices: Any) -> dict[str, Axes]:
+    """Return a panel for each of the (A,) axes that are shown, by name."""
+    names = list(compress(AXIS_NAMES, shown))
+    return dict(zip(names, figure.subplots(1, len(names), squeeze=False, **choices)[0], strict=True))
+
+
+def climbed(trials: Mapping[str, Trials]) -> list[bool]:
+    """(A,) along which axes the adapter has a ladder."""
+    ladders = (trials[ADAPTER].along(place)[0] for place in range(len(AXIS_NAMES)))
+    return [bool(np.isfinite(requested).any()) for requested in ladders]
+
+
+def share_legend(figure: Figure, panels: Mapping[str, Axes]) -> None:
+    """Put one legend below panels that show the same methods."""
+    handles, labels = panels[FIT_AXIS].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+
+
 def ladder_curves(trials: Mapping[str, Trials], seed: int) -> str:
     """Measured against requested: people, mean and 95 % interval of the adapter, means of the rest."""
 
     def paint(figure: Figure) -> None:
-        panels = figure.subplots(1, len(AXIS_NAMES))
-        for dimension, (name, axes) in enumerate(zip(AXIS_NAMES, panels, strict=True)):
+        panels = panels_of(figure, climbed(trials))
+        for name, axes in panels.items():
+            dimension = AXIS_NAMES.index(name)
             for method, trial in trials.items():
                 if method in COLOURS:
                     curve(axes, method, *trial.along(dimension), seed=seed)
@@ -78,9 +98,8 @@ def ladder_curves(trials: Mapping[str, Trials], seed: int) -> str:
                 [ends.min(), ends.max()], [ends.min(), ends.max()], "--", color=INK, lw=1, label="as asked"
             )
             axes.set(title=f"{name}_ratio", xlabel="requested")
-        panels[0].set_ylabel("measured")
-        handles, labels = panels[1].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+        next(iter(panels.values())).set_ylabel("measured")
+        share_legend(figure, panels)
 
     return draw(paint, 10.5, 3.9)
 
@@ -115,15 +134,15 @@ def order_bars(sections: Mapping[str, Mapping[str, Any]]) -> str:
     """Order accuracy with its interval of each method's section, one panel a ratio."""
 
     def paint(figure: Figure) -> None:
-        panels = figure.subplots(1, len(AXIS_NAMES), sharey=True)
+        panels = panels_of(figure, [name in sections[ADAPTER] for name in AXIS_NAMES], sharey=True)
         methods = list(sections)
-        for name, axes in zip(AXIS_NAMES, panels, strict=True):
+        for name, axes in panels.items():
             for row, method in enumerate(methods):
                 bar(axes, row, COLOURS.get(method, "#64748b"), sections[method].get(name))
             axes.axvline(0.5, color=INK, lw=1, ls=":")
             axes.set(title=name, xlim=(0, 1.02), xlabel="order accuracy")
             axes.set_yticks(range(len(methods)), [NAMES.get(m, m) for m in methods])
-        panels[0].invert_yaxis()
+        axes.invert_yaxis()  # all of them: they share it
 
     return draw(paint, 10.5, 0.32 * len(sections) + 1.2)
 
@@ -157,11 +176,12 @@ def confusion(counts: NDArray[np.int64]) -> str:
 
 
 def deviation_by_request(trials: Mapping[str, Trials]) -> str:
-    """Mean geometric fit deviation at each rung of the three ladders."""
+    """Mean geometric fit deviation at each rung of the ladders."""
 
     def paint(figure: Figure) -> None:
-        panels = figure.subplots(1, len(AXIS_NAMES), sharey=True)
-        for dimension, (name, axes) in enumerate(zip(AXIS_NAMES, panels, strict=True)):
+        panels = panels_of(figure, climbed(trials), sharey=True)
+        for name, axes in panels.items():
+            dimension = AXIS_NAMES.index(name)
             for method, trial in trials.items():
                 values = trial.gfd[:, dimension]
                 if method in COLOURS and np.isfinite(values).any():
@@ -169,9 +189,9 @@ def deviation_by_request(trials: Mapping[str, Trials]) -> str:
                     line = 2.4 if method == ADAPTER else 1.4
                     axes.plot(x, masked_mean(values.T), color=COLOURS[method], lw=line, label=NAMES[method])
             axes.set(title=f"{name}_ratio", xlabel="requested")
-        panels[0].set(ylabel="GFD (body shoulder widths)", ylim=(0, panels[0].get_ylim()[1]))
-        handles, labels = panels[1].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+        first = next(iter(panels.values()))
+        first.set(ylabel="GFD (body shoulder widths)", ylim=(0, first.get_ylim()[1]))
+        share_legend(figure, panels)
 
     return draw(paint, 10.5, 3.4)
 
@@ -180,21 +200,23 @@ def data_histograms(ratios: Mapping[str, NDArray[np.float64]], thresholds: NDArr
     """How the measured ratios of the data are spread, by split, with the fit label thresholds.
 
     Args:
-        ratios: Split to (N, 3), NaN where unknown.
+        ratios: Split to (N, A), NaN where unknown.
         thresholds: (3,) width ratios.
     """
 
     def paint(figure: Figure) -> None:
-        panels = figure.subplots(1, len(AXIS_NAMES))
-        for dimension, (name, axes) in enumerate(zip(AXIS_NAMES, panels, strict=True)):
+        seen = np.isfinite(np.concatenate(list(ratios.values()))).any(axis=0)
+        panels = panels_of(figure, seen.tolist())
+        for name, axes in panels.items():
+            dimension = AXIS_NAMES.index(name)
             known = {s: r[np.isfinite(r[:, dimension]), dimension] for s, r in sorted(ratios.items())}
             edges = np.histogram_bin_edges(np.concatenate(list(known.values())), bins=24)
             for (split, values), colour in zip(known.items(), ("#be123c", "#0f766e"), strict=False):
                 weights = np.full(len(values), 1 / max(len(values), 1))
-                axes.hist(values, bins=edges, weights=weights, color=colour, alpha=0.5, label=split)
+                axes.hist(values, bins=edges.tolist(), weights=weights, color=colour, alpha=0.5, label=split)
             axes.set(title=f"{name}_ratio", yticks=[])
         for threshold in thresholds:
-            panels[FIT_PLACE].axvline(threshold, color=INK, lw=1, ls=":")
-        panels[0].legend()
+            panels[FIT_AXIS].axvline(threshold, color=INK, lw=1, ls=":")
+        next(iter(panels.values())).legend()
 
     return draw(paint, 10.5, 2.6)

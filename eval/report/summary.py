@@ -98,6 +98,7 @@ def shuffled(trials: Trials, params: EvaluateParams) -> dict[str, Any]:
             seed=params.seed,
         )
         for dimension, name in enumerate(AXIS_NAMES)
+        if np.isfinite(trials.along(dimension)[0]).all()
     }
 
 
@@ -190,12 +191,17 @@ def verdicts(metrics: Mapping[str, Any]) -> list[Verdict]:
     ]
 
 
+def measured_along(metrics: Mapping[str, Any]) -> list[str]:
+    """Return the axes along which metrics.json has ladders."""
+    return [name for name in AXIS_NAMES if name in metrics["ladder"]]
+
+
 def against(rival: str, section: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[Verdict]:
     """Compare the adapter with one rival."""
     compared = [
         compare(rival, f"{ratio} {figure}", metrics["ladder"][ratio], section[ratio], figure, sign)
         for figure, sign in (("order_accuracy", 1), ("mae", -1))
-        for ratio in AXIS_NAMES
+        for ratio in measured_along(metrics)
     ]
     return [*compared, compare(rival, "GFD", metrics["gfd"], section["gfd"], "mean", -1)]
 
