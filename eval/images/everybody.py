@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from eval.images.meter import ImageMeter, Judges, Masks, Pictures
-from eval.ladder.wardrobe import Wardrobe
+from eval.ladder.people import Wardrobe
 from eval.params import EvaluateParams
 from shards.batch import Batch, select
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.ladder.outline import NO_OUTLINE, Deviation, Outline, deviation, outline
+from eval.ladder.outline import NO_OUTLINE, Outline, outline
 from preprocess.body.keypoints import Keypoints
 from preprocess.garment.measurements import garment_panel, measure_worn
 from preprocess.garment.size_ratios import over_body
@@ -71,24 +71,3 @@ def read_garment(garment: NDArray[np.bool_], keypoints: Keypoints) -> Reading:
     ratios = np.where(guessed, np.nan, over_body(worn, Category.UPPER))
     line = NO_OUTLINE if lost or doubtful else outline(garment_panel(garment, keypoints), garment)
     return Reading(ratios=ratios, outline=line, shoulder_px=worn.body_shoulder_px)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FitError:
-    """How far a measured garment is from the expected one, in body shoulder widths; NaN where unknown."""
-
-    outline: Deviation
-    """Distances between the outlines."""
-
-    width_bias: float
-    """Measured minus requested width ratio; above 0 is too loose."""
-
-    hem_error: float
-    """Measured minus requested length ratio; above 0 is too long (in torso lengths)."""
-
-
-def fit_error(measured: Reading, expected: Reading, requested: Floats, num_points: int) -> FitError:
-    """Compare a generated picture's reading with the expected layout's and with (A,) requested ratios."""
-    bias = dict(zip(AXIS_NAMES, measured.ratios - requested, strict=True))
-    apart = deviation(measured.outline, expected.outline, expected.shoulder_px, num_points)
-    return FitError(outline=apart, width_bias=float(bias["width"]), hem_error=float(bias["length"]))

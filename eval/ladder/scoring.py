@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from eval.ladder.people import Scene
-from eval.ladder.remeasure import FitError, Reading, fit_error
-from eval.ladder.trials import NUM, Trials, has_ladder
+from eval.ladder.remeasure import Reading
+from eval.ladder.trials import NUM, FitError, Trials, fit_error, has_ladder
 from preprocess.sizes.axes import AXIS_NAMES, axes_of
 from preprocess.vocabulary import Category
 

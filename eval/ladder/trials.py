@@ -1,4 +1,7 @@
-"""Everything measured on the ladders of one method, as arrays. P is people, R rungs; NaN is unknown."""
+"""How far pictures are from their requests, on all ladders of one method.
+
+P is people, A axes, R rungs; NaN is unknown.
+"""
 
 import itertools
 import logging
@@ -7,13 +10,35 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.ladder.remeasure import FitError, Reading
+from eval.ladder.outline import Deviation, deviation
+from eval.ladder.remeasure import Reading
 from preprocess.sizes.axes import AXIS_NAMES
 
 Floats = NDArray[np.float64]
 NUM = len(AXIS_NAMES)
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FitError:
+    """How far a measured garment is from the expected one, in body shoulder widths; NaN where unknown."""
+
+    outline: Deviation
+    """Distances between the outlines."""
+
+    width_bias: float
+    """Measured minus requested width ratio; above 0 is too loose."""
+
+    hem_error: float
+    """Measured minus requested length ratio; above 0 is too long (in torso lengths)."""
+
+
+def fit_error(measured: Reading, expected: Reading, requested: Floats, num_points: int) -> FitError:
+    """Compare a generated picture's reading with the expected layout's and with (A,) requested ratios."""
+    bias = dict(zip(AXIS_NAMES, measured.ratios - requested, strict=True))
+    apart = deviation(measured.outline, expected.outline, expected.shoulder_px, num_points)
+    return FitError(outline=apart, width_bias=float(bias["width"]), hem_error=float(bias["length"]))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from eval.ladder.people import Scene
 from eval.ladder.pictures import StripCell, StripRow, WorstCase, overlay
-from eval.ladder.remeasure import FitError, Reading
+from eval.ladder.remeasure import Reading
 from eval.ladder.scoring import Cell, Scorer
-from eval.ladder.trials import Trials
+from eval.ladder.trials import FitError, Trials
 from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE
 
 BLANK = 235  # grey of a picture that isn't there

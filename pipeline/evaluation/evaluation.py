@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from eval.images.everybody import Make, image_section
 from eval.images.meter import Judges
 from eval.ladder.baselines import baseline_draws
-from eval.ladder.people import Scene, first_people, scene_of
+from eval.ladder.people import Scene, Wardrobe, first_people, scene_of
 from eval.ladder.scoring import Scorer, annotator_section, ladder_cells, shuffled_requests
 from eval.ladder.trials import Trials, has_ladder, ladder_values
-from eval.ladder.wardrobe import Wardrobe
 from eval.params import EvaluateParams
 from eval.report.card import PICTURES, SYSTEM, file_hash, folder_hash, text_hash
 from eval.report.collect import Collector

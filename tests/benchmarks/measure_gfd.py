@@ -16,9 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.ladder.remeasure import fit_error
 from eval.ladder.scoring import Scorer, asked_cells, ladder_cells
-from eval.ladder.trials import Trials
+from eval.ladder.trials import Trials, fit_error
 from preprocess.body.keypoints import Keypoints
 from preprocess.layout.resized import layout_at
 from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE

@@ -8,7 +8,7 @@ from peft import LoraConfig
 from PIL import Image
 
 from eval.images.meter import ABSENT
-from eval.ladder.wardrobe import Wardrobe
+from eval.ladder.people import Wardrobe
 from eval.params import EvaluateParams
 from eval.report.card import BEHIND, compare
 from model.adapter.adapter import SizeAdapter
