@@ -1,5 +1,7 @@
 """Small samples for the tests of shards."""
 
+from pathlib import Path
+
 import numpy as np
 
 from preprocess.vocabulary import Category, RowStatus
@@ -7,6 +9,7 @@ from shards.codec import encode_photo
 from shards.plan import Ingredients
 from shards.sample import Sample, SizeRecord
 from shards.ustar import pack
+from shards.writer import write_shards
 
 HEIGHT, WIDTH = 32, 24
 
@@ -64,3 +67,17 @@ def build(what: tuple[int, int]) -> bytes:
     number, version = what
     content = np.random.default_rng(what).bytes(100 + number % 7 * 300)
     return pack(f"{number:05d}_00", {"image.jpg": content, "size.json": b"%d" % version})
+
+
+def write_people(folder: Path, count: int = 6) -> Path:
+    """Write random pictures of people, train and test, whose joints and ratios are all known and vary."""
+    joints = np.random.default_rng(0).uniform(2, 22, (25, 2))
+    keypoints = tuple((float(x), float(y), 0.9) for x, y in joints)
+    for split in ("train", "test"):
+        made = []
+        for number in range(count):
+            key, known = f"{number:05d}_00", {"keypoints": keypoints, "split": split}
+            ratios = tuple(middle + 0.1 * number for middle in (1.0, 1.2, 0.8))
+            made.append(sample(key, record=record(key, ratios=ratios, **known)))
+        write_shards(made, folder / split, split, samples_per_shard=4)
+    return folder

@@ -1,0 +1,47 @@
+"""The base that is made from scratch, and what is refused before anything is made."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from model.bases import BASES
+from pipeline import train_base
+from preprocess.identity import files_below
+from tests.shards.making import write_people
+from train.params import OptimisationParams, RuntimeParams, TrainBaseParams
+
+FEW = OptimisationParams(steps=2, batch_size=4, learning_rate=1e-3, warmup_steps=0)
+QUICK = TrainBaseParams(
+    autoencoder=FEW,
+    encoders=FEW,
+    unets=FEW,
+    segmenter=FEW,
+    critic=FEW,
+    runtime=RuntimeParams(tracker="none"),
+)
+
+
+def test_two_runs_of_one_seed_make_the_same_networks_bit_for_bit(tmp_path: Path) -> None:
+    """Whatever random numbers were drawn before: a layer that nobody seeds would differ."""
+    shards = write_people(tmp_path / "shards")
+    made = []
+    for drawn_before in (1, 2):
+        torch.manual_seed(drawn_before)
+        out = tmp_path / str(drawn_before) / "base"
+        train_base.run(QUICK, shards=shards, out=out)
+        made.append({file.relative_to(out).as_posix(): file.read_bytes() for file in files_below(out)})
+    assert {f"losses/{name}.csv" for name in ("autoencoder", "encoders", "unets", "critic")} < made[0].keys()
+    assert made[0] == made[1]
+
+
+def test_every_base_without_weights_of_its_own_has_a_recipe_and_every_name_is_its_own() -> None:
+    assert train_base.RECIPES.keys() == {name for name, entry in BASES.items() if not entry.pretrained}
+    assert {name: entry.load().name for name, entry in BASES.items()} == {name: name for name in BASES}
+
+
+def test_an_unknown_base_and_missing_weights_are_refused_at_once() -> None:
+    with pytest.raises(ValueError, match="there is no base 'huge': known are sdxl, tiny"):
+        TrainBaseParams(preset="huge")
+    with pytest.raises(ValueError, match="preset sdxl needs `pretrained`"):
+        TrainBaseParams(preset="sdxl")
