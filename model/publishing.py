@@ -21,7 +21,7 @@ from model.weights import files_of, local_folder
 ADAPTER_FOLDER = "size_adapter"
 SEGMENTER_FOLDER = "segmenter"
 PICTURE_FILE = "picture.json"
-"""Height and width of the pictures that the networks were trained on."""
+"""What pictures the networks were trained on: height, width, and how their inpainting masks were drawn."""
 
 
 def save_pipeline(
@@ -30,7 +30,7 @@ def save_pipeline(
     folder: str | Path,
     provenance: Mapping[str, Any] | None = None,
     *,
-    picture_hw: tuple[int, int],
+    picture: Mapping[str, Any],
     segmenter: Segmenter | None = None,
 ) -> None:
     """Write base, adapter, `model_index.json` and a model card.
@@ -40,7 +40,7 @@ def save_pipeline(
         adapter: Its size conditioning; goes to a folder of its own.
         folder: Where to; `load_pipeline` and `model.bases.open_base` read it.
         provenance: Parameters and hash of the data; versions are added.
-        picture_hw: Height and width of the pictures that they were trained on (px).
+        picture: What pictures they were trained on, as `trained_pictures` returns it.
         segmenter: Measures what was drawn.
     """
     target = Path(folder)
@@ -48,7 +48,6 @@ def save_pipeline(
     adapter.save_pretrained(target / ADAPTER_FOLDER, provenance)
     if segmenter is not None:
         segmenter.save_pretrained(target / SEGMENTER_FOLDER)
-    picture = {"image_height": picture_hw[0], "image_width": picture_hw[1]}
     (target / PICTURE_FILE).write_text(json.dumps(picture) + "\n")
     facts = dict(provenance or {}) | {"versions": versions()}
     card = model_card("Size-aware try-on", adapter.parts(), facts, base=".", adapter=ADAPTER_FOLDER)
@@ -68,8 +67,8 @@ def load_pipeline(
     return base, adapter, segmenter
 
 
-def picture_size(folder: str | Path) -> tuple[int, int]:
-    """Return height and width (px) of the pictures that a saved pipeline was trained on.
+def trained_pictures(folder: str | Path) -> dict[str, Any]:
+    """Return what pictures a saved pipeline was trained on: `image_height`, `image_width` (px), `mask`.
 
     Raises:
         FileNotFoundError: `save_pipeline` didn't write this folder.
@@ -77,5 +76,5 @@ def picture_size(folder: str | Path) -> tuple[int, int]:
     path = local_folder(folder, [PICTURE_FILE]) / PICTURE_FILE
     if not path.is_file():
         raise FileNotFoundError(f"{path} not found: save_pipeline writes it beside the networks")
-    picture = json.loads(path.read_text())
-    return picture["image_height"], picture["image_width"]
+    picture: dict[str, Any] = json.loads(path.read_text())
+    return picture

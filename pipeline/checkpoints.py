@@ -13,7 +13,7 @@ from model.bases import BASES
 from model.bases.base import TryOnBase
 
 RECORD = "record.json"
-"""What a training stage says of itself: parameters, picture size, versions."""
+"""What a training stage says of itself: parameters, picture size, inpainting masks, versions."""
 
 
 ATTENTION_FILE = "attention.safetensors"

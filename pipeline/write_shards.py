@@ -72,7 +72,11 @@ def write(
             split,
             params.samples_per_shard,
             num_workers=params.num_workers,
-            header={"split": split, "left_out": dict(sorted(left_out[split].items()))},
+            header={
+                "split": split,
+                "left_out": dict(sorted(left_out[split].items())),
+                "mask": asdict(params.mask),
+            },
         )
         if left_out[split]:
             log.warning("%s: left out %s", split, dict(left_out[split]))
@@ -124,7 +128,7 @@ def fingerprint(parts: Parts, params: WriteShardsParams) -> str:
     return identity("shards.build", made_with, [parts.files.input_hash])
 
 
-SETTINGS = ("image_height", "image_width", "jpeg_quality", "mask", "mask_follows")
+SETTINGS = ("image_height", "image_width", "jpeg_quality", "mask")
 """Parameters that change a sample's bytes; the others only deal samples to shards and processes."""
 
 

@@ -67,7 +67,7 @@ def build_sample(parts: Parts, params: WriteShardsParams) -> Sample:
         parse = None if files.parse is None else labels_of(files, height, width)
         body = inpainting_mask(keypoints, height, width, files.category, params.mask, parse=parse)
         garment = None if parse is None else garment_mask(parse, files.category)
-        inpaint = body if params.mask_follows == "body" else grown(garment, keypoints)
+        inpaint = body if params.mask.follows == "body" else grown(garment, keypoints)
         frame = Frame.around(body, *stored)
         cloth_frame = garment_frame(files.cloth, params)
         return Sample(
@@ -104,7 +104,7 @@ def labels_of(files: ManifestRow, height: int, width: int) -> NDArray[np.uint8]:
 def grown(garment: NDArray[np.bool_] | None, keypoints: Keypoints) -> NDArray[np.bool_]:
     """Return the worn garment and what lies within `GARMENT_MARGIN` shoulder widths of it."""
     if garment is None:
-        raise ValueError("mask_follows: garment needs a parse map")
+        raise ValueError("mask.follows: garment needs a parse map")
     radius = max(1, round(GARMENT_MARGIN * BodyFrame.from_keypoints(keypoints).shoulder_width))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     return np.asarray(cv2.dilate(garment.view(np.uint8), disc)).view(np.bool_)

@@ -39,10 +39,7 @@ class WriteShardsParams:
     """Processes that build shards; 0 builds in this one. The tars don't depend on it."""
 
     mask: MaskParams = field(default_factory=MaskParams)
-    """What the inpainting mask must be able to cover."""
-
-    mask_follows: Literal["body", "garment"] = "body"
-    """`garment` grows the worn garment a little, as VITON-HD's own masks do; it tells the size (ablation)."""
+    """The inpainting masks: they go into the index, from there with the weights, and are drawn at try-on."""
 
     def __post_init__(self) -> None:
         if (self.image_height is None) != (self.image_width is None):

@@ -64,7 +64,7 @@ RECIPES: Mapping[str, Recipe] = {
     ),
     "garment-mask": Recipe(
         "what if the inpainting mask follows the worn garment, as VITON-HD's does?",
-        ("write_shards.mask_follows=garment",),
+        ("write_shards.mask.follows=garment",),
     ),
     **dict(ways()),
 }

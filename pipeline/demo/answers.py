@@ -13,8 +13,7 @@ from model.params import DrawingOptions
 from pipeline.demo.controls import Controls, Update, Values
 from pipeline.demo.pictures import Picture, fit_table, pictures_of, slider_mark, thumbnail
 from pipeline.demo.privacy import Uploads
-from pipeline.demo.sizes import known_ratios, natural_or_usual, on_sliders, strip_around
-from pipeline.demo.visit import FittingRoom, Visit
+from pipeline.demo.visit import FittingRoom, Visit, on_sliders
 from pipeline.demo.visitors import Visitors
 from pipeline.tryon.size_aware import TryOnResult
 from preprocess.sizes.axes import FIT_AXIS
@@ -137,7 +136,7 @@ class Answers:
         """Draw at a size of the chart, and move the sliders there; those that it leaves open stay."""
         visit = self.visit(request)
         size = self.charted(values[self.controls.chart], values)
-        visit.size = on_sliders(known_ratios(visit.size) | known_ratios(size))
+        visit.size = on_sliders((*visit.size.asked, *size.asked))
         moved = {self.controls.chart: values[self.controls.chart]} | self.moved(visit)
         return moved | self.drawn(visit, values, progress)
 
@@ -147,7 +146,7 @@ class Answers:
     ) -> list[tuple[Picture, str]]:
         """Draw sizes from smaller to larger than the natural one."""
         visit = self.visit(request)
-        return self.strip(visit, strip_around(self.natural_of(visit)), values, progress)
+        return self.strip(visit, self.room.around(visit), values, progress)
 
     @as_message
     def draw_chart(
@@ -178,19 +177,15 @@ class Answers:
         """Return what is remembered of the visitor."""
         return self.visitors.of(str(request.session_hash))
 
-    def natural_of(self, visit: Visit) -> SizeRequest:
-        """Return the size of the visitor's photo, with what is usual where it isn't known."""
-        return natural_or_usual(visit.person.natural_size if visit.person else None)
-
     def at_natural(self, visit: Visit, values: Values, progress: gr.Progress) -> Update:
         """Move the sliders and their marks to the natural size, and draw it."""
         natural = visit.person.natural_size if visit.person else None
         known = (natural or SizeRequest()).ratios()
         marks = {
-            mark: slider_mark(axis, known[name])
-            for mark, (name, axis) in zip(self.controls.marks, visit.size.axes.items(), strict=True)
+            mark: slider_mark(ends, known[name])
+            for mark, (name, ends) in zip(self.controls.marks, self.room.range.items(), strict=True)
         }
-        visit.size = on_sliders(known_ratios(self.natural_of(visit)))
+        visit.size = on_sliders(self.room.natural(visit).asked)
         return {
             self.controls.chart: None,
             **marks,
@@ -203,7 +198,8 @@ class Answers:
         chest, height = values[self.controls.chest], values[self.controls.height]
         if name is None or chest is None or height is None:
             raise ValueError("A size of the chart needs the person's measures: fill in chest and height")
-        return self.chart.request(name, Wearer(chest_cm=chest, height_cm=height)).clamped()
+        size = self.chart.request(name, Wearer(chest_cm=chest, height_cm=height))
+        return size.clamped(self.room.range)
 
     def moved(self, visit: Visit) -> Update:
         """Put the sliders where the size of the visit is."""

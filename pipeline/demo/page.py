@@ -129,11 +129,11 @@ def lay_out_sizes(answers: Answers) -> dict[str, Any]:
     parts = ", ".join(f"{name} over the {axis.body}" for name, axis in axes.items())
     gr.HTML(f"<p>Garment over body: {parts}.</p>", elem_classes="hint")
     sliders, marks = [], []
-    for name, axis in axes.items():
+    for name, ends in answers.room.range.items():
         with gr.Group():
             sliders.append(
                 gr.Slider(
-                    *axis.asked,
+                    *ends,
                     step=0.01,
                     label=name.capitalize(),
                     elem_id=f"size-{name}",

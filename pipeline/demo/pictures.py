@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from pipeline.tryon.size_aware import TryOnResult
 from preprocess.painting import draw_line
 from preprocess.person.fit_report import FitReport
-from preprocess.sizes.axes import Axis
 
 Picture = NDArray[np.uint8]
 
@@ -75,11 +74,11 @@ def thumbnail(picture: Picture) -> Picture:
     return np.asarray(cv2.resize(picture, (width, THUMBNAIL_HEIGHT), interpolation=cv2.INTER_AREA))
 
 
-def slider_mark(axis: Axis, natural: float | None) -> str:
-    """Return HTML that marks the natural ratio below the slider of an axis."""
+def slider_mark(ends: tuple[float, float], natural: float | None) -> str:
+    """Return HTML that marks the natural ratio below a slider from one end to the other."""
     if natural is None:
         return '<div class="mark"><span style="--at:50%">natural size not known</span></div>'
-    smallest, largest = axis.asked
+    smallest, largest = ends
     share = (natural - smallest) / (largest - smallest)
     place = f"{100 * min(max(share, 0), 1):.1f}%"
     return f'<div class="mark" style="--at:{place}"><i></i><span>natural {natural:.2f}</span></div>'

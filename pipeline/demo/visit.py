@@ -1,6 +1,6 @@
 """Who tries on what: the demo without its page."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -11,12 +11,17 @@ from numpy.typing import NDArray
 from model.params import DrawingOptions
 from pipeline.tryon.size_aware import PreparedPerson, SizeAwareTryOn, TryOnResult
 from preprocess.pictures import read_picture
-from preprocess.sizes.request import SizeRequest
+from preprocess.sizes.axes import axes_of
+from preprocess.sizes.request import Range, SizeRequest
 from preprocess.sources.source import ManifestRow, read_manifest
-from preprocess.vocabulary import RowStatus
+from preprocess.vocabulary import Category, RowStatus
 
 Picture = NDArray[np.uint8]
 Choice = TypeVar("Choice")
+
+STRIP_STEPS = (-3, -2, -1, 0, 1, 2, 3)
+USUAL = {name: axis.usual for name, axis in axes_of(Category.UPPER).items()}
+"""Where sliders stand for what isn't known of a photo's natural size."""
 
 FORGOTTEN = (
     "Nobody is here: photos are forgotten after a quarter of an hour. Choose a person and a garment again"
@@ -157,6 +162,24 @@ class FittingRoom:
             on_step=on_step,
         )
 
+    @property
+    def range(self) -> Range:
+        """Smallest and largest ratio of each axis that the networks can show."""
+        return self.tryon.mask.asked(Category.UPPER)
+
+    def natural(self, visit: Visit) -> SizeRequest:
+        """Return the size of the visitor's photo, with what is usual where it isn't known."""
+        known = visit.person.natural_size if visit.person else None
+        return SizeRequest.of(USUAL | dict(known.asked if known else ())).clamped(self.range)
+
+    def around(self, visit: Visit) -> dict[str, SizeRequest]:
+        """Return sizes from smaller to larger than the natural one, by what the strip calls them."""
+        middle = self.natural(visit)
+        return {
+            f"{step:+d}" if step else "natural": SizeRequest(steps=step).resolved(middle).clamped(self.range)
+            for step in STRIP_STEPS
+        }
+
     def _prepare(self, person: Person) -> PreparedPerson:
         return self.tryon.prepare(
             person.photo,
@@ -165,6 +188,11 @@ class FittingRoom:
             densepose=person.densepose,
             key=person.key,
         )
+
+
+def on_sliders(ratios: Iterable[tuple[str, float]]) -> SizeRequest:
+    """Return a size as sliders can stand: in steps of a hundredth."""
+    return SizeRequest.of({name: round(ratio, 2) for name, ratio in ratios})
 
 
 def chosen(choices: Sequence[Choice], place: int) -> Choice:

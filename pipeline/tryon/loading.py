@@ -1,5 +1,6 @@
 """Load everything that trying on needs, from the folders of the training stages or from a published one."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -7,8 +8,9 @@ import torch
 from model.bases.memory import switches_of
 from model.judges.segmenter import Segmenter
 from model.publishing import PICTURE_FILE, save_pipeline
-from pipeline.checkpoints import image_size, load_size_aware
+from pipeline.checkpoints import RECORD, image_size, load_size_aware, read_record
 from pipeline.tryon.size_aware import SizeAwareTryOn
+from preprocess.body.inpaint_mask import MaskParams
 from preprocess.person.prepare import POSE_MODEL
 
 STAGES = ("joint", "size")
@@ -67,9 +69,19 @@ def from_stages(base: Path, checkpoint: Path, device: str | None = None) -> Size
         adapter,
         image_height=image_height,
         image_width=image_width,
+        mask=trained_mask(checkpoint),
         segmenter=Segmenter.from_pretrained(base / "segmenter"),
     )
     return tryon.to(networks.device)
+
+
+def trained_mask(folder: Path) -> MaskParams:
+    """Return the inpainting masks that the stage which wrote this folder was trained with.
+
+    Raises:
+        ValueError: An earlier version wrote it, which didn't say so.
+    """
+    return MaskParams.recorded(read_record(folder).get("mask"), folder / RECORD)
 
 
 def publish(tryon: SizeAwareTryOn, out: Path) -> None:
@@ -85,6 +97,10 @@ def publish(tryon: SizeAwareTryOn, out: Path) -> None:
         tryon.base,
         tryon.adapter,
         out,
-        picture_hw=(tryon.image_height, tryon.image_width),
+        picture={
+            "image_height": tryon.image_height,
+            "image_width": tryon.image_width,
+            "mask": asdict(tryon.mask),
+        },
         segmenter=tryon.segmenter,
     )

@@ -16,6 +16,7 @@ from model.params import DrawingOptions
 from pipeline.tryon.size_aware import PreparedPerson, SizeAwareTryOn, TryOnResult
 from pipeline.tryon.size_list import NamedSize
 from pipeline.tryon.strip import Cell, draw_strip
+from preprocess.body.inpaint_mask import MaskParams
 from preprocess.pictures import PictureSource, read_picture
 from preprocess.whole import whole_file
 
@@ -72,7 +73,7 @@ def try_on(
     for name, picture in zip(names, result.pictures, strict=True):
         write_picture(picture, out / name)
     write_picture(draw_strip(person.photo, photo, cells_of(sizes, result)), out / STRIP_FILE)
-    report = fit_report(person, sizes, names, result, options) | dict(facts or {})
+    report = fit_report(person, sizes, names, result, options, tryon.mask) | dict(facts or {})
     write_json(report, out / FIT_FILE)
     return report
 
@@ -83,6 +84,7 @@ def fit_report(
     files: Sequence[str],
     result: TryOnResult,
     options: DrawingOptions,
+    mask: MaskParams,
 ) -> dict[str, Any]:
     """Return `fit.json`: what was asked for, what was measured, what to think of it."""
     outside = ~person.inpaint_mask
@@ -92,7 +94,7 @@ def fit_report(
         entry = {
             "size": size.name,
             "picture": file,
-            "clamped": clamped(size, person, result.requests[number].ratios()),
+            "clamped": clamped(size, person, result.requests[number].ratios(), mask),
             "pixels_changed_outside_mask": int(changed.sum()),
         }
         measured = result.fit[number].to_dict() if result.fit else {"summary": "no segmenter: not measured"}
@@ -120,13 +122,16 @@ def ladder_order(report: Mapping[str, Any], ratio: str) -> str:
     return f"{share:.0%} of the pairs of pictures stand in the requested order".replace("%", " %")
 
 
-def clamped(size: NamedSize, person: PreparedPerson, drawn: Mapping[str, float | None]) -> list[str]:
-    """Return a line for every ratio that was moved into range."""
+def clamped(
+    size: NamedSize, person: PreparedPerson, drawn: Mapping[str, float | None], mask: MaskParams
+) -> list[str]:
+    """Return a line for every ratio that was moved into the range that the masks leave room for."""
     asked = size.request.resolved(person.natural_size)
+    within = mask.asked(asked.category)
     return [
         f"{name}: {ratio:.3g} asked for, {drawn[name]:.3g} drawn ({smallest} to {largest})"
         for name, ratio in asked.asked
-        for smallest, largest in [asked.axes[name].asked]
+        for smallest, largest in [within[name]]
         if ratio != drawn[name]
     ]
 

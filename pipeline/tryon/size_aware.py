@@ -15,8 +15,9 @@ from model.bases.base import TryOnBase
 from model.bases.memory import MemorySwitches
 from model.judges.segmenter import Segmenter, segment_with
 from model.params import DrawingOptions
-from model.publishing import load_pipeline, picture_size
+from model.publishing import load_pipeline, trained_pictures
 from model.sampling import OnStep, SizedDrawer, TryOnInputs, composite
+from preprocess.body.inpaint_mask import MaskParams
 from preprocess.layout.worn_outline import expected_outline
 from preprocess.person.fit_report import FitReport, measure_fit
 from preprocess.person.prepare import POSE_MODEL, PreparedPerson, prepare_person, with_worn_garment
@@ -55,6 +56,8 @@ class SizeAwareTryOn:
         adapter: Their size conditioning.
         image_height: Rows of the pictures that they were trained on.
         image_width: Columns of them.
+        mask: How their inpainting masks were drawn: people are prepared with such masks, and no larger size
+            than they leave room for may be asked for.
         segmenter: Finds the garment in a picture; without it nothing is measured.
         pose_model: MediaPipe's pose landmarker, for photos without keypoints.
     """
@@ -66,14 +69,21 @@ class SizeAwareTryOn:
         *,
         image_height: int,
         image_width: int,
+        mask: MaskParams,
         segmenter: Segmenter | None = None,
         pose_model: Path = POSE_MODEL,
     ) -> None:
+        if mask.follows != "body":
+            raise ValueError(
+                "these networks were trained with masks that follow the worn garment (an ablation): such a "
+                "mask leaves no room for another size, so they can be evaluated, but not tried on with"
+            )
         adapter.attach(base.sites())
         self.base = base.requires_grad_(False).eval()
         self.adapter = adapter.requires_grad_(False).eval()
         self.image_height = image_height
         self.image_width = image_width
+        self.mask = mask
         self.segmenter = segmenter and segmenter.requires_grad_(False).eval()
         self.pose_model = pose_model
         self.batch_size = 8
@@ -95,11 +105,19 @@ class SizeAwareTryOn:
 
         Raises:
             FileNotFoundError: The folder holds no such pipeline.
-            ValueError: Its weights are not those that its configs promise.
+            ValueError: Its weights are not those that its configs promise, or an earlier version wrote it,
+                which didn't say with which masks the networks were trained.
         """
         base, adapter, segmenter = load_pipeline(folder, torch_dtype)
-        height, width = picture_size(folder)
-        tryon = cls(base, adapter, image_height=height, image_width=width, segmenter=segmenter)
+        pictures = trained_pictures(folder)
+        tryon = cls(
+            base,
+            adapter,
+            image_height=pictures["image_height"],
+            image_width=pictures["image_width"],
+            mask=MaskParams.recorded(pictures.get("mask"), folder),
+            segmenter=segmenter,
+        )
         return tryon.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
     def to(self, device: str | torch.device) -> Self:
@@ -142,6 +160,7 @@ class SizeAwareTryOn:
             parse=parse,
             densepose=densepose,
             inpaint_mask=inpaint_mask,
+            mask=self.mask,
             pose_model=self.pose_model,
             key=key,
         )
@@ -185,7 +204,11 @@ class SizeAwareTryOn:
             )
         asked = [size] if isinstance(size, SizeRequest) else list(size)
         requests = [request.resolved(person.natural_size) for request in asked]
-        requests = [r.clamped() if clamp else r.required_in_range() for r in requests]
+        requests = [
+            one.clamped(within) if clamp else one.required_in_range(within)
+            for one in requests
+            for within in [self.mask.asked(one.category)]
+        ]
         view = PersonView.of(person, self.image_height, self.image_width)
         inputs = view.inputs(read_picture(garment, "garment photo"))
         drawer = SizedDrawer(

@@ -7,7 +7,7 @@ covers (face, hair and hands), never adds or ends anything at the garment's edge
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from annotated_types import Gt
@@ -41,6 +41,35 @@ class MaskParams:
 
     sleeve_radius: Annotated[float, Gt(0)] = 0.45
     """Half the width of the widest sleeve, in shoulder widths B."""
+
+    follows: Literal["body", "garment"] = "body"
+    """`garment` grows the worn garment a little, as VITON-HD's own masks do; it tells the size (ablation)."""
+
+    @classmethod
+    def recorded(cls, values: Mapping[str, Any] | None, where: object) -> Self:
+        """Read what shards and weights say of the masks that they were made with.
+
+        Args:
+            values: The fields, as JSON has them.
+            where: Who says so.
+
+        Raises:
+            ValueError: It says nothing of them, or something else.
+        """
+        if values is None:
+            raise ValueError(
+                f"{where} doesn't say with which inpainting masks it was made: make it again (dvc repro; "
+                "`cinderella publish` for a published folder)"
+            )
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ValueError(f"{where} tells of other inpainting masks than this version draws") from error
+
+    def asked(self, category: Category) -> dict[str, tuple[float, float]]:
+        """Return the smallest and the largest ratio of each axis that may be asked for under such masks."""
+        largest = self.largest[category]
+        return {name: (axis.asked[0], largest[name]) for name, axis in axes_of(category).items()}
 
     def __post_init__(self) -> None:
         wrong = [

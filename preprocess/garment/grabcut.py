@@ -28,6 +28,10 @@ TORSO_PX = 96
 ROUNDS = 2
 """Times that GrabCut learns the colours and cuts; a third changes nothing."""
 
+LARGEST_WORN = MaskParams()
+"""The largest garment that is looked for: what people wear in photos. It is not the mask that a network is
+trained with, which leaves room for what may be asked for and travels with its weights."""
+
 LEAST_PIXELS = 50
 """Pixels on each side from which there are colours to learn."""
 
@@ -99,7 +103,7 @@ def _seeds(picture: Picture, keypoints: Keypoints, core: Picture, torso: Picture
             draw_capsule(likely, shoulder, end, SLEEVE_RADIUS * frame.shoulder_width)
     # hands are drawn larger than they are, and rest on garments: colours decide there too
     height, width = torso.shape
-    region = inpainting_mask(keypoints, height, width, Category.UPPER, MaskParams()) | (hands > 0)
+    region = inpainting_mask(keypoints, height, width, Category.UPPER, LARGEST_WORN) | (hands > 0)
     seeds = np.where(region, cv2.GC_PR_BGD, cv2.GC_BGD).astype(np.uint8)
     seeds[region & (likely > 0) & ~_skin(picture, keypoints, core)] = cv2.GC_PR_FGD
     seeds[(core > 0) & (hands == 0)] = cv2.GC_FGD

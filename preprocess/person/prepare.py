@@ -73,6 +73,7 @@ def prepare_person(
     parse: MaskSource | None = None,
     densepose: MaskSource | None = None,
     inpaint_mask: MaskSource | None = None,
+    mask: MaskParams,
     pose_model: Path = POSE_MODEL,
     key: str = "",
 ) -> PreparedPerson:
@@ -84,6 +85,7 @@ def prepare_person(
         parse: (H, W) LIP labels, or their file. They protect head and hands, and tell the natural size.
         densepose: DensePose's parts in its colours, or by number; drawn from the joints when None.
         inpaint_mask: (H, W), light where the picture may be painted; made from the joints when None.
+        mask: How an inpainting mask that isn't given is drawn: as those the networks were trained with.
         pose_model: MediaPipe's pose landmarker, for photos without keypoints.
         key: Names the person, as the data set does.
 
@@ -103,14 +105,14 @@ def prepare_person(
     if densepose is None:
         notes.append("no DensePose: the map of the body is drawn from the joints")
     if inpaint_mask is None:
-        mask = inpainting_mask(person, *shape, Category.UPPER, MaskParams(), parse=labels)
+        inside = inpainting_mask(person, *shape, Category.UPPER, mask, parse=labels)
     else:
-        mask = read_inpaint_mask(inpaint_mask, shape, person)
+        inside = read_inpaint_mask(inpaint_mask, shape, person)
     prepared = PreparedPerson(
         photo=picture,
         key=key,
         keypoints=person,
-        inpaint_mask=mask,
+        inpaint_mask=inside,
         densepose=draw_body(person, *shape) if densepose is None else densepose_of(densepose, shape),
         notes=notes,
     )

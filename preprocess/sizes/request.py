@@ -25,6 +25,9 @@ MOST_STEPS = 10
 SMALLEST_RATIO = 0.01
 """Steps down end here: a garment has some size."""
 
+Range = Mapping[str, tuple[float, float]]
+"""Smallest and largest ratio that may be asked for, by axis."""
+
 _PART = re.compile(r"\s*(\w+)\s*=\s*([^,=]*?)\s*")
 
 
@@ -146,31 +149,37 @@ class SizeRequest:
         asked = dict(self.asked)
         return {name: asked.get(name) for name in self.axes}
 
-    def out_of_range(self) -> list[str]:
-        """Return a line for every ratio that is smaller or larger than what may be asked for."""
+    def out_of_range(self, within: Range | None = None) -> list[str]:
+        """Return a line for every ratio that is smaller or larger than what may be asked for.
+
+        Args:
+            within: What may be asked for; the table's range when None.
+        """
+        allowed = within or {name: axis.asked for name, axis in self.axes.items()}
         return [
             f"{name} must be between {smallest} and {largest}, got {value:.3g}"
             for name, value in self.asked
-            for smallest, largest in [self.axes[name].asked]
+            for smallest, largest in [allowed[name]]
             if not smallest <= value <= largest
         ]
 
-    def required_in_range(self) -> Self:
-        """Return this request.
+    def required_in_range(self, within: Range | None = None) -> Self:
+        """Return this request; `within` as in `out_of_range`.
 
         Raises:
             ValueError: A ratio is out of range.
         """
-        problems = self.out_of_range()
+        problems = self.out_of_range(within)
         if problems:
             raise ValueError(f"{'; '.join(problems)}: ask for less, or allow clamping to the nearest size")
         return self
 
-    def clamped(self) -> "SizeRequest":
+    def clamped(self, within: Range | None = None) -> "SizeRequest":
         """Return the nearest request in range; a warning is logged for every ratio that had to move."""
-        for problem in self.out_of_range():
+        for problem in self.out_of_range(within):
             log.warning("%s: clamped", problem)
-        nearest = {name: float(np.clip(value, *self.axes[name].asked)) for name, value in self.asked}
+        allowed = within or {name: axis.asked for name, axis in self.axes.items()}
+        nearest = {name: float(np.clip(value, *allowed[name])) for name, value in self.asked}
         return SizeRequest.of(nearest, steps=self.steps, category=self.category)
 
     def __str__(self) -> str:

@@ -38,7 +38,7 @@ def test_base_and_adapter_load_from_a_repository_of_the_hub(
     base: SdxlBase, tmp_path: Path, hub_cache: Path
 ) -> None:
     adapter = jolt(SizeAdapter.for_sites(base.sites()))
-    save_pipeline(base, adapter, tmp_path / "whole", picture_hw=(64, 48))
+    save_pipeline(base, adapter, tmp_path / "whole", picture={})
     adapter.save_pretrained(tmp_path / "adapter")
     put_into_cache(hub_cache, "someone/tryon", tmp_path / "whole")
     put_into_cache(hub_cache, "someone/size", tmp_path / "adapter")

@@ -12,15 +12,17 @@ from model.bases.sdxl.loading import PARTS
 from model.bases.sdxl.networks import SdxlBase
 from model.bases.tiny.autoencoder import PatchAutoencoder
 from model.judges.segmenter import Segmenter
-from model.publishing import load_pipeline, picture_size, save_pipeline
+from model.publishing import load_pipeline, save_pipeline, trained_pictures
 from tests.model.conftest import jolt
+
+PICTURE = {"image_height": 64, "image_width": 48, "mask": {"margin": 0.1}}
 
 
 def test_a_published_folder_is_a_diffusers_pipeline(base: SdxlBase, tmp_path: Path) -> None:
     adapter = jolt(SizeAdapter.for_sites(base.sites()))
     segmenter = Segmenter(widths=(8, 16))
     provenance = {"data_hash": "abc", "seed": 3}
-    save_pipeline(base, adapter, tmp_path, provenance, picture_hw=(64, 48), segmenter=segmenter)
+    save_pipeline(base, adapter, tmp_path, provenance, picture=PICTURE, segmenter=segmenter)
 
     listed = DiffusionPipeline.load_config(tmp_path)
     assert listed["_class_name"] == "SizeTryOnPipeline"
@@ -33,7 +35,7 @@ def test_a_published_folder_is_a_diffusers_pipeline(base: SdxlBase, tmp_path: Pa
     assert_close(loaded_base.state_dict(), base.state_dict())
     assert_close(loaded_adapter.state_dict(), adapter.state_dict())
     assert_close(loaded_segmenter.state_dict(), segmenter.state_dict())
-    assert picture_size(tmp_path) == (64, 48)
+    assert trained_pictures(tmp_path) == PICTURE
     assert base.tryon_unet.config.encoder_hid_dim_type is None
 
 

@@ -1,6 +1,7 @@
 """A fitting room to test in: dolls, and networks with random weights, in the folders that a run leaves."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -8,6 +9,7 @@ import torch
 from model.adapter.adapter import SizeAdapter
 from model.bases.tiny.networks import build_tiny_base
 from model.judges.segmenter import Segmenter
+from preprocess.body.inpaint_mask import MaskParams
 from preprocess.sources.paper_dolls.dataset import render_dataset
 from preprocess.sources.params import PaperDollParams
 from tests.model.conftest import PRESET, jolt
@@ -28,6 +30,7 @@ def build_artifacts(folder: Path) -> Path:
     record = {
         "image_height": PRESET.image_height,
         "image_width": PRESET.image_width,
+        "mask": asdict(MaskParams()),
         "params": {"preset": "tiny"},
     }
     for stage in ("base", "joint"):

@@ -94,9 +94,9 @@ def test_overlays_lie_where_they_belong() -> None:
 
 def test_the_natural_size_is_marked_in_proportion() -> None:
     middle = sum(WIDTH.asked) / 2
-    assert "--at:50.0%" in slider_mark(WIDTH, middle)
-    assert "--at:100.0%" in slider_mark(WIDTH, 99)
-    assert "not known" in slider_mark(WIDTH, None)
+    assert "--at:50.0%" in slider_mark(WIDTH.asked, middle)
+    assert "--at:100.0%" in slider_mark(WIDTH.asked, 99)
+    assert "not known" in slider_mark(WIDTH.asked, None)
 
 
 def test_words_in_the_report_are_not_html() -> None:

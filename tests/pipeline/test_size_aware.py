@@ -1,5 +1,7 @@
 """The Python API: photo in, pictures at the photo's resolution out."""
 
+import json
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -15,19 +17,24 @@ from model.pixels import from_uint8
 from pipeline import compute_size_ratios, extract_keypoints, prepare_dataset, write_shards
 from pipeline.checkpoints import load_size_aware
 from pipeline.evaluate_tryon import drawer_of
+from pipeline.training.run import TrainingRun
 from pipeline.tryon.loading import load_tryon, publish
 from pipeline.tryon.outfits import shard_wearers
 from pipeline.tryon.size_aware import DrawingOptions, PreparedPerson, SizeAwareTryOn, SizeRequest
+from preprocess.body.inpaint_mask import MaskParams, inpainting_mask
 from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.person.view import PersonView
 from preprocess.pictures import read_picture
 from preprocess.sources.params import PrepareDatasetParams
+from preprocess.vocabulary import Category
 from shards.params import WriteShardsParams
 from shards.stream import SampleStream
 from tests.pipeline.fitting import files_of
+from train.params import TrainJointParams
 
 ONE_STEP, TWO_STEPS = DrawingOptions(num_steps=1), DrawingOptions(num_steps=2)
+USUAL = MaskParams()
 SIZES = [SizeRequest(width=1.0), SizeRequest(width=1.6), SizeRequest(width=2.2)]
 
 
@@ -218,7 +225,7 @@ def test_what_is_evaluated_is_what_is_shipped(
     fitting_artifacts: Path, tryon: SizeAwareTryOn, tmp_path: Path, options: DrawingOptions
 ) -> None:
     """One person, garment, size and options: evaluation and try-on draw the same pixels."""
-    shards = shards_of(fitting_artifacts, tmp_path, tryon)
+    shards = shards_of(fitting_artifacts, tmp_path, tryon.image_height, tryon.image_width) / "test"
     stream = SampleStream(
         shards, batch_size=1, image_height=tryon.image_height, image_width=tryon.image_width, seed=0
     )
@@ -237,15 +244,79 @@ def test_what_is_evaluated_is_what_is_shipped(
         np.testing.assert_array_equal(np.asarray(picture), expected)
 
 
-def shards_of(artifacts: Path, folder: Path, tryon: SizeAwareTryOn) -> Path:
-    """Write the dolls at the size that the networks draw."""
+def shards_of(
+    artifacts: Path, folder: Path, image_height: int, image_width: int, mask: MaskParams = USUAL
+) -> Path:
+    """Write the dolls at this size and with these masks."""
     source = PrepareDatasetParams(source="viton_hd", root=str(artifacts / "raw"))
     manifest, keypoints, sizes = (folder / f"{name}.parquet" for name in ("manifest", "keypoints", "sizes"))
     prepare_dataset.run(source, raw=folder / "unused", out=manifest)
     extract_keypoints.run(ExtractKeypointsParams(), manifest=manifest, out=keypoints)
     compute_size_ratios.run(SizeRatioParams(), manifest=manifest, keypoints=keypoints, out=sizes)
-    params = WriteShardsParams(image_height=tryon.image_height, image_width=tryon.image_width, num_workers=0)
+    params = WriteShardsParams(image_height=image_height, image_width=image_width, mask=mask, num_workers=0)
     write_shards.run(
         params, manifest=manifest, keypoints=keypoints, size_annotations=sizes, out=folder / "shards"
     )
-    return folder / "shards" / "test"
+    return folder / "shards"
+
+
+NARROW = MaskParams(largest={Category.UPPER: {"width": 1.5}}, margin=0.05)
+
+
+@pytest.fixture(scope="module")
+def narrow_artifacts(fitting_artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The networks as if a stage had trained them on shards with narrower masks."""
+    folder = tmp_path_factory.mktemp("narrow")
+    shutil.copytree(fitting_artifacts / "base", folder / "base")
+    shards_of(fitting_artifacts, folder, 64, 48, NARROW)
+    run = TrainingRun.begin("train_joint", TrainJointParams(), folder / "shards", folder / "joint", (64, 48))
+    with run.output(folder / "joint") as partial:
+        shutil.copytree(fitting_artifacts / "joint" / "adapter", partial / "adapter")
+    return folder
+
+
+@pytest.fixture(params=["stages", "published"])
+def narrow(narrow_artifacts: Path, tmp_path: Path, request: pytest.FixtureRequest) -> SizeAwareTryOn:
+    tryon = load_tryon(narrow_artifacts, "cpu")
+    if request.param == "published":
+        publish(tryon, tmp_path / "published")
+        tryon = load_tryon(tmp_path / "published", "cpu")
+    return tryon
+
+
+def test_try_on_has_the_masks_that_the_network_was_trained_with(
+    narrow: SizeAwareTryOn, person: PreparedPerson
+) -> None:
+    prepared = narrow.prepare(person.photo, keypoints=person.keypoints)
+    shape = person.photo.shape[:2]
+    trained, usual = (
+        inpainting_mask(person.keypoints, *shape, Category.UPPER, mask) for mask in (NARROW, USUAL)
+    )
+    np.testing.assert_array_equal(prepared.inpaint_mask, trained)
+    assert trained.sum() < usual.sum()
+
+
+def test_no_larger_size_may_be_asked_for_than_the_masks_leave_room_for(
+    narrow: SizeAwareTryOn, person: PreparedPerson, garment: Path
+) -> None:
+    with pytest.raises(ValueError, match=r"width must be between 0\.7 and 1\.5, got 1\.8"):
+        narrow(person, garment, SizeRequest(width=1.8))
+    asked = [SizeRequest(width=1.8), SizeRequest(length=1.7)]
+    clamped = narrow(person, garment, asked, ONE_STEP, clamp=True)
+    assert clamped.requests == [SizeRequest(width=1.5), SizeRequest(length=1.7)]
+
+
+def test_networks_that_dont_say_how_their_masks_were_drawn_are_refused(
+    narrow_artifacts: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(narrow_artifacts, tmp_path / "old")
+    record = tmp_path / "old" / "joint" / "record.json"
+    said = json.loads(record.read_text())
+    for mask, message in (
+        (None, r"record\.json doesn't say with which inpainting masks it was made: make it again"),
+        ({"width": 2}, r"record\.json tells of other inpainting masks than this version draws"),
+        (asdict(MaskParams(follows="garment")), "trained with masks that follow the worn garment"),
+    ):
+        record.write_text(json.dumps(said | {"mask": mask}))
+        with pytest.raises(ValueError, match=message):
+            load_tryon(tmp_path / "old", "cpu")

@@ -10,6 +10,7 @@ import pytest
 import webdataset
 
 from pipeline.write_shards import run
+from preprocess.body.inpaint_mask import MaskParams
 from preprocess.body.openpose import read_openpose
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.manifest import write_manifest
@@ -99,13 +100,13 @@ def test_a_mask_that_follows_the_garment_needs_a_parse_map(inputs: dict[str, Pat
     joints = read_openpose(row.openpose_json, 96, 128).flat()
     measures = {"status": "ok", "fit_label": None} | dict.fromkeys(f"{name}_ratio" for name in AXIS_NAMES)
     parts = Parts(files=row, keypoints=tuple(joints), measures=measures)
-    follows = dataclasses.replace(PARAMS, mask_follows="garment")
+    follows = dataclasses.replace(PARAMS, mask=MaskParams(follows="garment"))
     body, garment = (build_sample(parts, params) for params in (PARAMS, follows))
     assert garment.garment_mask.sum() < garment.inpaint_mask.sum() < body.inpaint_mask.sum()
     assert not (garment.garment_mask & ~garment.inpaint_mask).any()
     unparsed = dataclasses.replace(parts, files=dataclasses.replace(row, parse=None))
     assert build_sample(unparsed, PARAMS).garment_mask is None
-    with pytest.raises(SampleError, match="00003_00: mask_follows: garment needs a parse map"):
+    with pytest.raises(SampleError, match=r"00003_00: mask\.follows: garment needs a parse map"):
         build_sample(unparsed, follows)
 
 

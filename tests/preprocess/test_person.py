@@ -1,5 +1,6 @@
 """A photo made ready for trying on: what is missing is found or drawn, and said."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from PIL import Image
 
 from preprocess.body.densepose import DENSEPOSE_COLOURS, densepose_torso
 from preprocess.body.drawing import draw_body
+from preprocess.body.inpaint_mask import MaskParams
 from preprocess.layout.worn_outline import expected_outline
 from preprocess.person.prepare import prepare_person, with_worn_garment
 from preprocess.pictures import read_picture
@@ -21,13 +23,15 @@ PHOTO = np.full((HEIGHT, WIDTH, 3), 200, np.uint8)
 
 BODY = draw_body(person(), HEIGHT, WIDTH)
 
+ready = partial(prepare_person, mask=MaskParams())
+
 
 def parse(garment: np.ndarray) -> np.ndarray:
     return np.where(garment, Lip.UPPER_CLOTHES, Lip.BACKGROUND).astype(np.uint8)
 
 
 def test_everything_given_leaves_nothing_to_say() -> None:
-    prepared = prepare_person(PHOTO, keypoints=person(), parse=parse(tunic()), densepose=BODY)
+    prepared = ready(PHOTO, keypoints=person(), parse=parse(tunic()), densepose=BODY)
     assert prepared.notes == []
     assert prepared.natural_size is not None
     # B = 200 px, T = 320 px: 260 / 200, 240 / 200, (700 - 300) / 320
@@ -36,7 +40,7 @@ def test_everything_given_leaves_nothing_to_say() -> None:
 
 def test_what_is_missing_is_said(tmp_path: Path) -> None:
     path = write_json(tmp_path / "person.json", openpose(body_25_numbers(person())))
-    prepared = prepare_person(PHOTO, keypoints=path)
+    prepared = ready(PHOTO, keypoints=path)
     assert len(prepared.notes) == 2
     assert "no parse map" in prepared.notes[0]
     assert "drawn from the joints" in prepared.notes[1]
@@ -46,12 +50,12 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
 
 def test_without_keypoints_mediapipe_is_needed(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="cinderella fetch-models"):
-        prepare_person(PHOTO, pose_model=tmp_path / "none.task")
+        ready(PHOTO, pose_model=tmp_path / "none.task")
 
 
 def test_mediapipe_finds_the_joints_of_ones_own_photo() -> None:
     model = shared_data() / "models/pose_landmarker_full.task"
-    prepared = prepare_person(shared_data() / "data/mediapipe_pose/pose.jpg", pose_model=model)
+    prepared = ready(shared_data() / "data/mediapipe_pose/pose.jpg", pose_model=model)
     assert prepared.keypoints.source == "mediapipe"
     assert "no keypoints: MediaPipe finds the joints" in prepared.notes
     assert 0.1 < prepared.inpaint_mask.mean() < 0.9
@@ -59,7 +63,7 @@ def test_mediapipe_finds_the_joints_of_ones_own_photo() -> None:
 
 def test_a_photo_without_a_person_is_refused() -> None:
     with pytest.raises(ValueError, match="both shoulders and the hips: missing_shoulders"):
-        prepare_person(PHOTO, keypoints=np.zeros((25, 3)))
+        ready(PHOTO, keypoints=np.zeros((25, 3)))
 
 
 @pytest.mark.parametrize(
@@ -72,12 +76,12 @@ def test_a_photo_without_a_person_is_refused() -> None:
 )
 def test_what_doesnt_belong_to_the_photo_is_refused(given: dict[str, np.ndarray], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        prepare_person(PHOTO, **({"keypoints": person()} | given))
+        ready(PHOTO, **({"keypoints": person()} | given))
 
 
 def test_no_garment_in_the_parse_map_is_said() -> None:
     nothing = np.zeros((HEIGHT, WIDTH), bool)
-    prepared = with_worn_garment(prepare_person(PHOTO, keypoints=person(), densepose=BODY), nothing)
+    prepared = with_worn_garment(ready(PHOTO, keypoints=person(), densepose=BODY), nothing)
     assert prepared.natural_size is None
     assert "the parse map shows no garment" in prepared.notes[-1]
 
@@ -95,14 +99,14 @@ def test_the_drawn_body_has_densepose_colours_where_the_body_is() -> None:
 
 
 def test_the_expected_outline_is_the_garment_at_the_size() -> None:
-    prepared = prepare_person(PHOTO, keypoints=person(), parse=parse(tunic()), densepose=BODY)
+    prepared = ready(PHOTO, keypoints=person(), parse=parse(tunic()), densepose=BODY)
     worn = expected_outline(prepared, prepared.natural_size or SizeRequest())
     wide = expected_outline(prepared, SizeRequest(width=1.8))
     assert np.ptp(worn[worn[:, 1] > 500][:, 0]) == pytest.approx(240, abs=6)
     assert np.ptp(wide[wide[:, 1] > 500][:, 0]) == pytest.approx(360, abs=8)
     for outline in (worn, wide):  # person and tunic are the same in a mirror
         assert outline[:, 0].min() + outline[:, 0].max() == pytest.approx(WIDTH, abs=0.1)
-    assert expected_outline(prepare_person(PHOTO, keypoints=person()), SizeRequest(width=1)).shape == (0, 2)
+    assert expected_outline(ready(PHOTO, keypoints=person()), SizeRequest(width=1)).shape == (0, 2)
 
 
 def test_pictures_are_turned_upright_and_laid_on_white(tmp_path: Path) -> None:
