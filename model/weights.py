@@ -12,6 +12,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from transformers.utils import logging
 
 WEIGHT_PATTERNS = tuple(
     f"diffusion_pytorch_model{part}.{kind}"
@@ -49,6 +50,18 @@ def local_folder(folder: str | Path, patterns: list[str] | None = None) -> Path:
         return Path(snapshot_download(str(folder), allow_patterns=patterns, ignore_patterns="*openvino*"))
     except (HfHubHTTPError, LocalEntryNotFoundError) as error:
         raise FileNotFoundError(f"no folder {folder}, and the hub did not give it: {error}") from error
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """Within the block transformers draws no bars over files that are on this machine already."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 @contextmanager

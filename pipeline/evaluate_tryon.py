@@ -1,5 +1,6 @@
 """DVC stage `evaluate_tryon`: shards, base/, size/, joint/ -> reports/, does the picture obey the size?"""
 
+import shutil
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from eval.ladder.trials import Trials, beyond
 from eval.params import EvaluateParams
 from eval.report.card import folder_hash
 from eval.report.summary import ADAPTER, BEYOND, SCALE_ZERO, SIZE_ONLY, UNPAIRED
+from eval.report.write import HEADLINE_FILE
 from model.adapter.adapter import SizeAdapter
 from model.bases.base import TryOnBase
 from model.params import DrawingOptions
@@ -32,9 +34,13 @@ def run(
     base: Path,
     size: Path,
     joint: Path,
+    headline: Path,
     out: Path,
 ) -> None:
-    """Draw held-out people on fit ladders, re-measure every picture, write numbers and report."""
+    """Draw held-out people on fit ladders, re-measure every picture, write numbers and report.
+
+    The few figures of the report's headline.json are copied to `headline`, which git keeps.
+    """
     evaluation = Evaluation.prepare(params, shards=shards, size_annotations=size_annotations, base=base)
     networks = load_size_aware(base, joint)
     trials = score_sized(evaluation, *networks)
@@ -42,6 +48,7 @@ def run(
     trials |= evaluation.baselines()
     system = {"size_hash": folder_hash(size), "joint_hash": folder_hash(joint)}
     evaluation.finish(trials, natural_size(params, *networks), what_drew(params, base) | system, out)
+    shutil.copyfile(out / HEADLINE_FILE, headline)
 
 
 def score_sized(

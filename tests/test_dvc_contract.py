@@ -1,9 +1,14 @@
 """dvc.yaml, params.yaml and the modules of pipeline/ name the same stages; each watches what it runs."""
 
 import importlib.util
+import json
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
@@ -18,6 +23,7 @@ SOURCES = [
     for file in sorted((ROOT / package).rglob("*.py"))
     if file.name != "__init__.py"
 ]
+AUTHOR = ["-c", "user.name=somebody", "-c", "user.email=somebody@localhost"]
 
 
 def paths_of(entries: list[str | dict[str, object]]) -> list[str]:
@@ -63,7 +69,11 @@ def test_stage_is_one_module_and_one_section(name: str) -> None:
 @pytest.mark.parametrize("name", STAGES)
 def test_every_path_of_a_stage_is_in_its_command(name: str) -> None:
     stage = STAGES[name]
-    data = {path for path in paths_of(stage["deps"] + stage["outs"]) if re.match(r"\$\{at\.", path)}
+    data = {
+        path
+        for path in paths_of(stage["deps"] + stage["outs"] + stage.get("metrics", []))
+        if re.match(r"\$\{at\.", path)
+    }
     assert data <= set(shlex.split(stage["cmd"]))
 
 
@@ -104,3 +114,34 @@ def test_editing_a_renderer_of_dolls_reruns_only_the_first_stage() -> None:
 
 def test_editing_the_names_of_parse_labels_reruns_all_that_reads_them() -> None:
     assert reruns([Path("preprocess/vocabulary.py")]) == set(STAGES)
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """What git has of the pipeline's description, and nothing that a stage made."""
+    for name in ("dvc.yaml", "params.yaml", "headline.json", ".dvc/config", ".dvc/.gitignore", ".dvcignore"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(ROOT / name, tmp_path / name)
+    shutil.copyfile(ROOT / ".gitignore", tmp_path / ".gitignore")
+    for command in (["init", "-q"], ["add", "."], [*AUTHOR, "commit", "-qm", "one"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    return tmp_path
+
+
+def metrics(clone: Path, *command: str) -> dict[str, Any]:
+    """What `dvc metrics` says as JSON."""
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", "metrics", *command, "--json"],
+        cwd=clone, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def test_a_fresh_clone_shows_and_compares_the_figures(clone: Path) -> None:
+    figures = json.loads((ROOT / "headline.json").read_text())
+    assert "ladder.width.order_accuracy" in figures
+    assert metrics(clone, "show")[""]["data"]["headline.json"]["data"] == figures
+    (clone / "headline.json").write_text(json.dumps(figures | {"gfd.mean": 0.5}))
+    found = metrics(clone, "diff")["headline.json"]["gfd.mean"]
+    assert (found["old"], found["new"]) == (figures["gfd.mean"], 0.5)

@@ -45,7 +45,7 @@ def write_report(report: Report, keys: Sequence[str], out: Path) -> None:
         metrics = json.dumps(report.metrics, indent=2, sort_keys=True, allow_nan=False)
         (partial / "metrics.json").write_text(metrics + "\n")
         headline = json.dumps(headline_figures(report.metrics), indent=2, allow_nan=False)
-        (partial / "headline.json").write_text(headline + "\n")
+        (partial / HEADLINE_FILE).write_text(headline + "\n")
         (partial / "report.html").write_text(render(report), encoding="utf-8")
         strip(report.strip).save(partial / "strip.png", optimize=True)
         pq.write_table(readings(report.trials, keys), partial / "readings.parquet", compression="zstd")
@@ -55,6 +55,8 @@ def write_report(report: Report, keys: Sequence[str], out: Path) -> None:
         counts = report.metrics["size_accuracy"]["confusion"]
         write_csv(partial / "plots" / "confusion.csv", CONFUSION_COLUMNS, confusion_points(counts))
 
+
+HEADLINE_FILE = "headline.json"
 
 HEADLINE = (
     *(f"ladder.{name}.{figure}" for name in AXIS_NAMES for figure in ("order_accuracy", "slope", "mae")),

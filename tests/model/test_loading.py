@@ -7,6 +7,7 @@ import huggingface_hub.constants as hub
 import pytest
 import torch
 from torch.testing import assert_close
+from transformers.utils.logging import is_progress_bar_enabled
 
 from model.adapter.adapter import SizeAdapter
 from model.bases import open_base
@@ -46,6 +47,16 @@ def test_base_and_adapter_load_from_a_repository_of_the_hub(
     assert_close(open_base("someone/tryon").state_dict(), base.state_dict())
     assert_close(SizeAdapter.from_pretrained("someone/size").state_dict(), adapter.state_dict())
     assert_close(load_pipeline("someone/tryon")[1].state_dict(), adapter.state_dict())
+
+
+def test_no_bar_is_drawn_over_files_of_this_machine(
+    base: SdxlBase, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert is_progress_bar_enabled()
+    base.save_pretrained(tmp_path)
+    open_base(tmp_path)
+    assert capfd.readouterr().err == ""
+    assert is_progress_bar_enabled()
 
 
 @pytest.mark.parametrize(

@@ -130,8 +130,10 @@ def test_the_report_is_written(trained: Path) -> None:
         base=trained / "base",
         size=trained / "size",
         joint=trained / "joint",
+        headline=trained / "headline.json",
         out=trained / "reports",
     )
+    assert (trained / "headline.json").read_text() == (trained / "reports" / "headline.json").read_text()
     metrics = json.loads((trained / "reports" / "metrics.json").read_text())
     assert metrics["image"]["outside_mask_mean_abs_difference"] <= 1
     assert set(metrics["ladder"]) >= {"shoulder", "width", "length"}

@@ -81,6 +81,7 @@ def evaluate(data: Path, networks: Path, out: Path) -> dict[str, dict[str, objec
         base=networks / "base",
         size=networks / "size",
         joint=networks / "joint",
+        headline=out.with_suffix(".json"),
         out=out,
     )
     metrics: dict[str, dict[str, object]] = json.loads((out / "metrics.json").read_text())

@@ -21,7 +21,7 @@ from transformers import (
 )
 
 from model.bases.sdxl.unet import make_tryon_unet
-from model.weights import assign_weights, files_of, load_weights, local_folder
+from model.weights import assign_weights, files_of, load_weights, local_folder, without_bars
 
 SHARED_PARTS = (
     "image_encoder",
@@ -105,7 +105,8 @@ def load_shared_parts(root: Path, autoencoder: Any, torch_dtype: torch.dtype | N
 
 def load_encoder(kind: Any, folder: Path, torch_dtype: torch.dtype | None) -> Any:
     """Load one of transformers' CLIP encoders; without a type, in the type it was stored in."""
-    return kind.from_pretrained(folder, dtype=torch_dtype or "auto")
+    with without_bars():
+        return kind.from_pretrained(folder, dtype=torch_dtype or "auto")
 
 
 def load_tryon_unet(folder: Path, torch_dtype: torch.dtype | None = None) -> UNet2DConditionModel:

@@ -46,6 +46,7 @@ from model.bases.sdxl.loading import SHARED_PARTS, SizeTryOnPipeline, load_parts
 from model.bases.sdxl.presets import SdxlPreset
 from model.bases.sdxl.unet import add_to_first_skips, num_intrablock_residuals, open_time_embedding, sites_of
 from model.pixels import from_uint8
+from model.weights import without_bars
 
 PICTURE = SdxlPreset()
 TRANSFORMER = ("to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2")
@@ -114,7 +115,7 @@ class SdxlBase(TryOnBase):
 
     def save_networks(self, folder: Path) -> None:
         """Write the layout that `from_pretrained` and IDM-VTON read, as a pipeline that diffusers knows."""
-        with released_configs(self.tryon_unet, self.garment_unet):
+        with released_configs(self.tryon_unet, self.garment_unet), without_bars():
             self.pipeline().save_pretrained(folder)
 
     def pipeline(self) -> SizeTryOnPipeline:
