@@ -14,8 +14,8 @@ import torch
 from model.adapter.adapter import SizeAdapter
 from model.bases import open_base
 from model.bases.base import TryOnBase
-from model.card import model_card, versions
 from model.judges.segmenter import Segmenter
+from model.model_card import model_card
 from model.weights import files_of, local_folder
 
 ADAPTER_FOLDER = "size_adapter"
@@ -28,29 +28,27 @@ def save_pipeline(
     base: TryOnBase,
     adapter: SizeAdapter,
     folder: str | Path,
-    provenance: Mapping[str, Any] | None = None,
     *,
     picture: Mapping[str, Any],
     segmenter: Segmenter | None = None,
 ) -> None:
-    """Write base, adapter, `model_index.json` and a model card.
+    """Write base, adapter and a model card, which tells where the adapter comes from.
 
     Args:
         base: The networks.
         adapter: Its size conditioning; goes to a folder of its own.
         folder: Where to; `load_pipeline` and `model.bases.open_base` read it.
-        provenance: Parameters and hash of the data; versions are added.
         picture: What pictures they were trained on, as `trained_pictures` returns it.
         segmenter: Measures what was drawn.
     """
     target = Path(folder)
     base.save_pretrained(target)
-    adapter.save_pretrained(target / ADAPTER_FOLDER, provenance)
+    adapter.save_pretrained(target / ADAPTER_FOLDER)
     if segmenter is not None:
         segmenter.save_pretrained(target / SEGMENTER_FOLDER)
     (target / PICTURE_FILE).write_text(json.dumps(picture) + "\n")
-    facts = dict(provenance or {}) | {"versions": versions()}
-    card = model_card("Size-aware try-on", adapter.parts(), facts, base=".", adapter=ADAPTER_FOLDER)
+    title, facts = "Size-aware try-on", adapter.provenance
+    card = model_card(title, adapter.parts(), facts, base=".", adapter=ADAPTER_FOLDER)
     (target / "README.md").write_text(card)
 
 

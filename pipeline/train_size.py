@@ -24,7 +24,12 @@ def run(params: TrainSizeParams, *, shards: Path, base: Path, out: Path) -> None
     networks = load_base(base)
     with seeded(params.seed):
         adapter = SizeAdapter.for_sites(
-            networks.sites(), encoder=params.encoder, controller=params.controller, parts=params.parts
+            networks.sites(),
+            encoder=params.encoder,
+            controller=params.controller,
+            parts=params.parts,
+            num_tokens=params.num_tokens,
+            rank=params.rank,
         )
     log.info("the adapter has %d weights", sum(p.numel() for p in adapter.parameters()))
     task = size_task(run_, networks, adapter, base)

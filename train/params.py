@@ -229,7 +229,13 @@ class TrainSizeParams(SizeStageParams):
     """What the size map reads: the embedding and the body, or the embedding alone."""
 
     parts: tuple[Literal["tokens", "time", "map"], ...] = ("tokens", "time", "map")
-    """Ways in which size enters the try-on UNet."""
+    """Ways in which size enters the base; tokens only where it has layers for them."""
+
+    num_tokens: Annotated[int, Gt(0)] = 4
+    """Size tokens in each of those layers."""
+
+    rank: Annotated[int, Gt(0)] = 32
+    """Channels of a size token before each layer's projection."""
 
     optimisation: OptimisationParams = field(
         default_factory=lambda: OptimisationParams(steps=800, batch_size=8, learning_rate=1.5e-3)

@@ -16,6 +16,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
+from torch.utils._pytree import tree_map_only
 
 from train.params import OptimisationParams, RuntimeParams
 
@@ -126,11 +127,7 @@ def save_whole_moments(optimizer: Optimizer) -> None:
     """Let the state of an optimiser of sharded weights be whole: to be saved, and read by other processes."""
 
     def joined(_: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
-        moments = {
-            number: {name: whole(value).cpu() for name, value in of_weight.items()}
-            for number, of_weight in state["state"].items()
-        }
-        return state | {"state": moments}
+        return tree_map_only(Tensor, lambda moment: whole(moment).cpu(), state)
 
     def dealt(optimizer: Optimizer, state: dict[str, Any]) -> dict[str, Any]:
         weights = [weight for group in optimizer.param_groups for weight in group["params"]]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from model.adapter.controller import MapResiduals, SimpleSizeController, SizeController
 from model.adapter.encoder import SIZE_EMBEDDING_DIM, HybridSizeEncoder, SizeEncoder, SizeTokenProjection
 from model.bases.base import Residual, Sites, SizeCondition
-from model.card import model_card, versions
+from model.model_card import model_card, versions
 from model.weights import local_folder, require_same_weights
 
 PARTS = ("tokens", "time", "map")
@@ -33,22 +33,22 @@ CONFIG_FILE = "size_adapter.json"
 class AdapterConfig:
     """What an adapter is made of, and where it enters the base that it fits."""
 
-    encoder: Literal["simple", "hybrid"] = "simple"
+    encoder: Literal["simple", "hybrid"]
     """`simple` reads the ratios; `hybrid` also the fit label and the garment."""
 
-    controller: Literal["full", "simple"] = "full"
+    controller: Literal["full", "simple"]
     """`full` draws the layout on the body; `simple` knows no body."""
 
-    parts: tuple[str, ...] = PARTS
+    parts: tuple[str, ...]
     """Which of `PARTS` there are."""
 
     width: int
     """Features of the controller."""
 
-    num_tokens: int = 4
+    num_tokens: int
     """Size tokens in cross-attention."""
 
-    rank: int = 32
+    rank: int
     """Channels of a size token before each layer's projection."""
 
     sites: Sites
@@ -58,11 +58,6 @@ class AdapterConfig:
         unknown = set(self.parts) - set(PARTS)
         if unknown:
             raise ValueError(f"parts must be among {PARTS}, got {sorted(unknown)}")
-
-    @classmethod
-    def for_sites(cls, sites: Sites, **choices: Any) -> Self:
-        """Fit an adapter to a base; `choices` are the other fields."""
-        return cls(sites=sites, width=choices.pop("width", min(WIDEST_CONTROLLER, sites.width)), **choices)
 
 
 def read_config(file: Path) -> AdapterConfig:
@@ -86,6 +81,8 @@ class SizeAdapter(nn.Module):
     def __init__(self, config: AdapterConfig) -> None:
         super().__init__()
         self.config = config
+        self.provenance: dict[str, Any] = {}
+        """Where the weights come from: parameters and hash of the data, versions of what wrote them."""
         sites = config.sites
         self.encoder = HybridSizeEncoder(sites.garment_dim) if config.encoder == "hybrid" else SizeEncoder()
         if self.has_tokens:
@@ -108,11 +105,21 @@ class SizeAdapter(nn.Module):
         encoder: Literal["simple", "hybrid"] = "simple",
         controller: Literal["full", "simple"] = "full",
         parts: Iterable[str] = PARTS,
-        **sizes: int,
+        num_tokens: int = 4,
+        rank: int = 32,
     ) -> Self:
-        """Return a fresh adapter for a base; `sizes` are `width`, `num_tokens`, `rank` of `AdapterConfig`."""
-        choices = {"encoder": encoder, "controller": controller, "parts": tuple(parts)}
-        return cls(AdapterConfig.for_sites(sites, **choices, **sizes))
+        """Return a fresh adapter for a base; see `AdapterConfig`."""
+        return cls(
+            AdapterConfig(
+                encoder=encoder,
+                controller=controller,
+                parts=tuple(parts),
+                width=min(WIDEST_CONTROLLER, sites.width),
+                num_tokens=num_tokens,
+                rank=rank,
+                sites=sites,
+            )
+        )
 
     @property
     def has_tokens(self) -> bool:
@@ -170,16 +177,18 @@ class SizeAdapter(nn.Module):
 
         Args:
             folder: Where to.
-            provenance: Parameters and hash of the data, kept in the config's file; versions are added.
+            provenance: Parameters and hash of the data, kept in the config's file beside versions; what was
+                loaded keeps its own when None.
         """
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
         weights = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
         save_file(weights, target / WEIGHTS_FILE, metadata={"format": "pt"})
-        facts = dict(provenance or {}) | {"versions": versions()}
-        saved = asdict(self.config) | {"provenance": facts}
+        given = self.provenance if provenance is None else provenance
+        self.provenance = {"versions": versions()} | dict(given)
+        saved = asdict(self.config) | {"provenance": self.provenance}
         (target / CONFIG_FILE).write_text(json.dumps(saved, indent=2, sort_keys=True) + "\n")
-        card = model_card("Size adapter", self.parts(), facts, base="path/to/the/base", adapter=".")
+        card = model_card("Size adapter", self.parts(), self.provenance, base="path/to/the/base", adapter=".")
         (target / "README.md").write_text(card)
 
     def parts(self) -> dict[str, object]:
@@ -201,6 +210,7 @@ class SizeAdapter(nn.Module):
         if not (source / CONFIG_FILE).is_file():
             raise FileNotFoundError(f"no {CONFIG_FILE} in {source}: not a saved size adapter")
         adapter = cls(read_config(source / CONFIG_FILE))
+        adapter.provenance = json.loads((source / CONFIG_FILE).read_text())["provenance"]
         weights = load_file(source / WEIGHTS_FILE)
         require_same_weights(adapter.state_dict(), weights, source)
         adapter.load_state_dict(weights)

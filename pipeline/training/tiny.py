@@ -4,8 +4,7 @@ import logging
 
 import torch
 
-from model.bases.tiny.networks import TinyBase, build_tiny_base
-from model.bases.tiny.presets import TinyPreset
+from model.bases.tiny.networks import TinyBase, TinyPreset, build_tiny_base
 from model.pixels import from_uint8
 from model.weights import seeded
 from pipeline.training.run import TrainingRun, processes_of_run

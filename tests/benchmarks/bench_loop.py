@@ -16,7 +16,7 @@ from pathlib import Path
 
 from torch.optim import Optimizer
 
-from model.bases.tiny.presets import TinyPreset
+from model.bases.tiny.networks import TinyPreset
 from shards.batch import Batch
 from tests.benchmarks.training_run import SEED, runtime, sample_stream, schedule, size_task
 from train.keyed_random import KeyedRandom

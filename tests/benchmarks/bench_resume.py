@@ -23,7 +23,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from model.bases.tiny.presets import TinyPreset
+from model.bases.tiny.networks import TinyPreset
 from tests.benchmarks.training_run import runtime, sample_stream, schedule, size_task
 from train.checkpoint import LATEST, PARTIAL, pointed
 from train.loop import fit

@@ -14,8 +14,7 @@ from model.adapter.body_maps import NUM_BODY_MAPS
 from model.bases.base import SizeCondition
 from model.bases.sdxl.conditioning import SdxlConditioning
 from model.bases.sdxl.networks import SdxlBase, garment_pass, predict_noise
-from model.bases.tiny.networks import build_tiny_base
-from model.bases.tiny.presets import TinyPreset
+from model.bases.tiny.networks import TinyPreset, build_tiny_base
 from model.params import DrawingOptions
 from model.sampling import sample_tryon
 from tests.model.reference import use_concatenate_and_slice

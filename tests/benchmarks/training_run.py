@@ -9,8 +9,7 @@ import torch
 
 from model.adapter.adapter import SizeAdapter
 from model.adapter.body_maps import NUM_BODY_MAPS
-from model.bases.tiny.networks import build_tiny_base
-from model.bases.tiny.presets import TinyPreset
+from model.bases.tiny.networks import TinyPreset, build_tiny_base
 from model.judges.critic import SizeCritic
 from shards.stream import SampleStream
 from train.params import LossParams, OptimisationParams, RuntimeParams

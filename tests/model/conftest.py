@@ -9,8 +9,7 @@ import torch
 from model.adapter.adapter import SizeAdapter
 from model.bases.sdxl.conditioning import SdxlConditioning
 from model.bases.sdxl.networks import SdxlBase
-from model.bases.tiny.networks import build_tiny_base
-from model.bases.tiny.presets import TinyPreset
+from model.bases.tiny.networks import TinyPreset, build_tiny_base
 
 PRESET = TinyPreset(image_height=64, image_width=48, vae_width=8, unet_channels=(16, 32, 32))
 LATENT_HW = (16, 12)

@@ -5,8 +5,8 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
 from model.bases.base import SizeCondition
-from model.bases.sdxl.checks import garment_unet_of, tryon_unet_of
 from model.bases.sdxl.conditioning import SdxlConditioning
+from model.bases.sdxl.doctor import garment_unet_of, tryon_unet_of
 from model.bases.sdxl.networks import predict_noise
 from model.bases.sdxl.presets import LATENT_CHANNELS, TRYON_CHANNELS, SdxlPreset
 

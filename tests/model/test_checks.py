@@ -8,24 +8,22 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from model.bases.memory import SWITCHES
-from model.bases.sdxl.checks import (
-    garment_unet_of,
-    missing_parts,
-    tryon_unet_of,
-    wrong_shapes,
-    wrong_widths,
-)
 from model.bases.sdxl.doctor import (
     ENCODER_WEIGHTS,
     GIB,
     drawing_bytes,
     find_problems,
+    garment_unet_of,
+    missing_parts,
     num_weights,
     training_bytes,
+    tryon_unet_of,
+    wrong_shapes,
+    wrong_widths,
 )
 from model.bases.sdxl.networks import SdxlBase
 from model.bases.sdxl.presets import SdxlPreset
-from model.bases.tiny.presets import TinyPreset
+from model.bases.tiny.networks import TinyPreset
 from tests.model.conftest import PRESET
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"

@@ -12,8 +12,7 @@ from torch.testing import assert_close
 from model.bases import open_base
 from model.bases.sdxl.conditioning import SdxlConditioning
 from model.bases.sdxl.networks import SdxlBase, garment_pass, predict_noise
-from model.bases.tiny.networks import build_tiny_base
-from model.bases.tiny.presets import TinyPreset
+from model.bases.tiny.networks import TinyPreset, build_tiny_base
 from model.pixels import from_uint8, to_uint8
 from tests.model.conftest import BATCH, LATENT_HW, PRESET, photos
 

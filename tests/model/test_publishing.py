@@ -21,8 +21,9 @@ PICTURE = {"image_height": 64, "image_width": 48, "mask": {"margin": 0.1}}
 def test_a_published_folder_is_a_diffusers_pipeline(base: SdxlBase, tmp_path: Path) -> None:
     adapter = jolt(SizeAdapter.for_sites(base.sites()))
     segmenter = Segmenter(widths=(8, 16))
-    provenance = {"data_hash": "abc", "seed": 3}
-    save_pipeline(base, adapter, tmp_path, provenance, picture=PICTURE, segmenter=segmenter)
+    adapter.save_pretrained(tmp_path / "trained", {"data_hash": "abc", "seed": 3})
+    trained = SizeAdapter.from_pretrained(tmp_path / "trained")
+    save_pipeline(base, trained, tmp_path, picture=PICTURE, segmenter=segmenter)
 
     listed = DiffusionPipeline.load_config(tmp_path)
     assert listed["_class_name"] == "SizeTryOnPipeline"
@@ -32,6 +33,8 @@ def test_a_published_folder_is_a_diffusers_pipeline(base: SdxlBase, tmp_path: Pa
 
     loaded_base, loaded_adapter, loaded_segmenter = load_pipeline(tmp_path)
     assert loaded_segmenter is not None
+    assert loaded_adapter.provenance == trained.provenance
+    assert '"data_hash": "abc"' in (tmp_path / "README.md").read_text()
     assert_close(loaded_base.state_dict(), base.state_dict())
     assert_close(loaded_adapter.state_dict(), adapter.state_dict())
     assert_close(loaded_segmenter.state_dict(), segmenter.state_dict())

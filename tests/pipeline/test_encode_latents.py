@@ -10,8 +10,7 @@ from torch.testing import assert_close
 
 from model.bases import open_base
 from model.bases.sdxl.networks import SdxlBase
-from model.bases.tiny.networks import build_tiny_base
-from model.bases.tiny.presets import TinyPreset
+from model.bases.tiny.networks import TinyPreset, build_tiny_base
 from pipeline.training.encode_latents import encode_latents, stored_encodings
 from pipeline.write_shards import write_latents
 from shards.batch import Batch

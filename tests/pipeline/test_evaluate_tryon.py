@@ -12,8 +12,7 @@ from eval.ladder.people import Wardrobe
 from eval.params import EvaluateParams
 from eval.report.card import BEHIND, compare
 from model.adapter.adapter import SizeAdapter
-from model.bases.tiny.networks import build_tiny_base
-from model.bases.tiny.presets import TinyPreset
+from model.bases.tiny.networks import TinyPreset, build_tiny_base
 from model.judges.segmenter import Segmenter
 from pipeline import compute_size_ratios, evaluate_tryon, extract_keypoints, prepare_dataset, write_shards
 from pipeline.checkpoints import RECORD

@@ -9,8 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from model.adapter.adapter import SizeAdapter
-from model.bases.tiny.networks import build_tiny_base
-from model.bases.tiny.presets import TinyPreset
+from model.bases.tiny.networks import TinyPreset, build_tiny_base
 from pipeline.checkpoints import load_attention
 from pipeline.training.run import TrainingRun
 from pipeline.training.size_task import open_adapter

@@ -6,7 +6,7 @@ import torch
 from model.adapter.adapter import SizeAdapter
 from model.adapter.body_maps import NUM_BODY_MAPS
 from model.bases.sdxl.networks import SdxlBase
-from model.bases.tiny.presets import TinyPreset
+from model.bases.tiny.networks import TinyPreset
 from model.judges.critic import SizeCritic
 from shards.batch import Batch
 from train.params import LossParams
