@@ -6,13 +6,12 @@ garment or ratios alone) is label noise and isn't here.
 """
 
 from dataclasses import replace
-from functools import cache
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.body.densepose import DENSEPOSE_COLOURS
+from preprocess.body.densepose import with_sides_swapped
 from preprocess.body.keypoints import mirrored as mirrored_joints
 from preprocess.vocabulary import Joint
 from shards.batch import PHOTOS, Batch
@@ -28,41 +27,17 @@ ARMS = (Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST, Joint.LEFT_ELBOW, Joint.LEFT_WRIST
 MARGIN = 0.02
 """Share of height and width that a zoom leaves around what it must keep."""
 
-SWAPPED_PARTS = np.array([0, 1, 2, *(part + 1 if part % 2 else part - 1 for part in range(3, 25))])
-"""(25,) for each of DensePose's parts the one that takes its place in a mirror: from the hands on, right and
-left follow one another."""
-
-_BITS = 5  # of each colour channel in the table of the nearest parts
-
 
 def mirrored(batch: Batch, rows: NDArray[np.bool_]) -> Batch:
     """Mirror the (B,) chosen rows: pictures, masks, left and right joints and DensePose parts."""
     pictures = {name: getattr(batch, name).copy() for name in (*PHOTOS, *MASKS)}
     for picture in pictures.values():
         picture[rows] = picture[rows][:, :, ::-1]
-    pictures["densepose"][rows] = swapped_parts(pictures["densepose"][rows])
+    pictures["densepose"][rows] = with_sides_swapped(pictures["densepose"][rows])
     keypoints = batch.keypoints.copy()
     keypoints[rows] = mirrored_joints(keypoints[rows], batch.image.shape[2])
     keys = [key + MIRRORED if row else key for key, row in zip(batch.keys, rows, strict=True)]
     return replace(batch, keys=keys, keypoints=keypoints, **pictures)
-
-
-def swapped_parts(densepose: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Give (..., 3) RGB DensePose pictures the colours of the other side, JPEG noise and all."""
-    cells = densepose.astype(np.int32) >> (8 - _BITS)
-    parts = _nearest_parts()[(cells[..., 0] << 2 * _BITS) | (cells[..., 1] << _BITS) | cells[..., 2]]
-    colours = DENSEPOSE_COLOURS.astype(np.int32)
-    changed: NDArray[np.int32] = densepose + (colours[SWAPPED_PARTS] - colours)[parts]
-    return changed.clip(0, 255).astype(np.uint8)
-
-
-@cache
-def _nearest_parts() -> NDArray[np.int64]:
-    """Each coarse RGB cell's part with the nearest colour."""
-    levels = (np.arange(1 << _BITS) + 0.5) * (1 << (8 - _BITS))
-    cells = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 1, 3)
-    distances: NDArray[np.float64] = ((cells - DENSEPOSE_COLOURS.astype(np.float64)) ** 2).sum(axis=-1)
-    return np.asarray(distances.argmin(axis=1))
 
 
 def recoloured(batch: Batch, gains: NDArray[np.float32]) -> Batch:

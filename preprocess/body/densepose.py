@@ -25,6 +25,9 @@ Source: OpenCV's PARULA at 255 / 24 of the part's number.
 TORSO_PARTS = (1, 2)
 """DensePose's back and front of the torso."""
 
+IN_A_MIRROR = np.array([0, 1, 2, *(part + 1 if part % 2 else part - 1 for part in range(3, NUM_PARTS))])
+"""(25,) for each part what takes its place in a mirror; from the hands on, right and left alternate."""
+
 FAR = 48.0
 """Distance in RGB from which a colour is none of DensePose's, nor a mixture that JPEG makes at edges."""
 
@@ -34,7 +37,7 @@ MOST_FAR = 0.25
 FEWEST_SHOWN = 0.002
 """Share of the pixels that must not be black: a picture that is as good as black shows nobody, or numbers."""
 
-_BITS = 4  # of each colour channel in the tables of the nearest parts
+_BITS = 5  # of each colour channel in the tables of the nearest parts; 4 take a hand for the other
 _BLACK = 16  # no channel is lighter: the background
 
 
@@ -105,8 +108,20 @@ def load_densepose_torso(path: Path, *, reduce: bool = False) -> Mask:
 
 def densepose_torso(picture: NDArray[np.uint8]) -> Mask:
     """Return where an (H, W, 3) RGB picture in DensePose's colours shows the torso."""
-    found: Mask = _torso_table()[_cells(picture)]
+    return np.isin(nearest_parts(picture), TORSO_PARTS)
+
+
+def nearest_parts(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the part, 0 to 24, whose colour is nearest to that of each pixel of (..., 3) RGB."""
+    found: NDArray[np.uint8] = _parts_table()[_cells(picture)]
     return found
+
+
+def with_sides_swapped(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Give (..., 3) RGB pictures the colours of the other side, JPEG noise and all."""
+    colours = DENSEPOSE_COLOURS.astype(np.int16)
+    swapped: NDArray[np.int16] = picture + (colours[IN_A_MIRROR] - colours)[nearest_parts(picture)]
+    return swapped.clip(0, 255).astype(np.uint8)
 
 
 def far_share(picture: NDArray[np.uint8]) -> float:
@@ -129,7 +144,7 @@ def _cells(picture: NDArray[np.uint8]) -> NDArray[np.uint16]:
 
 @cache
 def _distances() -> NDArray[np.float64]:
-    """(4096, 25) squared distance of each coarse RGB cell to each part's colour."""
+    """(32768, 25) squared distance of each coarse RGB cell to each part's colour."""
     levels = (np.arange(1 << _BITS) + 0.5) * (1 << (8 - _BITS))
     cells = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 1, 3)
     distances: NDArray[np.float64] = ((cells - DENSEPOSE_COLOURS.astype(np.float64)) ** 2).sum(axis=-1)
@@ -137,13 +152,13 @@ def _distances() -> NDArray[np.float64]:
 
 
 @cache
-def _torso_table() -> Mask:
-    """(4096,) bool: whether the colour nearest to each coarse RGB cell is a torso part's."""
-    return np.isin(_distances().argmin(axis=1), TORSO_PARTS)
+def _parts_table() -> NDArray[np.uint8]:
+    """(32768,) the part whose colour is nearest to each coarse RGB cell."""
+    return np.asarray(_distances().argmin(axis=1), np.uint8)
 
 
 @cache
 def _far_table() -> Mask:
-    """(4096,) bool: whether no part's colour is near a coarse RGB cell."""
+    """(32768,) bool: whether no part's colour is near a coarse RGB cell."""
     far: Mask = _distances().min(axis=1) > FAR**2
     return far

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
+from preprocess.body.densepose import DENSEPOSE_COLOURS
 from preprocess.sources.paper_dolls.canvas import BodyView, cover
 from preprocess.sources.paper_dolls.dataset import (
     FEW_ENTRIES,
@@ -17,7 +18,7 @@ from preprocess.sources.paper_dolls.dataset import (
 )
 from preprocess.sources.paper_dolls.fabric import flat_cloth
 from preprocess.sources.paper_dolls.garment import COLOURS, DRAWN, caption, clipped
-from preprocess.sources.paper_dolls.render import DENSEPOSE_COLOURS, DollPicture
+from preprocess.sources.paper_dolls.render import DollPicture
 from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import Joint, Lip
 

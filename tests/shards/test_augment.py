@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from preprocess.body.densepose import DENSEPOSE_COLOURS
+from preprocess.body.densepose import DENSEPOSE_COLOURS, with_sides_swapped
 from preprocess.body.keypoints import Keypoints
 from preprocess.garment.measurements import measure_worn
 from preprocess.garment.parse import garment_mask
 from preprocess.sources.paper_dolls.dataset import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import Category, Joint
-from shards.augment import mirrored, recoloured, swapped_parts, zoomed
+from shards.augment import mirrored, recoloured, zoomed
 from shards.batch import Batch, empty_batch
 
 DOLLS = PaperDollParams(image_height=256, image_width=192)
@@ -134,7 +134,7 @@ def test_a_mirror_of_a_mirror_is_the_sample(dolls: Batch) -> None:
 
 
 def test_a_mirror_swaps_right_and_left_parts_of_densepose() -> None:
-    shown = swapped_parts(DENSEPOSE_COLOURS[None, [0, 1, 2, 3, 4, 23, 24]])
+    shown = with_sides_swapped(DENSEPOSE_COLOURS[None, [0, 1, 2, 3, 4, 23, 24]])
     assert np.array_equal(shown, DENSEPOSE_COLOURS[None, [0, 1, 2, 4, 3, 24, 23]])
 
 

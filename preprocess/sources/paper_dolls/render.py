@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocess.body.densepose import DENSEPOSE_COLOURS
 from preprocess.painting import fill
 from preprocess.sources.paper_dolls.body import (
     arm_bones,
@@ -30,12 +31,6 @@ from preprocess.sources.paper_dolls.garment import (
 from preprocess.sources.paper_dolls.head import paint_hair_behind, paint_hair_in_front, paint_head
 from preprocess.sources.paper_dolls.person import SIDES, Doll, Points
 from preprocess.vocabulary import Joint
-
-DENSEPOSE_COLOURS = cv2.applyColorMap(
-    (np.arange(25) * 255 // 24).astype(np.uint8)[None], cv2.COLORMAP_PARULA
-)[0, :, ::-1].copy()
-DENSEPOSE_COLOURS[0] = 0
-"""(25, 3) RGB of the DensePose parts as VITON-HD has them; checked against its files."""
 
 DENSEPOSE_TABLE = np.zeros((256, 1, 3), np.uint8)
 DENSEPOSE_TABLE[:25, 0] = DENSEPOSE_COLOURS
