@@ -6,7 +6,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from eval.images.meter import ImageMeter, Judges, Masks, Pictures
+from eval.images.judges import Judges
+from eval.images.meter import ImageMeter, Masks, Pictures
 from eval.ladder.people import Wardrobe
 from eval.params import EvaluateParams
 from shards.batch import Batch, select

@@ -6,10 +6,7 @@ and of unpaired ones. A metric without its weights is absent with a reason, neve
 
 import warnings
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,9 +17,7 @@ from torchmetrics import Metric
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
-from eval.images.backbones import NO_EFFNET, NO_INCEPTION, Backbone, efficientnet_lite0, inception
-from eval.images.lpips import TRUNKS, Lpips
-from eval.params import EvaluateParams
+from eval.images.judges import ABSENT, Backbone, Judges
 
 Pictures = NDArray[np.uint8]
 Masks = NDArray[np.bool_]
@@ -42,45 +37,6 @@ KERNEL_SUBSETS, LARGEST_SUBSET = 100, 1000  # as clean-fid and torchmetrics draw
 
 WINDOW, SIGMA = 11, 1.5  # of SSIM's Gaussian
 C1, C2 = 0.01**2, 0.03**2
-
-TRUNK_NAMES = {"alex": "AlexNet", "vgg": "VGG-16", "squeeze": "SqueezeNet 1.1"}
-
-ABSENT: Mapping[str, str] = {
-    **{
-        f"lpips_{trunk}": f"needs {name}'s ImageNet weights: set evaluate_tryon.lpips_{trunk} to their file"
-        for trunk, name in TRUNK_NAMES.items()
-    },
-    "fid": NO_INCEPTION,
-    "kid": NO_INCEPTION,
-    "fd_effnet_lite0": NO_EFFNET,
-}
-"""Why a metric can't be had without a file or package from the user."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Judges:
-    """The networks that image metrics need."""
-
-    lpips: Mapping[str, Lpips] = field(default_factory=dict)
-    """By trunk."""
-
-    backbones: Sequence[Backbone] = ()
-    """Of Frechet and kernel distances."""
-
-    hashes: Mapping[str, str] = field(default_factory=dict)
-    """Of their weights, by figure."""
-
-    @classmethod
-    def load(cls, params: EvaluateParams) -> Self:
-        """Load what the parameters name and the installation brings."""
-        files = {name: getattr(params, f"lpips_{name}") for name in TRUNKS}
-        given = {name: Path(file) for name, file in files.items() if file is not None}
-        original = None if params.inception is None else inception(Path(params.inception))
-        backbones = [found for found in (original, efficientnet_lite0()) if found is not None]
-        lpips = {name: Lpips(name, file) for name, file in given.items()}
-        hashes = {f"lpips_{name}": judge.weights_hash for name, judge in lpips.items()}
-        hashes |= {backbone.figures[0]: backbone.weights_hash for backbone in backbones}
-        return cls(lpips=lpips, backbones=backbones, hashes=hashes)
 
 
 class ImageMeter:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from eval.images.everybody import Make, image_section
-from eval.images.meter import Judges
+from eval.images.judges import Judges
 from eval.ladder.baselines import baseline_draws
 from eval.ladder.people import Scene, Wardrobe, first_people, scene_of
 from eval.ladder.scoring import Scorer, annotator_section, ladder_cells, shuffled_requests

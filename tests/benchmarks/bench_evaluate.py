@@ -24,9 +24,9 @@ import cv2
 import numpy as np
 import torch
 
-from eval.images.backbones import efficientnet_lite0
+from eval.images.judges import Judges, efficientnet_lite0
 from eval.images.lpips import TRUNKS, Lpips
-from eval.images.meter import ImageMeter, Judges, to_tensor
+from eval.images.meter import ImageMeter, to_tensor
 from eval.ladder.people import Scene
 from eval.ladder.scoring import Scorer, asked_cells, ladder_cells
 from model.judges.segmenter import Segmenter, segment_with

@@ -11,9 +11,9 @@ from torchmetrics.functional.image import peak_signal_noise_ratio, structural_si
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import poly_mmd
 
-from eval.images.backbones import Backbone, efficientnet_lite0, inception
 from eval.images.everybody import ImageTest
-from eval.images.meter import ABSENT, ImageMeter, Judges, SetDistances, psnr, ssim_map, to_tensor
+from eval.images.judges import ABSENT, Backbone, Judges, efficientnet_lite0, inception
+from eval.images.meter import ImageMeter, SetDistances, psnr, ssim_map, to_tensor
 
 RNG = np.random.default_rng(0)
 PHOTOS = RNG.integers(0, 256, (6, 48, 40, 3), dtype=np.uint8)

@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from eval.images.meter import ABSENT, ImageMeter, Judges
+from eval.images.judges import ABSENT, Judges
+from eval.images.meter import ImageMeter
 from eval.ladder.pictures import StripCell, StripRow, WorstCase
 from eval.ladder.scoring import ladder_cells
 from eval.ladder.trials import Trials

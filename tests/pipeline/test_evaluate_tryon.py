@@ -7,7 +7,7 @@ import pytest
 from peft import LoraConfig
 from PIL import Image
 
-from eval.images.meter import ABSENT
+from eval.images.judges import ABSENT
 from eval.ladder.people import Wardrobe
 from eval.params import EvaluateParams
 from eval.report.card import BEHIND, compare

