@@ -14,7 +14,6 @@ from pipeline.demo.controls import Controls, Update, Values
 from pipeline.demo.pictures import Picture, fit_table, pictures_of, slider_mark, thumbnail
 from pipeline.demo.privacy import Uploads
 from pipeline.demo.visit import FittingRoom, Visit, on_sliders
-from pipeline.demo.visitors import Visitors
 from pipeline.tryon.size_aware import TryOnResult
 from preprocess.sizes.axes import FIT_AXIS
 from preprocess.sizes.centimetres import Wearer
@@ -48,40 +47,39 @@ class Answers:
 
     Args:
         room: Does the work.
-        visitors: What is remembered of each visitor, by Gradio's session.
         chart: Sizes for the buttons.
     """
 
     controls: Controls
+    page: gr.Blocks
 
-    def __init__(self, room: FittingRoom, visitors: Visitors[Visit], chart: SizeChart) -> None:
+    def __init__(self, room: FittingRoom, chart: SizeChart) -> None:
         self.room = room
-        self.visitors = visitors
         self.chart = chart
         self.uploads = Uploads()
 
     @as_message
-    def arrive(self, values: Values, request: gr.Request, progress: gr.Progress = PROGRESS) -> Update:
+    def arrive(self, values: Values, progress: gr.Progress = PROGRESS) -> Update:
         """Begin with the first person in the first garment."""
-        visit = self.visit(request)
+        visit = self.visit(values)
         self.room.choose_person(visit, 0)
         garment = self.room.choose_garment(visit, 0)
         return {self.controls.caption: garment.caption} | self.at_natural(visit, values, progress)
 
     @as_message
     def choose_person(
-        self, values: Values, chosen: gr.SelectData, request: gr.Request, progress: gr.Progress = PROGRESS
+        self, values: Values, chosen: gr.SelectData, progress: gr.Progress = PROGRESS
     ) -> Update:
         """Take the person that was clicked on."""
-        visit = self.visit(request)
+        visit = self.visit(values)
         self.room.choose_person(visit, chosen.index)
         update = {self.controls.people: gr.Gallery(selected_index=chosen.index)}
         return update | self.without_strip(visit) | self.at_natural(visit, values, progress)
 
     @as_message
-    def bring_person(self, values: Values, request: gr.Request, progress: gr.Progress = PROGRESS) -> Update:
+    def bring_person(self, values: Values, progress: gr.Progress = PROGRESS) -> Update:
         """Take the visitor's own photo."""
-        visit = self.visit(request)
+        visit = self.visit(values)
         photo = self.uploads.take(Path(values[self.controls.person_upload]))
         self.room.bring_person(visit, photo)
         gallery = last_of([person.photo for person in visit.people])
@@ -90,10 +88,10 @@ class Answers:
 
     @as_message
     def choose_garment(
-        self, values: Values, chosen: gr.SelectData, request: gr.Request, progress: gr.Progress = PROGRESS
+        self, values: Values, chosen: gr.SelectData, progress: gr.Progress = PROGRESS
     ) -> Update:
         """Take the garment that was clicked on."""
-        visit = self.visit(request)
+        visit = self.visit(values)
         garment = self.room.choose_garment(visit, chosen.index)
         values = {**values, self.controls.caption: garment.caption}
         update = {
@@ -103,9 +101,9 @@ class Answers:
         return update | self.without_strip(visit) | self.drawn(visit, values, progress)
 
     @as_message
-    def bring_garment(self, values: Values, request: gr.Request, progress: gr.Progress = PROGRESS) -> Update:
+    def bring_garment(self, values: Values, progress: gr.Progress = PROGRESS) -> Update:
         """Take the visitor's own garment."""
-        visit = self.visit(request)
+        visit = self.visit(values)
         self.room.bring_garment(visit, self.uploads.take(Path(values[self.controls.garment_upload])))
         gallery = last_of([garment.photo for garment in visit.garments])
         update = {
@@ -117,51 +115,45 @@ class Answers:
         return update | self.without_strip(visit) | self.drawn(visit, values, progress)
 
     @as_message
-    def draw(self, values: Values, request: gr.Request, progress: gr.Progress = PROGRESS) -> Update:
+    def draw(self, values: Values, progress: gr.Progress = PROGRESS) -> Update:
         """Draw at the size of the sliders."""
-        visit = self.visit(request)
+        visit = self.visit(values)
         ratios = (values[slider] for slider in self.controls.sliders)
         visit.size = SizeRequest.of(dict(zip(visit.size.axes, ratios, strict=True)))
         return {self.controls.chart: None} | self.drawn(visit, values, progress)
 
     @as_message
-    def back_to_natural(
-        self, values: Values, request: gr.Request, progress: gr.Progress = PROGRESS
-    ) -> Update:
+    def back_to_natural(self, values: Values, progress: gr.Progress = PROGRESS) -> Update:
         """Draw at the size at which the person wears a garment in the photo."""
-        return self.at_natural(self.visit(request), values, progress)
+        return self.at_natural(self.visit(values), values, progress)
 
     @as_message
-    def choose_size(self, values: Values, request: gr.Request, progress: gr.Progress = PROGRESS) -> Update:
+    def choose_size(self, values: Values, progress: gr.Progress = PROGRESS) -> Update:
         """Draw at a size of the chart, and move the sliders there; those that it leaves open stay."""
-        visit = self.visit(request)
+        visit = self.visit(values)
         size = self.charted(values[self.controls.chart], values)
         visit.size = on_sliders((*visit.size.asked, *size.asked))
         moved = {self.controls.chart: values[self.controls.chart]} | self.moved(visit)
         return moved | self.drawn(visit, values, progress)
 
     @as_message
-    def draw_around(
-        self, values: Values, request: gr.Request, progress: gr.Progress = PROGRESS
-    ) -> list[tuple[Picture, str]]:
+    def draw_around(self, values: Values, progress: gr.Progress = PROGRESS) -> Update:
         """Draw sizes from smaller to larger than the natural one."""
-        visit = self.visit(request)
+        visit = self.visit(values)
         return self.strip(visit, self.room.around(visit), values, progress)
 
     @as_message
-    def draw_chart(
-        self, values: Values, request: gr.Request, progress: gr.Progress = PROGRESS
-    ) -> list[tuple[Picture, str]]:
+    def draw_chart(self, values: Values, progress: gr.Progress = PROGRESS) -> Update:
         """Draw every size of the chart."""
         sizes = {name: self.charted(name, values) for name in self.chart.sizes}
-        return self.strip(self.visit(request), sizes, values, progress)
+        return self.strip(self.visit(values), sizes, values, progress)
 
     @as_message
-    def switch_overlays(self, values: Values, request: gr.Request) -> Update:
+    def switch_overlays(self, values: Values) -> Update:
         """Draw what is there once more, with or without lines over it."""
-        visit = self.visit(request)
+        visit = self.visit(values)
         visit.overlays = values[self.controls.overlays]
-        update: Update = {}
+        update = self.kept(visit)
         if visit.result is not None:
             update[self.controls.picture] = pictures_of(visit.result, visit.overlays)[0]
         if visit.strip is not None:
@@ -170,12 +162,22 @@ class Answers:
         return update
 
     def leave(self, request: gr.Request) -> None:
-        """Forget who closed the page."""
-        self.visitors.forget(str(request.session_hash))
+        """Forget who closed the page: Gradio itself would wait an hour for them to come back."""
+        session = str(request.session_hash)
+        if session not in self.page.state_holder:
+            return
+        visit = self.page.state_holder[session].get(self.controls.visit._id)
+        if visit is not None:
+            visit.over = True
+        self.page.state_holder.delete_state(session)
 
-    def visit(self, request: gr.Request) -> Visit:
-        """Return what is remembered of the visitor."""
-        return self.visitors.of(str(request.session_hash))
+    def visit(self, values: Values) -> Visit:
+        """Return what is remembered of the visitor, a new visit after it was forgotten."""
+        return values[self.controls.visit] or self.room.new_visit()
+
+    def kept(self, visit: Visit) -> Update:
+        """Remember a visit from now on for `FORGET_AFTER`, unless its page was closed while it was drawn."""
+        return {self.controls.visit: None if visit.over else visit}
 
     def at_natural(self, visit: Visit, values: Values, progress: gr.Progress) -> Update:
         """Move the sliders and their marks to the natural size, and draw it."""
@@ -209,7 +211,7 @@ class Answers:
         """Draw at the size of the visit; remember the result for overlays."""
         visit.result = self.try_on(visit, [visit.size], values, progress)
         notes = visit.person.notes if visit.person else []
-        return {
+        return self.kept(visit) | {
             self.controls.picture: pictures_of(visit.result, self.overlays(visit, values))[0],
             self.controls.fit: fit_table(visit.result.fit, notes),
         }
@@ -225,12 +227,13 @@ class Answers:
 
     def strip(
         self, visit: Visit, sizes: Mapping[str, SizeRequest], values: Values, progress: gr.Progress
-    ) -> list[tuple[Picture, str]]:
-        """Draw several sizes; return each with its name and what was asked for."""
+    ) -> Update:
+        """Draw several sizes; show each with its name and what was asked for."""
         result = self.try_on(visit, list(sizes.values()), values, progress)
         names = [f"{name}: {size[FIT_AXIS]:.2f}" for name, size in zip(sizes, result.requests, strict=True)]
         visit.strip = names, result
-        return list(zip(pictures_of(result, self.overlays(visit, values)), names, strict=True))
+        pictures = pictures_of(result, self.overlays(visit, values))
+        return self.kept(visit) | {self.controls.strip: list(zip(pictures, names, strict=True))}
 
     def try_on(
         self, visit: Visit, sizes: list[SizeRequest], values: Values, progress: gr.Progress

@@ -17,6 +17,8 @@ Update = dict[Any, Any]
 class Controls:
     """The page's parts that have a value or can be touched."""
 
+    visit: gr.State
+    """What is remembered of the visitor: a `Visit`, or None."""
     people: gr.Gallery
     person_upload: gr.UploadButton
     garments: gr.Gallery
@@ -48,4 +50,4 @@ class Controls:
     def inputs(self) -> set[Any]:
         """All that a handler may ask for, uploads excepted."""
         given = {*self.sliders, *self.settings_sliders(), self.caption, self.overlays, self.chart}
-        return given | {self.chest, self.height, self.seed, self.sampler, self.garment_refresh}
+        return given | {self.visit, self.chest, self.height, self.seed, self.sampler, self.garment_refresh}

@@ -9,8 +9,7 @@ from model.params import DrawingOptions, Sampler
 from pipeline.demo.answers import Answers
 from pipeline.demo.controls import Controls
 from pipeline.demo.pictures import OUTLINE, SIZE_MAP, thumbnail
-from pipeline.demo.privacy import ENDINGS, MAX_BYTES
-from pipeline.demo.visitors import MOST_VISITORS
+from pipeline.demo.privacy import ENDINGS, FORGET_AFTER, MAX_BYTES, MOST_VISITORS
 from preprocess.sizes.axes import axes_of
 from preprocess.vocabulary import Category
 
@@ -55,7 +54,8 @@ def build_page(answers: Answers) -> gr.Blocks:
             with gr.Column(scale=4, min_width=280):
                 sizes = lay_out_sizes(answers)
         strip = lay_out_strip()
-        controls = Controls(**choices, **picture, **sizes, **strip)
+        visit = gr.State(time_to_live=FORGET_AFTER)
+        controls = Controls(visit=visit, **choices, **picture, **sizes, **strip)
         wire(page, controls, answers)
     return page
 
@@ -201,9 +201,10 @@ def lay_out_strip() -> dict[str, Any]:
 
 def wire(page: gr.Blocks, controls: Controls, answers: Answers) -> None:
     """Connect what is touched with its answer."""
-    answers.controls = controls
+    answers.controls, answers.page = controls, page
     given = controls.inputs()
-    drawn = [controls.picture, controls.fit]
+    drawn = [controls.picture, controls.fit, controls.visit]
+    strip = [controls.strip, controls.visit]
     sized = [*drawn, *controls.sliders, *controls.marks, controls.chart]
     on_picture: dict[str, Any] = {
         "show_progress_on": controls.picture,
@@ -238,12 +239,12 @@ def wire(page: gr.Blocks, controls: Controls, answers: Answers) -> None:
     )
     controls.natural.click(answers.back_to_natural, given, sized, **on_picture)
     controls.chart.input(answers.choose_size, given, sized, **on_picture)
-    controls.around.click(answers.draw_around, given, controls.strip, api_name="all_sizes", **NETWORKS)
-    controls.charted.click(answers.draw_chart, given, controls.strip, **NETWORKS)
+    controls.around.click(answers.draw_around, given, strip, api_name="all_sizes", **NETWORKS)
+    controls.charted.click(answers.draw_chart, given, strip, **NETWORKS)
     controls.overlays.input(
         answers.switch_overlays,
         given,
-        [controls.picture, controls.strip],
+        [controls.picture, *strip],
         queue=False,
         show_progress="hidden",
         trigger_mode="always_last",

@@ -1,4 +1,4 @@
-"""Photos from strangers: looked at before they are decoded, deleted soon after they are read."""
+"""Photos from strangers: looked at before they are decoded, deleted and forgotten soon after."""
 
 import time
 from pathlib import Path
@@ -18,6 +18,12 @@ ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
 
 DELETE_AFTER = 60.0
 """Seconds from the reading of a file to its end."""
+
+MOST_VISITORS = 32
+"""Beyond this the one who was quiet for longest is forgotten."""
+
+FORGET_AFTER = 900
+"""Seconds without a new picture after which a visitor is forgotten."""
 
 KEPT_SIDE = 1536
 """The longer side of what is kept (px): more than any network here draws."""

@@ -17,7 +17,6 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 from pipeline.demo.visit import FittingRoom, read_examples
-from pipeline.demo.visitors import Visitors
 from pipeline.tryon.loading import load_tryon
 from preprocess.sizes.centimetres import GarmentMeasures
 from preprocess.sizes.chart import SizeChart
@@ -35,7 +34,7 @@ ENVIRONMENT = {
 """Read by Gradio when it is imported or launched; the user's own settings don't count here."""
 
 SWEEP_EVERY = 60.0
-"""Seconds between looks for visitors and files that are due to be forgotten."""
+"""Seconds between looks for files that are due to be deleted."""
 
 EXAMPLE_CHART = SizeChart(
     sizes={
@@ -93,8 +92,7 @@ def serving(room: FittingRoom, chart: SizeChart, *, host: str, port: int | None)
         from pipeline.demo import page as demo_page
         from pipeline.demo.answers import Answers
 
-        visitors = Visitors(room.new_visit)
-        answers = Answers(room, visitors, chart)
+        answers = Answers(room, chart)
         page = demo_page.build_page(answers)
         over = Event()
         Thread(target=keep_forgetting, args=(answers, Path(private), over), daemon=True).start()
@@ -106,9 +104,8 @@ def serving(room: FittingRoom, chart: SizeChart, *, host: str, port: int | None)
 
 
 def keep_forgetting(answers: "Answers", private: Path, over: Event) -> None:
-    """Forget silent visitors and read uploads every `SWEEP_EVERY` seconds, and what Gradio leaves behind."""
+    """Delete uploads that were read every `SWEEP_EVERY` seconds, and what Gradio leaves behind."""
     while not over.wait(SWEEP_EVERY):
-        answers.visitors.forget_silent()
         answers.uploads.delete_read()
         remove_remains(private)
 

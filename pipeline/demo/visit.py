@@ -84,6 +84,9 @@ class Visit:
     result: TryOnResult | None = None
     """The picture that is shown; overlays may be switched later."""
 
+    over: bool = False
+    """The page was closed: what is still being drawn for it is for nobody."""
+
     strip: tuple[list[str], TryOnResult] | None = None
     """The sizes that are shown side by side, with their names."""
 

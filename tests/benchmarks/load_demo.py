@@ -133,7 +133,8 @@ def connect(url: str) -> Client:
 
 def page_values(width: float) -> list[Any]:
     """Return what stands in the page's controls: caption, overlays, ratios, chart, measures, settings."""
-    return ["a <b>shirt</b>", ["Expected outline"], 1.1, round(width, 2), 1.0, None, 92, 172, 0, 8, 1, 1]
+    settings = [8, 1, 1, 0, "ddim", False]
+    return ["a <b>shirt</b>", ["Expected outline"], 1.1, round(width, 2), 1.0, None, 92, 172, *settings]
 
 
 def ask(

@@ -1,14 +1,20 @@
 """The demo's work without its page: who is chosen, what is drawn, what is shown of it."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
+import gradio as gr
 import numpy as np
 import pytest
+from gradio.state_holder import StateHolder
 
 from model.params import DrawingOptions
+from pipeline.demo.answers import Answers
+from pipeline.demo.page import build_page
 from pipeline.demo.pictures import MAP_COLOUR, OUTLINE_COLOUR, fit_table, shown, slider_mark
-from pipeline.demo.serve import serve
-from pipeline.demo.visit import FittingRoom
+from pipeline.demo.privacy import FORGET_AFTER
+from pipeline.demo.serve import EXAMPLE_CHART, serve
+from pipeline.demo.visit import FittingRoom, Visit
 from preprocess.person.fit_report import FitReport, RegionFit
 from preprocess.sizes.axes import axes_of
 from preprocess.sizes.request import SizeRequest
@@ -106,3 +112,63 @@ def test_words_in_the_report_are_not_html() -> None:
     assert "<img" not in text
     assert text.count("&lt;img src=x") == 3
     assert "asked 1.20, measured -" in text
+
+
+@dataclass
+class Session:
+    """What a visitor's browser has to do with Gradio's memory, without a browser."""
+
+    answers: Answers
+    holder: StateHolder
+    name: str = "anna"
+
+    @property
+    def place(self) -> int:
+        return int(self.answers.controls.visit._id)
+
+    def remembered(self) -> Visit | None:
+        found: Visit | None = self.holder[self.name][self.place]
+        return found
+
+    def keep(self, visit: Visit) -> None:
+        self.holder[self.name][self.place] = self.answers.kept(visit)[self.answers.controls.visit]
+
+    def leave(self) -> None:
+        self.answers.leave(gr.Request(session_hash=self.name))
+
+
+@pytest.fixture
+def session(room: FittingRoom) -> Session:
+    answers = Answers(room, EXAMPLE_CHART)
+    holder = StateHolder()
+    holder.set_blocks(build_page(answers))
+    return Session(answers, holder)
+
+
+def test_a_visitor_finds_what_was_left_and_nobody_else_does(session: Session) -> None:
+    visit = session.answers.visit({session.answers.controls.visit: None})
+    session.keep(visit)
+    assert session.remembered() is visit
+    assert session.answers.visit({session.answers.controls.visit: visit}) is visit
+    session.name = "bela"
+    assert session.remembered() is None
+
+
+def test_who_leaves_is_forgotten_even_while_a_picture_is_drawn(session: Session) -> None:
+    session.leave()
+    visit = session.answers.room.new_visit()
+    session.keep(visit)
+    session.leave()
+    assert session.remembered() is None
+    session.keep(visit)  # what was being drawn is finished
+    assert session.remembered() is None
+
+
+@pytest.mark.parametrize(("seconds", "forgotten"), [(-1, True), (FORGET_AFTER, False)])
+def test_who_is_silent_for_long_is_forgotten(session: Session, seconds: float, forgotten: bool) -> None:
+    state = session.answers.controls.visit
+    assert state.time_to_live == FORGET_AFTER
+    state.time_to_live = seconds
+    session.keep(session.answers.room.new_visit())
+    session.holder.delete_all_expired_state()
+    assert (session.remembered() is None) == forgotten
