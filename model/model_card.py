@@ -18,11 +18,9 @@ tags: [virtual-try-on, size-control]
 Size conditioning for a virtual try-on network: shows a garment on a person at the size that is asked for.
 
 ## Size
-Three ratios, garment over body, in the order shoulder, width, length; each may be unknown (NaN).
+Ratios, garment over body, in this order; each may be unknown (NaN).
 
-- shoulder: extent of the garment at the shoulders over the distance of the shoulder joints
-- width: width of the garment without sleeves, at 35 to 55 % of the torso, over the same distance
-- length: how far the garment reaches down from the shoulders, over the length of the torso
+{axes}
 
 ## Use
 ```python
@@ -57,17 +55,24 @@ def versions() -> dict[str, str]:
 
 
 def model_card(
-    title: str, parts: Mapping[str, Any], provenance: Mapping[str, Any], *, base: str, adapter: str
+    title: str,
+    axes: Mapping[str, str],
+    parts: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    *,
+    base: str,
+    adapter: str,
 ) -> str:
     """Return the text of a model card.
 
     Args:
         title: Its heading.
+        axes: What the size ratios mean, by name.
         parts: What the adapter is made of, a line each.
         provenance: Parameters, hash of the data and versions.
         base: Folder of the base, as a user of the card reaches it.
         adapter: Folder of the adapter.
     """
-    lines = "\n".join(f"- {name}: {value}" for name, value in parts.items())
+    lines, ratios = ("\n".join(f"- {name}: {value}" for name, value in of.items()) for of in (parts, axes))
     facts = json.dumps(dict(provenance), indent=2, sort_keys=True)
-    return CARD.format(title=title, parts=lines, provenance=facts, base=base, adapter=adapter)
+    return CARD.format(title=title, axes=ratios, parts=lines, provenance=facts, base=base, adapter=adapter)

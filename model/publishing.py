@@ -47,8 +47,8 @@ def save_pipeline(
     if segmenter is not None:
         segmenter.save_pretrained(target / SEGMENTER_FOLDER)
     (target / PICTURE_FILE).write_text(json.dumps(picture) + "\n")
-    title, facts = "Size-aware try-on", adapter.provenance
-    card = model_card(title, adapter.parts(), facts, base=".", adapter=ADAPTER_FOLDER)
+    title, axes, facts = "Size-aware try-on", dict(adapter.config.axes), adapter.provenance
+    card = model_card(title, axes, adapter.parts(), facts, base=".", adapter=ADAPTER_FOLDER)
     (target / "README.md").write_text(card)
 
 

@@ -11,6 +11,7 @@ from torch import nn
 from model.adapter.adapter import SizeAdapter
 from model.bases import BASES
 from model.bases.base import TryOnBase
+from preprocess.sizes.axes import MEANINGS
 
 RECORD = "record.json"
 """What a training stage says of itself: parameters, picture size, inpainting masks, versions."""
@@ -76,8 +77,13 @@ def load_size_aware(
         networks.denoiser.requires_grad_(False)
     if (checkpoint / ATTENTION_FILE).is_file():
         load_attention(networks.denoiser, checkpoint / ATTENTION_FILE)
-    adapter = SizeAdapter.from_pretrained(checkpoint / "adapter").to(networks.device)
+    adapter = load_adapter(checkpoint).to(networks.device)
     return networks, adapter.requires_grad_(False).eval()
+
+
+def load_adapter(checkpoint: Path) -> SizeAdapter:
+    """Load the adapter of `train_size` or `train_joint`, for the axes that there are now."""
+    return SizeAdapter.from_pretrained(checkpoint / "adapter").for_axes(MEANINGS)
 
 
 def load_attention(unet: nn.Module, file: Path) -> None:

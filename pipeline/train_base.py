@@ -11,6 +11,7 @@ from pipeline.stage import run_stage
 from pipeline.training.run import TrainingRun, processes_of_run, write_losses
 from pipeline.training.sample_encodings import encoder_of
 from pipeline.training.tiny import train_tiny
+from preprocess.sizes.axes import AXIS_NAMES
 from train.params import TrainBaseParams
 from train.perception import CriticTask, SegmenterTask
 from train.state import LogRow
@@ -36,7 +37,7 @@ def run(params: TrainBaseParams, *, shards: Path, out: Path) -> None:
         base, encoder, losses = RECIPES[params.preset](run_, params)
     with seeded(params.seed):
         segmenter = Segmenter()
-        critic = SizeCritic(base.latent_channels, NUM_BODY_MAPS)
+        critic = SizeCritic(base.latent_channels, NUM_BODY_MAPS, AXIS_NAMES)
     losses["segmenter"] = run_.fit(SegmenterTask(segmenter, encoder), params.segmenter, "segmenter")
     losses["critic"] = run_.fit(CriticTask(critic, encoder), params.critic, "critic", encoder=encoder)
     with run_.output(out) as partial:

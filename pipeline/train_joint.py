@@ -5,9 +5,8 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from model.adapter.adapter import SizeAdapter
 from model.weights import seeded
-from pipeline.checkpoints import ATTENTION_FILE, image_size, load_base
+from pipeline.checkpoints import ATTENTION_FILE, image_size, load_adapter, load_base
 from pipeline.stage import run_stage
 from pipeline.training.run import TrainingRun, write_losses
 from pipeline.training.size_task import size_task
@@ -23,7 +22,7 @@ def run(params: TrainJointParams, *, shards: Path, base: Path, size: Path, out: 
     """
     run_ = TrainingRun.begin("train_joint", params, shards, out, image_size(base), base, size)
     networks = load_base(base)
-    adapter = SizeAdapter.from_pretrained(size / "adapter").to(networks.device)
+    adapter = load_adapter(size).to(networks.device)
     with seeded(params.seed):
         opened = networks.trainable(params.base_layers, params.lora_rank)
     task = size_task(run_, networks, adapter, base)

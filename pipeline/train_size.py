@@ -10,6 +10,7 @@ from pipeline.stage import run_stage
 from pipeline.training.run import TrainingRun, write_losses
 from pipeline.training.size_task import size_task
 from pipeline.training.validation import ladder_validation
+from preprocess.sizes.axes import MEANINGS
 from train.params import TrainSizeParams
 
 log = logging.getLogger(__name__)
@@ -25,6 +26,7 @@ def run(params: TrainSizeParams, *, shards: Path, base: Path, out: Path) -> None
     with seeded(params.seed):
         adapter = SizeAdapter.for_sites(
             networks.sites(),
+            MEANINGS,
             encoder=params.encoder,
             controller=params.controller,
             parts=params.parts,

@@ -1,11 +1,18 @@
 """What a change costs: nothing that is made up here has a line in the product, or leaves a trace in it."""
 
 import csv
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from torch.testing import assert_close
 
 from model.adapter.adapter import SizeAdapter
@@ -13,14 +20,131 @@ from model.bases import BASES, BaseEntry
 from model.bases.base import TryOnBase
 from model.params import DrawingOptions
 from model.sampling import SizedDrawer, TryOnInputs
-from pipeline import train_base, train_size
+from pipeline import (
+    compute_size_ratios,
+    extract_keypoints,
+    prepare_dataset,
+    train_base,
+    train_size,
+    write_shards,
+)
 from pipeline.checkpoints import load_size_aware
+from pipeline.cli.without_dvc import DataChain
+from preprocess.body.keypoints import ExtractKeypointsParams
+from preprocess.garment.size_ratios import SizeRatioParams
+from preprocess.sources.params import PrepareDatasetParams
+from preprocess.sources.registry import SOURCES
+from preprocess.sources.source import SourceSample
+from preprocess.vocabulary import Category, Lip
+from shards.params import WriteShardsParams
 from shards.stream import SampleStream
 from tests.made_up_base import MadeUpBase
+from tests.pipeline.folders import blank_photo
+from tests.preprocess.people import HEIGHT, WIDTH, body_25_numbers, openpose, person, tunic
 from tests.shards.making import write_people
 from train.params import OptimisationParams, RuntimeParams, TrainBaseParams, TrainSizeParams, ValidationParams
 
+ROOT = Path(__file__).parents[1]
 THREE = OptimisationParams(steps=3, batch_size=4, learning_rate=1e-2, warmup_steps=0, ema_decay=0)
+NAMES = ("ann", "bob")
+AXIS = """    Axis(
+        name="taper",
+        category=Category.UPPER,
+        garment="width",
+        body="torso",
+        meaning="width without sleeves over the length of the torso",
+        asked=(0.2, 2.0),
+        credible=(0.1, 3.0),
+        step=0.05,
+        usual=0.7,
+        growth=2,
+        region="waist",
+        words=("straight", "wide"),
+        colour=(0, 0, 0),
+    ),
+"""
+
+
+@dataclass(frozen=True)
+class Wardrobes:
+    """A made-up data set, all of it: a folder a person."""
+
+    root: Path
+    split: str | None = None
+    name: str = "wardrobes"
+
+    def samples(self) -> Iterator[SourceSample]:
+        for folder in sorted(self.root.iterdir()):
+            yield SourceSample(
+                key=folder.name,
+                split="train",
+                category=Category.UPPER,
+                image=folder / "me.jpg",
+                cloth=folder / "shirt.jpg",
+                parse=folder / "labels.png",
+                openpose_json=folder / "joints.json",
+            )
+
+
+@pytest.fixture
+def wardrobes(tmp_path: Path) -> Path:
+    """Two people in tunics whose width is 1.2 and 1.4 times the distance of their shoulders."""
+    for name, width in zip(NAMES, (240, 280), strict=True):
+        folder = tmp_path / "wardrobes" / name
+        folder.mkdir(parents=True)
+        for photo in ("me.jpg", "shirt.jpg"):
+            (folder / photo).write_bytes(blank_photo())
+        Image.fromarray(np.where(tunic(width=width), Lip.UPPER_CLOTHES, 0).astype(np.uint8)).save(
+            folder / "labels.png"
+        )
+        (folder / "joints.json").write_text(json.dumps(openpose(body_25_numbers(person()))))
+    return tmp_path / "wardrobes"
+
+
+def test_a_data_set_is_a_class_and_a_line(
+    wardrobes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = dict(SOURCES)
+    with monkeypatch.context() as registered:
+        registered.setitem(SOURCES, "wardrobes", Wardrobes)
+        tables = {
+            name: tmp_path / f"{name}.parquet" for name in ("manifest", "keypoints", "size_annotations")
+        }
+        manifest, keypoints = tables["manifest"], tables["keypoints"]
+        params = PrepareDatasetParams(source="wardrobes", root=str(wardrobes))
+        prepare_dataset.run(params, raw=tmp_path / "raw", out=manifest)
+        extract_keypoints.run(ExtractKeypointsParams(workers=1), manifest=manifest, out=keypoints)
+        compute_size_ratios.run(
+            SizeRatioParams(workers=1), manifest=manifest, keypoints=keypoints, out=tables["size_annotations"]
+        )
+        write_shards.run(WriteShardsParams(num_workers=0), **tables, out=tmp_path / "shards")
+        by_command = DataChain(source="wardrobes", root=wardrobes).shard(
+            "train", tmp_path, tmp_path / "again"
+        )
+    assert before == SOURCES
+
+    for folder in (tmp_path / "shards/train", by_command):
+        stream = SampleStream(folder, batch_size=2, image_height=HEIGHT // 4, image_width=WIDTH // 4, seed=0)
+        (batch,) = stream.epoch_batches()
+        widths = dict(zip(batch.keys, batch.ratios[:, 1], strict=True))
+        assert widths == pytest.approx({"ann": 1.2, "bob": 1.4}, abs=0.01)
+        assert batch.categories == ["upper", "upper"]
+
+
+def test_an_axis_is_a_row_of_the_table(tmp_path: Path) -> None:
+    """In a copy of the project that differs in that row alone, every stage runs and knows the axis."""
+    for package in ("preprocess", "shards", "model", "train", "eval", "pipeline"):
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    table = tmp_path / "preprocess" / "sizes" / "axes.py"
+    before, end, after = table.read_text().partition(')\n"""Every axis of every category')
+    table.write_text(before + AXIS + end + after)
+    shutil.copy(ROOT / "tests" / "one_more_axis.py", tmp_path)
+    done = subprocess.run(
+        [sys.executable, "one_more_axis.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+
+
 QUIET = RuntimeParams(tracker="none", num_threads=1)
 
 

@@ -4,8 +4,9 @@ B batch, K body maps, h x w the latent grid.
 """
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -18,6 +19,8 @@ from model.adapter.encoder import SIZE_EMBEDDING_DIM, HybridSizeEncoder, SizeEnc
 from model.bases.base import Residual, Sites, SizeCondition
 from model.model_card import model_card, versions
 from model.weights import local_folder, require_same_weights
+
+log = logging.getLogger(__name__)
 
 PARTS = ("tokens", "time", "map")
 """The ways by which a size acts on a base: tokens only where the base has layers for them alone."""
@@ -42,6 +45,9 @@ class AdapterConfig:
     parts: tuple[str, ...]
     """Which of `PARTS` there are."""
 
+    axes: tuple[tuple[str, str], ...]
+    """Name and meaning of each size ratio that it reads, in their order."""
+
     width: int
     """Features of the controller."""
 
@@ -59,6 +65,11 @@ class AdapterConfig:
         if unknown:
             raise ValueError(f"parts must be among {PARTS}, got {sorted(unknown)}")
 
+    @property
+    def axis_names(self) -> tuple[str, ...]:
+        """Of the size ratios that it reads, in their order."""
+        return tuple(name for name, _ in self.axes)
+
 
 def read_config(file: Path) -> AdapterConfig:
     """Read what `SizeAdapter.save_pretrained` wrote beside the weights."""
@@ -67,7 +78,8 @@ def read_config(file: Path) -> AdapterConfig:
     try:
         residuals = tuple(Residual(*place) for place in saved["sites"]["residuals"])
         sites = Sites(**saved["sites"] | {"residuals": residuals})
-        return AdapterConfig(**saved | {"parts": tuple(saved["parts"]), "sites": sites})
+        axes = tuple((name, meaning) for name, meaning in saved["axes"])
+        return AdapterConfig(**saved | {"parts": tuple(saved["parts"]), "sites": sites, "axes": axes})
     except (KeyError, TypeError) as error:
         raise ValueError(f"{file} is not the config of a size adapter of this version: {error}") from error
 
@@ -84,7 +96,8 @@ class SizeAdapter(nn.Module):
         self.provenance: dict[str, Any] = {}
         """Where the weights come from: parameters and hash of the data, versions of what wrote them."""
         sites = config.sites
-        self.encoder = HybridSizeEncoder(sites.garment_dim) if config.encoder == "hybrid" else SizeEncoder()
+        num_axes, hybrid = len(config.axes), config.encoder == "hybrid"
+        self.encoder = HybridSizeEncoder(sites.garment_dim, num_axes) if hybrid else SizeEncoder(num_axes)
         if self.has_tokens:
             self.tokens = SizeTokenProjection(
                 SIZE_EMBEDDING_DIM, sites.tokens, config.num_tokens, config.rank
@@ -102,24 +115,55 @@ class SizeAdapter(nn.Module):
     def for_sites(
         cls,
         sites: Sites,
+        axes: Mapping[str, str],
         encoder: Literal["simple", "hybrid"] = "simple",
         controller: Literal["full", "simple"] = "full",
         parts: Iterable[str] = PARTS,
         num_tokens: int = 4,
         rank: int = 32,
     ) -> Self:
-        """Return a fresh adapter for a base; see `AdapterConfig`."""
+        """Return a fresh adapter for a base, for axes given by name and meaning; see `AdapterConfig`."""
         return cls(
             AdapterConfig(
                 encoder=encoder,
                 controller=controller,
                 parts=tuple(parts),
+                axes=tuple(axes.items()),
                 width=min(WIDEST_CONTROLLER, sites.width),
                 num_tokens=num_tokens,
                 rank=rank,
                 sites=sites,
             )
         )
+
+    def for_axes(self, axes: Mapping[str, str]) -> "SizeAdapter":
+        """Return the adapter for ratios of other axes in another order.
+
+        What it answers is the same. An axis that it doesn't know changes nothing, asked for or unknown, until
+        it is trained.
+
+        Raises:
+            ValueError: It knows an axis that isn't among them.
+        """
+        own, names = self.config.axis_names, list(axes)
+        if list(own) == names:
+            return self
+        if not axes.keys() >= set(own):
+            raise ValueError(
+                f"this adapter reads {', '.join(own)}, but the sizes are {', '.join(names)}: train it again"
+            )
+        new = ", ".join(name for name in names if name not in own)
+        log.warning("the adapter knows no %s: asking for it changes nothing until it is trained", new)
+        weights = self.state_dict()
+        places = torch.tensor([names.index(name) for name in own], device=weights["encoder.unknown"].device)
+        for name, dim in (("encoder.input.weight", 1), ("encoder.unknown", 0)):
+            shape = list(weights[name].shape)
+            shape[dim] = len(names)
+            weights[name] = weights[name].new_zeros(shape).index_copy(dim, places, weights[name])
+        adapter = SizeAdapter(replace(self.config, axes=tuple(axes.items())))
+        adapter.load_state_dict(weights)
+        adapter.provenance = self.provenance
+        return adapter.to(weights["encoder.unknown"])
 
     @property
     def has_tokens(self) -> bool:
@@ -155,7 +199,7 @@ class SizeAdapter(nn.Module):
         """Turn requested sizes into what the base is given.
 
         Args:
-            ratios: (B, 3) shoulder, width and length over the body's, NaN where unknown.
+            ratios: (B, A) garment over body, in the order of `AdapterConfig.axes`; NaN where unknown.
             body_maps: (B, K, h, w) from `model.adapter.body_maps.body_maps`.
             latent_hw: The latent grid; that of `body_maps` when None.
             fit_labels: (B,) numbers of the fit labels, negative where unknown; for the `hybrid` encoder.
@@ -188,7 +232,14 @@ class SizeAdapter(nn.Module):
         self.provenance = {"versions": versions()} | dict(given)
         saved = asdict(self.config) | {"provenance": self.provenance}
         (target / CONFIG_FILE).write_text(json.dumps(saved, indent=2, sort_keys=True) + "\n")
-        card = model_card("Size adapter", self.parts(), self.provenance, base="path/to/the/base", adapter=".")
+        card = model_card(
+            "Size adapter",
+            dict(self.config.axes),
+            self.parts(),
+            self.provenance,
+            base="path/to/the/base",
+            adapter=".",
+        )
         (target / "README.md").write_text(card)
 
     def parts(self) -> dict[str, object]:

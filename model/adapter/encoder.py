@@ -8,7 +8,6 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-NUM_RATIOS = 3
 SIZE_EMBEDDING_DIM = 768
 NUM_FIT_LABELS = 4
 
@@ -22,9 +21,7 @@ RATIO_SPREAD = 0.25
 class SizeEncoder(nn.Module):
     """Ratios, each with a learned "unknown", to an embedding by a two-layer perceptron."""
 
-    def __init__(
-        self, input_dim: int = NUM_RATIOS, hidden_dim: int = 256, output_dim: int = SIZE_EMBEDDING_DIM
-    ) -> None:
+    def __init__(self, input_dim: int, hidden_dim: int = 256, output_dim: int = SIZE_EMBEDDING_DIM) -> None:
         super().__init__()
         self.input = nn.Linear(input_dim, hidden_dim)
         self.unknown = nn.Parameter(torch.randn(input_dim, hidden_dim) / hidden_dim**0.5)
@@ -52,7 +49,7 @@ class HybridSizeEncoder(SizeEncoder):
     def __init__(
         self,
         garment_dim: int,
-        input_dim: int = NUM_RATIOS,
+        input_dim: int,
         hidden_dim: int = 256,
         output_dim: int = SIZE_EMBEDDING_DIM,
         num_fit_labels: int = NUM_FIT_LABELS,

@@ -1,5 +1,6 @@
 """Read the size ratios of the worn garment from latents. Frozen, it is the size loss's judge."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -40,13 +41,13 @@ class SizeCritic(ModelMixin, ConfigMixin):
     Args:
         latent_channels: Channels of the autoencoder's latents.
         num_body_maps: Channels of `model.adapter.body_maps.body_maps`.
-        num_ratios: Ratios to read, in the order of the annotations.
+        axes: Names of the ratios to read, in the order of the annotations.
         width: Channels at the latent grid; the half as large grid has twice as many.
     """
 
     @register_to_config  # type: ignore[untyped-decorator]
     def __init__(
-        self, latent_channels: int = 4, num_body_maps: int = 0, num_ratios: int = 3, width: int = 32
+        self, latent_channels: int, num_body_maps: int, axes: Sequence[str], width: int = 32
     ) -> None:
         super().__init__()
         self.fine = ResidualBlock(latent_channels + num_body_maps, width)
@@ -54,7 +55,7 @@ class SizeCritic(ModelMixin, ConfigMixin):
         self.merge = ResidualBlock(3 * width, width)
         self.coverage = nn.Conv2d(width, FINER**2, 1)
         self.head = nn.Sequential(
-            nn.Flatten(), nn.Linear(ROWS[2] * COLUMNS[2], 64), nn.SiLU(), nn.Linear(64, num_ratios)
+            nn.Flatten(), nn.Linear(ROWS[2] * COLUMNS[2], 64), nn.SiLU(), nn.Linear(64, len(axes))
         )
 
     def forward(self, latents: Tensor, body_maps: Tensor) -> SizeReading:

@@ -8,6 +8,7 @@ from model.bases.base import TryOnBase
 from model.judges.critic import SizeCritic
 from pipeline.training.run import TrainingRun
 from pipeline.training.sample_encodings import encoder_of
+from preprocess.sizes.axes import AXIS_NAMES
 from train.params import LossParams
 from train.tryon import TryOnTask
 
@@ -31,9 +32,24 @@ def size_task(run: TrainingRun, networks: TryOnBase, adapter: SizeAdapter, base:
         encoder,
         loss=open_adapter(adapter, params.loss, params.train_controller),
         adapter=adapter,
-        critic=SizeCritic.from_pretrained(base / "size_critic").requires_grad_(False),
+        critic=load_critic(base / "size_critic"),
         size_dropout=params.dropout,
     )
+
+
+def load_critic(folder: Path) -> SizeCritic:
+    """Load the frozen critic.
+
+    Raises:
+        ValueError: It reads ratios of other axes than there are.
+    """
+    critic = SizeCritic.from_pretrained(folder).requires_grad_(False)
+    if tuple(critic.config.axes) != AXIS_NAMES:
+        raise ValueError(
+            f"{folder} must read {', '.join(AXIS_NAMES)}, got {', '.join(critic.config.axes)}: "
+            "run `dvc repro train_base` again"
+        )
+    return critic
 
 
 def open_adapter(adapter: SizeAdapter, loss: LossParams, train_controller: bool) -> LossParams:

@@ -23,6 +23,7 @@ from preprocess.person.fit_report import FitReport, measure_fit
 from preprocess.person.prepare import POSE_MODEL, PreparedPerson, prepare_person, with_worn_garment
 from preprocess.person.view import PersonView
 from preprocess.pictures import PictureSource, read_picture
+from preprocess.sizes.axes import MEANINGS
 from preprocess.sizes.request import SizeRequest
 
 __all__ = ["DrawingOptions", "PreparedPerson", "SizeAwareTryOn", "SizeRequest", "TryOnResult"]
@@ -112,7 +113,7 @@ class SizeAwareTryOn:
         pictures = trained_pictures(folder)
         tryon = cls(
             base,
-            adapter,
+            adapter.for_axes(MEANINGS),
             image_height=pictures["image_height"],
             image_width=pictures["image_width"],
             mask=MaskParams.recorded(pictures.get("mask"), folder),

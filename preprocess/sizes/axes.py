@@ -113,6 +113,11 @@ from the front (`preprocess.sizes.centimetres`) that is about 0.1, 0.04 and 0.03
 AXIS_NAMES = tuple(dict.fromkeys(axis.name for axis in AXES))
 """In the order that every array of ratios has; categories share a name, and so its place."""
 
+MEANINGS = {
+    name: "; ".join(dict.fromkeys(axis.meaning for axis in AXES if axis.name == name)) for name in AXIS_NAMES
+}
+"""What each is, in words: networks are saved with it."""
+
 GARMENT_LENGTHS = tuple(dict.fromkeys(f"garment_{axis.garment}_px" for axis in AXES))
 BODY_LENGTHS = tuple(dict.fromkeys(f"body_{axis.body}_px" for axis in AXES))
 """What is divided by what, by the fields of `WornMeasures`, which are columns of tables too."""

@@ -17,6 +17,7 @@ from model.bases.sdxl.networks import SdxlBase, garment_pass, predict_noise
 from model.bases.tiny.networks import TinyPreset, build_tiny_base
 from model.params import DrawingOptions
 from model.sampling import sample_tryon
+from preprocess.sizes.axes import MEANINGS
 from tests.model.reference import use_concatenate_and_slice
 
 STRIP = 7
@@ -90,7 +91,7 @@ def compare_strip(base: SdxlBase, preset: TinyPreset) -> None:
     latent_hw = (preset.image_height // 4, preset.image_width // 4)
     person = conditioning_for(preset, latent_hw, batch=1)
     noise = torch.randn(1, 4, *latent_hw)
-    adapter = SizeAdapter.for_sites(base.sites())
+    adapter = SizeAdapter.for_sites(base.sites(), MEANINGS)
     for weight in adapter.parameters():
         weight.add_(0.05 * torch.randn_like(weight))
     ratios = torch.linspace(0.8, 1.6, STRIP)[:, None].repeat(1, 3)

@@ -22,6 +22,7 @@ from model.bases.sdxl.garment_attention import garment_tokens_of
 from model.bases.sdxl.networks import predict_noise
 from model.bases.sdxl.presets import LATENT_CHANNELS, SdxlPreset
 from model.bases.sdxl.unet import sites_of
+from preprocess.sizes.axes import MEANINGS
 
 LATENT_HW = (16, 12)
 TEXT = (1, 77, 2048)
@@ -91,7 +92,7 @@ def smoke() -> dict[str, object]:
     gc.collect()
     unet = with_random_weights(tryon_unet_of(SdxlPreset())).train()
     unet.enable_gradient_checkpointing()
-    adapter = SizeAdapter.for_sites(sites_of(unet))
+    adapter = SizeAdapter.for_sites(sites_of(unet), MEANINGS)
     optimizer = torch.optim.AdamW(adapter.parameters(), lr=1e-3)
     made = time.monotonic()
 

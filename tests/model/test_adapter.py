@@ -18,6 +18,7 @@ from model.bases.sdxl.conditioning import SdxlConditioning
 from model.bases.sdxl.networks import SdxlBase, garment_pass, predict_noise
 from model.bases.sdxl.unet import sites_of
 from model.bases.tiny.networks import build_tiny_base
+from preprocess.sizes.axes import MEANINGS
 from tests.model.conftest import BATCH, LATENT_HW, PRESET, jolt, keypoints, photos
 
 NAN = float("nan")
@@ -32,7 +33,7 @@ def maps(batch: int = BATCH) -> Tensor:
 
 def fresh(base: SdxlBase, **choices: object) -> SizeAdapter:
     torch.manual_seed(0)
-    adapter = SizeAdapter.for_sites(base.sites(), **choices)
+    adapter = SizeAdapter.for_sites(base.sites(), MEANINGS, **choices)
     adapter.attach(base.sites())
     return adapter
 
@@ -202,3 +203,31 @@ def test_a_config_of_something_else_is_refused(shared_base: SdxlBase, tmp_path: 
     file.write_text(file.read_text().replace('"num_tokens"', '"tokens"'))
     with pytest.raises(ValueError, match=r"size_adapter\.json is not the config of a size adapter.*'tokens'"):
         SizeAdapter.from_pretrained(tmp_path)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("encoder", ["simple", "hybrid"])
+def test_an_axis_that_came_later_changes_nothing(
+    shared_base: SdxlBase, encoder: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = jolt(fresh(shared_base, encoder=encoder))
+    assert old.for_axes(MEANINGS) is old
+    garment = torch.ones(2, old.config.sites.garment_dim)
+    new = old.for_axes({"sleeve": "covered arm over arm"} | dict(reversed(MEANINGS.items())))
+    assert new.config.axis_names == ("sleeve", "length", "width", "shoulder")
+    assert "knows no sleeve" in caplog.text
+    before = old(RATIOS, maps(), garment_features=garment).embedding
+    for sleeve in (NAN, 0.4):
+        ratios = torch.cat([torch.full((2, 1), sleeve), RATIOS.flip(1)], dim=1)
+        assert_close(new(ratios, maps(), garment_features=garment).embedding, before)
+
+
+def test_an_axis_that_is_gone_is_named(shared_base: SdxlBase) -> None:
+    with pytest.raises(ValueError, match="reads shoulder, width, length, but the sizes are shoulder, waist"):
+        fresh(shared_base).for_axes({"shoulder": "", "waist": ""})
+
+
+def test_saved_weights_say_their_axes(shared_base: SdxlBase, tmp_path: Path) -> None:
+    fresh(shared_base).save_pretrained(tmp_path)
+    assert SizeAdapter.from_pretrained(tmp_path).config.axes == tuple(MEANINGS.items())
+    assert f"- length: {MEANINGS['length']}" in (tmp_path / "README.md").read_text()

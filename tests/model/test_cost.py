@@ -16,6 +16,7 @@ from model.bases.sdxl.garment_attention import SELF_ATTENTION, garment_tokens_of
 from model.bases.sdxl.networks import SdxlBase, garment_pass, predict_noise
 from model.bases.sdxl.presets import LATENT_CHANNELS
 from model.bases.sdxl.unet import sites_of
+from preprocess.sizes.axes import MEANINGS
 from tests.model.full_size import LATENT_HW, TEXT, fp16_megabytes, full_size_step, full_size_unet, meta
 from tests.model.reference import use_concatenate_and_slice
 
@@ -51,7 +52,7 @@ def test_the_full_size_adapter_is_small_and_cheap(
     unet: UNet2DConditionModel, tokens: dict[str, Tensor], flops: int
 ) -> None:
     with torch.device("meta"):
-        adapter = SizeAdapter.for_sites(sites_of(unet), encoder="hybrid")
+        adapter = SizeAdapter.for_sites(sites_of(unet), MEANINGS, encoder="hybrid")
     assert fp16_megabytes(adapter) <= 25
 
     def step() -> None:

@@ -28,7 +28,7 @@ def test_an_unknown_ratio_is_a_word_of_its_own() -> None:
 @torch.no_grad()
 def test_the_hybrid_encoder_reads_label_and_garment() -> None:
     torch.manual_seed(0)
-    encoder = HybridSizeEncoder(garment_dim=16)
+    encoder = HybridSizeEncoder(garment_dim=16, input_dim=3)
     ratios, garment = torch.tensor([[1.0, 1.2, NAN]]), torch.randn(1, 16)
     plain = encoder(ratios, garment_features=garment)
     assert_close(encoder(ratios, torch.tensor([-1]), garment), plain)
@@ -66,7 +66,7 @@ def test_edges_change_sign_where_the_embedding_puts_them() -> None:
 
 def test_the_full_controller_learns_to_draw_what_is_asked() -> None:
     torch.manual_seed(0)
-    encoder, controller = SizeEncoder(), SizeController(width=16)
+    encoder, controller = SizeEncoder(3), SizeController(width=16)
     weights = [*encoder.parameters(), *controller.parameters()]
     optimizer = torch.optim.AdamW(weights, lr=4e-3)
     ratios = torch.cartesian_prod(

@@ -10,6 +10,7 @@ from torch.testing import assert_close
 from model.adapter.body_maps import FRAME, NUM_BODY_MAPS, body_maps
 from model.judges.critic import COLUMNS, ROWS, SizeCritic, in_body_frame
 from model.judges.segmenter import NUM_COLOURS, Segmenter, garment_colours
+from preprocess.sizes.axes import AXIS_NAMES
 from tests.model.conftest import keypoints
 
 GRID = (64, 48)
@@ -44,7 +45,7 @@ def test_without_a_frame_nothing_is_read() -> None:
 @torch.no_grad()
 def test_the_critic_reads_ratios_and_a_finer_coverage() -> None:
     maps = body_maps(keypoints(2), (64, 48), (16, 12))
-    reading = SizeCritic(4, NUM_BODY_MAPS, width=8)(torch.randn(2, 4, 16, 12), maps)
+    reading = SizeCritic(4, NUM_BODY_MAPS, AXIS_NAMES, width=8)(torch.randn(2, 4, 16, 12), maps)
     assert reading.ratios.shape == (2, 3)
     assert reading.coverage_logits.shape == (2, 1, 32, 24)
 

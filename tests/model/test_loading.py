@@ -14,6 +14,7 @@ from model.bases import open_base
 from model.bases.sdxl.networks import SdxlBase
 from model.publishing import load_pipeline, save_pipeline
 from model.weights import load_weight_file
+from preprocess.sizes.axes import MEANINGS
 from tests.model.conftest import jolt
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -38,7 +39,7 @@ def put_into_cache(cache: Path, name: str, folder: Path) -> None:
 def test_base_and_adapter_load_from_a_repository_of_the_hub(
     base: SdxlBase, tmp_path: Path, hub_cache: Path
 ) -> None:
-    adapter = jolt(SizeAdapter.for_sites(base.sites()))
+    adapter = jolt(SizeAdapter.for_sites(base.sites(), MEANINGS))
     save_pipeline(base, adapter, tmp_path / "whole", picture={})
     adapter.save_pretrained(tmp_path / "adapter")
     put_into_cache(hub_cache, "someone/tryon", tmp_path / "whole")

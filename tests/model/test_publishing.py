@@ -13,13 +13,14 @@ from model.bases.sdxl.networks import SdxlBase
 from model.bases.tiny.autoencoder import PatchAutoencoder
 from model.judges.segmenter import Segmenter
 from model.publishing import load_pipeline, save_pipeline, trained_pictures
+from preprocess.sizes.axes import MEANINGS
 from tests.model.conftest import jolt
 
 PICTURE = {"image_height": 64, "image_width": 48, "mask": {"margin": 0.1}}
 
 
 def test_a_published_folder_is_a_diffusers_pipeline(base: SdxlBase, tmp_path: Path) -> None:
-    adapter = jolt(SizeAdapter.for_sites(base.sites()))
+    adapter = jolt(SizeAdapter.for_sites(base.sites(), MEANINGS))
     segmenter = Segmenter(widths=(8, 16))
     adapter.save_pretrained(tmp_path / "trained", {"data_hash": "abc", "seed": 3})
     trained = SizeAdapter.from_pretrained(tmp_path / "trained")
@@ -43,7 +44,7 @@ def test_a_published_folder_is_a_diffusers_pipeline(base: SdxlBase, tmp_path: Pa
 
 
 def test_the_card_and_the_config_tell_where_the_weights_come_from(base: SdxlBase, tmp_path: Path) -> None:
-    adapter = SizeAdapter.for_sites(base.sites(), parts=("time",))
+    adapter = SizeAdapter.for_sites(base.sites(), MEANINGS, parts=("time",))
     adapter.save_pretrained(tmp_path, provenance={"data_hash": "abc"})
     saved = json.loads((tmp_path / "size_adapter.json").read_text())
     assert saved["provenance"]["data_hash"] == "abc"

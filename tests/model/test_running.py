@@ -12,6 +12,7 @@ from model.adapter.body_maps import body_maps
 from model.bases.sdxl.conditioning import SdxlConditioning
 from model.bases.sdxl.networks import SdxlBase, garment_pass, predict_noise
 from model.bases.tiny.networks import build_tiny_base
+from preprocess.sizes.axes import MEANINGS
 from tests.model.conftest import BATCH, LATENT_HW, PRESET, jolt, keypoints, photos
 
 TIMESTEPS = torch.tensor([200, 800])
@@ -19,7 +20,7 @@ TIMESTEPS = torch.tensor([200, 800])
 
 def adapter_for(base: SdxlBase) -> SizeAdapter:
     torch.manual_seed(0)
-    return jolt(SizeAdapter.for_sites(base.sites()))
+    return jolt(SizeAdapter.for_sites(base.sites(), MEANINGS))
 
 
 def predict(base: SdxlBase, adapter: SizeAdapter, noise: Tensor, conditioning: SdxlConditioning) -> Tensor:

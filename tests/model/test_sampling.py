@@ -17,6 +17,7 @@ from model.bases.sdxl.conditioning import SdxlConditioning
 from model.bases.sdxl.networks import SdxlBase
 from model.params import DrawingOptions, Sampler
 from model.sampling import SizedDrawer, TryOnInputs, composite, noise_of, sample_tryon
+from preprocess.sizes.axes import MEANINGS
 from tests.model.conftest import BATCH, LATENT_HW, jolt, keypoints, photos
 
 STEPS = 3
@@ -27,7 +28,7 @@ NAN = float("nan")
 @pytest.fixture(scope="module")
 def adapter(shared_base: SdxlBase) -> SizeAdapter:
     torch.manual_seed(0)
-    return jolt(SizeAdapter.for_sites(shared_base.sites()))
+    return jolt(SizeAdapter.for_sites(shared_base.sites(), MEANINGS))
 
 
 @torch.no_grad()
@@ -215,7 +216,7 @@ def test_at_no_strength_the_base_draws_alone(shared_base: SdxlBase, adapter: Siz
 @pytest.mark.parametrize("encoder", ["simple", "hybrid"])
 def test_only_the_hybrid_encoder_plans_the_size_by_the_garment(shared_base: SdxlBase, encoder: str) -> None:
     torch.manual_seed(0)
-    adapter = jolt(SizeAdapter.for_sites(shared_base.sites(), encoder=encoder))
+    adapter = jolt(SizeAdapter.for_sites(shared_base.sites(), MEANINGS, encoder=encoder))
     maps = []
     for seed in (0, 1):
         wearers = replace(people(), cloth=photos(seed).cloth)

@@ -10,6 +10,7 @@ from model.adapter.adapter import SizeAdapter
 from model.bases.tiny.networks import build_tiny_base
 from model.judges.segmenter import Segmenter
 from preprocess.body.inpaint_mask import MaskParams
+from preprocess.sizes.axes import MEANINGS
 from preprocess.sources.paper_dolls.dataset import render_dataset
 from preprocess.sources.params import PaperDollParams
 from tests.model.conftest import PRESET, jolt
@@ -23,7 +24,7 @@ def build_artifacts(folder: Path) -> Path:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         segmenter = Segmenter(widths=(8, 16))
-        adapter = jolt(SizeAdapter.for_sites(base.sites()))
+        adapter = jolt(SizeAdapter.for_sites(base.sites(), MEANINGS))
     base.save_pretrained(folder / "base")
     segmenter.save_pretrained(folder / "base" / "segmenter")
     adapter.save_pretrained(folder / "joint" / "adapter")

@@ -19,6 +19,7 @@ from pipeline.checkpoints import RECORD
 from pipeline.evaluation.generated import evaluate_generated, request_pictures
 from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
+from preprocess.sizes.axes import MEANINGS
 from preprocess.sources.params import PaperDollParams, PrepareDatasetParams
 from shards.index import ShardIndex
 from shards.params import WriteShardsParams
@@ -57,7 +58,7 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = build_tiny_base(preset, 0)
     base.save_pretrained(folder / "base")
     Segmenter().save_pretrained(folder / "base" / "segmenter")
-    adapter = SizeAdapter.for_sites(base.sites())
+    adapter = SizeAdapter.for_sites(base.sites(), MEANINGS)
     base.tryon_unet.add_adapter(LoraConfig(r=2, target_modules=["to_q"]))
     base.tryon_unet.save_lora_adapter(folder / "joint" / "lora")
     record = {

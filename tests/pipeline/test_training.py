@@ -13,6 +13,7 @@ from model.bases.tiny.networks import TinyPreset, build_tiny_base
 from pipeline.checkpoints import load_attention
 from pipeline.training.run import TrainingRun
 from pipeline.training.size_task import open_adapter
+from preprocess.sizes.axes import MEANINGS
 from train.params import (
     AugmentationParams,
     LossParams,
@@ -123,7 +124,7 @@ def test_attention_layers_in_full_learn_and_come_back(tmp_path: Path) -> None:
 
 
 def test_a_controller_that_does_not_learn_has_no_layout_loss() -> None:
-    adapter = SizeAdapter.for_sites(build_tiny_base(PRESET, seed=0).sites())
+    adapter = SizeAdapter.for_sites(build_tiny_base(PRESET, seed=0).sites(), MEANINGS)
     loss = LossParams()
     assert open_adapter(adapter, loss, train_controller=True) == loss
     assert all(weight.requires_grad for weight in adapter.parameters())

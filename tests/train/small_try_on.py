@@ -8,6 +8,7 @@ from model.adapter.body_maps import NUM_BODY_MAPS
 from model.bases.sdxl.networks import SdxlBase
 from model.bases.tiny.networks import TinyPreset
 from model.judges.critic import SizeCritic
+from preprocess.sizes.axes import AXIS_NAMES, MEANINGS
 from shards.batch import Batch
 from train.params import LossParams
 from train.sample_encoder import SampleEncoder
@@ -57,8 +58,8 @@ def size_task(base: SdxlBase) -> TryOnTask:
         base.requires_grad_(False),
         SampleEncoder(base),
         loss=LossParams(size_min_snr=1e-6),
-        adapter=SizeAdapter.for_sites(base.sites()),
-        critic=SizeCritic(4, NUM_BODY_MAPS, width=8).requires_grad_(False),
+        adapter=SizeAdapter.for_sites(base.sites(), MEANINGS),
+        critic=SizeCritic(4, NUM_BODY_MAPS, AXIS_NAMES, width=8).requires_grad_(False),
         size_dropout=0.25,
     )
 

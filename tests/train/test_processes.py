@@ -13,6 +13,7 @@ from model.adapter.body_maps import NUM_BODY_MAPS
 from model.bases.sdxl.networks import SdxlBase
 from model.bases.tiny.networks import build_tiny_base
 from model.judges.critic import SizeCritic
+from preprocess.sizes.axes import AXIS_NAMES
 from shards.batch import Batch, select
 from tests.train.small_run import PARAMS, RUNTIME, Counting
 from tests.train.small_try_on import PRESET, batch, size_task
@@ -52,7 +53,9 @@ def picky_size_task(base: SdxlBase) -> nn.Module:
 
 def critic_task(base: SdxlBase) -> nn.Module:
     torch.manual_seed(0)
-    return CriticTask(SizeCritic(4, NUM_BODY_MAPS, width=8), SampleEncoder(base.requires_grad_(False)))
+    return CriticTask(
+        SizeCritic(4, NUM_BODY_MAPS, AXIS_NAMES, width=8), SampleEncoder(base.requires_grad_(False))
+    )
 
 
 @pytest.mark.parametrize(("make", "loss"), [(picky_size_task, "size"), (critic_task, "ratios")])

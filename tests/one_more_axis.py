@@ -1,0 +1,104 @@
+"""Every stage, as small as it goes, in a copy of the project whose table of axes has one row more: `taper`.
+
+`tests/test_cost_of_change.py` makes the copy and runs this file there.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from eval.params import EvaluateParams
+from model.judges.critic import SizeCritic
+from pipeline import (
+    compute_size_ratios,
+    evaluate_tryon,
+    extract_keypoints,
+    prepare_dataset,
+    train_base,
+    train_size,
+    write_shards,
+)
+from pipeline.checkpoints import load_size_aware
+from preprocess.body.keypoints import ExtractKeypointsParams
+from preprocess.garment.size_ratios import SizeRatioParams
+from preprocess.sizes.axes import AXIS_NAMES
+from preprocess.sizes.request import SizeRequest
+from preprocess.sources.params import PaperDollParams, PrepareDatasetParams
+from shards.params import WriteShardsParams
+from shards.stream import SampleStream
+from train.params import OptimisationParams, TrainBaseParams, TrainSizeParams, ValidationParams
+
+TOLERATED = ("tucked_hem", "arm_touches_panel", "sleeve_touches_panel", "crossed_arm", "raised_arm")
+ONCE = OptimisationParams(steps=1, batch_size=2, learning_rate=1e-3, warmup_steps=0)
+NEVER = ValidationParams(every=0)
+
+
+def annotate(folder: Path) -> None:
+    """From dolls to Parquet: the new ratio is the panel's width over the torso."""
+    dolls = PaperDollParams(train=5, test=3, image_height=256, image_width=192)
+    manifest, keypoints = folder / "manifest.parquet", folder / "keypoints.parquet"
+    annotations = folder / "size_annotations.parquet"
+    prepare_dataset.run(
+        PrepareDatasetParams(source="paper_dolls", paper_dolls=dolls), raw=folder / "raw", out=manifest
+    )
+    extract_keypoints.run(ExtractKeypointsParams(workers=1), manifest=manifest, out=keypoints)
+    sizes = SizeRatioParams(workers=1, tolerated_flags=TOLERATED)
+    compute_size_ratios.run(sizes, manifest=manifest, keypoints=keypoints, out=annotations)
+    write_shards.run(
+        WriteShardsParams(num_workers=0, image_height=96, image_width=72),
+        manifest=manifest,
+        keypoints=keypoints,
+        size_annotations=annotations,
+        out=folder / "shards",
+    )
+    rows = [row for row in pq.read_table(annotations).to_pylist() if row["taper_ratio"] is not None]
+    assert rows
+    for row in rows:
+        np.testing.assert_allclose(row["taper_ratio"], row["garment_width_px"] / row["body_torso_px"])
+
+
+def train(folder: Path) -> None:
+    """From the stream to weights: batches, encoder and critic have a fourth number."""
+    shards, base, size = folder / "shards", folder / "base", folder / "size"
+    stream = SampleStream(shards / "train", batch_size=2, image_height=96, image_width=72, seed=0)
+    batch = next(iter(stream))
+    np.testing.assert_allclose(batch.ratios[:, 1] / batch.ratios[:, 3] > 1, True)
+    networks = TrainBaseParams(autoencoder=ONCE, encoders=ONCE, unets=ONCE, segmenter=ONCE, critic=ONCE)
+    train_base.run(networks, shards=shards, out=base)
+    train_size.run(TrainSizeParams(optimisation=ONCE, validation=NEVER), shards=shards, base=base, out=size)
+    assert SizeCritic.from_pretrained(base / "size_critic").config.axes == list(AXIS_NAMES)
+    _, adapter = load_size_aware(base, size)
+    assert adapter.config.axis_names == AXIS_NAMES
+    assert adapter.encoder.unknown.shape[0] == 4
+
+
+def evaluate(folder: Path) -> None:
+    """A ladder along the new axis, in the numbers, the plots and the page."""
+    evaluate_tryon.run(
+        EvaluateParams(
+            num_people=1, num_rungs=2, num_steps=1, num_bootstrap=2, num_strip_people=1, image_sizes=()
+        ),
+        shards=folder / "shards",
+        size_annotations=folder / "size_annotations.parquet",
+        base=folder / "base",
+        size=folder / "size",
+        joint=folder / "size",
+        out=folder / "reports",
+    )
+    metrics = json.loads((folder / "reports" / "metrics.json").read_text())
+    assert "order_accuracy" in metrics["ladder"]["taper"]
+    assert np.shape(metrics["ladder"]["cross_talk"]) == (4, 4)
+    assert (folder / "reports" / "plots" / "ladder_taper.csv").is_file()
+    assert "taper_ratio" in (folder / "reports" / "report.html").read_text()
+
+
+if __name__ == "__main__":
+    assert AXIS_NAMES == ("shoulder", "width", "length", "taper")
+    assert SizeRequest.parse("taper=0.7")["taper"] == 0.7
+    out = Path("made").absolute()
+    out.mkdir()
+    annotate(out)
+    train(out)
+    evaluate(out)
