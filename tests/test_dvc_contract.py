@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -145,3 +146,35 @@ def test_a_fresh_clone_shows_and_compares_the_figures(clone: Path) -> None:
     (clone / "headline.json").write_text(json.dumps(figures | {"gfd.mean": 0.5}))
     found = metrics(clone, "diff")["headline.json"]["gfd.mean"]
     assert (found["old"], found["new"]) == (figures["gfd.mean"], 0.5)
+
+
+def pages() -> list[Path]:
+    """The pages that tell a user what to set."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def leaves(values: dict[str, Any], above: str = "") -> Iterator[str]:
+    """Yield the dotted names of sections and of all keys below them."""
+    for name, value in values.items():
+        yield above + name
+        if isinstance(value, dict):
+            yield from leaves(value, f"{above}{name}.")
+
+
+def named_on(page: Path) -> set[str]:
+    """The keys of params.yaml that a page names, as `section.key` or in a piece of the file."""
+    text = page.read_text()
+    names = set(re.findall(rf"\b((?:{'|'.join(STAGES)})(?:\.[a-z_]+)+)\b(?!\()", text))
+    for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL):
+        values = YAML(typ="safe").load(block)
+        if values.keys() <= STAGES.keys():
+            names |= {*leaves(values)}
+    return {name for name in names if not name.endswith(".py")}
+
+
+def test_every_key_that_a_page_names_can_be_set_in_an_experiment() -> None:
+    """`dvc exp run -S` takes a key that stands in params.yaml; others need a `+`."""
+    known = {*leaves(YAML(typ="safe").load((ROOT / "params.yaml").read_text()))}
+    found = {page.name: named_on(page) for page in pages()}
+    assert found["README.md"] >= {"write_shards.image_height", "extract_keypoints.mediapipe_model"}
+    assert {page: names - known for page, names in found.items() if names - known} == {}
