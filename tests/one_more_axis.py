@@ -86,6 +86,7 @@ def evaluate(folder: Path) -> None:
         size=folder / "size",
         joint=folder / "size",
         out=folder / "reports",
+        headline=folder / "headline.json",
     )
     metrics = json.loads((folder / "reports" / "metrics.json").read_text())
     assert "order_accuracy" in metrics["ladder"]["taper"]
