@@ -16,7 +16,8 @@ from torch import Tensor
 
 from model.adapter.adapter import SizeAdapter
 from model.adapter.body_maps import body_maps
-from model.bases.base import Conditioning, SizeCondition, TryOnBase
+from model.bases.base import TryOnBase
+from model.bases.conditions import Conditioning, SizeCondition
 from model.params import DrawingOptions
 from model.pixels import to_uint8
 

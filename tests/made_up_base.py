@@ -15,7 +15,8 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from model.bases.base import Conditioning, Encodings, Photos, Residual, Sites, SizeCondition, TryOnBase
+from model.bases.base import Encodings, Residual, Sites, TryOnBase
+from model.bases.conditions import Conditioning, Photos, SizeCondition
 from model.pixels import from_uint8
 from model.weights import seeded
 

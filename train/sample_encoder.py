@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from model.bases.base import Encodings, Photos, TryOnBase
+from model.bases.base import Encodings, TryOnBase
+from model.bases.conditions import Photos
 from model.pixels import from_uint8
 from shards.batch import Batch
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from model.adapter.adapter import SizeAdapter
 from model.adapter.body_maps import body_maps
-from model.bases.base import Conditioning, SizeCondition, TryOnBase
+from model.bases.base import TryOnBase
+from model.bases.conditions import Conditioning, SizeCondition
 from model.judges.critic import SizeCritic
 from shards.batch import Batch
 from train.keyed_random import KeyedRandom

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from model.adapter.controller import MapResiduals, SimpleSizeController, SizeController
 from model.adapter.encoder import SIZE_EMBEDDING_DIM, HybridSizeEncoder, SizeEncoder, SizeTokenProjection
-from model.bases.base import Residual, Sites, SizeCondition
+from model.bases.base import Residual, Sites
+from model.bases.conditions import SizeCondition
 from model.model_card import model_card, versions
 from model.weights import local_folder, require_same_weights
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import torch
 
-from model.bases.memory import switches_of
 from model.judges.segmenter import Segmenter
+from model.params import switches_of
 from model.publishing import PICTURE_FILE, save_pipeline
 from pipeline.checkpoints import RECORD, image_size, load_size_aware, read_record
 from pipeline.tryon.size_aware import SizeAwareTryOn
@@ -26,7 +26,7 @@ def load_tryon(
         folder: Where to look.
         device: Where the networks run; the GPU where there is one when None.
         pose_model: MediaPipe's pose landmarker, for photos without keypoints.
-        low_memory: `off`, or a key of `model.bases.memory.SWITCHES`.
+        low_memory: `off`, or a key of `model.params.SWITCHES`.
 
     Raises:
         FileNotFoundError: The folder holds neither.

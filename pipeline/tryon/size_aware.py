@@ -12,9 +12,8 @@ from PIL import Image
 
 from model.adapter.adapter import SizeAdapter
 from model.bases.base import TryOnBase
-from model.bases.memory import MemorySwitches
 from model.judges.segmenter import Segmenter, segment_with
-from model.params import DrawingOptions
+from model.params import DrawingOptions, MemorySwitches
 from model.publishing import load_pipeline, trained_pictures
 from model.sampling import OnStep, SizedDrawer, TryOnInputs, composite
 from preprocess.body.inpaint_mask import MaskParams

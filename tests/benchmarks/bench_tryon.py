@@ -11,7 +11,7 @@ from torch import Tensor
 
 from model.adapter.adapter import SizeAdapter
 from model.adapter.body_maps import NUM_BODY_MAPS
-from model.bases.base import SizeCondition
+from model.bases.conditions import SizeCondition
 from model.bases.sdxl.conditioning import SdxlConditioning
 from model.bases.sdxl.networks import SdxlBase, garment_pass, predict_noise
 from model.bases.tiny.networks import TinyPreset, build_tiny_base

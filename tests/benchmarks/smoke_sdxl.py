@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from model.adapter.adapter import SizeAdapter
 from model.adapter.body_maps import NUM_BODY_MAPS
-from model.bases.base import SizeCondition
+from model.bases.conditions import SizeCondition
 from model.bases.sdxl.conditioning import SdxlConditioning
 from model.bases.sdxl.doctor import garment_unet_of, tryon_unet_of
 from model.bases.sdxl.garment_attention import garment_tokens_of

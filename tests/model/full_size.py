@@ -4,7 +4,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
-from model.bases.base import SizeCondition
+from model.bases.conditions import SizeCondition
 from model.bases.sdxl.conditioning import SdxlConditioning
 from model.bases.sdxl.doctor import garment_unet_of, tryon_unet_of
 from model.bases.sdxl.networks import predict_noise

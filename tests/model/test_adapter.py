@@ -13,7 +13,7 @@ from torch.testing import assert_close
 
 from model.adapter.adapter import PARTS, SizeAdapter
 from model.adapter.body_maps import body_maps
-from model.bases.base import SizeCondition
+from model.bases.conditions import SizeCondition
 from model.bases.sdxl.conditioning import SdxlConditioning
 from model.bases.sdxl.networks import SdxlBase, garment_pass, predict_noise
 from model.bases.sdxl.unet import sites_of

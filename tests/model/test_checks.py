@@ -7,7 +7,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from model.bases.memory import SWITCHES
 from model.bases.sdxl.doctor import (
     ENCODER_WEIGHTS,
     GIB,
@@ -24,6 +23,7 @@ from model.bases.sdxl.doctor import (
 from model.bases.sdxl.networks import SdxlBase
 from model.bases.sdxl.presets import SdxlPreset
 from model.bases.tiny.networks import TinyPreset
+from model.params import SWITCHES
 from tests.model.conftest import PRESET
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"

@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 from model.adapter.adapter import SizeAdapter
 from model.adapter.body_maps import body_maps
-from model.bases.base import SizeCondition
+from model.bases.conditions import SizeCondition
 from model.bases.noising import SAMPLERS
 from model.bases.sdxl.conditioning import SdxlConditioning
 from model.bases.sdxl.networks import SdxlBase

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from eval.params import EvaluateParams
-from model.bases.memory import SWITCHES, MemorySwitches
 from model.judges.segmenter import Segmenter
+from model.params import SWITCHES, MemorySwitches
 from model.pixels import from_uint8
 from pipeline import compute_size_ratios, extract_keypoints, prepare_dataset, write_shards
 from pipeline.checkpoints import load_size_aware

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map_only
 from transformers import CLIPTokenizer, CLIPVisionModelWithProjection
 
-from model.bases.base import Conditioning
+from model.bases.conditions import Conditioning
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)

@@ -15,10 +15,10 @@ from diffusers import UNet2DConditionModel
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from model.bases.memory import SWITCHES, MemorySwitches
 from model.bases.sdxl.loading import PARTS
 from model.bases.sdxl.presets import LATENT_CHANNELS, NUM_TIME_IDS, TRYON_CHANNELS, Preset, SdxlPreset
 from model.bases.sdxl.unet import make_tryon_unet, open_time_embedding
+from model.params import SWITCHES, MemorySwitches
 from model.weights import (
     ENCODER_PATTERNS,
     WEIGHT_PATTERNS,

@@ -6,7 +6,7 @@ Shapes: B batch, H x W the picture, h x w the latent grid.
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 import torch.nn.functional as F
@@ -21,8 +21,8 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
-from model.bases.base import Conditioning, Encodings, Photos, Sites, SizeCondition, TryOnBase
-from model.bases.memory import MemorySwitches
+from model.bases.base import Encodings, Sites, TryOnBase
+from model.bases.conditions import Conditioning, Photos, SizeCondition
 from model.bases.noising import DiffusionNoising
 from model.bases.sdxl.conditioning import (
     GARMENT_PROMPT,
@@ -46,6 +46,9 @@ from model.bases.sdxl.loading import SHARED_PARTS, SizeTryOnPipeline, load_parts
 from model.bases.sdxl.presets import SdxlPreset
 from model.bases.sdxl.unet import add_to_first_skips, num_intrablock_residuals, open_time_embedding, sites_of
 from model.pixels import from_uint8
+
+if TYPE_CHECKING:
+    from model.params import MemorySwitches
 from model.weights import without_bars
 
 PICTURE = SdxlPreset()
@@ -233,7 +236,7 @@ class SdxlBase(TryOnBase):
         unets, kinds = (self.tryon_unet, self.garment_unet), (BasicTransformerBlock, ResnetBlock2D)
         return [block for unet in unets for block in unet.modules() if isinstance(block, kinds)]
 
-    def save_memory(self, switches: MemorySwitches, device: torch.device | str) -> None:
+    def save_memory(self, switches: "MemorySwitches", device: torch.device | str) -> None:
         """Let networks take turns; cut pictures and attention into pieces."""
         super().save_memory(switches, device)
         for name, wanted in (("tiling", switches.vae_tiling), ("slicing", switches.vae_slicing)):
