@@ -52,7 +52,7 @@ def enlarge(probability: NDArray[np.floating], factor: int) -> NDArray[np.bool_]
 
 def enlarge_keypoints(keypoints: NDArray[np.floating], factor: int) -> Keypoints:
     """Follow `enlarge` with (25, 3) keypoints x, y, confidence in px of the small picture."""
-    return Keypoints.from_flat(keypoints, source="openpose", layout="body_25").scaled(factor, factor)
+    return Keypoints.from_flat(keypoints, source="openpose", format="body_25").scaled(factor, factor)
 
 
 def read_garment(garment: NDArray[np.bool_], keypoints: Keypoints) -> Reading:

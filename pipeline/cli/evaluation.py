@@ -149,14 +149,20 @@ def assemble(
     --garment stabilityai/stable-diffusion-xl-base-1.0 --ip-adapter ip-adapter-plus_sdxl_vit-h.safetensors
     --image-encoder models/image_encoder --out models/base`
     """
-    from pipeline.tryon.assemble import assemble as run
+    import torch
 
-    run(
-        inpainting=inpainting,
+    from model.bases.sdxl.starting import start_from_inpainting
+    from preprocess.whole import whole_folder
+
+    if out.exists():
+        raise FileExistsError(f"{out} exists already: name another folder, or remove it")
+    base = start_from_inpainting(
+        inpainting,
         garment=garment,
         ip_adapter=ip_adapter,
         image_encoder=image_encoder,
-        out=out,
-        half=half,
+        torch_dtype=torch.float16 if half else None,
     )
+    with whole_folder(out) as partial:
+        base.save_pretrained(partial)
     typer.echo(f"{out}: set train_base.preset to sdxl and train_base.pretrained to this folder")

@@ -13,7 +13,7 @@ from model.params import DrawingOptions
 from preprocess.sizes.axes import AXIS_NAMES, FIT_AXIS
 
 if TYPE_CHECKING:
-    from pipeline.tryon.outfits import FilesWearer, Wearer
+    from pipeline.tryon.outfits import FilesFitting, Fitting
     from pipeline.tryon.size_aware import SizeAwareTryOn
     from pipeline.tryon.size_list import NamedSize
 
@@ -123,7 +123,7 @@ def try_on(
 
     `cinderella try-on --shards artifacts/shards/test --steps 0,2 --out test`
     """
-    from pipeline.tryon.outfits import shard_wearers, table_wearers
+    from pipeline.tryon.outfits import shard_fittings, table_fittings
     from pipeline.tryon.size_list import SizeChoice
 
     choice = SizeChoice(size=tuple(size or ()), steps=steps, chart=chart, wearer=wearer, sizes=sizes)
@@ -136,8 +136,8 @@ def try_on(
         draw_one(load(model, pose_model, low_memory), files, named, drawing, out, clamp=clamp)
         return
     require_none(given | {"garment": garment, "caption": caption or None})
-    rows: list[Wearer] = []
-    rows += table_wearers(table) if table is not None else shard_wearers(str(shards))
+    rows: list[Fitting] = []
+    rows += table_fittings(table) if table is not None else shard_fittings(str(shards))
     draw_many(load(model, pose_model, low_memory), rows, named, drawing, out, clamp=clamp)
 
 
@@ -211,19 +211,19 @@ def load(model: Path, pose_model: Path, low_memory: str) -> "SizeAwareTryOn":
 
 def files_of(
     person: Path, garment: Path | None, given: dict[str, Path | None], caption: str
-) -> "FilesWearer":
+) -> "FilesFitting":
     """Collect the files of one person: those named, and those found beside the photo."""
-    from pipeline.tryon.outfits import FilesWearer, beside
+    from pipeline.tryon.outfits import FilesFitting, beside
 
     if garment is None:
         raise ValueError("--person needs --garment, the photo of the garment alone")
     files = beside(person) | {name: path for name, path in given.items() if path is not None}
-    return FilesWearer(key=person.stem, person=person, garment=garment, given=files, caption=caption)
+    return FilesFitting(key=person.stem, person=person, garment=garment, given=files, caption=caption)
 
 
 def draw_one(
     tryon: "SizeAwareTryOn",
-    files: "FilesWearer",
+    files: "FilesFitting",
     sizes: "list[NamedSize]",
     options: DrawingOptions,
     out: Path,
@@ -233,7 +233,7 @@ def draw_one(
     """Try one garment on one person, and print what is to be known."""
     from tqdm import tqdm
 
-    from pipeline.tryon.pictures import FIT_FILE, STRIP_FILE, try_on
+    from pipeline.tryon.pictures import FIT_FILE, STRIP_FILE, write_fitting
 
     outfit = files.load(tryon)
     with tqdm(total=len(sizes) * options.num_steps, desc="try-on", unit="step", disable=None) as bar:
@@ -241,7 +241,7 @@ def draw_one(
         def on_step(done: int, _total: int) -> None:
             bar.update(done - bar.n)
 
-        report = try_on(
+        report = write_fitting(
             tryon,
             outfit.person,
             outfit.garment,
@@ -262,7 +262,7 @@ def draw_one(
 
 def draw_many(
     tryon: "SizeAwareTryOn",
-    rows: "list[Wearer]",
+    rows: "list[Fitting]",
     sizes: "list[NamedSize]",
     options: DrawingOptions,
     out: Path,
@@ -270,9 +270,9 @@ def draw_many(
     clamp: bool = False,
 ) -> None:
     """Try on every row; any that fails makes the exit status 1."""
-    from pipeline.tryon.batch import RESULTS_FILE, try_on_batch
+    from pipeline.tryon.batch import RESULTS_FILE, write_fittings
 
-    counts = try_on_batch(tryon, rows, sizes, options, out, clamp=clamp, total=len(rows))
+    counts = write_fittings(tryon, rows, sizes, options, out, clamp=clamp, total=len(rows))
     said = ", ".join(f"{number} {status}" for status, number in sorted(counts.items())) or "no rows"
     typer.echo(f"{said}: {out / RESULTS_FILE}")
     if counts["failed"]:

@@ -88,7 +88,7 @@ def person_of(job: MeasureJob) -> Keypoints:
     """Return a sample's joints in px of its photo."""
     found = job.found
     return Keypoints.from_flat(
-        found["keypoints"], source=found["keypoint_source"], layout=found["keypoint_format"]
+        found["keypoints"], source=found["keypoint_source"], format=found["keypoint_format"]
     )
 
 

@@ -12,8 +12,8 @@ import xxhash
 from tqdm import tqdm
 
 from model.params import DrawingOptions
-from pipeline.tryon.outfits import Wearer, require_key
-from pipeline.tryon.pictures import FIT_FILE, try_on
+from pipeline.tryon.outfits import Fitting, require_key
+from pipeline.tryon.pictures import FIT_FILE, write_fitting
 from pipeline.tryon.size_aware import SizeAwareTryOn
 from pipeline.tryon.size_list import NamedSize
 from preprocess.identity import Input, identity
@@ -25,9 +25,9 @@ RESULTS_FILE = "results.jsonl"
 """A line for every row: key, status (`drawn`, `kept` or `failed`), reason, summaries by size."""
 
 
-def try_on_batch(
+def write_fittings(
     tryon: SizeAwareTryOn,
-    wearers: Iterable[Wearer],
+    fittings: Iterable[Fitting],
     sizes: Sequence[NamedSize],
     options: DrawingOptions,
     out: Path,
@@ -41,7 +41,7 @@ def try_on_batch(
 
     Args:
         tryon: Loaded networks.
-        wearers: The rows.
+        fittings: The rows.
         sizes: What is asked of everyone.
         options: How they are drawn.
         out: Folder.
@@ -55,8 +55,8 @@ def try_on_batch(
     setting = setting_digest(tryon, sizes, options, clamp)
     seen: set[str] = set()
     rows = []
-    for wearer in tqdm(wearers, total=total, desc="try-on", unit="person", disable=None):
-        row = one_row(tryon, wearer, sizes, options, clamp, out, setting, seen)
+    for fitting in tqdm(fittings, total=total, desc="try-on", unit="person", disable=None):
+        row = one_row(tryon, fitting, sizes, options, clamp, out, setting, seen)
         rows.append(row)
         if row["status"] == "failed":
             log.warning("%s: %s", row["key"], row["reason"])
@@ -67,7 +67,7 @@ def try_on_batch(
 
 def one_row(
     tryon: SizeAwareTryOn,
-    wearer: Wearer,
+    fitting: Fitting,
     sizes: Sequence[NamedSize],
     options: DrawingOptions,
     clamp: bool,
@@ -77,15 +77,15 @@ def one_row(
 ) -> dict[str, Any]:
     """Draw one row, unless that has been done; whatever is wrong with it becomes its reason."""
     try:
-        folder = out / require_key(wearer.key)
-        if wearer.key in seen:
+        folder = out / require_key(fitting.key)
+        if fitting.key in seen:
             raise ValueError("the key is there twice")
-        seen.add(wearer.key)
-        digest = xxhash.xxh3_128_hexdigest(f"{setting} {wearer.digest()}".encode())
+        seen.add(fitting.key)
+        digest = xxhash.xxh3_128_hexdigest(f"{setting} {fitting.digest()}".encode())
         report, status = finished(folder / FIT_FILE, digest), "kept"
         if report is None:
-            person, garment, caption = wearer.load(tryon)
-            report = try_on(
+            person, garment, caption = fitting.load(tryon)
+            report = write_fitting(
                 tryon,
                 person,
                 garment,
@@ -98,9 +98,9 @@ def one_row(
             )
             status = "drawn"
     except (ValueError, OSError) as error:
-        return {"key": wearer.key, "status": "failed", "reason": str(error)}
+        return {"key": fitting.key, "status": "failed", "reason": str(error)}
     summaries = {entry["size"]: entry["summary"] for entry in report["sizes"]}
-    return {"key": wearer.key, "status": status, "reason": None, "fit": summaries}
+    return {"key": fitting.key, "status": status, "reason": None, "fit": summaries}
 
 
 def finished(path: Path, digest: str) -> dict[str, Any] | None:

@@ -47,8 +47,8 @@ class Outfit(NamedTuple):
     caption: str
 
 
-class Wearer(Protocol):
-    """A person with a garment that isn't read yet."""
+class Fitting(Protocol):
+    """A person who tries a garment on, neither of them read yet."""
 
     @property
     def key(self) -> str:
@@ -67,7 +67,7 @@ class Wearer(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FilesWearer:
+class FilesFitting:
     """A person and a garment in files."""
 
     key: str
@@ -91,7 +91,7 @@ class FilesWearer:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TableWearer:
+class TableFitting:
     """A row of a table; whether its values make sense shows when it is loaded."""
 
     key: str
@@ -100,7 +100,7 @@ class TableWearer:
     root: Path
     """Folder that all files must be below."""
 
-    def files(self) -> FilesWearer:
+    def files(self) -> FilesFitting:
         """Find the files of the row.
 
         Raises:
@@ -119,7 +119,7 @@ class TableWearer:
             )
         person, garment = paths.pop("person"), paths.pop("garment")
         caption = self.values.get("caption", "")
-        return FilesWearer(key=self.key, person=person, garment=garment, given=paths, caption=caption)
+        return FilesFitting(key=self.key, person=person, garment=garment, given=paths, caption=caption)
 
     def digest(self) -> str:
         """Hash what the row's files hold."""
@@ -131,7 +131,7 @@ class TableWearer:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ShardWearer:
+class ShardFitting:
     """A sample of a shard, in the garment that it wears."""
 
     key: str
@@ -177,7 +177,7 @@ def beside(person: Path) -> dict[str, Path]:
     return {name: path for name, path in found.items() if path.is_file()}
 
 
-def table_wearers(table: Path) -> Iterator[TableWearer]:
+def table_fittings(table: Path) -> Iterator[TableFitting]:
     """Yield the rows of a CSV with the columns `COLUMNS`; all files must lie below the table's folder.
 
     Raises:
@@ -196,17 +196,17 @@ def table_wearers(table: Path) -> Iterator[TableWearer]:
             surplus = row.pop(None, None) is not None
             values: dict[str, Any] = {name: (text or "").strip() for name, text in row.items()}
             key = values.pop("key", "") or f"row-{number}"
-            yield TableWearer(key=key, values={} if surplus else values, root=root)
+            yield TableFitting(key=key, values={} if surplus else values, root=root)
     except csv.Error as error:
         raise ValueError(f"{table}: line {reader.line_num} is not CSV: {error}") from error
 
 
-def shard_wearers(folder: str | Path) -> Iterator[ShardWearer]:
+def shard_fittings(folder: str | Path) -> Iterator[ShardFitting]:
     """Yield the samples of a folder of shards, in its order."""
     reader = ShardReader(open_folder(folder), 1, 1)
     for shard, line in enumerate(reader.index.shards):
         for row in range(line.num_samples):
-            yield ShardWearer(key=reader.index.rows(shard).key(row), reader=reader, shard=shard, row=row)
+            yield ShardFitting(key=reader.index.rows(shard).key(row), reader=reader, shard=shard, row=row)
 
 
 def below(root: Path, text: str) -> Path:

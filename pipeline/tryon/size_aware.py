@@ -17,7 +17,7 @@ from model.params import DrawingOptions, MemorySwitches
 from model.publishing import load_pipeline, trained_pictures
 from model.sampling import OnStep, SizedDrawer, TryOnInputs, composite
 from preprocess.body.inpaint_mask import MaskParams
-from preprocess.layout.worn_outline import expected_outline
+from preprocess.layout.resized import outline_at
 from preprocess.person.fit_report import FitReport, measure_fit
 from preprocess.person.prepare import POSE_MODEL, PreparedPerson, prepare_person, with_worn_garment
 from preprocess.person.view import PersonView
@@ -257,6 +257,14 @@ class SizeAwareTryOn:
         (probability,) = segment_with(self.segmenter, view.seen(picture)[None], cloths)
         found: NDArray[np.bool_] = view.in_photo(probability) > 0.5
         return found
+
+
+def expected_outline(person: PreparedPerson, request: SizeRequest) -> NDArray[np.float64]:
+    """Return the edge of the garment worn in the photo, resized; (0, 2) where that garment isn't known."""
+    if person.garment_mask is None or person.natural_size is None:
+        return np.empty((0, 2))
+    natural, wanted = person.natural_size.as_array(), request.as_array()
+    return outline_at(person.garment_mask, person.keypoints, natural, wanted)
 
 
 def size_map_in_photo(view: PersonView, grid: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -96,7 +96,7 @@ class Keypoints:
     """Which detector found them: openpose, mediapipe or none."""
 
     format: str = "none"
-    """The layout they were read from: body_25, coco_18, mediapipe_33 or none."""
+    """The order of joints they were read in: body_25, coco_18, mediapipe_33 or none."""
 
     def __post_init__(self) -> None:
         require_shape("xy", self.xy, (NUM_JOINTS, 2))
@@ -131,10 +131,10 @@ class Keypoints:
         return np.column_stack([self.xy, self.confidence]).astype(np.float32).ravel()
 
     @classmethod
-    def from_flat(cls, values: object, *, source: str = "none", layout: str = "none") -> Self:
+    def from_flat(cls, values: object, *, source: str = "none", format: str = "none") -> Self:  # noqa: A002
         """Inverse of `flat`."""
         table = np.asarray(values, dtype=np.float64).reshape(NUM_JOINTS, 3)
-        return cls(xy=table[:, :2].copy(), confidence=table[:, 2].copy(), source=source, format=layout)
+        return cls(xy=table[:, :2].copy(), confidence=table[:, 2].copy(), source=source, format=format)
 
     @classmethod
     def missing(cls) -> Self:
@@ -170,7 +170,7 @@ def from_mediapipe_33(xy: Array, confidence: Array) -> Keypoints:
 
 
 def _fill_midpoints(
-    rows: dict[int, int], xy: Array, confidence: Array, source: str, layout: str
+    rows: dict[int, int], xy: Array, confidence: Array, source: str, keypoint_format: str
 ) -> Keypoints:
     """Scatter joints to their BODY_25 rows, then add neck and mid-hip where they are absent."""
     found = Keypoints.missing()
@@ -184,7 +184,7 @@ def _fill_midpoints(
         if middle not in rows and np.isfinite(out_xy[[left, right]]).all():
             out_xy[middle] = (out_xy[left] + out_xy[right]) / 2
             out_confidence[middle] = min(out_confidence[left], out_confidence[right])
-    return Keypoints(xy=out_xy, confidence=out_confidence, source=source, format=layout)
+    return Keypoints(xy=out_xy, confidence=out_confidence, source=source, format=keypoint_format)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -238,7 +238,7 @@ def _map_layout(table: Array) -> Keypoints:
     else:
         full = np.full((NUM_JOINTS, 3), [np.nan, np.nan, 0.0])
         full[: len(table)] = table
-        person = Keypoints.from_flat(full.ravel(), source="openpose", layout="body_25")
+        person = Keypoints.from_flat(full.ravel(), source="openpose", format="body_25")
     _refuse_implausible(person)
     return person
 

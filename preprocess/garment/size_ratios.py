@@ -26,9 +26,6 @@ SURE_JOINT = 0.5
 """Confidence from which a joint of the trunk counts as certain; OpenPose's hips reach 0.4 in the median."""
 
 
-Segmenter = Literal["none", "grabcut"]
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SizeRatioParams:
     """Section `compute_size_ratios` of params.yaml."""
@@ -43,7 +40,7 @@ class SizeRatioParams:
     """Flags that leave a row ok, with the flag as its reason. Where nearly everybody's arms hang at the
     sides, as in VITON-HD, add `arm_touches_panel` to accept widths that end at an arm."""
 
-    segmenter: Segmenter = "none"
+    segmenter: Literal["none", "grabcut"] = "none"
     """What finds the garment in a photo without a parse map. `none`: nothing, the row fails with `no_parse`.
     `grabcut`: its colours, from the joints; the row bears the flag `segmented_garment` and so is suspect,
     unless you tolerate it. Rows with a parse map don't depend on it."""

@@ -10,6 +10,7 @@ One thing stands against that: the width of a garment that ends above 0.55 T is 
 chest. Where the garment is narrower there, a cropped layout is widened until it measures what was asked for.
 """
 
+import cv2
 import numpy as np
 
 from preprocess.body.canvas import Mask
@@ -28,6 +29,9 @@ UNCHANGED = 1e-6
 
 ROUNDS = 4
 """How often a cropped layout's width is measured; if it still misses, or is doubtful, it isn't corrected."""
+
+OUTLINE_ROWS = 384
+"""Outlines are worked out in a picture of at most so many rows."""
 
 CLOSE_ENOUGH = 0.003
 """Share by which it may lie beyond `SLACK` then."""
@@ -75,6 +79,28 @@ def layout_at(garment_mask: Mask, keypoints: Keypoints, natural: Array, requeste
         aim[1] *= missed
         cropped = resized_torso(parts, aim) | sleeves
     return layout
+
+
+def outline_at(garment_mask: Mask, keypoints: Keypoints, natural: Array, requested: Array) -> Array:
+    """Return where the edge of the worn garment would be at another size; arguments as in `layout_at`.
+
+    Returns:
+        (N, 2) px of the picture: the largest outline; (0, 2) where there is none.
+    """
+    height, width = garment_mask.shape
+    scale = min(1.0, OUTLINE_ROWS / height)
+    small_hw = (round(height * scale), round(width * scale))
+    # the plain nearest looks up to half a pixel of the small mask too far left and up
+    worn = np.asarray(
+        cv2.resize(garment_mask.view(np.uint8), small_hw[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+    )
+    stretch = np.array([width / small_hw[1], height / small_hw[0]])
+    layout = layout_at(worn.view(np.bool_), keypoints.scaled(*(1 / stretch)), natural, requested)
+    edges, _ = cv2.findContours(layout.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    if not edges:
+        return np.empty((0, 2))
+    outline: Array = (max(edges, key=cv2.contourArea)[:, 0] + 0.5) * stretch
+    return outline
 
 
 def missed_by(layout: Mask, keypoints: Keypoints, width: float) -> float:

@@ -168,7 +168,7 @@ def from_table(table: NDArray[np.float64]) -> Keypoints:
             f"keypoints must have shape ({NUM_JOINTS}, 3), x and y in px and confidence of BODY_25's joints, "
             f"got {table.shape}"
         )
-    person = Keypoints.from_flat(table, source="openpose", layout="body_25")
+    person = Keypoints.from_flat(table, source="openpose", format="body_25")
     return person.without(~np.isfinite(table).all(axis=1) | ~(person.confidence >= MIN_CONFIDENCE))
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.tryon.loading import load_tryon
-from pipeline.tryon.outfits import FilesWearer, beside
+from pipeline.tryon.outfits import FilesFitting, beside
 from pipeline.tryon.size_aware import PreparedPerson, SizeAwareTryOn, SizeRequest
 from preprocess.person.fit_report import JUST_RIGHT, RegionFit
 from preprocess.sizes.axes import AXIS_NAMES
@@ -60,7 +60,7 @@ def main() -> None:
     changed = 0
     for number, photo in enumerate(photos[: arguments.people]):
         cloth = photo.parent.parent / "cloth" / photo.name
-        outfit = FilesWearer(key="", person=photo, garment=cloth, given=beside(photo)).load(tryon)
+        outfit = FilesFitting(key="", person=photo, garment=cloth, given=beside(photo)).load(tryon)
         person = outfit.person
         if number == 0:
             seconds(tryon, person, cloth, [SizeRequest.natural()])  # warms up

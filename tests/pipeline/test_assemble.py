@@ -6,7 +6,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 
 from model.bases import open_base
 from model.bases.tiny.networks import build_tiny_base
-from pipeline.tryon.assemble import assemble
+from pipeline.cli.evaluation import assemble
 from tests.model.conftest import PRESET
 
 

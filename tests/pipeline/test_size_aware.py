@@ -19,7 +19,7 @@ from pipeline.checkpoints import load_size_aware
 from pipeline.evaluate_tryon import drawer_of
 from pipeline.training.run import TrainingRun
 from pipeline.tryon.loading import load_tryon, publish
-from pipeline.tryon.outfits import shard_wearers
+from pipeline.tryon.outfits import shard_fittings
 from pipeline.tryon.size_aware import DrawingOptions, PreparedPerson, SizeAwareTryOn, SizeRequest
 from preprocess.body.inpaint_mask import MaskParams, inpainting_mask
 from preprocess.body.keypoints import ExtractKeypointsParams
@@ -235,8 +235,8 @@ def test_what_is_evaluated_is_what_is_shipped(
     params = EvaluateParams(**asdict(options))
     evaluated = drawer_of(*networks, people, params)(0, ratios)
 
-    (wearer,) = (wearer for wearer in shard_wearers(shards) if wearer.key == people.keys[0])
-    person, garment, caption = wearer.load(tryon)
+    (fitting,) = (fitting for fitting in shard_fittings(shards) if fitting.key == people.keys[0])
+    person, garment, caption = fitting.load(tryon)
     asked = [SizeRequest.measured(row) for row in ratios]
     shipped = tryon(person, garment, asked, options, caption=caption).pictures
     assert (evaluated[0] != evaluated[1]).any()

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from model.params import DrawingOptions
 from pipeline.cli.app import app
 from pipeline.cli.without_dvc import DataChain
-from pipeline.tryon.batch import try_on_batch
-from pipeline.tryon.outfits import FilesWearer, beside, shard_wearers, table_wearers
-from pipeline.tryon.pictures import file_name, ladder_order, try_on
+from pipeline.tryon.batch import write_fittings
+from pipeline.tryon.outfits import FilesFitting, beside, shard_fittings, table_fittings
+from pipeline.tryon.pictures import file_name, ladder_order, write_fitting
 from pipeline.tryon.size_aware import SizeAwareTryOn, SizeRequest
 from pipeline.tryon.size_list import NamedSize, SizeChoice, ladder_sizes
 from tests.pipeline.fitting import files_of
@@ -23,17 +23,17 @@ FAST = DrawingOptions(num_steps=1)
 SIZES = [NamedSize(name="M", request=SizeRequest(width=1.2)), NamedSize(name="10/12", request=SizeRequest())]
 
 
-def wearer(artifacts: Path) -> FilesWearer:
+def fitting(artifacts: Path) -> FilesFitting:
     files = files_of(artifacts)
     person, garment = files["person"], files["garment"]
-    return FilesWearer(key="ann", person=person, garment=garment, given=beside(person))
+    return FilesFitting(key="ann", person=person, garment=garment, given=beside(person))
 
 
 def test_pictures_strip_and_report_are_written(
     fitting_artifacts: Path, tryon: SizeAwareTryOn, tmp_path: Path
 ) -> None:
-    outfit = wearer(fitting_artifacts).load(tryon)
-    report = try_on(tryon, outfit.person, outfit.garment, SIZES, FAST, tmp_path / "out")
+    outfit = fitting(fitting_artifacts).load(tryon)
+    report = write_fitting(tryon, outfit.person, outfit.garment, SIZES, FAST, tmp_path / "out")
     assert json.loads((tmp_path / "out" / "fit.json").read_text()) == report
     assert [entry["picture"] for entry in report["sizes"]] == ["00_M.png", "01_10_12.png"]
     assert {file.name for file in (tmp_path / "out").iterdir()} == {
@@ -152,7 +152,7 @@ def test_bad_rows_are_reported_and_the_rest_is_drawn(
 ) -> None:
     out = tmp_path / "out"
     with caplog.at_level(logging.WARNING):
-        counts = try_on_batch(tryon, table_wearers(table), SIZES, FAST, out)
+        counts = write_fittings(tryon, table_fittings(table), SIZES, FAST, out)
     assert counts == {"drawn": 2, "failed": 9}
     failed = {row["key"]: row["reason"] for row in results(out) if row["status"] == "failed"}
     assert failed.keys() == REASONS.keys()
@@ -168,13 +168,13 @@ def test_finished_rows_are_kept_and_unfinished_ones_drawn_again(
     tryon: SizeAwareTryOn, table: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    try_on_batch(tryon, table_wearers(table), SIZES, FAST, out)
+    write_fittings(tryon, table_fittings(table), SIZES, FAST, out)
     times = {path: path.stat().st_mtime_ns for path in (out / "bob").iterdir()}
     (out / "ann" / "fit.json").unlink()  # as if stopped before the end
-    counts = try_on_batch(tryon, table_wearers(table), SIZES, FAST, out)
+    counts = write_fittings(tryon, table_fittings(table), SIZES, FAST, out)
     assert counts == {"drawn": 1, "kept": 1, "failed": 9}
     assert {path: path.stat().st_mtime_ns for path in (out / "bob").iterdir()} == times
-    counts = try_on_batch(tryon, table_wearers(table), SIZES[:1], FAST, out)
+    counts = write_fittings(tryon, table_fittings(table), SIZES[:1], FAST, out)
     assert counts["drawn"] == 2, "other sizes are other pictures"
 
 
@@ -183,18 +183,18 @@ def test_samples_of_shards_are_tried_on(
 ) -> None:
     chain = DataChain(source="viton_hd", root=fitting_artifacts / "raw", split="test")
     chain.shard("test", tmp_path, tmp_path / "shards")
-    wearers = list(shard_wearers(tmp_path / "shards" / "test"))
-    counts = try_on_batch(tryon, wearers, SIZES[:1], FAST, tmp_path / "out")
+    fittings = list(shard_fittings(tmp_path / "shards" / "test"))
+    counts = write_fittings(tryon, fittings, SIZES[:1], FAST, tmp_path / "out")
     assert counts["drawn"] >= 3
-    assert counts["drawn"] + counts["failed"] == len(wearers) == 4
+    assert counts["drawn"] + counts["failed"] == len(fittings) == 4
     key = next(row["key"] for row in results(tmp_path / "out") if row["status"] == "drawn")
     report = json.loads((tmp_path / "out" / key / "fit.json").read_text())
-    assert report["natural"]["width"] == pytest.approx(wearers_width(wearers, key, tryon), abs=1e-6)
-    assert try_on_batch(tryon, wearers, SIZES[:1], FAST, tmp_path / "out")["kept"] == counts["drawn"]
+    assert report["natural"]["width"] == pytest.approx(natural_width(fittings, key, tryon), abs=1e-6)
+    assert write_fittings(tryon, fittings, SIZES[:1], FAST, tmp_path / "out")["kept"] == counts["drawn"]
 
 
-def wearers_width(wearers: list, key: str, tryon: SizeAwareTryOn) -> float:
-    (found,) = (wearer.load(tryon) for wearer in wearers if wearer.key == key)
+def natural_width(fittings: list, key: str, tryon: SizeAwareTryOn) -> float:
+    (found,) = (fitting.load(tryon) for fitting in fittings if fitting.key == key)
     return found.person.natural_size["width"]
 
 
@@ -203,7 +203,7 @@ def test_what_is_no_table_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "people.csv"
     path.write_text(text)
     with pytest.raises(ValueError, match="must have the columns person and garment"):
-        list(table_wearers(path))
+        list(table_fittings(path))
 
 
 def test_the_command_says_what_is_wrong(fitting_artifacts: Path, tmp_path: Path) -> None:

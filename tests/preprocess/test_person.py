@@ -10,10 +10,9 @@ from PIL import Image
 from preprocess.body.densepose import DENSEPOSE_COLOURS, densepose_torso
 from preprocess.body.drawing import draw_body
 from preprocess.body.inpaint_mask import MaskParams
-from preprocess.layout.worn_outline import expected_outline
+from preprocess.layout.resized import outline_at
 from preprocess.person.prepare import prepare_person, with_worn_garment
 from preprocess.pictures import read_picture
-from preprocess.sizes.request import SizeRequest
 from preprocess.vocabulary import Joint, Lip
 from tests.preprocess.people import HEIGHT, WIDTH, body_25_numbers, openpose, person, tunic, write_json
 from tests.shared_data import shared_data
@@ -99,14 +98,14 @@ def test_the_drawn_body_has_densepose_colours_where_the_body_is() -> None:
 
 
 def test_the_expected_outline_is_the_garment_at_the_size() -> None:
-    prepared = ready(PHOTO, keypoints=person(), parse=parse(tunic()), densepose=BODY)
-    worn = expected_outline(prepared, prepared.natural_size or SizeRequest())
-    wide = expected_outline(prepared, SizeRequest(width=1.8))
+    natural = np.array([1.3, 1.2, 1.25])
+    worn = outline_at(tunic(), person(), natural, natural)
+    wide = outline_at(tunic(), person(), natural, np.array([np.nan, 1.8, np.nan]))
     assert np.ptp(worn[worn[:, 1] > 500][:, 0]) == pytest.approx(240, abs=6)
     assert np.ptp(wide[wide[:, 1] > 500][:, 0]) == pytest.approx(360, abs=8)
     for outline in (worn, wide):  # person and tunic are the same in a mirror
         assert outline[:, 0].min() + outline[:, 0].max() == pytest.approx(WIDTH, abs=0.1)
-    assert expected_outline(ready(PHOTO, keypoints=person()), SizeRequest(width=1)).shape == (0, 2)
+    assert outline_at(np.zeros_like(tunic()), person(), natural, natural).shape == (0, 2)
 
 
 def test_pictures_are_turned_upright_and_laid_on_white(tmp_path: Path) -> None:
