@@ -1,4 +1,4 @@
-"""Draw what was measured over the photo: joints, body frame, panel and the three measures."""
+"""Draw what was measured over the photo: joints, body frame, panel and measures."""
 
 from pathlib import Path
 
@@ -13,13 +13,16 @@ from preprocess.garment.measurements import AXIS_BAND, WornMeasures, garment_pan
 from preprocess.garment.parse import OCCLUDERS, garment_mask, labels_mask, load_parse
 from preprocess.painting import draw_disc, draw_line
 from preprocess.pictures import read_picture
+from preprocess.sizes.axes import Colour, axes_of
 from preprocess.sources.source import ManifestRow
+from preprocess.vocabulary import Category
 
 Picture = NDArray[np.uint8]
+Segment = tuple[tuple[float, float], tuple[float, float]]
+"""`a`, `b` px of two points of the body frame."""
 
-SHOULDER, WIDTH, LENGTH = (214, 40, 40), (170, 60, 190), (30, 90, 220)
 FRAME, BONES, PANEL, SLEEVE = (250, 200, 40), (255, 255, 255), (60, 160, 220), (110, 200, 120)
-"""RGB of the lines; shoulders red, width violet, length blue."""
+"""RGB of what no axis measures."""
 
 SKELETON = ((2, 5), (2, 3), (3, 4), (5, 6), (6, 7), (9, 12), (2, 9), (5, 12), (0, 1))
 
@@ -70,26 +73,26 @@ def draw_joints(picture: Picture, keypoints: Keypoints) -> Picture:
 
 
 def draw_measures(picture: Picture, worn: WornMeasures, frame: BodyFrame, scale: float) -> Picture:
-    """Draw the body frame and the three measures, which were taken in a picture `scale` times smaller."""
+    """Draw the body frame and the measures, which were taken in a picture `scale` times smaller."""
     middle, reach = np.mean(worn.width_rows), AXIS_BAND * frame.shoulder_width
     length = worn.garment_length_px
-    lines = [
-        ((0, 0), (frame.torso_length, 0), FRAME),
-        ((0, worn.shoulder_span[0]), (0, worn.shoulder_span[1]), SHOULDER),
-        *(
-            ((row, worn.width_span[0]), (row, worn.width_span[1]), WIDTH)
-            for row in (*worn.width_rows, middle)
-        ),
-        ((length, -reach), (length, reach), LENGTH),
-        ((0, 0.9 * reach), (length, 0.9 * reach), LENGTH),
-    ]
+    seen: dict[str, list[Segment]] = {
+        "shoulder": [((0, worn.shoulder_span[0]), (0, worn.shoulder_span[1]))],
+        "width": [
+            ((row, worn.width_span[0]), (row, worn.width_span[1])) for row in (*worn.width_rows, middle)
+        ],
+        "length": [((length, -reach), (length, reach)), ((0, 0.9 * reach), (length, 0.9 * reach))],
+    }
+    axes = axes_of(Category.UPPER)
+    lines: list[tuple[Segment, Colour]] = [(((0, 0), (frame.torso_length, 0)), FRAME)]
+    lines += [(ends, axes[name].colour) for name, measure in seen.items() for ends in measure]
     thickness = max(1, picture.shape[0] // 300)
-    for start, end, colour in lines:
-        _line(picture, scale * frame.to_image(np.array([start, end], dtype=np.float64)), colour, thickness)
+    for ends, colour in lines:
+        _line(picture, scale * frame.to_image(np.array(ends, dtype=np.float64)), colour, thickness)
     return picture
 
 
-def _line(picture: Picture, ends: NDArray[np.float64], colour: tuple[int, int, int], thickness: int) -> None:
+def _line(picture: Picture, ends: NDArray[np.float64], colour: Colour, thickness: int) -> None:
     """Draw a line between two points, unless one is missing."""
     if np.isfinite(ends).all():
         draw_line(picture, ends, colour, thickness, closed=False)

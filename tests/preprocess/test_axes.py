@@ -1,0 +1,71 @@
+"""The table of axes is whole, and what can't derive from it (YAML, pages) agrees with it."""
+
+import dataclasses
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from ruamel.yaml import YAML
+
+from preprocess.body.keypoints import BodyFrame
+from preprocess.garment.measurements import WornMeasures
+from preprocess.garment.size_ratios import over_body
+from preprocess.sizes.axes import AXES, AXIS_NAMES, BODY_LENGTHS, GARMENT_LENGTHS, Axis, axes_of
+from preprocess.sizes.request import SizeRequest
+from preprocess.vocabulary import GARMENT_LABELS, Category
+from tests.preprocess.people import person
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_lengths_that_are_divided_are_measured() -> None:
+    assert {*GARMENT_LENGTHS, *BODY_LENGTHS} <= {field.name for field in dataclasses.fields(WornMeasures)}
+    assert set(BODY_LENGTHS) <= {f"body_{name}_px" for name in BodyFrame.from_keypoints(person()).lengths}
+
+
+@pytest.mark.parametrize("axis", AXES, ids=lambda axis: f"{axis.category} {axis.name}")
+def test_a_row_is_sound(axis: Axis) -> None:
+    assert 0 < axis.credible[0] <= axis.asked[0] < axis.usual < axis.asked[1] <= axis.credible[1]
+    assert 0 < axis.step < axis.usual
+    assert axis.growth > 0
+
+
+@pytest.mark.parametrize("category", Category)
+def test_a_category_has_axes_and_labels(category: Category) -> None:
+    assert axes_of(category)
+    assert GARMENT_LABELS[category]
+
+
+def test_a_garment_is_divided_by_the_body() -> None:
+    worn: Any = SimpleNamespace(
+        garment_shoulder_px=110.0,
+        garment_width_px=np.nan,
+        garment_length_px=300.0,
+        body_shoulder_px=100.0,
+        body_torso_px=200.0,
+    )
+    np.testing.assert_array_equal(over_body(worn, Category.UPPER), [1.1, np.nan, 1.5])
+
+
+def test_an_axis_of_another_garment_is_refused() -> None:
+    with pytest.raises(ValueError, match="upper has the axes shoulder, width, length, got waist"):
+        SizeRequest(waist=1.0)
+    with pytest.raises(KeyError, match="waist"):
+        SizeRequest(width=1.0)["waist"]
+
+
+def test_dvc_plots_every_ladder() -> None:
+    plots = YAML(typ="safe").load(ROOT / "dvc.yaml")["plots"]
+    shown = {name: list(plot["y"]) for entry in plots for name, plot in entry.items()}
+    ladders = [f"artifacts/reports/plots/ladder_{name}.csv" for name in AXIS_NAMES]
+    assert shown["fit ladders"] == shown["geometric fit deviation"] == ladders
+
+
+def test_pages_tell_the_axes_that_there_are() -> None:
+    design = (ROOT / "docs" / "design.md").read_text()
+    assert all(f"| `{name}_ratio` |" in design for name in AXIS_NAMES)
+    ranges = [f"{name} {axis.asked[0]} to {axis.asked[1]}" for name, axis in axes_of(Category.UPPER).items()]
+    page = " ".join((ROOT / "docs" / "try-on.md").read_text().lower().split())
+    assert f"{', '.join(ranges[:-1])} and {ranges[-1]}" in page
