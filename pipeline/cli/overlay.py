@@ -74,7 +74,7 @@ def draw_joints(picture: Picture, keypoints: Keypoints) -> Picture:
 
 def draw_measures(picture: Picture, worn: WornMeasures, frame: BodyFrame, scale: float) -> Picture:
     """Draw the body frame and the measures, which were taken in a picture `scale` times smaller."""
-    middle, reach = np.mean(worn.width_rows), AXIS_BAND * frame.shoulder_width
+    middle, reach = float(np.mean(worn.width_rows)), AXIS_BAND * frame.shoulder_width
     length = worn.garment_length_px
     seen: dict[str, list[Segment]] = {
         "shoulder": [((0, worn.shoulder_span[0]), (0, worn.shoulder_span[1]))],
