@@ -19,8 +19,13 @@ from model.sampling import OnStep, SizedDrawer, TryOnInputs, composite
 from preprocess.body.inpaint_mask import MaskParams
 from preprocess.layout.resized import outline_at
 from preprocess.person.fit_report import FitReport, measure_fit
-from preprocess.person.prepare import POSE_MODEL, PreparedPerson, prepare_person, with_worn_garment
-from preprocess.person.view import PersonView
+from preprocess.person.prepare import (
+    POSE_MODEL,
+    PersonView,
+    PreparedPerson,
+    prepare_person,
+    with_worn_garment,
+)
 from preprocess.pictures import PictureSource, read_picture
 from preprocess.sizes.axes import MEANINGS
 from preprocess.sizes.request import SizeRequest

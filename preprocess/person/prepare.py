@@ -1,11 +1,12 @@
 """Make a photo of a person ready for trying on: joints, what may be painted, a map of the body.
 
-What is not given is found or drawn where that is possible, and every such thing is said.
+What is not given is found or drawn where that is possible, and every such thing is said. `PersonView` is what
+networks of another size and shape see of a prepared person, and the way back into the photo.
 """
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import cv2
 import numpy as np
@@ -22,6 +23,7 @@ from preprocess.garment.measurements import measure_worn
 from preprocess.garment.parse import garment_mask, load_parse, other_labels
 from preprocess.garment.size_ratios import SizeRatioParams, size_ratios
 from preprocess.masks import MaskSource, read_mask
+from preprocess.person.window import Window
 from preprocess.pictures import PictureSource, read_picture
 from preprocess.sizes.request import SizeRequest
 from preprocess.untrusted import STRANGERS
@@ -64,6 +66,55 @@ class PreparedPerson:
 
     notes: list[str] = field(default_factory=list)
     """What was not given and had to be found, drawn or left out; and what is doubtful."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class PersonView:
+    """Who is seen, and through which window."""
+
+    person: PreparedPerson
+    window: Window
+
+    @classmethod
+    def of(cls, person: PreparedPerson, image_height: int, image_width: int) -> Self:
+        """Choose the window for a model whose pictures have this height and width (px)."""
+        window = Window.around(person.inpaint_mask, image_height, image_width)
+        return cls(person=person, window=window)
+
+    def inputs(self, garment: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        """Return what the model is given, a batch of one.
+
+        Args:
+            garment: (h, w, 3) RGB, whole; its edge is repeated where it has other proportions.
+
+        Returns:
+            `image`, `cloth`, `densepose` (1, H, W, 3) uint8, `inpaint_mask` (1, H, W) bool, and `keypoints`
+            (1, 25, 3) float32 in px of `image`.
+        """
+        person, window = self.person, self.window
+        whole = np.ones(garment.shape[:2], np.bool_)
+        joints = np.column_stack([window.seen_points(person.keypoints.xy), person.keypoints.confidence])
+        seen = {
+            "image": window.seen(person.photo),
+            "cloth": Window.around(whole, window.image_height, window.image_width).seen(garment),
+            "densepose": window.seen(person.densepose),
+            "inpaint_mask": window.seen_mask(person.inpaint_mask),
+            "keypoints": joints.astype(np.float32),
+        }
+        return {name: array[None] for name, array in seen.items()}
+
+    def seen(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return what the model sees, (H, W, 3), of a picture of the photo's size."""
+        return self.window.seen(picture)
+
+    def in_photo(self, grid: NDArray[Any]) -> NDArray[Any]:
+        """Enlarge a picture or map that the model made to the photo's size; 0 where it saw nothing."""
+        return self.window.put_back(grid, *self.person.photo.shape[:2])
+
+    @property
+    def photo_px(self) -> float:
+        """How many px of the photo one px of the model's picture covers."""
+        return self.window.height / self.window.image_height
 
 
 def prepare_person(

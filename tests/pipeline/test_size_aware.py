@@ -24,7 +24,7 @@ from pipeline.tryon.size_aware import DrawingOptions, PreparedPerson, SizeAwareT
 from preprocess.body.inpaint_mask import MaskParams, inpainting_mask
 from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
-from preprocess.person.view import PersonView
+from preprocess.person.prepare import PersonView
 from preprocess.pictures import read_picture
 from preprocess.sources.params import PrepareDatasetParams
 from preprocess.vocabulary import Category
