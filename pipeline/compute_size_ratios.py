@@ -23,6 +23,7 @@ from pipeline.tables.incremental import (
 )
 from pipeline.tables.measure_sample import MeasureJob, measured
 from preprocess.body.keypoints import Array, KeypointError
+from preprocess.garment.known import BOUNDS_PARTS, MAX_UNCERTAINTY_KEY, known_ratios
 from preprocess.garment.size_ratios import SizeRatioParams, fit_label, fit_label_thresholds
 from preprocess.identity import identity
 from preprocess.sizes.axes import AXIS_NAMES, BODY_LENGTHS, FIT_AXIS, GARMENT_LENGTHS
@@ -30,12 +31,11 @@ from preprocess.vocabulary import FIT_LABELS, RowStatus
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 SOURCE_KEY = b"source"
 """Metadata: the data set's name."""
 
 THRESHOLDS_KEY = b"fit_label_thresholds"
-FIT_COLUMN = f"{FIT_AXIS}_ratio"
 READ_ROWS = 512
 
 
@@ -56,7 +56,8 @@ SCHEMA = pa.schema(
         _field("reason", pa.string(), nullable=True),
         _field("keypoint_source", pa.string()),
         _field("keypoint_format", pa.string()),
-        *_measures((*(f"{name}_ratio" for name in AXIS_NAMES), "ease_ratio", "sleeve_ratio"), "1"),
+        *_measures(tuple(f"{name}_{part}" for name in AXIS_NAMES for part in BOUNDS_PARTS), "1"),
+        *_measures(("ease_ratio", "sleeve_ratio"), "1"),
         _field("fit_label", pa.string(), nullable=True),
         _field("confidence", pa.float64(), "1"),
         *_measures(BODY_LENGTHS, "px"),
@@ -68,8 +69,9 @@ SCHEMA = pa.schema(
     ],
     metadata={"schema_version": SCHEMA_VERSION},
 )
-"""Ratios are garment over body; null where one can't be measured. The thresholds of `fit_label`, a JSON list
-of rising width ratios, stand in the schema's metadata under `fit_label_thresholds`."""
+"""Ratios are garment over body, each with the bounds in which it lies by what the photo shows: all null where
+it can't be measured, the bounds alone where the reading says nothing. The schema's metadata has
+`max_uncertainty` and, under `fit_label_thresholds`, the thresholds of `fit_label`, rising width ratios."""
 
 
 def run(params: SizeRatioParams, *, manifest: Path, keypoints: Path, out: Path) -> None:
@@ -147,26 +149,28 @@ def annotation_row(job: MeasureJob) -> Row:
 
 
 def cut_labels(journal: Path, params: SizeRatioParams) -> tuple[dict[bytes, bytes], Finish]:
-    """Cut the width ratios of the train split's ok rows, of all ok rows where there is no such split.
+    """Cut the known width ratios of the train split, of all splits where there is none.
 
     Returns:
-        Metadata with the thresholds, and what fills in the label of a batch.
+        Metadata with the thresholds and with what known means, and what fills in the label of a batch.
     """
     widths: dict[bool, list[Any]] = {True: [], False: []}
     for batch in journal_batches(journal):
-        for row in batch.select(["split", "status", FIT_COLUMN]).to_pylist():
-            if row["status"] == RowStatus.OK:
-                widths[row["split"] == "train"].append(row[FIT_COLUMN])
+        known = known_ratios(batch, FIT_AXIS, params.max_uncertainty)
+        for split, width in zip(batch["split"].to_pylist(), known, strict=True):
+            if np.isfinite(width):
+                widths[split == "train"].append(width)
     sample = np.array(widths[True] or widths[False], dtype=np.float64)
+    metadata = {MAX_UNCERTAINTY_KEY: json.dumps(params.max_uncertainty).encode()}
     if sample.size == 0:
-        log.warning("no ok row: no fit labels")
-        return {}, lambda batch: batch
+        log.warning("no row with a known %s: no fit labels", FIT_AXIS)
+        return metadata, lambda batch: batch
     thresholds = fit_label_thresholds(sample, params.fit_quantiles)
     log.info(
         "fit labels %s cut at %s (n=%d)", "/".join(FIT_LABELS), thresholds.round(3).tolist(), sample.size
     )
-    metadata = {THRESHOLDS_KEY: json.dumps(thresholds.tolist()).encode()}
-    return metadata, lambda batch: with_labels(batch, thresholds)
+    metadata[THRESHOLDS_KEY] = json.dumps(thresholds.tolist()).encode()
+    return metadata, lambda batch: with_labels(batch, thresholds, params.max_uncertainty)
 
 
 def with_source(
@@ -177,11 +181,10 @@ def with_source(
     return metadata | {SOURCE_KEY: name}, finish
 
 
-def with_labels(batch: pa.RecordBatch, thresholds: Array) -> pa.RecordBatch:
-    """Fill in the fit label of every row whose width was measured."""
-    labels = [
-        None if width is None else fit_label(width, thresholds) for width in batch[FIT_COLUMN].to_pylist()
-    ]
+def with_labels(batch: pa.RecordBatch, thresholds: Array, max_uncertainty: float) -> pa.RecordBatch:
+    """Fill in the fit label of every row whose width is known."""
+    widths = known_ratios(batch, FIT_AXIS, max_uncertainty)
+    labels = [fit_label(width, thresholds) if np.isfinite(width) else None for width in widths]
     index = batch.schema.get_field_index("fit_label")
     return batch.set_column(index, batch.schema.field(index), pa.array(labels, pa.string()))
 

@@ -91,6 +91,7 @@ def read_picture(
     limits: Limits = LIMITS,
     formats: Sequence[str] = FORMATS,
     beside: Sequence[Path] = (),
+    at_least: int | None = None,
 ) -> Picture:
     """Return a picture as (H, W, 3) RGB: upright by its EXIF tag, in sRGB, on white where it is transparent.
 
@@ -100,6 +101,7 @@ def read_picture(
         limits: What is too large.
         formats: What is decoded, of `FORMATS`.
         beside: Maps of the same picture, which are upright: a tag that contradicts their shape is stale.
+        at_least: A JPEG may be decoded at half its size, or less, as long as both sides keep so many px.
 
     Raises:
         PictureError: It is no whole picture, or too large or too small a one.
@@ -108,6 +110,8 @@ def read_picture(
     if isinstance(source, np.ndarray):
         return from_array(source, what, limits)
     with opened(source, what, limits=limits, formats=formats) as picture:
+        if at_least is not None:
+            picture.draft(None, (at_least, at_least))
         return in_rgb(turned(picture, beside))
 
 

@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 FIT_LABELS = ("tight", "fitted", "loose", "oversized")
 """Fit labels in rising order of `width_ratio`."""
 
+SEGMENTED = "segmented_garment"
+"""Flag of a row whose garment was told by its colours, not by a parse map."""
+
 
 class RowStatus(StrEnum):
     """What became of a sample. A stage writes one row per row it read; it never drops one."""
@@ -118,6 +121,12 @@ class ParseLabels(StrEnum):
     LIP = "lip"
     ATR = "atr"
 
+
+TORSO_PARTS = (1, 2)
+"""DensePose's back and front of the torso."""
+
+ARM_PARTS = tuple(range(15, 23))
+"""DensePose's upper and lower arms, from all sides."""
 
 GARMENT_LABELS: dict[Category, tuple[Lip, ...]] = {
     Category.UPPER: (Lip.UPPER_CLOTHES, Lip.DRESS, Lip.COAT),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from eval.ladder.outline import NO_OUTLINE, Outline, outline
 from preprocess.body.keypoints import Keypoints
 from preprocess.garment.measurements import garment_panel, measure_worn
-from preprocess.garment.size_ratios import over_body
+from preprocess.garment.size_ratios import MAX_UNCERTAINTY, over_body
 from preprocess.sizes.axes import AXES, AXIS_NAMES
 from preprocess.vocabulary import Category
 
@@ -20,9 +20,6 @@ Floats = NDArray[np.float64]
 
 NOT_ON_BODY = frozenset({"garment_off_body", "garment_out_of_frame"})
 """Flags of `measure_worn` that leave nothing to measure."""
-
-PANEL_DOUBTFUL = frozenset({"axis_hidden", "sleeve_touches_panel", "arm_touches_panel"})
-"""Flags of `measure_worn` where width and outline of the panel are guesses."""
 
 PANEL_AXES = frozenset(axis.name for axis in AXES if axis.garment == "width")
 
@@ -66,7 +63,8 @@ def read_garment(garment: NDArray[np.bool_], keypoints: Keypoints) -> Reading:
         The reading. A ratio that the annotator doubts is NaN, and so are those of an empty mask.
     """
     worn = measure_worn(garment, keypoints)
-    lost, doubtful = (not flags.isdisjoint(worn.flags) for flags in (NOT_ON_BODY, PANEL_DOUBTFUL))
+    lost = not NOT_ON_BODY.isdisjoint(worn.flags)
+    doubtful = worn.lengths["width"].uncertainty > MAX_UNCERTAINTY
     guessed = [lost or (doubtful and name in PANEL_AXES) for name in AXIS_NAMES]
     ratios = np.where(guessed, np.nan, over_body(worn, Category.UPPER))
     line = NO_OUTLINE if lost or doubtful else outline(garment_panel(garment, keypoints), garment)

@@ -59,8 +59,8 @@ def summarize_data(size_annotations: Path) -> DataSummary:
     if not len(trusted):
         raise ValueError(
             f"{size_annotations} has no `ok` row in its {trusted_split} split, so there is no range of sizes "
-            "to evaluate over: see the reasons with `cinderella inspect`, and which of them "
-            "compute_size_ratios.tolerated_flags may accept"
+            "to evaluate over: see the reasons with `cinderella inspect`, and what "
+            "compute_size_ratios.max_uncertainty lets pass as known"
         )
     statuses = {split: Counter(row["status"] for row in rows if row["split"] == split) for split in splits}
     reasons = Counter(row["reason"] for row in rows if row["reason"])

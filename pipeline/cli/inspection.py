@@ -10,18 +10,18 @@ from typing import Any
 import cv2
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from jinja2 import StrictUndefined, Template
+from numpy.typing import NDArray
 
 from pipeline.cli.overlay import draw_sample, save_png
 from pipeline.compute_size_ratios import THRESHOLDS_KEY, keypoint_rows
 from pipeline.tables.incremental import iter_manifest
 from preprocess.body.keypoints import KeypointError, Keypoints
-from preprocess.garment.grabcut import SEGMENTED
+from preprocess.garment.known import BOUNDS_PARTS, known_ratios
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.source import ManifestRow
-from preprocess.vocabulary import FIT_LABELS, RowStatus
+from preprocess.vocabulary import FIT_LABELS, SEGMENTED, RowStatus
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 GALLERY = Path(__file__).with_name("gallery.html")
@@ -96,22 +96,38 @@ def thresholds_of(annotations: Path) -> list[float]:
 
 
 def summary(table: pa.Table, thresholds: list[float]) -> list[str]:
-    """Counts by status and reason, quantiles of each ratio, balance of the labels."""
+    """Counts by status and reason, of each axis how many rows are known and their quantiles, the labels."""
     status, reason = table["status"].to_pylist(), table["reason"].to_pylist()
     lines = [f"{len(table)} rows"]
     for (name, why), count in Counter(zip(status, reason, strict=True)).most_common():
         lines.append(f"  {count:6d} {name:8s} {why or ''}".rstrip())
-    lines.append("ok rows:      " + "".join(f"{f'{share:.0%}':>8s}" for share in QUANTILES))
-    ok = table.filter(pc.equal(table["status"], RowStatus.OK))
-    for name in (*AXIS_NAMES, "ease", "sleeve"):
-        values = ok[f"{name}_ratio"].drop_null().to_numpy()
-        cuts = np.quantile(values, QUANTILES) if len(values) else np.full(len(QUANTILES), np.nan)
-        lines.append(f"  {name:12s}" + "".join(f"{value:8.3f}" for value in cuts))
-    labels = Counter(ok["fit_label"].to_pylist())
+    lines.append("known ratios:  rows" + "".join(f"{f'{share:.0%}':>8s}" for share in QUANTILES) + "  +-")
+    lines += [ratio_line(name, known_ratios(table, name), uncertainties(table, name)) for name in AXIS_NAMES]
+    lines.append("measured:")
+    for name in ("ease", "sleeve"):
+        lines.append(ratio_line(name, table[f"{name}_ratio"].drop_null().to_numpy(), np.array([])))
+    labels = Counter(table["fit_label"].to_pylist())
     cuts_text = ", ".join(f"{cut:.3f}" for cut in thresholds)
     lines.append("fit labels: " + ", ".join(f"{labels[label]} {label}" for label in FIT_LABELS))
     lines.append(f"cut at width ratios {cuts_text or '(none)'}")
     return lines
+
+
+def ratio_line(name: str, ratios: NDArray[np.floating], doubts: NDArray[np.floating]) -> str:
+    """How many ratios there are, their quantiles, and half the median width of their bounds."""
+    found = ratios[np.isfinite(ratios)]
+    cuts = np.quantile(found, QUANTILES) if len(found) else np.full(len(QUANTILES), np.nan)
+    sure = doubts[np.isfinite(ratios)] if len(doubts) else doubts
+    bounds = f" {np.median(sure) / 2:4.1%}" if len(sure) else ""
+    return f"  {name:12s}{len(found):5d}" + "".join(f"{value:8.3f}" for value in cuts) + bounds
+
+
+def uncertainties(table: pa.Table, name: str) -> NDArray[np.floating]:
+    """(N,) width of the bounds over the ratio; NaN without bounds."""
+    ratio, low, high = (
+        table[f"{name}_{part}"].to_numpy(zero_copy_only=False).astype(np.float64) for part in BOUNDS_PARTS
+    )
+    return np.asarray((high - low) / ratio)
 
 
 def segmented_keys(annotations: Path) -> set[tuple[str, str]]:
@@ -190,9 +206,9 @@ def thumbnail(sample: ManifestRow, person: Keypoints, *, segmented: bool) -> str
 
 
 def histogram(table: pa.Table, name: str) -> dict[str, Any]:
-    """The ok rows' values of a ratio: heights of bars (%), and lowest, highest and middle value."""
-    ok = table.filter(pc.equal(table["status"], RowStatus.OK))
-    values = ok[f"{name}_ratio"].drop_null().to_numpy()
+    """The known values of a ratio: heights of bars (%), and lowest, highest and middle value."""
+    values = known_ratios(table, name)
+    values = values[np.isfinite(values)]
     if len(values) == 0:
         return {"name": name, "heights": []}
     counts, edges = np.histogram(values, HISTOGRAM_BINS)

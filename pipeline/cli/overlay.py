@@ -7,10 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from pipeline.tables.measure_sample import EDGES_WIDTH, densepose_of, photo_of
 from preprocess.body.keypoints import BodyFrame, Keypoints
+from preprocess.garment.ends import AXIS_BAND
 from preprocess.garment.grabcut import segment_garment
-from preprocess.garment.measurements import AXIS_BAND, WornMeasures, garment_panel, measure_worn
-from preprocess.garment.parse import OCCLUDERS, garment_mask, labels_mask, load_parse
+from preprocess.garment.measurements import WornMeasures, garment_panel, measure_worn
+from preprocess.garment.parse import garment_mask, load_parse, scene_of
+from preprocess.garment.scene import Scene
 from preprocess.painting import draw_disc, draw_line
 from preprocess.pictures import read_picture
 from preprocess.sizes.axes import Colour, axes_of
@@ -18,8 +21,7 @@ from preprocess.sources.source import ManifestRow
 from preprocess.vocabulary import Category
 
 Picture = NDArray[np.uint8]
-Segment = tuple[tuple[float, float], tuple[float, float]]
-"""`a`, `b` px of two points of the body frame."""
+Path2D = tuple[NDArray[np.float64], bool]
 
 FRAME, BONES, PANEL, SLEEVE = (250, 200, 40), (255, 255, 255), (60, 160, 220), (110, 200, 120)
 """RGB of what no axis measures."""
@@ -41,12 +43,14 @@ def draw_sample(sample: ManifestRow, keypoints: Keypoints, *, segmented: bool = 
         OSError: They can't be read.
     """
     picture = read_picture(sample.image, beside=sample.maps()).copy()
-    occluders = None
+    small, parts = photo_of(sample, at_least=EDGES_WIDTH), densepose_of(sample)
     if sample.parse is not None:
         parse = load_parse(sample.parse, sample.parse_labels)
-        garment, occluders = garment_mask(parse, sample.category), labels_mask(parse, OCCLUDERS)
+        garment = garment_mask(parse, sample.category)
+        scene = scene_of(parse, photo=small, densepose=parts)
     elif segmented:
         garment = segment_garment(picture, keypoints)
+        scene = Scene(photo=small, densepose=parts)
     else:
         return draw_joints(picture, keypoints)
     scale = garment.shape[1] / picture.shape[1]
@@ -57,7 +61,7 @@ def draw_sample(sample: ManifestRow, keypoints: Keypoints, *, segmented: bool = 
         full = cv2.resize(mask.astype(np.uint8), picture.shape[1::-1], interpolation=nearest) > 0
         picture[full] = (0.6 * picture[full] + 0.4 * np.array(colour)).astype(np.uint8)
     draw_joints(picture, keypoints)
-    worn = measure_worn(garment, person, occluders=occluders)
+    worn = measure_worn(garment, person, scene)
     return draw_measures(picture, worn, BodyFrame.from_keypoints(person), 1 / scale)
 
 
@@ -73,28 +77,46 @@ def draw_joints(picture: Picture, keypoints: Keypoints) -> Picture:
 
 
 def draw_measures(picture: Picture, worn: WornMeasures, frame: BodyFrame, scale: float) -> Picture:
-    """Draw the body frame and the measures, which were taken in a picture `scale` times smaller."""
-    middle, reach = float(np.mean(worn.width_rows)), AXIS_BAND * frame.shoulder_width
-    length = worn.garment_length_px
-    seen: dict[str, list[Segment]] = {
-        "shoulder": [((0, worn.shoulder_span[0]), (0, worn.shoulder_span[1]))],
-        "width": [
-            ((row, worn.width_span[0]), (row, worn.width_span[1])) for row in (*worn.width_rows, middle)
-        ],
-        "length": [((length, -reach), (length, reach)), ((0, 0.9 * reach), (length, 0.9 * reach))],
-    }
+    """Draw body frame, measures and, fainter, their bounds, taken in a picture `scale` times smaller."""
     axes = axes_of(Category.UPPER)
-    lines: list[tuple[Segment, Colour]] = [(((0, 0), (frame.torso_length, 0)), FRAME)]
-    lines += [(ends, axes[name].colour) for name, measure in seen.items() for ends in measure]
     thickness = max(1, picture.shape[0] // 300)
-    for ends, colour in lines:
-        _line(picture, scale * frame.to_image(np.array(ends, dtype=np.float64)), colour, thickness)
+    _line(picture, scale * frame.to_image(np.array([(0, 0), (frame.torso_length, 0)])), FRAME, thickness)
+    for name, paths in measured_paths(worn, frame).items():
+        for ends, bound in paths:
+            colour = _faint(axes[name].colour) if bound else axes[name].colour
+            _line(picture, scale * frame.to_image(ends), colour, thickness)
     return picture
 
 
+def measured_paths(worn: WornMeasures, frame: BodyFrame) -> dict[str, list[Path2D]]:
+    """Paths along what was measured, by axis: (N, 2) points a, b px, and whether it is but a bound."""
+    reach, hem = AXIS_BAND * frame.shoulder_width, worn.lengths["length"]
+    left, right = worn.shoulder_span
+    sides: list[Path2D] = []
+    for sign, side in zip((-1, 1), worn.sides, strict=True):
+        told = np.isfinite(side.at)
+        for ends, bound in ((side.low, True), (side.high, True), (side.at, False)):
+            sides.append((np.column_stack([side.a[told], sign * ends[told]]), bound))
+    return {
+        "shoulder": [(np.array([(0, left), (0, right)]), False)],
+        "width": sides,
+        "length": [
+            *((np.array([(row, -reach / 2), (row, reach / 2)]), True) for row in (hem.low, hem.high)),
+            (np.array([(hem.value, -reach), (hem.value, reach)]), False),
+            (np.array([(0, 0.9 * reach), (hem.value, 0.9 * reach)]), False),
+        ],
+    }
+
+
+def _faint(colour: Colour) -> Colour:
+    """Half way to white: of bounds."""
+    red, green, blue = ((channel + 255) // 2 for channel in colour)
+    return red, green, blue
+
+
 def _line(picture: Picture, ends: NDArray[np.float64], colour: Colour, thickness: int) -> None:
-    """Draw a line between two points, unless one is missing."""
-    if np.isfinite(ends).all():
+    """Draw a line through two points or more, unless one is missing."""
+    if len(ends) > 1 and np.isfinite(ends).all():
         draw_line(picture, ends, colour, thickness, closed=False)
 
 

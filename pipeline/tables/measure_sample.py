@@ -7,16 +7,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.tables.incremental import Row
-from preprocess.body.densepose import load_densepose_torso
+from preprocess.body.densepose import Parts, load_densepose
 from preprocess.body.keypoints import BodyFrame, KeypointError, Keypoints
 from preprocess.garment.doubts import parse_flags
-from preprocess.garment.grabcut import SEGMENTED, segment_garment
+from preprocess.garment.grabcut import segment_garment
 from preprocess.garment.measurements import WornMeasures, measure_worn
-from preprocess.garment.parse import OCCLUDERS, garment_mask, labels_mask, load_parse, other_labels
+from preprocess.garment.parse import garment_mask, load_parse, other_labels, scene_of
+from preprocess.garment.scene import Scene
 from preprocess.garment.size_ratios import SizeRatioParams, SizeRatios, size_ratios
 from preprocess.pictures import PictureError, read_picture
 from preprocess.sizes.axes import AXIS_NAMES, BODY_LENGTHS, GARMENT_LENGTHS
 from preprocess.sources.source import ManifestRow
+from preprocess.vocabulary import SEGMENTED
+
+EDGES_WIDTH = 384
+"""px. The photo may be read smaller, for its edges, as long as it stays this wide."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,12 +58,10 @@ def measured(job: MeasureJob) -> Row:
     numbering = other_labels(parse, person, job.sample.parse_labels)
     if numbering is not None:
         raise KeypointError(numbering)
-    worn = measure_worn(
-        garment,
-        person,
-        occluders=labels_mask(parse, OCCLUDERS),
-        densepose_torso=torso_of(job.sample),
+    scene = scene_of(
+        parse, photo=photo_of(job.sample, at_least=EDGES_WIDTH), densepose=densepose_of(job.sample)
     )
+    worn = measure_worn(garment, person, scene)
     flags = parse_flags(parse, worn, BodyFrame.from_keypoints(person))
     flags += doubts_of(job)
     return columns(worn, judged(job, worn, person, flags), scale)
@@ -71,10 +74,11 @@ def measured_in_photo(job: MeasureJob) -> Row:
         KeypointError: It can't be measured; the message is the reason.
     """
     person = person_of(job)
-    garment = segment_garment(photo_of(job.sample), person)
+    photo = photo_of(job.sample)
+    garment = segment_garment(photo, person)
     if not garment.any():
         raise KeypointError("no_garment")
-    worn = measure_worn(garment, person, densepose_torso=torso_of(job.sample))
+    worn = measure_worn(garment, person, Scene(photo=photo, densepose=densepose_of(job.sample)))
     flags = [SEGMENTED, *doubts_of(job)]
     return columns(worn, judged(job, worn, person, flags), 1.0)
 
@@ -97,10 +101,10 @@ def doubts_of(job: MeasureJob) -> list[str]:
     return job.found["reason"].split("; ") if job.found["reason"] else []
 
 
-def photo_of(sample: ManifestRow) -> NDArray[np.uint8]:
-    """Load the photo of a sample as (H, W, 3) RGB, or give the reason why not."""
+def photo_of(sample: ManifestRow, *, at_least: int | None = None) -> NDArray[np.uint8]:
+    """Load the photo of a sample as (H, W, 3) RGB, or give the reason why not; see `read_picture`."""
     try:
-        return read_picture(sample.image, beside=sample.maps())
+        return read_picture(sample.image, beside=sample.maps(), at_least=at_least)
     except (OSError, ValueError) as error:
         raise KeypointError(unreadable("image", error)) from error
 
@@ -120,12 +124,12 @@ def unreadable(part: str, error: Exception) -> str:
     return f"{part}_unreadable: {error.problem}" if isinstance(error, PictureError) else f"{part}_unreadable"
 
 
-def torso_of(sample: ManifestRow) -> Any:
-    """Load DensePose's torso, or give the reason why not; None where the sample has no DensePose."""
+def densepose_of(sample: ManifestRow) -> Parts | None:
+    """Load DensePose's parts, or give the reason why not; None where the sample has no DensePose."""
     if sample.densepose is None:
         return None
     try:
-        return load_densepose_torso(sample.densepose, reduce=True)
+        return load_densepose(sample.densepose, reduce=True)
     except (OSError, ValueError) as error:
         raise KeypointError(unreadable("densepose", error)) from error
 
@@ -133,7 +137,11 @@ def torso_of(sample: ManifestRow) -> Any:
 def columns(worn: WornMeasures, result: SizeRatios, scale: float) -> Row:
     """Columns of one measured sample; lengths in px of the photo, null where they can't be measured."""
     lengths = {name: getattr(worn, name) / scale for name in (*BODY_LENGTHS, *GARMENT_LENGTHS)}
-    ratios = {f"{name}_ratio": float(ratio) for name, ratio in zip(AXIS_NAMES, result.ratios, strict=True)}
+    ratios = {
+        f"{name}_{part}": getattr(bounds, attribute)
+        for name, bounds in zip(AXIS_NAMES, result.bounds, strict=True)
+        for part, attribute in (("ratio", "value"), ("low", "low"), ("high", "high"))
+    }
     extra = {"ease_ratio": result.ease_ratio, "sleeve_ratio": result.sleeve_ratio, "tilt_deg": worn.tilt_deg}
     values = {name: None if np.isnan(value) else value for name, value in (lengths | ratios | extra).items()}
     return values | {

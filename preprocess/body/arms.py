@@ -27,6 +27,12 @@ ELBOW_RAISED = 0.1
 WRIST_RAISED = 0.15
 """A wrist above this row (in T) brings sleeve or forearm into the rows where shoulders are measured."""
 
+HAND = 1.3
+"""The hand ends at this multiple of the forearm."""
+
+HAND_RAISED = 0.05
+"""A hand that ends above this row (in T) lies at the collar or over a shoulder."""
+
 ARM_JOINTS = {
     -1: (Joint.RIGHT_SHOULDER, Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST),
     1: (Joint.LEFT_SHOULDER, Joint.LEFT_ELBOW, Joint.LEFT_WRIST),
@@ -57,6 +63,12 @@ class Arm:
     def whole(self) -> bool:
         """Whether all three joints were found."""
         return bool(np.isfinite(self.joints).all())
+
+    @property
+    def sleeve_a(self) -> float:
+        """`a` px of the bone where the sleeve ends; NaN without one."""
+        covered = np.flatnonzero(self.share <= self.sleeve_end)
+        return float(self.points[covered[-1], 0]) if self.sleeve_end > 0 else float("nan")
 
     def at_rows(self, a: Array) -> tuple[Array, Array]:
         """Where the bone crosses rows.
@@ -121,9 +133,10 @@ def _covered(garment: BodyCanvas, points: Array) -> Mask:
 
 
 def raised(arm: Arm, frame: BodyFrame) -> bool:
-    """Whether the elbow or the wrist is held up at the shoulders."""
+    """Whether the elbow, the wrist or the hand is held up at the shoulders."""
     _, elbow, wrist = arm.joints[:, 0] / frame.torso_length
-    return bool(elbow < ELBOW_RAISED or wrist < WRIST_RAISED)
+    hand = elbow + HAND * (wrist - elbow)
+    return bool(elbow < ELBOW_RAISED or wrist < WRIST_RAISED or hand < HAND_RAISED)
 
 
 def crossed(arm: Arm, frame: BodyFrame) -> bool:

@@ -54,6 +54,9 @@ class BodyCanvas:
     step: float
     """px of the picture between grid lines."""
 
+    picture_shape: tuple[int, int]
+    """Height and width of the picture, px."""
+
     @classmethod
     def of(cls, mask: Mask, frame: BodyFrame, *, specks: bool = False) -> Self:
         """Resample the (H, W) bool `mask`; the canvas holds all of it, with a margin.
@@ -80,31 +83,50 @@ class BodyCanvas:
             a0=float(a0),
             b0=float(b0),
             step=step,
+            picture_shape=(mask.shape[0], mask.shape[1]),
         )
         cover = blank.resampled(mask, np.arange(num_rows))
         return replace(blank, cover=cover if specks else _without_specks(cover))
 
-    def resampled(self, mask: Mask, rows: Rows, scale: tuple[float, float] = (1.0, 1.0)) -> NDArray[np.uint8]:
+    def resampled(self, mask: Mask, rows: Rows) -> NDArray[np.uint8]:
         """(R, C) cover, 0 to 255, of another mask of the same picture in some rows of this grid.
 
         Args:
-            mask: (h, w) bool.
+            mask: (h, w) bool, at any scale.
             rows: (R,) consecutive rows.
-            scale: Size of the mask over that of the picture, across and down.
+        """
+        levels = np.ascontiguousarray(mask).view(np.uint8) * np.uint8(255)
+        cover: NDArray[np.uint8] = self.seen(levels, rows)
+        return cover
+
+    def seen(
+        self, picture: NDArray[np.uint8], rows: Rows, border: int = cv2.BORDER_CONSTANT
+    ) -> NDArray[np.uint8]:
+        """(R, C) or (R, C, 3) levels of the same picture, at any scale, in some rows of this grid.
+
+        Args:
+            picture: (h, w) or (h, w, 3).
+            rows: (R,) consecutive rows.
+            border: OpenCV's mode for what lies outside the picture.
         """
         if len(rows) == 0:
-            return np.zeros((0, self.cover.shape[1]), np.uint8)
+            return np.zeros((0, self.cover.shape[1], *picture.shape[2:]), np.uint8)
         # warpAffine's inverse map: canvas (column, row) -> picture, whose samples lie half a pixel in
         origin = self.frame.to_image(np.array([[self.a_of(rows[:1])[0], self.b0]]))[0]
         grid = np.column_stack([self.step * self.frame.v, self.step * self.frame.u, origin])
-        inverse = grid * np.array(scale)[:, None] - np.array([0, 0, 0.5])
-        cover: NDArray[np.uint8] = cv2.warpAffine(
-            np.ascontiguousarray(mask).view(np.uint8) * np.uint8(255),
+        inverse = grid * np.array(self.scale_of(picture))[:, None] - np.array([0, 0, 0.5])
+        levels: NDArray[np.uint8] = cv2.warpAffine(
+            np.ascontiguousarray(picture),
             inverse,
             (self.cover.shape[1], len(rows)),
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=border,
         )
-        return cover
+        return levels
+
+    def scale_of(self, picture: NDArray[np.generic]) -> tuple[float, float]:
+        """Size of a picture over that of the mask's, across and down."""
+        return picture.shape[1] / self.picture_shape[1], picture.shape[0] / self.picture_shape[0]
 
     def rows_between(self, a_low: float, a_high: float) -> Rows:
         """Rows with `a` px in [a_low, a_high] that are on the canvas."""
@@ -231,22 +253,26 @@ def extents(canvas: BodyCanvas, rows: Rows, within: Runs | None = None) -> Runs:
     return Runs(low=np.where(hit, low, np.nan), high=np.where(hit, high, np.nan))
 
 
-def column_ends(canvas: BodyCanvas, rows: Rows, columns: Rows) -> Array:
-    """How far down each column goes, over the rows whose run contains the axis.
+def axis_cover(canvas: BodyCanvas, rows: Rows, columns: Rows) -> Mask:
+    """(R, C) cover of some rows and columns that lies in the run on the body axis."""
+    runs = axis_runs(canvas, canvas.cover[rows])
+    b = canvas.b_of(columns)
+    within = (b >= runs.low[:, None]) & (b <= runs.high[:, None])
+    return within & (canvas.cover[np.ix_(rows, columns)] > INSIDE)
+
+
+def column_ends(canvas: BodyCanvas, rows: Rows, columns: Rows, inside: Mask) -> Array:
+    """How far down each column goes.
 
     Args:
         canvas: Where to look.
-        rows: Consecutive rows.
+        rows: (R,) consecutive rows.
         columns: (C,) columns.
+        inside: (R, C) the part of the cover that counts.
 
     Returns:
         (C,) `a` px of the last outline in each column; NaN in an empty one.
     """
-    runs = axis_runs(canvas, canvas.cover[rows])
-    b = canvas.b_of(columns)
-    inside = (
-        (b >= runs.low[:, None]) & (b <= runs.high[:, None]) & (canvas.cover[np.ix_(rows, columns)] > INSIDE)
-    )
     if not inside.any():
         return np.full(len(columns), np.nan)
     last = len(rows) - 1 - inside[::-1].argmax(axis=0)

@@ -11,6 +11,7 @@ from preprocess.masks import ARRAYS, Levels, MaskSource, read_levels
 from preprocess.pictures import LIMITS, Limits, PictureError
 
 Mask = NDArray[np.bool_]
+Parts = NDArray[np.uint8]
 
 NUM_PARTS = 25
 DENSEPOSE_COLOURS = cv2.applyColorMap(
@@ -21,9 +22,6 @@ DENSEPOSE_COLOURS[0] = 0
 
 Source: OpenCV's PARULA at 255 / 24 of the part's number.
 """
-
-TORSO_PARTS = (1, 2)
-"""DensePose's back and front of the torso."""
 
 IN_A_MIRROR = np.array([0, 1, 2, *(part + 1 if part % 2 else part - 1 for part in range(3, NUM_PARTS))])
 """(25,) for each part what takes its place in a mirror; from the hands on, right and left alternate."""
@@ -88,8 +86,8 @@ def part_numbers(levels: Levels) -> NDArray[np.uint8] | None:
     return values.astype(np.uint8) if whole and values.min() >= 0 and values.max() < NUM_PARTS else None
 
 
-def load_densepose_torso(path: Path, *, reduce: bool = False) -> Mask:
-    """Read where DensePose sees the torso, under whatever is worn: (H, W) bool.
+def load_densepose(path: Path, *, reduce: bool = False) -> Parts:
+    """Read which part DensePose sees where, under whatever is worn: (h, w), 0 where there is nobody.
 
     Args:
         path: What `read_densepose` takes.
@@ -102,13 +100,8 @@ def load_densepose_torso(path: Path, *, reduce: bool = False) -> Mask:
     if reduce and path.suffix.lower() not in (".png", *ARRAYS):
         picture = cv2.imread(str(path), cv2.IMREAD_REDUCED_COLOR_2)
         if picture is not None and far_share(picture[:, :, ::-1]) <= MOST_FAR:
-            return densepose_torso(picture[:, :, ::-1])
-    return densepose_torso(read_densepose(path))
-
-
-def densepose_torso(picture: NDArray[np.uint8]) -> Mask:
-    """Return where an (H, W, 3) RGB picture in DensePose's colours shows the torso."""
-    return np.isin(nearest_parts(picture), TORSO_PARTS)
+            return nearest_parts(picture[:, :, ::-1])
+    return nearest_parts(read_densepose(path))
 
 
 def nearest_parts(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.body.keypoints import Array, BodyFrame
-from preprocess.garment.measurements import SHOULDER_ROWS, WornMeasures
+from preprocess.garment.ends import SHOULDER_ROWS
+from preprocess.garment.measurements import WornMeasures
 from preprocess.vocabulary import Lip
 
 Labels = NDArray[np.uint8]

@@ -19,9 +19,6 @@ from preprocess.vocabulary import Category, Joint, require_shape
 Mask = NDArray[np.bool_]
 Picture = NDArray[np.uint8]
 
-SEGMENTED = "segmented_garment"
-"""Flag of a row whose garment was found here, not in a parse map."""
-
 TORSO_PX = 96
 """The photo is reduced until its torso is this long: outlines are found to 1 % of it, in tens of ms."""
 

@@ -1,19 +1,22 @@
-"""Measure a worn garment against the body: the lengths behind the three size ratios.
+"""Measure a worn garment against the body: the lengths behind the three size ratios, each with its bounds.
 
 The definitions stand in docs/design.md. All lengths are px of the picture, taken in the body frame.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from preprocess.body.arms import crossed, raised
-from preprocess.body.canvas import INSIDE, BodyCanvas, Mask, Rows, Runs, axis_runs, column_ends, extents
-from preprocess.body.keypoints import Array, BodyFrame, Keypoints
-from preprocess.garment.panel import Side, panel_cover, panel_sides, sides_of
-
-SHOULDER_ROWS = (0.0, 0.05)
-"""Rows, in T, whose extent is the garment's shoulder width."""
+from preprocess.body.canvas import INSIDE, BodyCanvas, Mask, Rows, axis_runs
+from preprocess.body.keypoints import BodyFrame, Keypoints
+from preprocess.garment.bounds import Bounds
+from preprocess.garment.ends import AXIS_BAND, hem_bounds, shoulder_bounds
+from preprocess.garment.panel import Side, panel_cover, sides_of, without_holes
+from preprocess.garment.scene import Parts, Scene
+from preprocess.garment.sides import SideRows, panel_rows
+from preprocess.vocabulary import TORSO_PARTS
 
 WIDTH_ROWS = (0.35, 0.55)
 """Rows, in T, whose mean panel width is the garment's width."""
@@ -24,13 +27,12 @@ CROPPED_FROM = 0.15
 HEM_MARGIN = 0.02
 """Rows, in T, above the hem that are left out of the width: there a hem that isn't level ends row by row."""
 
-AXIS_BAND = 0.25
-"""Columns within this of the body axis, in B, in which the hem is looked for."""
+ROWS_ABOVE, ROWS_BELOW = 0.07, 0.2
+"""How far above and below the rows of the width, in T, the panel's sides are followed."""
 
 CHEST_ROWS = (0.15, 0.3)
 """Rows, in T, that every upper garment covers at the axis band, but for a deep neckline."""
 
-HEM_PERCENTILE = 99
 MIN_B_OVER_T, MAX_B_OVER_T = 0.42, 1.1
 """Shoulders over torso of a person seen from the front: 98 % of VITON-HD's."""
 
@@ -42,14 +44,9 @@ FRAME_MARGIN = 1.5
 class WornMeasures:
     """Lengths of a worn garment and its wearer; NaN where one can't be measured."""
 
-    garment_shoulder_px: float
-    """Extent of the garment at the shoulders, sleeve caps included."""
-
-    garment_width_px: float
-    """Mean width of the panel in the rows of `width_rows`."""
-
-    garment_length_px: float
-    """Distance along the torso from mid-shoulder to the hem."""
+    lengths: Mapping[str, Bounds]
+    """px of the garment: `shoulder`, its extent at the shoulders, sleeve caps included; `width`, the mean one
+    of the panel in the rows of `width_rows`; `length`, from mid-shoulder to the hem."""
 
     body_shoulder_px: float
     """B, between the shoulder joints."""
@@ -66,72 +63,86 @@ class WornMeasures:
     sleeve_ratio: float
     """Sleeve length over arm length; 0 without sleeves, NaN without arms."""
 
-    clean_share: float
-    """Share of the width's rows and sides that nothing touches, 0 to 1."""
-
     shoulder_span: tuple[float, float]
     """`b` px of the ends of the shoulder measure; for drawing."""
 
-    width_span: tuple[float, float]
-    """`b` px of the panel's mean sides; for drawing."""
+    sides: tuple[SideRows, SideRows]
+    """Both sides of the panel in the rows of the width, right first."""
 
     width_rows: tuple[float, float]
     """`a` px of the first and last row of the width."""
 
     flags: tuple[str, ...]
-    """What makes the measures doubtful, in a fixed order."""
+    """What was seen that speaks against a measure, in a fixed order."""
+
+    @property
+    def garment_shoulder_px(self) -> float:
+        """Extent of the garment at the shoulders."""
+        return self.lengths["shoulder"].value
+
+    @property
+    def garment_width_px(self) -> float:
+        """Mean width of the panel."""
+        return self.lengths["width"].value
+
+    @property
+    def garment_length_px(self) -> float:
+        """From mid-shoulder to the hem."""
+        return self.lengths["length"].value
+
+    @property
+    def width_span(self) -> tuple[float, float]:
+        """`b` px of the panel's mean sides; NaN where one isn't known."""
+        right, left = (rows.mean().value for rows in self.sides)
+        return -right, left
 
 
-def measure_worn(
-    garment_mask: Mask,
-    keypoints: Keypoints,
-    *,
-    occluders: Mask | None = None,
-    densepose_torso: Mask | None = None,
-) -> WornMeasures:
+def measure_worn(garment_mask: Mask, keypoints: Keypoints, scene: Scene | None = None) -> WornMeasures:
     """Measure the garment in one picture.
 
     Args:
         garment_mask: (H, W) bool, every pixel of the garment.
         keypoints: The wearer, in px of that picture.
-        occluders: (H, W) bool, bare arms and what else may lie in front; None guesses them from the joints.
-        densepose_torso: (h, w) bool, the body's torso under the garment, at any scale of the same picture.
+        scene: What else is known of the picture; None knows nothing, and guesses the arms from the joints.
 
     Returns:
-        The lengths, with flags for everything that makes one doubtful.
+        The lengths, with flags for what was seen that speaks against one.
 
     Raises:
         KeypointError: Shoulders or hips are missing.
     """
+    scene = scene or Scene()
     frame = BodyFrame.from_keypoints(keypoints)
     canvas = BodyCanvas.of(garment_mask, frame)
     sides = sides_of(keypoints, canvas)
-    length = hem_row(canvas)
-    rows = _width_rows(canvas, length)
-    panel = panel_sides(canvas, rows, sides, occluders)
-    shoulder = shoulder_span(canvas)
-    flags = [*_pose_flags(frame, sides), *panel.flags]
-    if _off_body(canvas):
-        flags.append("garment_off_body")
-    if _cut_off(canvas, rows, panel.runs, garment_mask.shape):
-        flags.append("garment_out_of_frame")
-    if _hem_cut_off(frame, length, garment_mask.shape):
-        length = float("nan")
-        flags.append("hem_out_of_frame")
-    low, high = panel.span
+    canvas = without_holes(canvas, canvas.rows_between(0, frame.torso_length), sides, scene.occluders)
+    length, stray = hem_bounds(canvas, scene.occluders)
+    first, last = width_band(length.value / frame.torso_length)
+    band = first * frame.torso_length, last * frame.torso_length
+    panel = _panel(canvas, band, sides, scene)
+    width = _width(canvas, panel, band)
+    shoulder, span = shoulder_bounds(canvas, scene.overlays)
+    flags = [*_pose_flags(frame, sides), *dict.fromkeys(panel[0].flags() + panel[1].flags())]
+    seen = {
+        "axis_hidden": np.isnan(width.value),
+        "garment_off_body": _off_body(canvas),
+        "stray_pieces": stray,
+        "garment_out_of_frame": _cut_off(frame, panel, garment_mask.shape),
+        "hem_out_of_frame": _hem_cut_off(frame, length.value, garment_mask.shape),
+    }
+    flags += [name for name, found in seen.items() if found]
+    if seen["hem_out_of_frame"]:
+        length = Bounds.unknown()
     return WornMeasures(
-        garment_shoulder_px=shoulder[1] - shoulder[0],
-        garment_width_px=high - low,
-        garment_length_px=length,
+        lengths={"shoulder": shoulder, "width": width, "length": length},
         body_shoulder_px=frame.shoulder_width,
         body_torso_px=frame.torso_length,
         tilt_deg=frame.tilt_deg,
-        ease_ratio=_ease(canvas, rows, high - low, densepose_torso, garment_mask.shape),
+        ease_ratio=_ease(canvas, canvas.rows_between(*band), width.value, scene.densepose),
         sleeve_ratio=_sleeve_ratio(sides),
-        clean_share=panel.clean_share,
-        shoulder_span=shoulder,
-        width_span=panel.span,
-        width_rows=_ends(canvas.a_of(rows)),
+        shoulder_span=span,
+        sides=panel,
+        width_rows=band,
         flags=tuple(flags),
     )
 
@@ -150,23 +161,6 @@ def garment_panel(garment_mask: Mask, keypoints: Keypoints) -> Mask:
     return canvas.to_picture(inside, *garment_mask.shape) & garment_mask
 
 
-def hem_row(canvas: BodyCanvas) -> float:
-    """Largest `a` of the panel: a high percentile over the columns near the axis."""
-    torso, shoulders = canvas.frame.torso_length, canvas.frame.shoulder_width
-    rows = canvas.rows_between(0, 4 * torso)
-    columns = canvas.columns_between(-AXIS_BAND * shoulders, AXIS_BAND * shoulders)
-    ends = column_ends(canvas, rows, columns)
-    ends = ends[np.isfinite(ends)]
-    return float(np.percentile(ends, HEM_PERCENTILE)) if ends.size else float("nan")
-
-
-def _width_rows(canvas: BodyCanvas, length: float) -> Rows:
-    """Rows that the width is the mean of; a cropped garment has its own."""
-    torso = canvas.frame.torso_length
-    first, last = width_band(length / torso)
-    return canvas.rows_between(first * torso, last * torso)
-
-
 def width_band(length: float) -> tuple[float, float]:
     """Return the first and last row, in T, of the width of a garment that ends at row `length`."""
     first, last = WIDTH_ROWS
@@ -175,34 +169,35 @@ def width_band(length: float) -> tuple[float, float]:
     return first, min(last, float(np.nan_to_num(length)) - HEM_MARGIN)
 
 
-def shoulder_span(canvas: BodyCanvas) -> tuple[float, float]:
-    """Ends of the garment along the shoulders: of the row whose extent is the median."""
-    low, high = (share * canvas.frame.torso_length for share in SHOULDER_ROWS)
-    rows = canvas.rows_between(low, high)
-    wanted = max(1, int((high - low) / canvas.step))
-    ends = extents(canvas, rows)
-    found = np.isfinite(ends.low)
-    if found.sum() < wanted / 2:
-        return float("nan"), float("nan")
-    extent = float(np.median((ends.high - ends.low)[found]))
-    middle = float(np.median((ends.high + ends.low)[found])) / 2
-    return middle - extent / 2, middle + extent / 2
+def _panel(
+    canvas: BodyCanvas, band: tuple[float, float], sides: tuple[Side, Side], scene: Scene
+) -> tuple[SideRows, SideRows]:
+    """Follow the panel's sides in a band of rows, px, and somewhat beyond, and keep the band."""
+    torso = canvas.frame.torso_length
+    first, last = band
+    rows = canvas.rows_between(first - ROWS_ABOVE * torso, last + ROWS_BELOW * torso)
+    right, left = (found.between(first, last) for found in panel_rows(canvas, rows, sides, scene))
+    return right, left
 
 
-def _ease(canvas: BodyCanvas, rows: Rows, width: float, torso: Mask | None, shape: tuple[int, ...]) -> float:
-    """Panel width over the mean width of the body's own torso in the same rows; NaN when unknown.
+def _width(canvas: BodyCanvas, panel: tuple[SideRows, SideRows], band: tuple[float, float]) -> Bounds:
+    """Mean width of the panel; where a side tells too little, the garment's whole extent without bounds."""
+    right, left = (rows.mean() for rows in panel)
+    if np.isfinite(right.value + left.value):
+        return right.plus(left)
+    runs = axis_runs(canvas, canvas.cover[canvas.rows_between(*band)])
+    widths = (runs.high - runs.low)[np.isfinite(runs.low)]
+    if 2 * len(widths) <= len(runs.low):
+        return Bounds.unknown()
+    value = float(widths.mean())
+    return Bounds(value=value, low=value, high=value).vague()
 
-    Args:
-        canvas: The garment's.
-        rows: Of the width.
-        width: px of the picture.
-        torso: (h, w) bool, at any scale of that picture.
-        shape: Height and width of the picture.
-    """
-    if torso is None or len(rows) == 0:
+
+def _ease(canvas: BodyCanvas, rows: Rows, width: float, densepose: Parts | None) -> float:
+    """Panel width, px, over the mean width of the body's own torso in the same rows; NaN when unknown."""
+    if densepose is None or len(rows) == 0:
         return float("nan")
-    lines = canvas.resampled(torso, rows, (torso.shape[1] / shape[1], torso.shape[0] / shape[0]))
-    runs = axis_runs(canvas, lines)
+    runs = axis_runs(canvas, canvas.resampled(np.isin(densepose, TORSO_PARTS), rows))
     widths = (runs.high - runs.low)[np.isfinite(runs.low)]
     return float(width / widths.mean()) if 2 * len(widths) > len(rows) else float("nan")
 
@@ -236,11 +231,12 @@ def _off_body(canvas: BodyCanvas) -> bool:
     return bool((chest > INSIDE).sum() < expected / 2)
 
 
-def _cut_off(canvas: BodyCanvas, rows: Rows, runs: Runs, picture_shape: tuple[int, ...]) -> bool:
+def _cut_off(frame: BodyFrame, panel: tuple[SideRows, SideRows], picture_shape: tuple[int, ...]) -> bool:
     """Whether the picture's edge, not the garment's, ends any row of the width."""
-    a = canvas.a_of(rows)
-    points = np.column_stack([np.tile(a, 2), np.concatenate([runs.low, runs.high])])
-    xy = canvas.frame.to_image(points[np.isfinite(points).all(axis=1)])
+    points = np.concatenate(
+        [np.column_stack([rows.a, sign * rows.at]) for sign, rows in zip((-1, 1), panel, strict=True)]
+    )
+    xy = frame.to_image(points[np.isfinite(points).all(axis=1)])
     width = picture_shape[1]
     return bool(((xy[:, 0] < FRAME_MARGIN) | (xy[:, 0] > width - FRAME_MARGIN)).any())
 
@@ -250,8 +246,3 @@ def _hem_cut_off(frame: BodyFrame, length: float, picture_shape: tuple[int, ...]
     reach = AXIS_BAND * frame.shoulder_width
     hem = frame.to_image(np.array([[length, -reach], [length, reach]]))
     return bool(hem[:, 1].max() > picture_shape[0] - FRAME_MARGIN)
-
-
-def _ends(values: Array) -> tuple[float, float]:
-    """First and last value; NaN when there is none."""
-    return (float(values[0]), float(values[-1])) if len(values) else (float("nan"), float("nan"))

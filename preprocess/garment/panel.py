@@ -1,12 +1,13 @@
 """The panel: the garment without its sleeves, row by row, and what makes its sides doubtful."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.body.arms import Arm, arm_of, capsule
-from preprocess.body.canvas import BodyCanvas, Mask, Rows, Runs, axis_runs, extents
+from preprocess.body.canvas import INSIDE, BodyCanvas, Mask, Rows, Runs, axis_runs, extents
 from preprocess.body.keypoints import Array, Keypoints
 from preprocess.vocabulary import Joint
 
@@ -19,9 +20,6 @@ THIN = 0.025
 IN_FRONT = 0.35
 """The garment lies in front of an arm of which it leaves less than this share of the inner half to see."""
 
-STRAIGHT = 0.02
-"""How far a side's mean, in B, may lie off that of its clean rows; beyond, the side isn't straight enough."""
-
 SLEEVE_RADIUS = 0.2
 """Half the thickness of a sleeve, in B."""
 
@@ -31,8 +29,8 @@ DROOP = 0.2
 HIP_HALF = 0.33
 """Half the distance between the hips, in B, where only the mid-hip was found."""
 
-FEWEST_CLEAN = 0.6
-"""Share of a side's rows that must be clear of arm and sleeve; the others follow the line through these."""
+HOLE_REACH = 0.8
+"""A hole of the parse map lies within this share of the hull of the torso's joints."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -66,15 +64,6 @@ class PanelSides:
 
     touched: Mask
     """(R, 2) rows whose right and left side a sleeve touches."""
-
-    span: tuple[float, float]
-    """Mean `b` px of the two sides; NaN where less than half of the rows have a panel."""
-
-    clean_share: float
-    """Share of rows and sides that nothing touches, 0 to 1."""
-
-    flags: tuple[str, ...]
-    """Why the sides are doubtful, sorted."""
 
 
 def sides_of(keypoints: Keypoints, garment: BodyCanvas) -> tuple[Side, Side]:
@@ -111,52 +100,60 @@ def panel_cover(canvas: BodyCanvas, sides: tuple[Side, Side], rows: Rows | None 
     return cover
 
 
-def panel_sides(
-    canvas: BodyCanvas, rows: Rows, sides: tuple[Side, Side], occluders: Mask | None = None
-) -> PanelSides:
-    """Follow the panel's sides and judge them.
+def panel_sides(canvas: BodyCanvas, rows: Rows, sides: tuple[Side, Side]) -> PanelSides:
+    """Cut touching sleeves off the panel in some rows of the canvas, without looking at a photo.
 
-    A sleeve that hangs free is another run and does no harm. Where it touches the panel the row's side is
-    doubtful, and so it is where a bare arm lies against the panel and may hide some of it. A side with enough
-    clean rows is the line through them; without, it is taken from what is seen (the capsule cuts a touching
-    sleeve off) and the measure is flagged.
-
-    Args:
-        canvas: The garment.
-        rows: (R,) consecutive rows of the width.
-        sides: From `sides_of`.
-        occluders: (H, W) bool, bare arms and the like in the picture; None guesses them from the joints.
+    A sleeve that hangs free is another run; one that touches the panel is cut off at a capsule round its
+    bone.
     """
-    a = canvas.a_of(rows)
-    whole = axis_runs(canvas, _with_occluders(canvas, rows, sides, occluders))
+    whole = axis_runs(canvas, front_lines(canvas, rows, sides, None))
     runs = extents(canvas, rows, whole)
-    merged = np.column_stack([_sleeve_in_run(side, a, runs, canvas.step) for side in sides])
+    merged = np.column_stack([_sleeve_in_run(side, canvas.a_of(rows), runs, canvas.step) for side in sides])
     touched = merged.any(axis=1)
     if touched.any():
         cut = axis_runs(canvas, panel_cover(canvas, sides, rows[touched]))
         runs.low[touched], runs.high[touched] = cut.low, cut.high
-    seen = ~np.isnan(runs.low)
-    hidden = np.column_stack([_may_be_hidden(side, a, runs, whole) for side in sides])
-    right, left = (
-        _judged(a, end, merged[:, k], hidden[:, k], STRAIGHT * sides[k].shoulder_px)
-        for k, end in enumerate((runs.low, runs.high))
-    )
-    flags = {right[1], left[1]} - {""}
-    span = right[0], left[0]
-    if 2 * seen.sum() <= len(rows):
-        flags.add("axis_hidden")
-        span = float("nan"), float("nan")
-    clean = seen[:, None] & ~merged & ~hidden
-    return PanelSides(
-        runs=runs,
-        touched=merged,
-        span=span,
-        clean_share=float(clean.mean()) if len(rows) else 0.0,
-        flags=tuple(sorted(flags)),
-    )
+    return PanelSides(runs=runs, touched=merged)
 
 
-def _with_occluders(
+def without_holes(
+    canvas: BodyCanvas, rows: Rows, sides: tuple[Side, Side], occluders: Mask | None
+) -> BodyCanvas:
+    """Fill the holes that a parse map has at prints and dark stripes: those that lie within the torso's hull.
+
+    Arms akimbo make loops as well, but outside of it; and what lies in front is no hole.
+
+    Args:
+        canvas: The garment.
+        rows: Consecutive rows in which to fill.
+        sides: From `sides_of`.
+        occluders: (h, w) bool, what may lie in front.
+    """
+    if len(rows) == 0:
+        return canvas
+    lines = canvas.cover[rows]
+    count, labels = cv2.connectedComponents((lines <= INSIDE).view(np.uint8), connectivity=4)
+    right, left = (HOLE_REACH * side.hull(canvas.a_of(rows))[:, None] for side in sides)
+    b = canvas.b_of(np.arange(lines.shape[1]))
+    open_to_sides = (b < -right) | (b > left)
+    if occluders is not None:
+        open_to_sides |= canvas.resampled(occluders, rows) > INSIDE
+    hole = np.ones(count, bool)
+    hole[0] = False  # the cloth itself
+    hole[labels[open_to_sides]] = False
+    if not hole.any():
+        return canvas
+    cover = canvas.cover.copy()
+    cover[rows] = np.where(hole[labels], np.uint8(255), lines)
+    return replace(canvas, cover=cover)
+
+
+def outward(side: Side, runs: Runs) -> Array:
+    """(R,) `|b|` px of the end of runs on one side."""
+    return -runs.low if side.arm.side < 0 else runs.high
+
+
+def front_lines(
     canvas: BodyCanvas, rows: Rows, sides: tuple[Side, Side], occluders: Mask | None
 ) -> NDArray[np.uint8]:
     """(R, C) cover of the garment and of what lies in front of it; a run ends at the canvas's border."""
@@ -183,42 +180,14 @@ def _sleeve_in_run(side: Side, a: Array, runs: Runs, step: float) -> Mask:
     return found
 
 
-def _may_be_hidden(side: Side, a: Array, runs: Runs, whole: Runs) -> Mask:
+def may_be_hidden(side: Side, a: Array, end: Array, outer: Array) -> Mask:
     """(R,) whether what lies against the panel's end may hide some of it.
 
     An arm does, unless only a thin strip of it shows, or the garment covers it up to its bone.
     """
     sign = side.arm.side
-    end, outer = (sign * (run.low if sign < 0 else run.high) for run in (runs, whole))
     bone = sign * side.arm.at_rows(a)[0]
     with np.errstate(invalid="ignore"):
         half = outer - bone  # of the arm, unless that goes on along the row
         in_front = (half > 0) & (half < SLEEVE_RADIUS * side.shoulder_px) & (bone - end < IN_FRONT * half)
         return (outer - end > THIN * side.shoulder_px) & ~in_front
-
-
-def _judged(a: Array, end: Array, merged: Mask, hidden: Mask, tolerance: float) -> tuple[float, str]:
-    """Mean `b` px of one side over all rows, and what makes it doubtful ("": nothing).
-
-    Args:
-        a: (R,) px.
-        end: (R,) `b` px of the side; NaN where the row has no panel.
-        merged: (R,) rows in which a sleeve touches the panel.
-        hidden: (R,) rows in which something may hide the panel's end.
-        tolerance: px that the mean of a line through some rows may lie off the mean of these rows.
-    """
-    seen = np.isfinite(end)
-    if not seen.any():
-        return float("nan"), ""
-    for trusted, doubt in (
-        (seen & ~merged & ~hidden, ""),
-        (seen & ~merged, "arm_touches_panel"),
-    ):
-        if trusted.sum() == seen.sum():
-            return float(end[seen].mean()), doubt
-        if trusted.sum() >= FEWEST_CLEAN * len(end):
-            slope, intercept = np.polyfit(a[trusted], end[trusted], 1)
-            mean = float(slope * a.mean() + intercept)
-            if abs(mean - float(end[trusted].mean())) <= tolerance:
-                return mean, doubt
-    return float(end[seen].mean()), "sleeve_touches_panel" if merged.any() else "arm_touches_panel"

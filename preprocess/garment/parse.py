@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from preprocess.body.keypoints import Keypoints
 from preprocess.garment.label_colours import labels_of_colours, labels_of_palette
+from preprocess.garment.scene import Scene
 from preprocess.masks import OPAQUE, Levels, MaskSource, read_levels
 from preprocess.pictures import LIMITS, Limits, PictureError
 from preprocess.vocabulary import ATR_TO_LIP, GARMENT_LABELS, Category, Joint, Lip, ParseLabels
@@ -18,6 +19,9 @@ Mask = NDArray[np.bool_]
 
 OCCLUDERS = (Lip.HAIR, Lip.GLOVE, Lip.SCARF, Lip.LEFT_ARM, Lip.RIGHT_ARM)
 """What may lie in front of a garment and hide its sides."""
+
+OVERLAYS = (Lip.HAIR, Lip.GLOVE, Lip.SCARF)
+"""Those that may lie over its shoulders."""
 
 NUM_LABELS = {ParseLabels.LIP: len(Lip), ParseLabels.ATR: len(ATR_TO_LIP)}
 
@@ -92,6 +96,21 @@ def labels_mask(parse: NDArray[np.uint8], labels: Sequence[Lip]) -> Mask:
     table[list(labels)] = 1
     found: Mask = cv2.LUT(parse, table).view(np.bool_)
     return found
+
+
+def scene_of(
+    parse: NDArray[np.uint8],
+    *,
+    photo: NDArray[np.uint8] | None = None,
+    densepose: NDArray[np.uint8] | None = None,
+) -> Scene:
+    """Take what lies in front of the garment from (h, w) LIP labels; see `Scene` for the others."""
+    return Scene(
+        occluders=labels_mask(parse, OCCLUDERS),
+        overlays=labels_mask(parse, OVERLAYS),
+        photo=photo,
+        densepose=densepose,
+    )
 
 
 def other_labels(

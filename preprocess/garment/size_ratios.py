@@ -9,21 +9,44 @@ from annotated_types import Ge, Gt
 from numpy.typing import NDArray
 
 from preprocess.body.keypoints import Array, Keypoints
+from preprocess.garment.bounds import Bounds
 from preprocess.garment.measurements import WornMeasures
 from preprocess.sizes.axes import AXIS_NAMES, axes_of
-from preprocess.vocabulary import FIT_LABELS, Category, RowStatus, out_of_bounds
+from preprocess.vocabulary import FIT_LABELS, SEGMENTED, Category, Joint, RowStatus, out_of_bounds
+
+MAX_UNCERTAINTY = 0.1
+"""Bounds further apart than this share of the ratio leave it unknown, unless you say otherwise."""
 
 MEDIAPIPE_TRUST = 0.9
 """Factor of MediaPipe's confidence: its shoulders and torsos scatter by 3 and 5 % about OpenPose's."""
 
-DOUBTFUL_CONFIDENCE = 0.5
-"""A suspect row's confidence is multiplied by this for each flag."""
-
-TOUCHED_CONFIDENCE = 0.25
-"""What is left of the confidence when no row of the width is clear of arms and sleeves."""
-
 SURE_JOINT = 0.5
 """Confidence from which a joint of the trunk counts as certain; OpenPose's hips reach 0.4 in the median."""
+
+UNSURE_JOINTS = 0.05
+"""How far a ratio over joints that nobody is sure of may be off; less in proportion where they are surer."""
+
+COLOURS_TELL = 0.05
+"""How far a ratio may be off, either way, of a garment that was told by its colours."""
+
+MEANINGLESS: dict[str, tuple[str, ...]] = {
+    "back_view": AXIS_NAMES,
+    "several_people": AXIS_NAMES,
+    "garment_off_body": AXIS_NAMES,
+    "open_jacket": AXIS_NAMES,
+    "joint_out_of_frame": AXIS_NAMES,
+    "unsure_hips": AXIS_NAMES,
+    "side_view": ("shoulder", "width"),
+    "raised_arm": ("shoulder",),
+    "missing_elbow": ("width",),
+    "axis_hidden": ("width",),
+    "garment_out_of_frame": ("shoulder", "width"),
+    "hem_out_of_frame": ("length",),
+}
+"""Which ratios say nothing when a flag is up: they have no bounds. Other flags describe."""
+
+SHOULDERS = (Joint.RIGHT_SHOULDER, Joint.LEFT_SHOULDER)
+TRUNK = (*SHOULDERS, Joint.RIGHT_HIP, Joint.LEFT_HIP)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,17 +56,16 @@ class SizeRatioParams:
     credible: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """By axis: ratios outside are taken for measuring errors. Axes left out have the bounds of `AXES`."""
 
-    fit_quantiles: tuple[Annotated[float, Gt(0)], ...] = (0.2, 0.5, 0.8)
-    """Where the width ratios of the train split's ok rows are cut into `FIT_LABELS`."""
+    max_uncertainty: Annotated[float, Gt(0)] = MAX_UNCERTAINTY
+    """A ratio is known where its bounds are no further apart than this share of it."""
 
-    tolerated_flags: tuple[str, ...] = ("tucked_hem",)
-    """Flags that leave a row ok, with the flag as its reason. Where nearly everybody's arms hang at the
-    sides, as in VITON-HD, add `arm_touches_panel` to accept widths that end at an arm."""
+    fit_quantiles: tuple[Annotated[float, Gt(0)], ...] = (0.2, 0.5, 0.8)
+    """Where the known width ratios of the train split are cut into `FIT_LABELS`."""
 
     segmenter: Literal["none", "grabcut"] = "none"
     """What finds the garment in a photo without a parse map. `none`: nothing, the row fails with `no_parse`.
-    `grabcut`: its colours, from the joints; the row bears the flag `segmented_garment` and so is suspect,
-    unless you tolerate it. Rows with a parse map don't depend on it."""
+    `grabcut`: its colours, from the joints; the row bears the flag `segmented_garment` and wider bounds. Rows
+    with a parse map don't depend on it."""
 
     workers: Annotated[int, Ge(0)] = 0
     """Processes; 0 takes every core. The result doesn't depend on it."""
@@ -67,8 +89,12 @@ class SizeRatioParams:
 class SizeRatios:
     """How large a worn garment is against its wearer, and how far to trust that."""
 
-    ratios: Array
-    """(A,) garment over body in the order of `AXIS_NAMES`; NaN where it can't be measured."""
+    bounds: tuple[Bounds, ...]
+    """Garment over body in the order of `AXIS_NAMES`, with the interval in which it lies; without one where
+    it says nothing, NaN where it can't be measured."""
+
+    max_uncertainty: float
+    """Bounds no further apart than this share of the ratio make it known."""
 
     ease_ratio: float
     """Panel width over the body's own width; NaN when unknown."""
@@ -77,13 +103,23 @@ class SizeRatios:
     """Sleeve over arm length; NaN when unknown."""
 
     status: RowStatus
-    """ok, suspect (measured, but not to be trusted) or failed (nothing measured)."""
+    """ok (every axis of the category is known), suspect (some isn't) or failed (nothing was measured)."""
 
     reason: str | None
-    """The flags behind the status, joined by "; ". An ok row has tolerated ones only."""
+    """What was seen that speaks against a ratio, and which axes aren't known, joined by "; "."""
 
     confidence: float
-    """0 to 1: joints' confidence, clean rows, flags."""
+    """0 to 1: of the joints, times the mean over the axes of how far they are from being unknown."""
+
+    @property
+    def ratios(self) -> Array:
+        """(A,) best estimates in the order of `AXIS_NAMES`."""
+        return np.array([ratio.value for ratio in self.bounds])
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """(A,) whether a ratio's bounds are narrow."""
+        return np.array([ratio.uncertainty <= self.max_uncertainty for ratio in self.bounds])
 
 
 def size_ratios(
@@ -98,58 +134,87 @@ def size_ratios(
 
     Args:
         worn: What was measured in the picture.
-        params: Bounds beyond which a ratio is doubtful.
+        params: Limits beyond which a ratio is a measuring error, and when it is known.
         category: Of the garment.
-        keypoints: Whose confidence the row's takes in; left out, the joints count as certain.
+        keypoints: Whose confidence the bounds take in; left out, the joints count as certain.
         flags: What else is known against the row, e.g. from the parse map.
 
     Returns:
         Ratios and verdict; a ratio that can't be measured is NaN, never a guess.
     """
-    ratios = over_body(worn, category)
-    reasons = [*worn.flags, *flags, *_ratio_flags(ratios, category, params)]
-    doubts = [reason for reason in reasons if reason not in params.tolerated_flags]
-    status = RowStatus.SUSPECT if doubts else RowStatus.OK
-    if np.isnan(ratios).all():
+    found = bounds_over_body(worn, category)
+    reasons = list(dict.fromkeys([*worn.flags, *flags, *_ratio_flags(found, category, params)]))
+    void = {name for reason in reasons for name in MEANINGLESS.get(reason, ())}
+    void |= {name for name in AXIS_NAMES if out_of_bounds(name) in reasons}
+    slack = COLOURS_TELL if SEGMENTED in reasons else 0.0
+    bounds = tuple(
+        ratio.vague() if name in void else ratio.widened((slack + doubt) * ratio.value)
+        for name, ratio, doubt in zip(AXIS_NAMES, found, joint_doubts(keypoints, category), strict=True)
+    )
+    own = [ratio for name, ratio in zip(AXIS_NAMES, bounds, strict=True) if name in axes_of(category)]
+    known = [ratio.uncertainty <= params.max_uncertainty for ratio in own]
+    status = RowStatus.OK if all(known) else RowStatus.SUSPECT
+    if np.isnan([ratio.value for ratio in own]).all():
         status = RowStatus.FAILED
-    clean = TOUCHED_CONFIDENCE + (1 - TOUCHED_CONFIDENCE) * worn.clean_share
-    trust = 1.0 if keypoints is None else trunk_confidence(keypoints)
+    reasons += [f"{name}_unknown" for name, sure in zip(axes_of(category), known, strict=True) if not sure]
     return SizeRatios(
-        ratios=ratios,
+        bounds=bounds,
+        max_uncertainty=params.max_uncertainty,
         ease_ratio=worn.ease_ratio,
         sleeve_ratio=worn.sleeve_ratio,
         status=status,
-        reason="; ".join(dict.fromkeys(reasons)) or None,
-        confidence=round(trust * clean * DOUBTFUL_CONFIDENCE ** len(doubts), 4),
+        reason="; ".join(reasons) or None,
+        confidence=_confidence(own, params.max_uncertainty, keypoints),
     )
 
 
-def trunk_confidence(keypoints: Keypoints) -> float:
-    """Confidence 0 to 1 in the joints that span the body frame: the least certain counts."""
-    trunk = keypoints.confidence[[2, 5, 9, 12]]
-    found = trunk[trunk > 0]
+def bounds_over_body(worn: WornMeasures, category: Category) -> tuple[Bounds, ...]:
+    """Divide a worn garment's lengths by its wearer's: `shoulder_ratio`, `width_ratio`, `length_ratio`, ….
+
+    Returns:
+        By the order of `AXIS_NAMES`; unknown where a length is, and for the axes of other categories.
+    """
+    found = {
+        name: worn.lengths[axis.garment].over(getattr(worn, f"body_{axis.body}_px"))
+        for name, axis in axes_of(category).items()
+    }
+    return tuple(found.get(name, Bounds.unknown()) for name in AXIS_NAMES)
+
+
+def over_body(worn: WornMeasures, category: Category) -> Array:
+    """(A,) the ratios of `bounds_over_body` alone; NaN where unknown."""
+    return np.array([ratio.value for ratio in bounds_over_body(worn, category)])
+
+
+def joint_doubts(keypoints: Keypoints | None, category: Category) -> tuple[float, ...]:
+    """How far each ratio may be off because its joints are unsure, either way, as a share of it."""
+    if keypoints is None:
+        return (0.0,) * len(AXIS_NAMES)
+    axes = axes_of(category)
+    joints = [SHOULDERS if name in axes and axes[name].body == "shoulder" else TRUNK for name in AXIS_NAMES]
+    return tuple(UNSURE_JOINTS * (1 - joint_confidence(keypoints, which)) for which in joints)
+
+
+def _confidence(bounds: Sequence[Bounds], max_uncertainty: float, keypoints: Keypoints | None) -> float:
+    """Confidence 0 to 1; a ratio whose bounds are twice as wide as a known one's adds nothing to it."""
+    sure = np.clip([1 - ratio.uncertainty / (2 * max_uncertainty) for ratio in bounds], 0, 1)
+    trust = 1.0 if keypoints is None else joint_confidence(keypoints, TRUNK)
+    return round(trust * float(sure.mean()), 4)
+
+
+def joint_confidence(keypoints: Keypoints, joints: Sequence[int]) -> float:
+    """Confidence 0 to 1 in some joints: the least certain that was found counts."""
+    found = keypoints.confidence[list(joints)]
+    found = found[found > 0]
     trust = MEDIAPIPE_TRUST if keypoints.source == "mediapipe" else 1.0
     return trust * float(np.clip(found.min() / SURE_JOINT, 0, 1)) if found.size else 0.0
 
 
-def over_body(worn: WornMeasures, category: Category) -> Array:
-    """Divide a worn garment's lengths by its wearer's: `shoulder_ratio`, `width_ratio`, `length_ratio`, ….
-
-    Returns:
-        (A,) in the order of `AXIS_NAMES`; NaN where a length is, and for the axes of other categories.
-    """
-    found = {
-        name: getattr(worn, f"garment_{axis.garment}_px") / getattr(worn, f"body_{axis.body}_px")
-        for name, axis in axes_of(category).items()
-    }
-    return np.array([found.get(name, np.nan) for name in AXIS_NAMES])
-
-
-def _ratio_flags(ratios: Array, category: Category, params: SizeRatioParams) -> list[str]:
+def _ratio_flags(ratios: Sequence[Bounds], category: Category, params: SizeRatioParams) -> list[str]:
     """Name the ratios that are missing or out of bounds."""
     flags = []
     for name, axis in axes_of(category).items():
-        ratio = ratios[AXIS_NAMES.index(name)]
+        ratio = ratios[AXIS_NAMES.index(name)].value
         low, high = params.credible.get(name, axis.credible)
         if np.isnan(ratio):
             flags.append(f"{name}_not_measurable")
@@ -164,7 +229,7 @@ def fit_label_thresholds(
     """Cut width ratios into fit labels.
 
     Args:
-        width_ratios: (N,) of the ok rows of the train split; NaN are left out.
+        width_ratios: (N,) known ones of the train split; NaN are left out.
         quantiles: Shares below each cut.
 
     Returns:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from preprocess.body.canvas import INSIDE, BodyCanvas, Mask, column_ends
+from preprocess.body.canvas import INSIDE, BodyCanvas, Mask, axis_cover, column_ends
 from preprocess.body.keypoints import Array, BodyFrame, Keypoints
-from preprocess.garment.measurements import hem_row, shoulder_span
+from preprocess.garment.ends import hem_row, shoulder_bounds
 from preprocess.garment.panel import sides_of
 from preprocess.layout.sides import ARMPIT, HIGHEST, NECK, Floats, TorsoSides, torso_sides
 
@@ -86,7 +86,7 @@ def split(garment_mask: Mask, keypoints: Keypoints) -> Parts | None:
     sides = torso_sides(canvas, whole, arms, length) if np.isfinite(length) else None
     if sides is None:
         return None
-    right, left = shoulder_span(canvas)
+    right, left = shoulder_bounds(canvas, None)[1]
     a, b = body_coordinates(frame, garment_mask.shape)
     pixel = 1 / frame.shoulder_width
     torso = garment_mask & (a > HIGHEST) & (np.abs(b) <= sides.at(a, b)[0] + pixel / 2)
@@ -134,7 +134,8 @@ def hem_curve(torso: BodyCanvas, sides: TorsoSides, length: float) -> tuple[Arra
     torso_px, shoulder_px = torso.frame.torso_length, torso.frame.shoulder_width
     right, left = sides.narrowest(length - HEM_BAND, length - HEM_EDGE)
     columns = torso.columns_between(-right * shoulder_px, left * shoulder_px)
-    ends = column_ends(torso, torso.rows_between(0, 4 * torso_px), columns)
+    rows = torso.rows_between(0, 4 * torso_px)
+    ends = column_ends(torso, rows, columns, axis_cover(torso, rows, columns))
     depths = np.clip(ends / torso_px - length, -HEM_BAND, HEM_BAND)
     known = np.isfinite(depths)
     if not known.any():

@@ -13,7 +13,8 @@ from scipy.ndimage import uniform_filter1d
 
 from preprocess.body.canvas import INSIDE, ROWS_PER_TORSO, BodyCanvas, Rows, extents
 from preprocess.body.keypoints import Array
-from preprocess.garment.measurements import CROPPED_FROM, SHOULDER_ROWS, WIDTH_ROWS, shoulder_span, width_band
+from preprocess.garment.ends import SHOULDER_ROWS, shoulder_bounds
+from preprocess.garment.measurements import CROPPED_FROM, WIDTH_ROWS, width_band
 from preprocess.garment.panel import Side, panel_sides
 
 Floats = NDArray[np.float32]
@@ -131,7 +132,7 @@ def torso_sides(
     upper, panel = a < ARMPIT, a >= ARMPIT
     ends = np.full((2, len(rows)), np.nan)
     top = extents(whole, rows[upper])
-    right, left = shoulder_span(garment)
+    right, left = shoulder_bounds(garment, None)[1]
     reach = np.nan_to_num(CAP_ROOM / 2 * (left - right), nan=np.inf)
     ends[:, upper] = np.minimum([-top.low, top.high], reach)
     ends[:, panel] = panel_ends(garment, rows[panel], sides)

@@ -16,7 +16,7 @@ import numpy as np
 from preprocess.body.keypoints import BodyFrame, KeypointError, Keypoints
 from preprocess.garment.doubts import parse_flags
 from preprocess.garment.measurements import measure_worn
-from preprocess.garment.parse import OCCLUDERS, garment_mask, labels_mask
+from preprocess.garment.parse import garment_mask, scene_of
 from preprocess.garment.size_ratios import SizeRatioParams, size_ratios
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.paper_dolls.dataset import doll_sample, render_sample
@@ -33,8 +33,8 @@ def outcome(params: PaperDollParams, index: int) -> Outcome:
     person = Keypoints.from_flat(np.where(missing[:, None], (np.nan, np.nan, 0), picture.keypoints))
     plain = not (picture.truth["sleeve_touches_panel"] or picture.truth["hand_raised"])
     try:
-        garment, arms = garment_mask(picture.parse, Category.UPPER), labels_mask(picture.parse, OCCLUDERS)
-        worn = measure_worn(garment, person, occluders=arms)
+        scene = scene_of(picture.parse, photo=picture.image)
+        worn = measure_worn(garment_mask(picture.parse, Category.UPPER), person, scene)
     except KeypointError as problem:
         return "failed", str(problem), plain, [np.nan] * 3
     flags = parse_flags(picture.parse, worn, BodyFrame.from_keypoints(person))

@@ -18,7 +18,7 @@ from preprocess.body.keypoints import MIN_CONFIDENCE, BodyFrame, KeypointError, 
 from preprocess.body.mediapipe import PoseDetector, detect_person
 from preprocess.garment.grabcut import segment_garment
 from preprocess.garment.measurements import measure_worn
-from preprocess.garment.parse import OCCLUDERS, garment_mask, labels_mask, load_parse
+from preprocess.garment.parse import garment_mask, load_parse, scene_of
 from preprocess.garment.size_ratios import SizeRatioParams, size_ratios
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.paper_dolls.dataset import doll_sample, render_sample
@@ -61,7 +61,7 @@ def outcome(photo: np.ndarray, parse: np.ndarray, person: Keypoints) -> list[flo
     overlap = (found & truth).sum() / (found | truth).sum()
     if not found.any():
         return [seconds, overlap, np.nan, np.nan, np.nan]
-    wanted = measure_worn(truth, person, occluders=labels_mask(parse, OCCLUDERS))
+    wanted = measure_worn(truth, person, scene_of(parse))
     pair = [size_ratios(worn, SizeRatioParams()).ratios for worn in (measure_worn(found, person), wanted)]
     return [seconds, overlap, *(pair[0] / pair[1] - 1)]
 

@@ -36,16 +36,6 @@ from train.params import (
     ValidationParams,
 )
 
-TOLERATED = (
-    "tucked_hem",
-    "arm_touches_panel",
-    "sleeve_touches_panel",
-    "joint_out_of_frame",
-    "hair_over_shoulder",
-    "crossed_arm",
-)
-"""Nearly everybody's arms touch the garment here, and eleven people leave nobody to spare."""
-
 SHORT = ValidationParams(every=1, num_people=1, num_rungs=2, num_steps=1)
 FEW = OptimisationParams(steps=2, batch_size=4, learning_rate=1e-3, warmup_steps=0)
 
@@ -62,7 +52,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     annotations = folder / "size_annotations.parquet"
     prepare_dataset.run(source, raw=folder / "raw", out=manifest)
     extract_keypoints.run(detector, manifest=manifest, out=keypoints)
-    sizes = SizeRatioParams(tolerated_flags=TOLERATED)
+    sizes = SizeRatioParams()
     compute_size_ratios.run(sizes, manifest=manifest, keypoints=keypoints, out=annotations)
     write_shards.run(
         WriteShardsParams(num_workers=0),
@@ -100,7 +90,6 @@ def test_every_photo_has_a_row_and_ratios_are_plausible(data: Path) -> None:
     assert {row["keypoint_source"] for row in rows} == {"openpose", "mediapipe"}
     assert all(0.7 < row["width_ratio"] < 2.2 for row in rows)
     assert all(0.5 < row["length_ratio"] < 1.5 for row in rows)
-    assert sum(row["reason"] is not None for row in rows) == len(rows), "tolerated is not unseen"
 
 
 def test_training_leaves_whole_outputs_and_no_checkpoints(trained: Path) -> None:

@@ -114,7 +114,7 @@ def test_a_folder_of_photos_is_measured_by_colours_and_says_so(tmp_path: Path) -
     out = annotate("folder", tmp_path / "photos")
     png, html = tmp_path / "me.png", tmp_path / "me.html"
     text = inspect(out, where="abs(width_ratio - 1.2) < 0.02", key="me", png=png, html=html)
-    assert text.startswith("1 rows\n       1 suspect  segmented_garment\n")
+    assert text.startswith("1 rows\n       1 suspect  segmented_garment; shoulder_unknown")
     painted = np.asarray(Image.open(png)).astype(int)
     red = (painted[..., 0] > 180) & (painted[..., 1] < 90) & (painted[..., 2] < 90)
     columns = np.flatnonzero(red[295:306].any(axis=0))

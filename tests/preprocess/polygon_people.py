@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from preprocess.body.keypoints import BodyFrame, Keypoints
 from preprocess.garment.doubts import parse_flags
 from preprocess.garment.measurements import measure_worn
-from preprocess.garment.parse import OCCLUDERS, garment_mask, labels_mask
+from preprocess.garment.parse import garment_mask, scene_of
 from preprocess.garment.size_ratios import SizeRatioParams, SizeRatios, size_ratios
 from preprocess.vocabulary import Category, Joint, Lip
 
@@ -78,8 +78,8 @@ def random_person(seed: int) -> PolygonPerson:
 
 def annotate(person: PolygonPerson) -> SizeRatios:
     """Measure a drawing as the pipeline measures a photo."""
-    garment, in_front = garment_mask(person.parse, Category.UPPER), labels_mask(person.parse, OCCLUDERS)
-    worn = measure_worn(garment, person.keypoints, occluders=in_front)
+    garment = garment_mask(person.parse, Category.UPPER)
+    worn = measure_worn(garment, person.keypoints, scene_of(person.parse))
     flags = parse_flags(person.parse, worn, BodyFrame.from_keypoints(person.keypoints))
     return size_ratios(worn, SizeRatioParams(), keypoints=person.keypoints, flags=flags)
 

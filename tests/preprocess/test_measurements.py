@@ -4,16 +4,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preprocess.body.densepose import densepose_torso
+from preprocess.body.densepose import nearest_parts
 from preprocess.body.keypoints import BodyFrame, KeypointError, Keypoints
 from preprocess.body.openpose import read_openpose
 from preprocess.garment.doubts import parse_flags
 from preprocess.garment.measurements import WornMeasures, garment_panel, measure_worn
-from preprocess.garment.parse import OCCLUDERS, garment_mask, labels_mask, load_parse
+from preprocess.garment.parse import garment_mask, load_parse, scene_of
+from preprocess.garment.scene import Scene
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.paper_dolls.dataset import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
-from preprocess.vocabulary import Category, Joint, Lip
+from preprocess.vocabulary import TORSO_PARTS, Category, Joint, Lip
 from tests.preprocess.people import HEIGHT, WIDTH, person, tunic, with_sleeves
 from tests.shared_data import shared_data
 
@@ -32,7 +33,7 @@ def test_rectangles_measure_as_they_were_drawn() -> None:
     worn = measure_worn(tunic(shoulder=260, width=240, hem=700), person())
     np.testing.assert_allclose(ratios(worn), [260 / 200, 240 / 200, 400 / 320], rtol=0.002)
     assert worn.flags == ()
-    assert worn.clean_share == 1
+    assert [round(worn.lengths[name].uncertainty, 2) for name in worn.lengths] == [0.01, 0.03, 0.02]
     assert worn.sleeve_ratio < 0.15
 
 
@@ -144,9 +145,8 @@ def test_ease_is_over_the_body_at_any_scale_of_the_body() -> None:
     body = np.zeros((HEIGHT, WIDTH), bool)
     body[280:700, 284:484] = True
     for torso in (body, body[::2, ::2]):
-        assert measure_worn(tunic(width=240), person(), densepose_torso=torso).ease_ratio == pytest.approx(
-            1.2, rel=0.01
-        )
+        scene = Scene(densepose=torso.astype(np.uint8))
+        assert measure_worn(tunic(width=240), person(), scene).ease_ratio == pytest.approx(1.2, rel=0.01)
 
 
 def test_the_panel_is_the_garment_without_sleeves() -> None:
@@ -220,13 +220,15 @@ def test_whatever_the_joints_and_labels_a_person_is_measured_or_refused(seed: in
     fuzzed.xy[found] = rng.normal((45, 60), rng.choice([0.5, 20, 200]), (25, 2))[found]
     fuzzed.confidence[found] = rng.random(found.sum())
     try:
-        worn = measure_worn(
-            garment_mask(parse, Category.UPPER), fuzzed, occluders=labels_mask(parse, OCCLUDERS)
-        )
+        photo = rng.integers(0, 256, (120, 90, 3), np.uint8) if seed % 2 else None
+        worn = measure_worn(garment_mask(parse, Category.UPPER), fuzzed, scene_of(parse, photo=photo))
     except KeypointError:
         return
     parse_flags(parse, worn, BodyFrame.from_keypoints(fuzzed))
     assert not (ratios(worn) <= 0).any()
+    for length in worn.lengths.values():
+        assert not length.low > length.value
+        assert not length.high < length.value
 
 
 def labels(mask: np.ndarray) -> np.ndarray:
@@ -269,7 +271,7 @@ def test_densepose_colours_survive_noise() -> None:
     picture[16:48, 16:48] = (20, 80, 194)  # front of the torso
     picture[16:48, 48:56] = (4, 97, 223)  # a hand's blue, close to it
     noisy = np.clip(picture.astype(int) + np.random.default_rng(0).integers(-6, 7, picture.shape), 0, 255)
-    torso = densepose_torso(noisy.astype(np.uint8))
+    torso = np.isin(nearest_parts(noisy.astype(np.uint8)), TORSO_PARTS)
     assert torso[16:48, 16:48].all()
     assert torso.sum() == 32 * 32
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from preprocess.body.densepose import DENSEPOSE_COLOURS, densepose_torso
+from preprocess.body.densepose import DENSEPOSE_COLOURS, nearest_parts
 from preprocess.body.drawing import draw_body
 from preprocess.body.inpaint_mask import MaskParams
 from preprocess.layout.resized import outline_at
 from preprocess.person.prepare import prepare_person, with_worn_garment
 from preprocess.pictures import read_picture
-from preprocess.vocabulary import Joint, Lip
+from preprocess.vocabulary import TORSO_PARTS, Joint, Lip
 from tests.preprocess.people import HEIGHT, WIDTH, body_25_numbers, openpose, person, tunic, write_json
 from tests.shared_data import shared_data
 
@@ -88,7 +88,7 @@ def test_no_garment_in_the_parse_map_is_said() -> None:
 def test_the_drawn_body_has_densepose_colours_where_the_body_is() -> None:
     drawn = draw_body(person(), HEIGHT, WIDTH)
     assert set(map(tuple, drawn.reshape(-1, 3))) <= set(map(tuple, DENSEPOSE_COLOURS))
-    torso = densepose_torso(drawn)
+    torso = np.isin(nearest_parts(drawn), TORSO_PARTS)
     assert torso[460, 384]
     widths = torso[300 + int(0.35 * 320) : 300 + int(0.55 * 320)].sum(axis=1)
     assert 0.85 < widths.mean() / 200 < 1.05, "about as wide as the shoulder joints are apart"

@@ -5,62 +5,96 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocess.garment.measurements import measure_worn
+from preprocess.garment.bounds import Bounds
+from preprocess.garment.measurements import WornMeasures, measure_worn
 from preprocess.garment.size_ratios import SizeRatioParams, fit_label, fit_label_thresholds, size_ratios
-from preprocess.vocabulary import FIT_LABELS, RowStatus
+from preprocess.vocabulary import FIT_LABELS, SEGMENTED, RowStatus
 from tests.preprocess.people import person, tunic
 
 WORN = measure_worn(tunic(), person())
 PARAMS = SizeRatioParams()
 
 
+def exactly(**px: float) -> WornMeasures:
+    """`WORN` with some lengths replaced by ones without any doubt."""
+    lengths = {name: Bounds(value=value, low=value, high=value) for name, value in px.items()}
+    return replace(WORN, lengths={**WORN.lengths, **lengths})
+
+
+def between(low: float, value: float, high: float) -> WornMeasures:
+    """`WORN` with a width in px that lies between two bounds."""
+    return replace(WORN, lengths={**WORN.lengths, "width": Bounds(value=value, low=low, high=high)})
+
+
 def test_divides_garment_by_body() -> None:
-    worn = replace(WORN, garment_shoulder_px=260.0, garment_width_px=220.0, garment_length_px=400.0)
-    result = size_ratios(worn, PARAMS, keypoints=person())
+    result = size_ratios(exactly(shoulder=260, width=220, length=400), PARAMS, keypoints=person())
     np.testing.assert_allclose(result.ratios, [1.3, 1.1, 1.25])
     assert (result.status, result.reason, result.confidence) == (RowStatus.OK, None, 1.0)
+    assert result.known.all()
+
+
+def test_a_ratio_is_known_where_its_bounds_are_narrow() -> None:
+    narrow, wide = (size_ratios(between(low, 200, 212), PARAMS) for low in (193, 191))
+    assert (narrow.known[1], narrow.status, narrow.reason) == (True, RowStatus.OK, None)
+    assert (wide.known[1], wide.status, wide.reason) == (False, RowStatus.SUSPECT, "width_unknown")
+    assert (wide.bounds[1].low, wide.bounds[1].high) == (191 / 200, 212 / 200)
+    assert size_ratios(between(191, 200, 212), replace(PARAMS, max_uncertainty=0.11)).known[1]
 
 
 @pytest.mark.parametrize(
-    ("change", "reason"),
+    ("flag", "unknown"),
     [
-        pytest.param({"garment_width_px": 900.0}, "width_out_of_bounds", id="too wide to be true"),
-        pytest.param({"garment_length_px": np.nan}, "length_not_measurable", id="no hem"),
-        pytest.param({"flags": ("back_view", "crossed_arm")}, "back_view; crossed_arm", id="pose"),
+        pytest.param("back_view", [True, True, True], id="from behind nothing can be told"),
+        pytest.param("raised_arm", [True, False, False], id="a raised arm spoils the shoulders alone"),
+        pytest.param("missing_elbow", [False, True, False], id="nobody knows where that arm is"),
+        pytest.param("tucked_hem", [False, False, False], id="a tucked hem is no fault"),
     ],
 )
-def test_doubts_make_a_row_suspect_and_change_no_ratio(change: dict[str, object], reason: str) -> None:
-    result = size_ratios(replace(WORN, **change), PARAMS)
-    assert (result.status, result.reason) == (RowStatus.SUSPECT, reason)
-    assert result.confidence < 1
-    assert result.ratios[0] == size_ratios(WORN, PARAMS).ratios[0]
+def test_flags_leave_only_the_meaningless_without_bounds(flag: str, unknown: list[bool]) -> None:
+    result = size_ratios(replace(WORN, flags=(flag,)), PARAMS)
+    assert [bool(np.isnan(ratio.low)) for ratio in result.bounds] == unknown
+    np.testing.assert_array_equal(result.ratios, size_ratios(WORN, PARAMS).ratios)
+    assert (result.reason or "").startswith(flag)
+
+
+def test_a_ratio_that_nobody_wears_is_not_known() -> None:
+    result = size_ratios(exactly(width=900), PARAMS)
+    assert (result.status, result.reason) == (RowStatus.SUSPECT, "width_out_of_bounds; width_unknown")
 
 
 def test_a_missing_length_stays_missing() -> None:
-    assert np.isnan(size_ratios(replace(WORN, garment_length_px=np.nan), PARAMS).ratios).tolist() == [
-        False,
-        False,
-        True,
-    ]
+    nothing = replace(WORN, lengths={**WORN.lengths, "length": Bounds.unknown()})
+    result = size_ratios(nothing, PARAMS)
+    assert np.isnan(result.ratios).tolist() == [False, False, True]
+    assert (result.status, result.reason) == (RowStatus.SUSPECT, "length_not_measurable; length_unknown")
 
 
 def test_a_row_without_any_ratio_has_failed() -> None:
-    nothing = replace(WORN, garment_shoulder_px=np.nan, garment_width_px=np.nan, garment_length_px=np.nan)
+    nothing = replace(WORN, lengths=dict.fromkeys(WORN.lengths, Bounds.unknown()))
     assert size_ratios(nothing, PARAMS).status is RowStatus.FAILED
 
 
-def test_tolerated_flags_are_told_and_leave_the_row_ok() -> None:
-    result = size_ratios(WORN, PARAMS, flags=["tucked_hem"])
-    assert (result.status, result.reason) == (RowStatus.OK, "tucked_hem")
-    strict = size_ratios(WORN, replace(PARAMS, tolerated_flags=()), flags=["tucked_hem"])
-    assert strict.status is RowStatus.SUSPECT
+def test_a_garment_told_by_its_colours_has_wider_bounds() -> None:
+    sure, told = (size_ratios(exactly(width=200), PARAMS, flags=flags) for flags in ((), (SEGMENTED,)))
+    assert (sure.bounds[1].low, sure.bounds[1].high) == (1.0, 1.0)
+    np.testing.assert_allclose([told.bounds[1].low, told.bounds[1].high], [0.95, 1.05])
+
+
+def test_unsure_joints_widen_what_is_measured_over_them() -> None:
+    unsure = person()
+    unsure.confidence[9] = 0.1  # a fifth of what counts as sure: 4 % either way
+    result = size_ratios(exactly(shoulder=260, width=220, length=400), PARAMS, keypoints=unsure)
+    np.testing.assert_allclose([ratio.uncertainty for ratio in result.bounds], [0, 0, 0.08])
 
 
 def test_confidence_falls_with_the_least_certain_joint_and_for_mediapipe() -> None:
+    exact = exactly(shoulder=260, width=220, length=400)
     unsure = person()
-    unsure.confidence[9] = 0.25
-    assert size_ratios(WORN, PARAMS, keypoints=unsure).confidence == 0.5
-    assert size_ratios(WORN, PARAMS, keypoints=replace(person(), source="mediapipe")).confidence == 0.9
+    unsure.confidence[9] = 0.25  # half as sure: 2.5 % either way, a quarter of the way to nothing known
+    assert size_ratios(exact, PARAMS, keypoints=unsure).confidence == pytest.approx(
+        0.5 * (2 + 0.75) / 3, abs=1e-4
+    )
+    assert size_ratios(exact, PARAMS, keypoints=replace(person(), source="mediapipe")).confidence < 0.9
 
 
 @given(widths=st.lists(st.floats(0.5, 2.5), min_size=40, max_size=400, unique=True))

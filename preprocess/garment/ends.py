@@ -1,0 +1,156 @@
+"""Where a worn garment ends at the shoulders and at the hem, with bounds."""
+
+import numpy as np
+
+from preprocess.body.canvas import INSIDE, BodyCanvas, Mask, Rows, axis_runs, column_ends, extents
+from preprocess.body.keypoints import Array
+from preprocess.garment.bounds import Bounds
+
+SHOULDER_ROWS = (0.0, 0.05)
+"""Rows, in T, whose extent is the garment's shoulder width."""
+
+JOINT_SLACK = 0.01
+"""How far the rows of the shoulders may be off, in T: the joints are."""
+
+AXIS_BAND = 0.25
+"""Columns within this of the body axis, in B, in which the hem is looked for."""
+
+HEM_PERCENTILE = 99
+
+LONGEST_GAP = 0.06
+"""Rows, in T, that the garment may leave out and still go on below: what is further down is a stray piece."""
+
+BELOW_HEM = 0.02
+"""How far below the hem, in T, something that hides it lies."""
+
+HIDDEN_COLUMNS = 0.4
+"""Share of the hem's columns below which something lies that make it hidden."""
+
+HEM_SLACK = 0.015
+"""T. How far the hem is off at most where nothing is in the way."""
+
+CAP = 0.08
+"""Rows, in T, below those of the shoulders that reach at least as far out."""
+
+UNEVEN = 0.1
+"""How much further out, in B, one shoulder of a garment may end than the other."""
+
+SLACK_PX = 0.75
+"""px. How far an outline of the parse map is off at most."""
+
+
+def shoulder_bounds(canvas: BodyCanvas, overlays: Mask | None) -> tuple[Bounds, tuple[float, float]]:
+    """Measure the garment along the shoulders.
+
+    Args:
+        canvas: The garment.
+        overlays: (h, w) bool, hair and the like, which may hide an end of it.
+
+    Returns:
+        px between the ends, and `b` px of the two ends. The bounds take in the rows a little above and below,
+        and what hides an end.
+    """
+    torso = canvas.frame.torso_length
+    first, last = (share * torso for share in SHOULDER_ROWS)
+    low, high = _median_ends(canvas, first, last)
+    shifts = (-JOINT_SLACK * torso, JOINT_SLACK * torso)
+    readings = [_median_ends(canvas, first + shift, last + shift) for shift in shifts]
+    bounds = Bounds.spanning(high - low, [right - left for left, right in readings])
+    hidden = 0.0 if overlays is None else _hidden_beyond(canvas, first, last, overlays)
+    return bounds.widened(SLACK_PX, SLACK_PX + hidden), (low, high)
+
+
+def _median_ends(canvas: BodyCanvas, first: float, last: float) -> tuple[float, float]:
+    """`b` px of the ends of the garment in rows [first, last] px: of the row whose extent is the median."""
+    rows = canvas.rows_between(first, last)
+    ends = extents(canvas, rows)
+    found = np.isfinite(ends.low)
+    if found.sum() < max(1, int((last - first) / canvas.step)) / 2:
+        return float("nan"), float("nan")
+    extent = float(np.median((ends.high - ends.low)[found]))
+    middle = float(np.median((ends.high + ends.low)[found])) / 2
+    return middle - extent / 2, middle + extent / 2
+
+
+def _hidden_beyond(canvas: BodyCanvas, first: float, last: float, overlays: Mask) -> float:
+    """Px by which overlays in rows [first, last] px hide more of the garment, on both sides together.
+
+    They go on that far beyond its ends; but no further than it reaches just below, as shoulders slope, or on
+    the other side.
+    """
+    rows = canvas.rows_between(first, last)
+    own = extents(canvas, rows)
+    b = canvas.b_of(np.arange(canvas.cover.shape[1]))
+    between = (b >= own.low[:, None]) & (b <= own.high[:, None])
+    lines = np.where(between, np.uint8(255), canvas.resampled(overlays, rows))
+    lines[:, [0, -1]] = 0
+    whole = axis_runs(canvas, lines)
+    below = extents(canvas, canvas.rows_between(last, last + CAP * canvas.frame.torso_length))
+    ends, far = ((_median(-runs.low), _median(runs.high)) for runs in (own, whole))
+    lower = (np.nanmax(-below.low, initial=0), np.nanmax(below.high, initial=0))
+    room = UNEVEN * canvas.frame.shoulder_width
+    reach = [min(far[side], max(lower[side], ends[1 - side] + room)) - ends[side] for side in (0, 1)]
+    return float(sum(np.fmax(reach, 0)))
+
+
+def _median(values: Array) -> float:
+    """Median of the finite values; NaN without any."""
+    found = values[np.isfinite(values)]
+    return float(np.median(found)) if len(found) else float("nan")
+
+
+def hem_bounds(canvas: BodyCanvas, occluders: Mask | None) -> tuple[Bounds, bool]:
+    """Measure how far down the garment goes near the body axis.
+
+    Args:
+        canvas: The garment.
+        occluders: (h, w) bool, hands and what else may lie in front of it.
+
+    Returns:
+        px from mid-shoulder to the hem, and whether stray pieces further down were left out.
+    """
+    torso, shoulders = canvas.frame.torso_length, canvas.frame.shoulder_width
+    rows = canvas.rows_between(0, 4 * torso)
+    columns = canvas.columns_between(-AXIS_BAND * shoulders, AXIS_BAND * shoulders)
+    if len(rows) == 0 or len(columns) == 0:
+        return Bounds.unknown(), False
+    front = np.zeros((len(rows), len(columns)), bool)
+    if occluders is not None:
+        front = canvas.resampled(occluders, rows)[:, columns] > INSIDE
+    inside = canvas.cover[np.ix_(rows, columns)] > INSIDE
+    gap = max(2, round(LONGEST_GAP * torso / canvas.step))
+    ends, lowest = (
+        column_ends(canvas, rows, columns, part) for part in (_before_gap(inside, front, gap), inside)
+    )
+    if not np.isfinite(ends).any():
+        return Bounds.unknown(), False
+    hem, stray = (float(np.nanpercentile(found, HEM_PERCENTILE)) for found in (ends, lowest))
+    slack = max(SLACK_PX, HEM_SLACK * torso)
+    hidden = _hidden_below(canvas, rows, front, hem)
+    return Bounds(value=hem, low=hem, high=hem).widened(slack, slack + hidden), stray > hem
+
+
+def _before_gap(inside: Mask, front: Mask, gap: int) -> Mask:
+    """(R, C) the part of `inside` above the first `gap` rows of a column that show neither it nor `front`."""
+    started = np.maximum.accumulate(inside, axis=0)
+    shown = np.cumsum(inside | front | ~started, axis=0)
+    before = np.concatenate([np.zeros((gap, inside.shape[1]), shown.dtype), shown])[: len(inside)]
+    broken = np.maximum.accumulate(shown == before, axis=0)
+    return inside & ~broken
+
+
+def _hidden_below(canvas: BodyCanvas, rows: Rows, front: Mask, hem: float) -> float:
+    """Px by which what lies just below the hem in many columns goes on down; 0 where nothing does."""
+    below = int(np.searchsorted(canvas.a_of(rows), hem + BELOW_HEM * canvas.frame.torso_length))
+    if below >= len(rows):
+        return 0.0
+    covering = front[below:, front[below]]
+    if covering.shape[1] < HIDDEN_COLUMNS * front.shape[1]:
+        return 0.0
+    ends = np.where(covering.all(axis=0), len(covering), (~covering).argmax(axis=0))
+    return float(np.median(ends)) * canvas.step + BELOW_HEM * canvas.frame.torso_length
+
+
+def hem_row(canvas: BodyCanvas) -> float:
+    """Px from mid-shoulder to the hem of a garment of which nothing else is known."""
+    return hem_bounds(canvas, None)[0].value

@@ -1,0 +1,424 @@
+"""The sides of the panel with their bounds: where the garment without sleeves ends, row by row.
+
+Each row of a side is one of these. *Clear*: the garment's own outline, moved to the edge in the photo beside
+it. *Against*: an arm, hair or a bag lies against it and may hide some of it. *Sleeve*: the garment goes on
+into a sleeve, and the photo tells where (`edges`). *Silent*: a forearm lies across, or the parse map ends
+where the body surely goes on; the row tells nothing.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import binary_dilation, median_filter
+
+from preprocess.body.arms import HAND
+from preprocess.body.canvas import INSIDE, BodyCanvas, Mask, Rows, axis_runs, extents
+from preprocess.body.keypoints import Array
+from preprocess.garment.bounds import Bounds
+from preprocess.garment.edges import FAINTEST, Edges, Scores, edges_of, like_the_panel, strongest_path
+from preprocess.garment.panel import (
+    DROOP,
+    SLEEVE_RADIUS,
+    THIN,
+    Side,
+    front_lines,
+    may_be_hidden,
+    outward,
+    without_holes,
+)
+from preprocess.garment.scene import Parts, Scene
+from preprocess.vocabulary import ARM_PARTS, TORSO_PARTS
+
+OUTLINE_REACH = 0.02
+"""How far off the parse map's outline, in B, the photo's edge is looked for."""
+
+OUTLINE_TRUST = 0.2
+"""What an edge at the end of that reach loses against one on the outline."""
+
+OUTLINE_SPREAD = 9
+"""Rows over which that offset is evened out."""
+
+OUTLINE_SLACK_PX, OUTLINE_SLACK = 0.6, 0.01
+"""px, and B: how far the edge is off at most where nothing is in the way; the larger of the two counts."""
+
+BONE_SLACK = 0.04
+"""How far outside the garment, in B, the bone of an arm in a sleeve may be."""
+
+SLEEVED = 0.3
+"""An arm has a sleeve that may go on behind the panel when it covers this share of it."""
+
+INNERMOST = 0.7
+"""Share of the hull of the torso's joints that the panel surely covers."""
+
+BITTEN = 0.55
+"""A garment that ends within this share of the hull lacks a piece: no torso is so narrow."""
+
+WITHIN, GOES_ON = 0.85, 0.5
+"""So does one that ends within that share of the hull, where the photo beyond looks that like the panel."""
+
+LEAST_ALIKE = 0.5
+"""What is left of an edge's score when nothing inside of it looks like the panel."""
+
+SLEEVE_EDGE, SLEEVE_EDGE_PX = 0.04, 2.0
+"""The last of a sleeve, in B or px, is its own edge and not the panel's; twice as far in, all may be that."""
+
+GUESS_OFFSET, GUESS_SPREAD = 0.05, 0.08
+"""The panel's edge lies this far, in B, outside of where the sleeve's inner side would mirror its outer one
+about the bone, and scatters this much."""
+
+BODY_OFFSET, BODY_SPREAD = 0.02, 0.04
+"""The same, in B, about the middle between DensePose's torso and its arm."""
+
+MOST_DOUBT = 8.0
+"""What a path loses at most by lying off that guess."""
+
+INDEPENDENT_ROWS = 48
+"""Rows over which this loss is spread: the guesses of neighbouring rows are one."""
+
+EDGE_GAIN = 0.4
+"""What an edge's score is worth to a path, a row."""
+
+NO_SLEEVE, THIN_SLEEVE, ONE_SLEEVE = 0.8, 1.2, 0.6
+"""Score of the outline where a sleeve should be: fainter edges further in don't show that there is one. More
+in proportion where it would be thinner about the bone than `THINNEST`, and where the other arm has none."""
+
+THINNEST = 0.1
+"""Half the thickness of a sleeve, in B, is at least about this."""
+
+UNEVEN = 0.3
+"""Sleeves that differ by this share of the arm can't both be sleeves: a panel hides one of the arms."""
+
+ANCHOR_SPREAD = 2.0
+"""px. How far a path may leave the outline where that is seen."""
+
+ANCHOR_PULL = 4.0
+"""What leaving it costs at most, a row."""
+
+IMPOSSIBLE = -50.0
+"""What a path loses, a row, by lying where the panel can't end."""
+
+CORNER = 0.03
+"""Rows, in T, beside a sleeve's end in which its corner sticks out."""
+
+ACROSS = 0.75
+"""An arm whose forearm or hand is within this share of the hull lies across the panel."""
+
+ACROSS_RADIUS = 0.12
+"""Half the thickness of such a forearm, in B."""
+
+HIDDEN_CLOTH = 0.025
+"""How much cloth, in B, something that lies against the panel hides at most, unless less of it shows."""
+
+FEWEST_ROWS, FIRM_ROWS = 0.5, 0.6
+"""Share of the width's rows that must tell about a side, and from which guessed rows don't count."""
+
+MANY_ROWS = 0.1
+"""Share of the width's rows from which a kind of row is named."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class SideRows:
+    """One side of the panel, row by row, `|b|` px; NaN in rows that tell nothing."""
+
+    a: Array
+    """(R,) px."""
+
+    at: Array
+    """(R,) best estimate."""
+
+    low: Array
+    """(R,) least."""
+
+    high: Array
+    """(R,) most."""
+
+    against: Mask
+    """(R,) rows in which something lies against the panel."""
+
+    sleeve: Mask
+    """(R,) rows in which the garment goes on into a sleeve."""
+
+    silent: Mask
+    """(R,) rows that tell nothing: a forearm lies across, or a piece is missing."""
+
+    guessed: Mask
+    """(R,) rows of which only a photo could tell where sleeve or arm hide the edge, and there is none."""
+
+    def between(self, first: float, last: float) -> "SideRows":
+        """The rows with `a` px in [first, last]."""
+        chosen = (self.a >= first) & (self.a <= last)
+        return SideRows(**{name: getattr(self, name)[chosen] for name in self.__slots__})
+
+    def mean(self) -> Bounds:
+        """Mean `|b|` px over all rows, by a line through those that tell something; unknown with too few."""
+        told = np.isfinite(self.at)
+        firm = told & ~self.guessed
+        if len(firm) and firm.mean() >= FIRM_ROWS:
+            told = firm
+        if len(told) == 0 or told.mean() < FEWEST_ROWS:
+            return Bounds.unknown()
+        shift = 0.0
+        if not told.all():
+            slope, intercept = np.polyfit(self.a[told], self.at[told], 1)
+            shift = slope * self.a.mean() + intercept - self.at[told].mean()
+        value, low, high = (float(ends[told].mean() + shift) for ends in (self.at, self.low, self.high))
+        return Bounds(value=value, low=low, high=high).widened(abs(shift))
+
+    def flags(self) -> list[str]:
+        """Name what many of the rows have beside them."""
+        kinds = {
+            "arm_touches_panel": self.against,
+            "sleeve_touches_panel": self.sleeve & ~self.silent,
+            "panel_hidden": self.silent,
+        }
+        return [name for name, rows in kinds.items() if len(rows) and rows.mean() > MANY_ROWS]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _View:
+    """What the rows of one side show, by columns that lead outward from the body axis."""
+
+    side: Side
+    a: Array
+    """(R,) px."""
+    b: Array
+    """(K,) `|b|` px of the columns."""
+    columns: Rows
+    """(K,) of the canvas."""
+    end: Array
+    """(R,) `|b|` px where the garment ends."""
+    outer: Array
+    """(R,) `|b|` px where the garment, and what lies in front of it, ends."""
+    one_sleeve: bool
+    """Whether the other arm shows that the garment has no such sleeves."""
+
+    @property
+    def step(self) -> float:
+        """Px between columns."""
+        return float(self.b[1] - self.b[0])
+
+
+def panel_rows(
+    canvas: BodyCanvas, rows: Rows, sides: tuple[Side, Side], scene: Scene
+) -> tuple[SideRows, SideRows]:
+    """Follow both sides of the panel, right first.
+
+    Args:
+        canvas: The garment.
+        rows: (R,) consecutive rows; some above and below those that matter steady the path.
+        sides: From `sides_of`.
+        scene: What else the picture shows.
+    """
+    canvas = without_holes(canvas, rows, sides, scene.occluders)
+    whole = axis_runs(canvas, front_lines(canvas, rows, sides, scene.occluders))
+    runs = extents(canvas, rows, whole)
+    edges = None if scene.photo is None or len(rows) < 2 else edges_of(canvas, scene.photo, rows)
+    views = [
+        _view(canvas, rows, side, other, outward(side, runs), outward(side, whole))
+        for side, other in zip(sides, sides[::-1], strict=True)
+    ]
+    right, left = (_side_rows(view, canvas, rows, edges, scene) for view in views)
+    return right, left
+
+
+def _view(canvas: BodyCanvas, rows: Rows, side: Side, other: Side, end: Array, outer: Array) -> _View:
+    """Lay the columns of one side outward."""
+    axis, num_columns = round(-canvas.b0 / canvas.step), canvas.cover.shape[1]
+    axis = min(max(axis, 1), num_columns - 2)
+    columns = np.arange(axis, num_columns) if side.arm.side > 0 else np.arange(axis, -1, -1)
+    return _View(
+        side=side,
+        a=canvas.a_of(rows),
+        b=side.arm.side * canvas.b_of(columns),
+        columns=columns,
+        end=end,
+        outer=outer,
+        one_sleeve=side.arm.sleeve_end > other.arm.sleeve_end + UNEVEN,
+    )
+
+
+def _side_rows(view: _View, canvas: BodyCanvas, rows: Rows, edges: Edges | None, scene: Scene) -> SideRows:
+    """Follow one side."""
+    side = view.side
+    sleeve = sleeve_rows(side, view.a, view.end, view.outer)
+    against = may_be_hidden(side, view.a, view.end, view.outer) & ~sleeve
+    seen = None if edges is None else _seen(view, edges)
+    silent = crossed_rows(side, view.a) | _bitten(view, seen)
+    tells = np.isfinite(view.end) & ~silent
+    guess, spread = _guess(view, canvas, rows, scene.densepose)
+    slack = max(OUTLINE_SLACK_PX, OUTLINE_SLACK * side.shoulder_px)
+    if seen is None:
+        at, low, high = _hidden_edge(view, sleeve, against, guess)
+    else:
+        at, low, high = _outline(view, seen, against, slack)
+        if (sleeve & tells).any():
+            path = strongest_path(_gains(view, at, seen.scores, sleeve, tells, guess, spread))
+            told = _with_corners(sleeve, side, view.step)
+            at = np.where(told, view.b[path.best], at)
+            low = np.where(told, view.b[path.first], low)
+            high = np.where(told, view.b[path.last], high)
+    at, low, high = (np.where(tells, ends, np.nan) for ends in (at, low - slack, high + slack))
+    guessed = (sleeve | against) & (seen is None)
+    return SideRows(
+        a=view.a, at=at, low=low, high=high, against=against, sleeve=sleeve, silent=silent, guessed=guessed
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Seen:
+    """What the photo shows on one side, by the columns of its view."""
+
+    strength: Scores
+    """(R, K) of edges: where one is."""
+    scores: Scores
+    """(R, K) how far edges stand out that have the panel on their inner side."""
+    outside: Scores
+    """(R, K) how much what lies just outside looks like the panel."""
+
+
+def _seen(view: _View, edges: Edges) -> _Seen:
+    """Take one side's edges from the photo's.
+
+    A gap between sleeve and panel has two edges as strong; inside of the outer one there is no cloth of it.
+    """
+    unit = view.side.shoulder_px / view.step
+    inside, outside = like_the_panel(edges.lines[:, view.columns], unit, edges.pixel)
+    return _Seen(
+        strength=edges.strength[:, view.columns],
+        scores=edges.scores[:, view.columns] * (LEAST_ALIKE + (1 - LEAST_ALIKE) * inside),
+        outside=outside,
+    )
+
+
+def _outline(view: _View, seen: _Seen, against: Mask, slack: float) -> tuple[Array, Array, Array]:
+    """(R,) `|b|` px of the outline by parse map and photo, the least and the most."""
+    at = view.end + _offsets(view, seen.strength)
+    hidden = np.minimum(view.outer - at, HIDDEN_CLOTH * view.side.shoulder_px)
+    return at, at, np.where(against, at + np.fmax(hidden - slack, 0), at)
+
+
+def _hidden_edge(view: _View, sleeve: Mask, against: Mask, guess: Array) -> tuple[Array, Array, Array]:
+    """(R,) `|b|` px of the edge without a photo, the least and the most: all that sleeve or arm may hide."""
+    least = np.fmin(INNERMOST * view.side.hull(view.a), view.end)
+    at = np.where(sleeve, np.clip(guess, least, view.end), view.end)
+    return at, np.where(sleeve, least, at), np.where(against, np.fmax(view.outer, at), view.end)
+
+
+def _offsets(view: _View, strength: Scores) -> Array:
+    """(R,) px from the parse map's outline to the photo's strongest edge near it, evened out over rows."""
+    reach = max(1, round(OUTLINE_REACH * view.side.shoulder_px / view.step))
+    offsets = np.arange(-reach, reach + 1)
+    column = np.rint((np.nan_to_num(view.end) - view.b[0]) / view.step).astype(int)
+    at = np.clip(column[:, None] + offsets, 0, len(view.b) - 1)
+    found = strength[np.arange(len(at))[:, None], at] + FAINTEST
+    found *= 1 - OUTLINE_TRUST * np.abs(offsets) / reach
+    moved = offsets[found.argmax(axis=1)] * view.step
+    evened: Array = median_filter(moved.astype(np.float64), OUTLINE_SPREAD, mode="nearest")
+    return evened
+
+
+def _bitten(view: _View, seen: _Seen | None) -> Mask:
+    """(R,) rows in which the parse map ends where the body goes on, and so does the cloth in the photo."""
+    hull = view.side.hull(view.a)
+    with np.errstate(invalid="ignore"):
+        narrow: Mask = view.end < BITTEN * hull
+        if seen is None:
+            return narrow
+        column = np.rint((np.nan_to_num(view.end) - view.b[0]) / view.step).astype(int)
+        beyond = seen.outside[np.arange(len(column)), np.clip(column, 0, len(view.b) - 1)]
+        goes_on = median_filter(beyond, OUTLINE_SPREAD, mode="nearest") > GOES_ON
+        found: Mask = narrow | ((view.end < WITHIN * hull) & goes_on)
+    return found
+
+
+def sleeve_rows(side: Side, a: Array, end: Array, outer: Array) -> Mask:
+    """(R,) rows in which the garment goes on into this side's sleeve.
+
+    It covers the bone, or what is left of a sleeve half behind the panel; a bare arm beyond it ends neither.
+    """
+    bone, share = bones_at(side, a)
+    with np.errstate(invalid="ignore"):
+        covered = share <= side.arm.sleeve_end + 0.01
+        drooping = a < side.arm.sleeve_a + DROOP * side.shoulder_px
+        behind = (bone < end + BONE_SLACK * side.shoulder_px) & (outer - end < THIN * side.shoulder_px)
+        sleeved = side.arm.sleeve_end > SLEEVED
+        found: Mask = ((bone < end) & (covered | drooping)) | (behind & (covered | sleeved))
+        return found & (bone > INNERMOST * side.hull(a))
+
+
+def bones_at(side: Side, a: Array) -> tuple[Array, Array]:
+    """(R,) `|b|` px of the arm's bone, (R,) its share of the arm; without a wrist it hangs from the elbow."""
+    arm = side.arm
+    bone, share = arm.at_rows(a)
+    elbow = arm.joints[1]
+    if np.isfinite(elbow).all() and np.isnan(arm.joints[2]).any():
+        below = np.isnan(bone) & (a >= elbow[0])
+        bone, share = np.where(below, elbow[1], bone), np.where(below, 0.5, share)
+    return arm.side * bone, share
+
+
+def crossed_rows(side: Side, a: Array) -> Mask:
+    """(R,) rows across which this side's forearm or hand lies."""
+    elbow, wrist = side.arm.joints[1:]
+    points = elbow + np.linspace(0, HAND, 40)[:, None] * (wrist - elbow)
+    with np.errstate(invalid="ignore"):
+        across = side.arm.side * points[:, 1] < ACROSS * side.hull(points[:, 0])
+        low, high = points[:, 0].min(), points[:, 0].max()
+        radius = ACROSS_RADIUS * side.shoulder_px
+        found: Mask = across.any() & (a > low - radius) & (a < high + radius)
+    return found
+
+
+def _with_corners(sleeve: Mask, side: Side, step: float) -> Mask:
+    """(R,) rows with a sleeve, and those beside its end."""
+    found: Mask = binary_dilation(sleeve, iterations=max(1, round(CORNER * side.torso_px / step)))
+    return found
+
+
+def _guess(view: _View, canvas: BodyCanvas, rows: Rows, densepose: Parts | None) -> tuple[Array, Array]:
+    """(R,) `|b|` px where the panel should end under a sleeve, and (R,) how far that usually is off."""
+    shoulders = view.side.shoulder_px
+    bone = bones_at(view.side, view.a)[0]
+    half = np.clip(view.end - bone, 0.05 * shoulders, SLEEVE_RADIUS * shoulders)
+    guess, spread = bone - half + GUESS_OFFSET * shoulders, np.full(len(rows), GUESS_SPREAD * shoulders)
+    if densepose is None:
+        return guess, spread
+    body = outward(view.side, axis_runs(canvas, canvas.resampled(np.isin(densepose, TORSO_PARTS), rows)))
+    arms = canvas.resampled(np.isin(densepose, ARM_PARTS), rows)[:, view.columns] > INSIDE
+    beyond = arms & (view.b > INNERMOST * np.nan_to_num(body)[:, None])
+    inner = np.where(beyond.any(axis=1), view.b[beyond.argmax(axis=1)], np.nan)
+    middle = (body + inner) / 2 + BODY_OFFSET * shoulders
+    seen = np.isfinite(middle)
+    return np.where(seen, middle, guess), np.where(seen, BODY_SPREAD * shoulders, spread)
+
+
+def _no_sleeve(view: _View) -> Array:
+    """(R,) score of the outline in rows where the garment covers the arm."""
+    half = view.end - bones_at(view.side, view.a)[0]
+    thin = np.nan_to_num(np.clip(1 - half / (THINNEST * view.side.shoulder_px), 0, 1))
+    score: Array = NO_SLEEVE + THIN_SLEEVE * thin + ONE_SLEEVE * view.one_sleeve
+    return score
+
+
+def _gains(
+    view: _View,
+    outline: Array,
+    scores: Scores | Array,
+    sleeve: Mask,
+    tells: Mask,
+    guess: Array,
+    spread: Array,
+) -> Scores:
+    """(R, K) what a path through each point gains: on the outline, or on an edge near the guess."""
+    away = view.b - outline[:, None]
+    anchored = np.maximum(-0.5 * (away / ANCHOR_SPREAD) ** 2, -ANCHOR_PULL)
+    inside = np.clip(-away / max(SLEEVE_EDGE * view.side.shoulder_px, SLEEVE_EDGE_PX) - 1, 0, 1)
+    doubt = np.minimum(np.nan_to_num(0.5 * ((view.b - guess[:, None]) / spread[:, None]) ** 2), MOST_DOUBT)
+    through = EDGE_GAIN * scores * inside - doubt / INDEPENDENT_ROWS
+    out = (view.b < INNERMOST * view.side.hull(view.a)[:, None]) | (away > view.step)
+    through = np.where(out, IMPOSSIBLE, through)
+    corner = _with_corners(sleeve, view.side, view.step) & ~sleeve
+    gains = anchored + np.where(sleeve, EDGE_GAIN * _no_sleeve(view), 0)[:, None]
+    gains = np.where(sleeve[:, None], np.maximum(through, gains), gains)
+    gains = np.where(corner[:, None], np.maximum(anchored, through), gains)
+    return np.where(tells[:, None], gains, 0).astype(np.float32)
