@@ -98,7 +98,7 @@ def labels_of(files: ManifestRow, height: int, width: int) -> NDArray[np.uint8]:
     labels = load_parse(files.parse, files.parse_labels)
     if labels.shape == (height, width):
         return labels
-    return np.asarray(cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST))
+    return np.asarray(cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT))
 
 
 def grown(garment: NDArray[np.bool_] | None, keypoints: Keypoints) -> NDArray[np.bool_]:

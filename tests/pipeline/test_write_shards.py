@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import webdataset
+from PIL import Image
 
 from pipeline.write_shards import run
 from preprocess.body.inpaint_mask import MaskParams
@@ -17,7 +18,7 @@ from preprocess.sources.manifest import write_manifest
 from preprocess.sources.paper_dolls.dataset import PaperDolls, render_dataset
 from preprocess.sources.params import PaperDollParams
 from preprocess.sources.source import read_manifest
-from shards.build import Parts, build_sample
+from shards.build import Parts, build_sample, labels_of
 from shards.params import WriteShardsParams
 from shards.plan import sha256_of
 from shards.sample import decode
@@ -172,3 +173,13 @@ def test_a_manifest_without_a_usable_sample_says_why(inputs: dict[str, Path], tm
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "keypoints.parquet")
     with pytest.raises(ValueError, match=r"no usable sample: .*keypoints: blurred.*: 9"):
         run(PARAMS, **inputs | {"keypoints": tmp_path / "keypoints.parquet"}, out=tmp_path)
+
+
+def test_labels_of_another_size_lie_where_they_lay(inputs: dict[str, Path], tmp_path: Path) -> None:
+    labels = np.random.default_rng(0).integers(0, 20, (40, 30)).astype(np.uint8)
+    files = read_manifest(inputs["manifest"])[0]
+    resized = []
+    for name, one in (("plain", labels), ("mirrored", labels[:, ::-1])):
+        Image.fromarray(one).save(tmp_path / f"{name}.png")
+        resized.append(labels_of(dataclasses.replace(files, parse=tmp_path / f"{name}.png"), 128, 96))
+    np.testing.assert_array_equal(resized[0], resized[1][:, ::-1])
