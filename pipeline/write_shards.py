@@ -122,14 +122,15 @@ def status_of(row: Row | None) -> tuple[str, str | None]:
 
 def fingerprint(parts: Parts, params: WriteShardsParams) -> str:
     """Return the identity of a sample's bytes."""
-    settings = {name: value for name, value in asdict(params).items() if name in SETTINGS}
-    names = (parts.files.key, parts.files.split, parts.files.caption, parts.files.unpaired_key)
-    made_with = (names, parts.keypoints, parts.measures, settings)
-    return identity("shards.build", made_with, [parts.files.input_hash])
+    settings = {name: value for name, value in asdict(params).items() if name not in DEALING}
+    row = parts.files
+    told = (row.key, row.split, row.category, row.parse_labels, row.caption, row.unpaired_key)
+    made_with = (told, parts.keypoints, parts.measures, settings)
+    return identity("shards.build", made_with, [row.input_hash])
 
 
-SETTINGS = ("image_height", "image_width", "jpeg_quality", "mask")
-"""Parameters that change a sample's bytes; the others only deal samples to shards and processes."""
+DEALING = ("samples_per_shard", "num_workers", "encode", "latents_base", "latents_dtype")
+"""Parameters that change no sample's bytes: they deal samples to shards and processes, or lie beside them."""
 
 
 if __name__ == "__main__":
