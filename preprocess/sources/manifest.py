@@ -41,11 +41,11 @@ def decoding_error(path: Path, limits: Limits = LIMITS) -> str | None:
 
 
 def input_hash(sample: SourceSample, root: Path) -> str:
-    """Return the xxh3_128 (hex) of the names, relative to `root`, and bytes of the sample's files.
+    """Return the xxh3_128 (hex) of what is measured: what the garment and its labels are, and the files.
 
-    A file that can't be read has no bytes.
+    Files count by name, relative to `root`, and bytes. A file that can't be read has no bytes.
     """
-    digest = xxhash.xxh3_128()
+    digest = xxhash.xxh3_128(f"{sample.category}\0{sample.parse_labels}\0".encode())
     for part, path in sample.parts():
         try:
             content = path.read_bytes()

@@ -119,7 +119,7 @@ class ManifestRow(SourceSample):
     """Why the row isn't `ok`."""
 
     input_hash: str
-    """xxh3_128 (hex) over the names and bytes of the sample's files."""
+    """xxh3_128 (hex) over the sample's category and labels, and the names and bytes of its files."""
 
 
 class Source(Protocol):

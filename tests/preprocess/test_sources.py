@@ -13,7 +13,7 @@ from preprocess.sources.manifest import write_manifest
 from preprocess.sources.pairs import read_pairs
 from preprocess.sources.source import SourceSample, read_manifest
 from preprocess.sources.viton_hd import VitonHd
-from preprocess.vocabulary import Category, RowStatus
+from preprocess.vocabulary import Category, ParseLabels, RowStatus
 
 SHARED = Path(os.environ.get("CINDERELLA_SHARED", Path(__file__).parents[2].parent / "shared"))
 REAL_ROOT = SHARED / "data" / "vitonhd"
@@ -97,6 +97,16 @@ def test_a_changed_photo_changes_one_hash(root: Path) -> None:
     write_manifest(VitonHd(root), root / "manifest.parquet")
     after = {row.key: row.input_hash for row in read_manifest(root / "manifest.parquet")}
     assert {key for key in before if before[key] != after[key]} == {"1"}
+
+
+def test_files_that_are_read_otherwise_have_another_hash(root: Path) -> None:
+    """A source that says another meaning of the labels has its rows measured again."""
+    listed = tuple(VitonHd(root).samples())
+    found = []
+    for samples in (listed, (*listed[:-1], replace(listed[-1], parse_labels=ParseLabels.ATR))):
+        write_manifest(ListedSource(root, samples), root / "manifest.parquet")
+        found.append({row.key: row.input_hash for row in read_manifest(root / "manifest.parquet")})
+    assert {key for key in found[0] if found[0][key] != found[1][key]} == {listed[-1].key}
 
 
 def test_other_code_judges_unchanged_files_anew(root: Path, edit: Callable[[str, str, str], None]) -> None:
