@@ -30,7 +30,6 @@ from shards.params import WriteShardsParams
 from shards.stream import SampleStream
 from train.params import OptimisationParams, TrainBaseParams, TrainSizeParams, ValidationParams
 
-TOLERATED = ("tucked_hem", "arm_touches_panel", "sleeve_touches_panel", "crossed_arm", "raised_arm")
 ONCE = OptimisationParams(steps=1, batch_size=2, learning_rate=1e-3, warmup_steps=0)
 NEVER = ValidationParams(every=0)
 
@@ -44,7 +43,7 @@ def annotate(folder: Path) -> None:
         PrepareDatasetParams(source="paper_dolls", paper_dolls=dolls), raw=folder / "raw", out=manifest
     )
     extract_keypoints.run(ExtractKeypointsParams(workers=1), manifest=manifest, out=keypoints)
-    sizes = SizeRatioParams(workers=1, tolerated_flags=TOLERATED)
+    sizes = SizeRatioParams(workers=1)
     compute_size_ratios.run(sizes, manifest=manifest, keypoints=keypoints, out=annotations)
     write_shards.run(
         WriteShardsParams(num_workers=0, image_height=96, image_width=72),
