@@ -7,13 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.tables.measure_sample import EDGES_WIDTH, densepose_of, photo_of
+from pipeline.tables.measure_sample import densepose_of, photo_of
 from preprocess.body.keypoints import BodyFrame, Keypoints
 from preprocess.garment.ends import AXIS_BAND
 from preprocess.garment.grabcut import segment_garment
 from preprocess.garment.measurements import WornMeasures, garment_panel, measure_worn
 from preprocess.garment.parse import garment_mask, load_parse, scene_of
 from preprocess.garment.scene import Scene
+from preprocess.garment.worn import EDGES_WIDTH
 from preprocess.painting import draw_disc, draw_line
 from preprocess.pictures import read_picture
 from preprocess.sizes.axes import Colour, axes_of

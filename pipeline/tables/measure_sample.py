@@ -8,20 +8,17 @@ from numpy.typing import NDArray
 
 from pipeline.tables.incremental import Row
 from preprocess.body.densepose import Parts, load_densepose
-from preprocess.body.keypoints import BodyFrame, KeypointError, Keypoints
-from preprocess.garment.doubts import parse_flags
+from preprocess.body.keypoints import KeypointError, Keypoints
 from preprocess.garment.grabcut import segment_garment
 from preprocess.garment.measurements import WornMeasures, measure_worn
-from preprocess.garment.parse import garment_mask, load_parse, other_labels, scene_of
+from preprocess.garment.parse import garment_mask, load_parse, other_labels
 from preprocess.garment.scene import Scene
 from preprocess.garment.size_ratios import SizeRatioParams, SizeRatios, size_ratios
+from preprocess.garment.worn import EDGES_WIDTH, measure_parsed
 from preprocess.pictures import PictureError, read_picture
 from preprocess.sizes.axes import AXIS_NAMES, BODY_LENGTHS, GARMENT_LENGTHS
 from preprocess.sources.source import ManifestRow
 from preprocess.vocabulary import SEGMENTED
-
-EDGES_WIDTH = 384
-"""px. The photo may be read smaller, for its edges, as long as it stays this wide."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,13 +55,17 @@ def measured(job: MeasureJob) -> Row:
     numbering = other_labels(parse, person, job.sample.parse_labels)
     if numbering is not None:
         raise KeypointError(numbering)
-    scene = scene_of(
-        parse, photo=photo_of(job.sample, at_least=EDGES_WIDTH), densepose=densepose_of(job.sample)
+    worn, result = measure_parsed(
+        garment,
+        parse,
+        person,
+        job.params,
+        category=job.sample.category,
+        photo=photo_of(job.sample, at_least=EDGES_WIDTH),
+        densepose=densepose_of(job.sample),
+        doubts=doubts_of(job),
     )
-    worn = measure_worn(garment, person, scene)
-    flags = parse_flags(parse, worn, BodyFrame.from_keypoints(person))
-    flags += doubts_of(job)
-    return columns(worn, judged(job, worn, person, flags), scale)
+    return columns(worn, result, scale)
 
 
 def measured_in_photo(job: MeasureJob) -> Row:
@@ -80,12 +81,8 @@ def measured_in_photo(job: MeasureJob) -> Row:
         raise KeypointError("no_garment")
     worn = measure_worn(garment, person, Scene(photo=photo, densepose=densepose_of(job.sample)))
     flags = [SEGMENTED, *doubts_of(job)]
-    return columns(worn, judged(job, worn, person, flags), 1.0)
-
-
-def judged(job: MeasureJob, worn: WornMeasures, person: Keypoints, flags: list[str]) -> SizeRatios:
-    """Divide the lengths of a sample and judge them."""
-    return size_ratios(worn, job.params, category=job.sample.category, keypoints=person, flags=flags)
+    result = size_ratios(worn, job.params, category=job.sample.category, keypoints=person, flags=flags)
+    return columns(worn, result, 1.0)
 
 
 def person_of(job: MeasureJob) -> Keypoints:

@@ -172,7 +172,8 @@ class SizeAwareTryOn:
         if parse is not None or self.segmenter is None:
             return person
         view = PersonView.of(person, self.image_height, self.image_width)
-        return with_worn_garment(person, self.garment_in(view, person.photo), "model's segmenter")
+        worn = self.garment_in(view, person.photo)
+        return with_worn_garment(person, worn, "model's segmenter", densepose)
 
     def __call__(
         self,

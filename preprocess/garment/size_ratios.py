@@ -117,6 +117,13 @@ class SizeRatios:
         return np.array([ratio.value for ratio in self.bounds])
 
     @property
+    def credible(self) -> Array:
+        """(A,) best estimates; NaN where one lies beyond what any garment has, and so is an error."""
+        reasons = (self.reason or "").split("; ")
+        wrong = [out_of_bounds(name) in reasons for name in AXIS_NAMES]
+        return np.where(wrong, np.nan, self.ratios)
+
+    @property
     def known(self) -> NDArray[np.bool_]:
         """(A,) whether a ratio's bounds are narrow."""
         return np.array([ratio.uncertainty <= self.max_uncertainty for ratio in self.bounds])

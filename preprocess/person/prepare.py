@@ -4,7 +4,7 @@ What is not given is found or drawn where that is possible, and every such thing
 networks of another size and shape see of a prepared person, and the way back into the photo.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from preprocess.body.densepose import read_densepose
+from preprocess.body.densepose import Parts, load_densepose, nearest_parts, read_densepose
 from preprocess.body.drawing import draw_body
 from preprocess.body.inpaint_mask import MaskParams, inpainting_mask
 from preprocess.body.keypoints import MIN_CONFIDENCE, BodyFrame, KeypointError, Keypoints
@@ -21,7 +21,9 @@ from preprocess.body.mediapipe import PoseDetector, calibrate
 from preprocess.body.openpose import TRUNK, read_openpose
 from preprocess.garment.measurements import measure_worn
 from preprocess.garment.parse import garment_mask, load_parse, other_labels
-from preprocess.garment.size_ratios import SizeRatioParams, size_ratios
+from preprocess.garment.scene import Scene
+from preprocess.garment.size_ratios import SizeRatioParams, SizeRatios, size_ratios
+from preprocess.garment.worn import EDGES_WIDTH, measure_parsed
 from preprocess.masks import MaskSource, read_mask
 from preprocess.person.window import Window
 from preprocess.pictures import PictureSource, read_picture
@@ -148,7 +150,9 @@ def prepare_person(
     picture = read_picture(photo, "person photo", limits=STRANGERS, beside=maps)
     shape = (picture.shape[0], picture.shape[1])
     notes: list[str] = []
-    person = read_joints(keypoints, picture, pose_model, notes)
+    joints = read_joints(keypoints, picture, pose_model, notes)
+    # as tables hold them, in single precision: what is measured on them is what training data has
+    person = Keypoints.from_flat(joints.flat(), source=joints.source, format=joints.format)
     require_person(person)
     labels = None if parse is None else read_labels(parse, shape, person)
     if labels is None:
@@ -167,29 +171,56 @@ def prepare_person(
         densepose=draw_body(person, *shape) if densepose is None else densepose_of(densepose, shape),
         notes=notes,
     )
-    return prepared if labels is None else with_worn_garment(prepared, garment_mask(labels, Category.UPPER))
+    if labels is None:
+        return prepared
+    edges = picture
+    if isinstance(photo, str | Path):
+        edges = read_picture(photo, "person photo", limits=STRANGERS, beside=maps, at_least=EDGES_WIDTH)
+    garment, result = garment_mask(labels, Category.UPPER), None
+    if garment.any():
+        _, result = measure_parsed(
+            garment,
+            labels,
+            person,
+            SizeRatioParams(),
+            category=Category.UPPER,
+            photo=edges,
+            densepose=parts_of(densepose),
+        )
+    return with_natural_size(prepared, garment, result, "parse map")
 
 
-def with_worn_garment(person: PreparedPerson, garment: Mask, source: str = "parse map") -> PreparedPerson:
-    """Add the garment that is worn in the photo, and the size that is measured on it.
+def with_worn_garment(
+    person: PreparedPerson, garment: Mask, source: str, densepose: MaskSource | None = None
+) -> PreparedPerson:
+    """Add the garment that is worn in the photo, where no parse map tells it, and measure its size.
 
     Args:
         person: Without them.
-        garment: (H, W) bool.
-        source: Who found the garment; stands in the notes.
+        garment: (H, W) bool, found by somebody.
+        source: Who found it; stands in the notes.
+        densepose: DensePose's parts, where they are known.
     """
-    notes = list(person.notes)
     if not garment.any():
-        notes.append(f"the {source} shows no garment: the natural size is not known")
-        return PreparedPerson(**vars(person) | {"notes": notes})
-    measured = size_ratios(
-        measure_worn(garment, person.keypoints), SizeRatioParams(), keypoints=person.keypoints
-    )
-    if measured.status is not RowStatus.OK:
-        notes.append(f"the natural size ({source}) is doubtful: {measured.reason}")
-    natural = SizeRequest.measured(measured.ratios)
-    known = {"garment_mask": garment, "natural_size": natural, "notes": notes}
-    return PreparedPerson(**vars(person) | known)
+        return with_natural_size(person, garment, None, source)
+    scene = Scene(photo=person.photo, densepose=parts_of(densepose))
+    worn = measure_worn(garment, person.keypoints, scene)
+    result = size_ratios(worn, SizeRatioParams(), keypoints=person.keypoints)
+    return with_natural_size(person, garment, result, source)
+
+
+def with_natural_size(
+    person: PreparedPerson, garment: Mask, result: SizeRatios | None, source: str
+) -> PreparedPerson:
+    """Add the garment that is worn in the photo, and the size that was measured on it, if any."""
+    if result is None:
+        note = f"the {source} shows no garment: the natural size is not known"
+        return replace(person, notes=[*person.notes, note])
+    notes = list(person.notes)
+    if result.status is not RowStatus.OK:
+        notes.append(f"the natural size ({source}) is doubtful: {result.reason}")
+    natural = SizeRequest.measured(result.credible)
+    return replace(person, garment_mask=garment, natural_size=natural, notes=notes)
 
 
 def read_joints(
@@ -265,6 +296,13 @@ def densepose_of(densepose: MaskSource, shape: tuple[int, int]) -> NDArray[np.ui
     if picture.shape[:2] == shape:
         return picture
     return np.asarray(Image.fromarray(picture).resize((shape[1], shape[0]), Image.Resampling.BOX))
+
+
+def parts_of(densepose: MaskSource | None) -> Parts | None:
+    """Read which part of the body lies where, as the measures of training data do."""
+    if isinstance(densepose, str | Path):
+        return load_densepose(Path(densepose), reduce=True)
+    return None if densepose is None else nearest_parts(read_densepose(densepose, limits=STRANGERS))
 
 
 def same_size(what: str, array: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:

@@ -14,10 +14,10 @@ from functools import partial
 import numpy as np
 
 from preprocess.body.keypoints import BodyFrame, KeypointError, Keypoints
-from preprocess.garment.doubts import parse_flags
 from preprocess.garment.measurements import measure_worn
 from preprocess.garment.parse import garment_mask, scene_of
 from preprocess.garment.size_ratios import SizeRatioParams, size_ratios
+from preprocess.garment.worn import parse_flags
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.paper_dolls.dataset import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams

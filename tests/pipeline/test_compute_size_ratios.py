@@ -8,14 +8,19 @@ import pytest
 from PIL import Image
 
 from pipeline import compute_size_ratios, extract_keypoints
+from preprocess.body.inpaint_mask import MaskParams
 from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
+from preprocess.person.prepare import prepare_person
 from preprocess.sizes.axes import AXIS_NAMES
+from preprocess.sizes.request import SizeRequest
 from preprocess.sources.manifest import write_manifest
 from preprocess.sources.paper_dolls.dataset import render_dataset
 from preprocess.sources.params import PaperDollParams
+from preprocess.sources.source import read_manifest
 from preprocess.sources.viton_hd import VitonHd
 from preprocess.vocabulary import Lip
+from shards.build import target_ratio
 from tests.pipeline.folders import add_sample, new_root
 from tests.preprocess.people import body_25_numbers, openpose, paint_photo, person, tunic
 
@@ -234,3 +239,20 @@ def test_keypoints_of_another_manifest_are_refused(tmp_path: Path) -> None:
             keypoints=tmp_path / "keypoints.parquet",
             out=tmp_path / "sizes.parquet",
         )
+
+
+def test_training_data_and_try_on_measure_the_natural_size_by_one_recipe(tmp_path: Path) -> None:
+    """Photos that are read at half their size for training, arms before the garment among them."""
+    render_dataset(PaperDollParams(train=1, test=16, image_height=1024, image_width=768), tmp_path / "raw")
+    sizes = rows(annotate(tmp_path / "raw"))
+    compared = 0
+    for row in read_manifest(tmp_path / "manifest.parquet"):
+        if sizes[row.key]["status"] == "failed":
+            continue
+        given = {"keypoints": row.openpose_json, "parse": row.parse, "densepose": row.densepose}
+        natural = prepare_person(row.image, **given, mask=MaskParams()).natural_size
+        expected = [target_ratio(sizes[row.key], name) for name in AXIS_NAMES]
+        found = (natural or SizeRequest()).as_array()
+        np.testing.assert_allclose(found, np.array(expected, np.float64), atol=1e-5, err_msg=row.key)
+        compared += 1
+    assert compared > 12

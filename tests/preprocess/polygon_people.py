@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from preprocess.body.keypoints import BodyFrame, Keypoints
-from preprocess.garment.doubts import parse_flags
 from preprocess.garment.measurements import measure_worn
 from preprocess.garment.parse import garment_mask, scene_of
 from preprocess.garment.size_ratios import SizeRatioParams, SizeRatios, size_ratios
+from preprocess.garment.worn import parse_flags
 from preprocess.vocabulary import Category, Joint, Lip
 
 Points = NDArray[np.float64]

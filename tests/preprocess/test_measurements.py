@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from preprocess.body.densepose import nearest_parts
 from preprocess.body.keypoints import BodyFrame, KeypointError, Keypoints
 from preprocess.body.openpose import read_openpose
-from preprocess.garment.doubts import parse_flags
 from preprocess.garment.measurements import WornMeasures, garment_panel, measure_worn
 from preprocess.garment.parse import garment_mask, load_parse, scene_of
 from preprocess.garment.scene import Scene
+from preprocess.garment.worn import parse_flags
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.paper_dolls.dataset import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams

@@ -80,9 +80,11 @@ def test_what_doesnt_belong_to_the_photo_is_refused(given: dict[str, np.ndarray]
 
 def test_no_garment_in_the_parse_map_is_said() -> None:
     nothing = np.zeros((HEIGHT, WIDTH), bool)
-    prepared = with_worn_garment(ready(PHOTO, keypoints=person(), densepose=BODY), nothing)
-    assert prepared.natural_size is None
-    assert "the parse map shows no garment" in prepared.notes[-1]
+    found = with_worn_garment(ready(PHOTO, keypoints=person(), densepose=BODY), nothing, "segmenter")
+    parsed = ready(PHOTO, keypoints=person(), densepose=BODY, parse=parse(nothing))
+    for prepared, source in ((found, "segmenter"), (parsed, "parse map")):
+        assert prepared.natural_size is None
+        assert f"the {source} shows no garment" in prepared.notes[-1]
 
 
 def test_the_drawn_body_has_densepose_colours_where_the_body_is() -> None:

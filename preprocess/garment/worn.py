@@ -1,14 +1,25 @@
-"""What the parse map tells against a measure: something in front of the garment, or two garments."""
+"""Measure the garment that is worn in a photo with a parse map: one recipe, for training data and for try-on.
+
+Beside the garment the map tells what speaks against a measure: something in front of it, or a second garment.
+"""
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.body.keypoints import Array, BodyFrame
+from preprocess.body.densepose import Parts
+from preprocess.body.keypoints import Array, BodyFrame, Keypoints
 from preprocess.garment.ends import SHOULDER_ROWS
-from preprocess.garment.measurements import WornMeasures
-from preprocess.vocabulary import Lip
+from preprocess.garment.measurements import WornMeasures, measure_worn
+from preprocess.garment.parse import scene_of
+from preprocess.garment.size_ratios import SizeRatioParams, SizeRatios, size_ratios
+from preprocess.vocabulary import Category, Lip
 
 Labels = NDArray[np.uint8]
+
+EDGES_WIDTH = 384
+"""px. The photo may be read smaller, for its edges, as long as it stays this wide."""
 
 JUST_OUTSIDE = (0.02, 0.05)
 """How far beyond the garment's edge to look for what may hide it, in B."""
@@ -26,6 +37,34 @@ TUCKED_WIDTH = 0.97
 """A hem at most this much wider than what is below it is tucked in."""
 
 BOTTOM_LABELS = (Lip.PANTS, Lip.SKIRT)
+
+
+def measure_parsed(
+    garment: NDArray[np.bool_],
+    parse: Labels,
+    person: Keypoints,
+    params: SizeRatioParams,
+    *,
+    category: Category,
+    photo: NDArray[np.uint8],
+    densepose: Parts | None,
+    doubts: Sequence[str] = (),
+) -> tuple[WornMeasures, SizeRatios]:
+    """Measure a worn garment and judge what is measured.
+
+    Args:
+        garment: (H, W) bool, the garment in the parse map; some of it.
+        parse: (H, W) LIP labels.
+        person: Joints in px of the map.
+        params: Limits beyond which a ratio is a measuring error, and when it is known.
+        category: Of the garment.
+        photo: (h, w, 3) RGB, read with `at_least=EDGES_WIDTH`.
+        densepose: (h, w) DensePose's parts; None where there are none.
+        doubts: What else is known against the measures.
+    """
+    worn = measure_worn(garment, person, scene_of(parse, photo=photo, densepose=densepose))
+    flags = [*parse_flags(parse, worn, BodyFrame.from_keypoints(person)), *doubts]
+    return worn, size_ratios(worn, params, category=category, keypoints=person, flags=flags)
 
 
 def parse_flags(parse: Labels, worn: WornMeasures, frame: BodyFrame) -> list[str]:
