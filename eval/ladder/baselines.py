@@ -44,9 +44,9 @@ def growth_px(natural: Floats, requested: Floats, per_px: Floats) -> float:
     return float(per_px @ change / (per_px @ per_px))
 
 
-def gain_per_px(frame: BodyFrame) -> Floats:
+def gain_per_px(frame: BodyFrame, category: Category) -> Floats:
     """Return (A,) what each ratio of a garment gains when its outline grows by 1 px."""
-    gains = {name: axis.growth / frame.lengths[axis.body] for name, axis in axes_of(Category.UPPER).items()}
+    gains = {name: axis.growth / frame.lengths[axis.body] for name, axis in axes_of(category).items()}
     return np.array([gains.get(name, np.nan) for name in AXIS_NAMES])
 
 
@@ -124,8 +124,8 @@ def baseline_draws(scene: Scene) -> dict[str, Draw]:
     plates = [erase(photo, garment) for photo, garment in pairs]
 
     def dilated(person: int, requested: Floats) -> Picture:
-        frame = frames[person]
-        growth = growth_px(scene.natural[person], requested, gain_per_px(frame))
+        gains = gain_per_px(frames[person], scene.categories[person])
+        growth = growth_px(scene.natural[person], requested, gains)
         return dilate(scene.photos[person], plates[person], scene.garment_masks[person], growth)
 
     def scaled(person: int, requested: Floats) -> Picture:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from eval.ladder.remeasure import Reading, enlarge, enlarge_keypoints, read_garment
 from preprocess.body.keypoints import BodyFrame, KeypointError, Keypoints
 from preprocess.layout.resized import layout_at
-from preprocess.vocabulary import RowStatus
+from preprocess.vocabulary import Category, RowStatus
 from shards.batch import Batch, select
 from shards.reader import ShardReader
 from shards.sample import RECORD_SUFFIX, decode_record, require_member
@@ -43,27 +43,29 @@ class Scene:
     """(P, 25, 3) x, y in px and confidence, NaN where missing."""
 
     natural: Floats
-    """(P, 3) ratios of the photo, as the data has them."""
+    """(P, A) ratios of the photo, as the data has them."""
+
+    categories: Sequence[Category]
+    """P kinds of garments."""
 
     factor: int
     """Enlargement at which everything is measured."""
 
     def worn(self, person: int) -> Reading:
         """Read the data's own garment mask."""
-        garment = enlarge(self.garment_masks[person], self.factor)
-        return read_garment(garment, enlarge_keypoints(self.keypoints[person], self.factor))
+        return self.read(person, self.garment_masks[person])
 
     def expected(self, person: int, natural: Floats, requested: Floats) -> Reading:
-        """Read the layout at (3,) requested ratios, where `worn` found (3,) natural ones."""
+        """Read the layout at (A,) requested ratios, where `worn` found (A,) natural ones."""
         garment = enlarge(self.garment_masks[person], self.factor)
         keypoints = enlarge_keypoints(self.keypoints[person], self.factor)
-        return read_garment(layout_at(garment, keypoints, natural, requested), keypoints)
+        layout = layout_at(garment, keypoints, natural, requested)
+        return read_garment(layout, keypoints, self.categories[person])
 
-    def read(self, person: int, probability: NDArray[np.floating]) -> Reading:
-        """Read a (H, W) garment probability of a generated picture."""
-        return read_garment(
-            enlarge(probability, self.factor), enlarge_keypoints(self.keypoints[person], self.factor)
-        )
+    def read(self, person: int, probability: NDArray[np.floating] | NDArray[np.bool_]) -> Reading:
+        """Read a (H, W) garment mask, or the probability of the garment in a generated picture."""
+        keypoints = enlarge_keypoints(self.keypoints[person], self.factor)
+        return read_garment(enlarge(probability, self.factor), keypoints, self.categories[person])
 
 
 def enlargement(image_height: int, measured_height: int) -> int:
@@ -115,6 +117,7 @@ def scene_of(people: Batch, measured_height: int) -> Scene:
         garment_masks=people.garment_mask.astype(bool),
         keypoints=people.keypoints,
         natural=people.ratios.astype(np.float64),
+        categories=[Category(name) for name in people.categories],
         factor=enlargement(people.image.shape[1], measured_height),
     )
 

@@ -38,7 +38,7 @@ class Reading:
     """The body's shoulder width in px of the enlarged picture."""
 
 
-def enlarge(probability: NDArray[np.floating], factor: int) -> NDArray[np.bool_]:
+def enlarge(probability: NDArray[np.floating] | NDArray[np.bool_], factor: int) -> NDArray[np.bool_]:
     """Threshold a (H, W) probability at one half after enlarging it, to place its edge below a pixel."""
     height, width = probability.shape
     large = cv2.resize(
@@ -52,12 +52,13 @@ def enlarge_keypoints(keypoints: NDArray[np.floating], factor: int) -> Keypoints
     return Keypoints.from_flat(keypoints, source="openpose", format="body_25").scaled(factor, factor)
 
 
-def read_garment(garment: NDArray[np.bool_], keypoints: Keypoints) -> Reading:
+def read_garment(garment: NDArray[np.bool_], keypoints: Keypoints, category: Category) -> Reading:
     """Measure a garment on a body.
 
     Args:
         garment: (H, W) bool.
         keypoints: The person's joints in px of that mask.
+        category: Of the garment.
 
     Returns:
         The reading. A ratio that the annotator doubts is NaN, and so are those of an empty mask.
@@ -66,6 +67,6 @@ def read_garment(garment: NDArray[np.bool_], keypoints: Keypoints) -> Reading:
     lost = not NOT_ON_BODY.isdisjoint(worn.flags)
     doubtful = worn.lengths["width"].uncertainty > MAX_UNCERTAINTY
     guessed = [lost or (doubtful and name in PANEL_AXES) for name in AXIS_NAMES]
-    ratios = np.where(guessed, np.nan, over_body(worn, Category.UPPER))
+    ratios = np.where(guessed, np.nan, over_body(worn, category))
     line = NO_OUTLINE if lost or doubtful else outline(garment_panel(garment, keypoints), garment)
     return Reading(ratios=ratios, outline=line, shoulder_px=worn.body_shoulder_px)

@@ -164,21 +164,24 @@ def batches(cells: Sequence[Cell], batch_size: int) -> Iterator[tuple[int, list[
             yield person, rest[start : start + batch_size]
 
 
-def annotator_section(readings: Sequence[Reading], worn: Sequence[Reading]) -> dict[str, Any]:
+def annotator_section(
+    readings: Sequence[Reading], worn: Sequence[Reading], categories: Sequence[Category]
+) -> dict[str, Any]:
     """Compare the segmenter's readings of the untouched photos with those of the data's own masks.
 
     Args:
         readings: Of the segmenter's masks.
         worn: Of the data's masks of the same people.
+        categories: Of their garments.
 
     Returns:
         `annotator` of metrics.json: for each ratio the mean absolute difference and the mean difference.
     """
     difference = np.array([one.ratios - other.ratios for one, other in zip(readings, worn, strict=True)])
-    places = {name: AXIS_NAMES.index(name) for name in axes_of(Category.UPPER)}
-    section: dict[str, Any] = {"coverage": float(np.isfinite(difference[:, list(places.values())]).mean())}
-    for name, place in places.items():
-        column = difference[:, place]
+    there = np.array([[name in axes_of(category) for name in AXIS_NAMES] for category in categories])
+    section: dict[str, Any] = {"coverage": float(np.isfinite(difference[there]).mean())}
+    for place in np.flatnonzero(there.any(axis=0)):
+        name, column = AXIS_NAMES[place], difference[:, place]
         known = column[np.isfinite(column)]
         section[f"{name}_mae"] = float(np.abs(known).mean()) if len(known) else None
         section[f"{name}_bias"] = float(known.mean()) if len(known) else None

@@ -137,7 +137,9 @@ class Evaluation:
             {
                 **summarize(trials, self.data.thresholds, params),
                 "image": image,
-                "annotator": annotator_section(self.scorer.read(scene.photos), self.scorer.worn),
+                "annotator": annotator_section(
+                    self.scorer.read(scene.photos), self.scorer.worn, scene.categories
+                ),
                 "protocol": dict(self.protocol) | {SYSTEM: system},
             }
         )

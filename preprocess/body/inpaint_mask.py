@@ -113,12 +113,9 @@ def inpainting_mask(
     Raises:
         KeypointError: Shoulders or hips are missing.
     """
-    assert category == Category.UPPER
     frame = BodyFrame.from_keypoints(keypoints)
     region = np.zeros((image_height, image_width), np.uint8)
-    fill(region, frame.to_image(torso_outline(frame, params)))
-    for arm in ARMS:
-        draw_sleeve(region, keypoints, arm, frame, params)
+    COVERED[category](region, keypoints, frame, params)
     hands = np.zeros_like(region)
     for arm in ARMS:
         draw_hand(hands, keypoints, arm)
@@ -129,6 +126,19 @@ def inpainting_mask(
     require_shape("parse", parse, (image_height, image_width))
     protected = np.isin(parse, HEAD_LABELS) | (hands.view(np.bool_) & np.isin(parse, HAND_LABELS))
     return region.view(np.bool_) & ~protected
+
+
+def cover_upper(
+    region: NDArray[np.uint8], keypoints: Keypoints, frame: BodyFrame, params: MaskParams
+) -> None:
+    """Set what any garment of the upper body could cover."""
+    fill(region, frame.to_image(torso_outline(frame, params)))
+    for arm in ARMS:
+        draw_sleeve(region, keypoints, arm, frame, params)
+
+
+COVERED = {Category.UPPER: cover_upper}
+"""What draws all that a garment of a category could cover."""
 
 
 def torso_outline(frame: BodyFrame, params: MaskParams) -> Array:

@@ -110,7 +110,7 @@ def measure_fit(
         natural: Size of the garment in the person's own photo.
     """
     worn = measure_worn(garment, keypoints)
-    found = size_ratios(worn, SizeRatioParams(), keypoints=keypoints)
+    found = size_ratios(worn, SizeRatioParams(), category=requested.category, keypoints=keypoints)
     lost = not NOT_THERE.isdisjoint(worn.flags)
     ratios = np.full(len(AXIS_NAMES), np.nan) if lost else found.ratios
     measured = SizeRequest.measured(ratios, requested.category)

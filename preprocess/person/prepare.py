@@ -63,6 +63,9 @@ class PreparedPerson:
     """Names the person: the noise of a picture depends on it, so that one who is drawn again is drawn the
     same, and two people under one seed are not drawn from the same noise."""
 
+    category: Category = Category.UPPER
+    """Of the garments that are tried on."""
+
     natural_size: SizeRequest | None = None
     """Its size, measured in the photo; None where nothing could be measured."""
 
@@ -129,6 +132,7 @@ def prepare_person(
     mask: MaskParams,
     pose_model: Path = POSE_MODEL,
     key: str = "",
+    category: Category = Category.UPPER,
 ) -> PreparedPerson:
     """Prepare a photo of one person seen from the front.
 
@@ -141,6 +145,7 @@ def prepare_person(
         mask: How an inpainting mask that isn't given is drawn: as those the networks were trained with.
         pose_model: MediaPipe's pose landmarker, for photos without keypoints.
         key: Names the person, as the data set does.
+        category: Of the garments that will be tried on.
 
     Raises:
         ValueError: Something given is not what it should be, or nobody with shoulders and hips is found.
@@ -160,7 +165,7 @@ def prepare_person(
     if densepose is None:
         notes.append("no DensePose: the map of the body is drawn from the joints")
     if inpaint_mask is None:
-        inside = inpainting_mask(person, *shape, Category.UPPER, mask, parse=labels)
+        inside = inpainting_mask(person, *shape, category, mask, parse=labels)
     else:
         inside = read_inpaint_mask(inpaint_mask, shape, person)
     prepared = PreparedPerson(
@@ -169,6 +174,7 @@ def prepare_person(
         keypoints=person,
         inpaint_mask=inside,
         densepose=draw_body(person, *shape) if densepose is None else densepose_of(densepose, shape),
+        category=category,
         notes=notes,
     )
     if labels is None:
@@ -176,14 +182,14 @@ def prepare_person(
     edges = picture
     if isinstance(photo, str | Path):
         edges = read_picture(photo, "person photo", limits=STRANGERS, beside=maps, at_least=EDGES_WIDTH)
-    garment, result = garment_mask(labels, Category.UPPER), None
+    garment, result = garment_mask(labels, category), None
     if garment.any():
         _, result = measure_parsed(
             garment,
             labels,
             person,
             SizeRatioParams(),
-            category=Category.UPPER,
+            category=category,
             photo=edges,
             densepose=parts_of(densepose),
         )
@@ -205,7 +211,9 @@ def with_worn_garment(
         return with_natural_size(person, garment, None, source)
     scene = Scene(photo=person.photo, densepose=parts_of(densepose))
     worn = measure_worn(garment, person.keypoints, scene)
-    result = size_ratios(worn, SizeRatioParams(), keypoints=person.keypoints)
+    result = size_ratios(
+        worn, SizeRatioParams(), category=person.category, keypoints=person.keypoints
+    )
     return with_natural_size(person, garment, result, source)
 
 
@@ -219,7 +227,7 @@ def with_natural_size(
     notes = list(person.notes)
     if result.status is not RowStatus.OK:
         notes.append(f"the natural size ({source}) is doubtful: {result.reason}")
-    natural = SizeRequest.measured(result.credible)
+    natural = SizeRequest.measured(result.credible, person.category)
     return replace(person, garment_mask=garment, natural_size=natural, notes=notes)
 
 

@@ -32,7 +32,7 @@ class DollStudio:
             )
             worn = self._remember(drawn.image, drawn.parse, drawn.image)
             if np.isfinite(joints[[2, 5, 9, 12]]).all() and len(self.samples) < num_people:
-                ratios = read_garment(worn, Keypoints.from_flat(joints)).ratios
+                ratios = read_garment(worn, Keypoints.from_flat(joints), Category.UPPER).ratios
                 if np.isfinite(ratios).all():
                     self.samples.append(sample)
                     pictures.append(drawn.image)
@@ -47,6 +47,7 @@ class DollStudio:
             garment_masks=np.stack([self.masks[photo.tobytes()] for photo in photos]),
             keypoints=np.stack(keypoints),
             natural=np.array(natural),
+            categories=[Category.UPPER] * num_people,
             factor=1,
         )
 

@@ -157,7 +157,7 @@ def test_the_collector_keeps_the_strip_and_the_worst(truth: Trials) -> None:
 
 
 def test_the_annotator_agrees_with_itself() -> None:
-    section = annotator_section(SCORER.read(STUDIO.scene.photos), SCORER.worn)
+    section = annotator_section(SCORER.read(STUDIO.scene.photos), SCORER.worn, STUDIO.scene.categories)
     assert section["width_mae"] == 0.0
     assert section["coverage"] == pytest.approx(np.mean([np.isfinite(w.ratios).mean() for w in SCORER.worn]))
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
+from preprocess.body.inpaint_mask import COVERED, MaskParams
 from preprocess.body.keypoints import BodyFrame
 from preprocess.garment.measurements import WornMeasures
 from preprocess.garment.size_ratios import over_body
-from preprocess.sizes.axes import AXES, AXIS_NAMES, BODY_LENGTHS, GARMENT_LENGTHS, Axis, axes_of
+from preprocess.sizes.axes import AXES, AXIS_NAMES, BODY_LENGTHS, FIT_AXIS, GARMENT_LENGTHS, Axis, axes_of
 from preprocess.sizes.request import SizeRequest
 from preprocess.vocabulary import GARMENT_LABELS, Category
 from tests.preprocess.people import person
@@ -33,9 +34,10 @@ def test_a_row_is_sound(axis: Axis) -> None:
 
 
 @pytest.mark.parametrize("category", Category)
-def test_a_category_has_axes_and_labels(category: Category) -> None:
-    assert axes_of(category)
-    assert GARMENT_LABELS[category]
+def test_a_category_is_whole(category: Category) -> None:
+    assert all(category in table for table in (GARMENT_LABELS, COVERED))
+    assert FIT_AXIS in axes_of(category), "its fit labels are cut from it"
+    assert MaskParams().largest[category].keys() == axes_of(category).keys()
 
 
 def test_a_garment_is_divided_by_the_body() -> None:
