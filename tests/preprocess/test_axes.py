@@ -2,8 +2,6 @@
 
 import dataclasses
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,19 +9,28 @@ from ruamel.yaml import YAML
 
 from preprocess.body.inpaint_mask import COVERED, MaskParams
 from preprocess.body.keypoints import BodyFrame
-from preprocess.garment.measurements import WornMeasures
+from preprocess.garment.bounds import Bounds
+from preprocess.garment.measurements import measure_worn
 from preprocess.garment.size_ratios import over_body
 from preprocess.sizes.axes import AXES, AXIS_NAMES, BODY_LENGTHS, FIT_AXIS, GARMENT_LENGTHS, Axis, axes_of
 from preprocess.sizes.request import SizeRequest
 from preprocess.vocabulary import GARMENT_LABELS, Category
-from tests.preprocess.people import person
+from tests.preprocess.people import person, tunic
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_lengths_that_are_divided_are_measured() -> None:
-    assert {*GARMENT_LENGTHS, *BODY_LENGTHS} <= {field.name for field in dataclasses.fields(WornMeasures)}
-    assert set(BODY_LENGTHS) <= {f"body_{name}_px" for name in BodyFrame.from_keypoints(person()).lengths}
+WORN = measure_worn(tunic(), person())
+
+
+@pytest.mark.parametrize("axis", AXES, ids=lambda axis: f"{axis.category} {axis.name}")
+def test_the_lengths_that_are_divided_are_measured(axis: Axis) -> None:
+    assert WORN.lengths[axis.garment].value > 0
+    body = BodyFrame.from_keypoints(person()).lengths[axis.body]
+    assert getattr(WORN, f"body_{axis.body}_px") == pytest.approx(body)
+    assert getattr(WORN, f"garment_{axis.garment}_px") == WORN.lengths[axis.garment].value
+    assert f"garment_{axis.garment}_px" in GARMENT_LENGTHS
+    assert f"body_{axis.body}_px" in BODY_LENGTHS
 
 
 @pytest.mark.parametrize("axis", AXES, ids=lambda axis: f"{axis.category} {axis.name}")
@@ -41,13 +48,12 @@ def test_a_category_is_whole(category: Category) -> None:
 
 
 def test_a_garment_is_divided_by_the_body() -> None:
-    worn: Any = SimpleNamespace(
-        garment_shoulder_px=110.0,
-        garment_width_px=np.nan,
-        garment_length_px=300.0,
-        body_shoulder_px=100.0,
-        body_torso_px=200.0,
-    )
+    lengths = {
+        "shoulder": Bounds(value=110, low=108, high=112),
+        "width": Bounds.unknown(),
+        "length": Bounds(value=300, low=290, high=310),
+    }
+    worn = dataclasses.replace(WORN, lengths=lengths, body_shoulder_px=100.0, body_torso_px=200.0)
     np.testing.assert_array_equal(over_body(worn, Category.UPPER), [1.1, np.nan, 1.5])
 
 
