@@ -211,9 +211,7 @@ def with_worn_garment(
         return with_natural_size(person, garment, None, source)
     scene = Scene(photo=person.photo, densepose=parts_of(densepose))
     worn = measure_worn(garment, person.keypoints, scene)
-    result = size_ratios(
-        worn, SizeRatioParams(), category=person.category, keypoints=person.keypoints
-    )
+    result = size_ratios(worn, SizeRatioParams(), category=person.category, keypoints=person.keypoints)
     return with_natural_size(person, garment, result, source)
 
 
