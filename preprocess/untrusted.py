@@ -1,6 +1,10 @@
 """What strangers send: bounds of their pictures, and small text files, of which no code or value gets far."""
 
 import codecs
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +42,56 @@ def read_text(path: Path, most_bytes: int = MOST_BYTES) -> str:
     if "\0" in text:
         raise ValueError(f"{path} must be UTF-8 text, but has zero bytes")
     return text
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table in text, blanks around its cells left out."""
+
+    header: list[str]
+    """Names of the columns."""
+
+    rows: Iterator[tuple[int, dict[str, str]]]
+    """Line and cells of each row that has some; surplus cells are in ""."""
+
+
+def read_table(path: Path, most_bytes: int = MOST_BYTES) -> Table:
+    """Read a table whose cells are parted by what parts its header: `,`, `;` or a tab.
+
+    A line `sep=;`, as Excel writes it, may come first.
+
+    Raises:
+        ValueError: It is no table; a bad row raises when it is reached, and names its line.
+    """
+    text = read_text(path, most_bytes).lstrip("\r\n")
+    if text.lower().startswith("sep="):
+        text = text.partition("\n")[2]
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    lines = io.StringIO(text, newline="")
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
+    rows = rows_of(path, reader)
+    header = [*next(rows, (0, []))[1]]
+    while header and not header[-1]:
+        header.pop()
+    return Table(header, (named_cells(header, line, cells) for line, cells in rows))
+
+
+def rows_of(path: Path, reader: Any) -> Iterator[tuple[int, list[str]]]:
+    """Yield line and stripped cells of each row that has some."""
+    try:
+        for cells in reader:
+            stripped = [cell.strip() for cell in cells]
+            if any(stripped):
+                yield reader.line_num, stripped
+    except csv.Error as error:
+        raise ValueError(f"{path}: line {reader.line_num} is not CSV: {error}") from error
+
+
+def named_cells(header: list[str], line: int, cells: list[str]) -> tuple[int, dict[str, str]]:
+    """Return a row's cells by column, missing ones empty; surplus ones together in ""."""
+    surplus = "".join(cells[len(header) :])
+    row = dict.fromkeys(header, "") | dict(zip(header, cells, strict=False))
+    return line, row | {"": surplus} if surplus else row
 
 
 def read_yaml(path: Path) -> dict[Any, Any]:

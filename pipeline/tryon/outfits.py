@@ -1,11 +1,9 @@
 """Who tries on what: one person from files, the rows of a table, or the samples of a folder of shards."""
 
-import csv
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import xxhash
 
@@ -15,7 +13,9 @@ from preprocess.body.keypoints import Keypoints
 from preprocess.person.prepare import require_person
 from preprocess.pictures import Picture, read_picture
 from preprocess.sizes.request import SizeRequest
-from preprocess.untrusted import read_text, shown
+from preprocess.sources.finding import Found
+from preprocess.sources.viton_hd import PARTS
+from preprocess.untrusted import STRANGERS, read_table, shown
 from shards.codec import decode_photo
 from shards.reader import ShardReader
 from shards.sample import decode
@@ -31,12 +31,8 @@ GIVEN = ("keypoints", "parse", "densepose", "inpaint_mask")
 COLUMNS = ("key", "person", "garment", *GIVEN, "caption")
 """Columns of a table; `person` and `garment` must be there."""
 
-BESIDE = {
-    "keypoints": ("openpose_json", "{}_keypoints.json"),
-    "parse": ("image-parse-v3", "{}.png"),
-    "densepose": ("image-densepose", "{}.jpg"),
-}
-"""Where VITON-HD's layout keeps what belongs to `image/{}.jpg`: the folder beside `image/`, and the name."""
+BESIDE = {"keypoints": "openpose_json", "parse": "parse", "densepose": "densepose"}
+"""What is looked for beside a photo in VITON-HD's layout: its part by the names in `GIVEN`."""
 
 
 class Outfit(NamedTuple):
@@ -87,7 +83,7 @@ class FilesFitting:
     def load(self, tryon: SizeAwareTryOn) -> Outfit:
         """Read the files; what VITON-HD's layout has beside the photo is used and noted."""
         person = tryon.prepare(self.person, **self.given, key=self.key)
-        return Outfit(person, read_picture(self.garment, "garment photo"), self.caption)
+        return Outfit(person, read_picture(self.garment, "garment photo", limits=STRANGERS), self.caption)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -168,13 +164,11 @@ class ShardFitting:
 
 def beside(person: Path) -> dict[str, Path]:
     """Return what lies beside a photo in VITON-HD's layout."""
-    if person.parent.name != "image":
+    if person.parent.name not in PARTS["image"].folders:
         return {}
-    found = {
-        name: person.parent.parent / folder / file.format(person.stem)
-        for name, (folder, file) in BESIDE.items()
-    }
-    return {name: path for name, path in found.items() if path.is_file()}
+    folder = person.absolute().parent.parent
+    found = {name: Found.below(folder, PARTS[part]).of(person.name) for name, part in BESIDE.items()}
+    return {name: path for name, path in found.items() if path is not None}
 
 
 def table_fittings(table: Path) -> Iterator[TableFitting]:
@@ -183,22 +177,18 @@ def table_fittings(table: Path) -> Iterator[TableFitting]:
     Raises:
         ValueError: It is no such table. A bad row raises when it is loaded.
     """
-    reader = csv.DictReader(io.StringIO(read_text(table, MOST_TABLE_BYTES)), strict=True)
-    header = list(reader.fieldnames or [])
+    found = read_table(table, MOST_TABLE_BYTES)
+    header = found.header
     if not {"person", "garment"} <= set(header) <= set(COLUMNS) or len(set(header)) < len(header):
         raise ValueError(
             f"{table} must have the columns person and garment, and may have {', '.join(COLUMNS)}, "
             f"got {', '.join(map(shown, header)) or 'none'}"
         )
     root = table.parent.resolve()
-    try:
-        for number, row in enumerate(reader, start=1):
-            surplus = row.pop(None, None) is not None
-            values: dict[str, Any] = {name: (text or "").strip() for name, text in row.items()}
-            key = values.pop("key", "") or f"row-{number}"
-            yield TableFitting(key=key, values={} if surplus else values, root=root)
-    except csv.Error as error:
-        raise ValueError(f"{table}: line {reader.line_num} is not CSV: {error}") from error
+    for number, (_, row) in enumerate(found.rows, start=1):
+        surplus = "" in row
+        key = row.pop("key", "") or f"row-{number}"
+        yield TableFitting(key=key, values={} if surplus else row, root=root)
 
 
 def shard_fittings(folder: str | Path) -> Iterator[ShardFitting]:
@@ -217,6 +207,8 @@ def below(root: Path, text: str) -> Path:
     """
     if "\0" in text:
         raise ValueError(f"a path can't have a zero byte: {shown(text)}")
+    if "\\" in text and not (root / text).is_file():
+        raise ValueError(f"folders in a path must be parted by /, got {shown(text)}")
     path = (root / text).resolve()
     if not path.is_relative_to(root):
         raise ValueError(f"files must lie below {root}, got {shown(text)}")

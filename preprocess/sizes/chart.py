@@ -6,8 +6,6 @@ It is CSV with a header, or YAML; measures are those of the finished garment, in
     S,96,44,68                                   M: {chest_cm: 104, shoulder_cm: 45.5, length_cm: 70}
 """
 
-import csv
-import io
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -16,13 +14,18 @@ from typing import Any, Self
 
 from preprocess.sizes.centimetres import GarmentMeasures, Wearer
 from preprocess.sizes.request import SizeRequest
-from preprocess.untrusted import read_text, read_yaml, shown
+from preprocess.untrusted import read_table, read_yaml, shown
+
+TABLES = (".csv", ".tsv", ".txt")
+"""Suffixes of charts that aren't YAML."""
 
 MOST_SIZES = 200
 """A chart with more sizes isn't one."""
 
 SIZE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ./+-]{0,15}")
 """Names of sizes: `XL`, `38`, `10/12`, `One size`. Anything else may be a formula, a path or a page."""
+
+DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d{1,2}")
 
 MEASURES = tuple(field.name for field in fields(GarmentMeasures))
 
@@ -36,14 +39,14 @@ class SizeChart:
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """Read a chart, `.csv`, `.yaml` or `.yml`.
+        """Read a chart: a table (`.csv`, `.tsv`, `.txt`), or YAML.
 
         Raises:
             ValueError: It isn't a chart; the message says which size, and what must hold.
             OSError: It can't be read.
         """
         source = Path(path)
-        rows = csv_rows(source) if source.suffix.lower() == ".csv" else yaml_rows(source)
+        rows = csv_rows(source) if source.suffix.lower() in TABLES else yaml_rows(source)
         if not 0 < len(rows) <= MOST_SIZES:
             raise ValueError(f"{source} must have 1 to {MOST_SIZES} sizes, got {len(rows)}")
         return cls(sizes={name: garment_of(source, name, row) for name, row in rows.items()})
@@ -61,25 +64,20 @@ class SizeChart:
 
 def csv_rows(path: Path) -> dict[str, dict[str, Any]]:
     """Return the measures by size, as numbers where they are numbers."""
-    reader = csv.DictReader(io.StringIO(read_text(path)), strict=True)
     rows: dict[str, dict[str, Any]] = {}
-    try:
-        header = [name.strip() for name in reader.fieldnames or []]
-        reader.fieldnames = header
-        if "size" not in header:
-            raise ValueError(
-                f"{path} must have the columns size, {', '.join(MEASURES)}, "
-                f"got {', '.join(map(shown, header)) or 'none'}"
-            )
-        for row in reader:
-            size = (row.pop("size") or "").strip()
-            if None in row:
-                raise ValueError(f"{path}: line {reader.line_num} has more cells than the header")
-            if size in rows:
-                raise ValueError(f"{path}: the size {shown(size)} is there twice")
-            rows[size] = {name: number(value) for name, value in row.items()}
-    except csv.Error as error:
-        raise ValueError(f"{path}: line {reader.line_num} is not CSV: {error}") from error
+    table = read_table(path)
+    if "size" not in table.header or len(set(table.header)) < len(table.header):
+        raise ValueError(
+            f"{path} must have the columns size, {', '.join(MEASURES)}, "
+            f"got {', '.join(map(shown, table.header)) or 'none'}"
+        )
+    for line, row in table.rows:
+        if "" in row:
+            raise ValueError(f"{path}: line {line} has more cells than the header")
+        size = row.pop("size")
+        if size in rows:
+            raise ValueError(f"{path}: the size {shown(size)} is there twice")
+        rows[size] = {name: number(value) for name, value in row.items()}
     return rows
 
 
@@ -112,11 +110,14 @@ def garment_of(path: Path, size: str, row: Any) -> GarmentMeasures:
         raise ValueError(f"{path}: size {size}: {error}") from error
 
 
-def number(text: str | None) -> float | str | None:
-    """Turn a cell into a number; an empty one into None; what is neither is left to be refused."""
-    if text is None or not text.strip():
+def number(text: str) -> float | str | None:
+    """Turn a cell into a number, with a point or a comma; an empty one into None.
+
+    What is neither is left to be refused.
+    """
+    if not text:
         return None
     try:
-        return float(text)
+        return float(text.replace(",", ".") if DECIMAL_COMMA.fullmatch(text) else text)
     except ValueError:
         return text
