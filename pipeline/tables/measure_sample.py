@@ -10,6 +10,7 @@ from pipeline.tables.incremental import Row
 from preprocess.body.densepose import Parts, load_densepose
 from preprocess.body.keypoints import KeypointError, Keypoints
 from preprocess.garment.grabcut import segment_garment
+from preprocess.garment.joint_fit import other_scale
 from preprocess.garment.measurements import WornMeasures, measure_worn
 from preprocess.garment.parse import garment_mask, load_parse, other_labels
 from preprocess.garment.scene import Scene
@@ -55,6 +56,7 @@ def measured(job: MeasureJob) -> Row:
     numbering = other_labels(parse, person, job.sample.parse_labels)
     if numbering is not None:
         raise KeypointError(numbering)
+    require_own_size(parse, person, found["image_width"], found["image_height"])
     worn, result = measure_parsed(
         garment,
         parse,
@@ -66,6 +68,16 @@ def measured(job: MeasureJob) -> Row:
         doubts=doubts_of(job),
     )
     return columns(worn, result, scale)
+
+
+def require_own_size(parse: Any, person: Keypoints, width: int, height: int) -> None:
+    """Raise KeypointError when the joints were found in another size of the photo."""
+    factor = other_scale(parse, person)
+    if factor is not None:
+        raise KeypointError(
+            f"other_image_size: the joints lie on the parse map at {factor:.2f} times their size, as those "
+            f"of a picture of about {width / factor:.0f}x{height / factor:.0f}"
+        )
 
 
 def measured_in_photo(job: MeasureJob) -> Row:

@@ -1,8 +1,9 @@
 """Read OpenPose's JSON, in every form met in the wild, or refuse it by name.
 
 Known forms: BODY_25 (75 numbers) and COCO-18 (54), x,y without confidence (50, 36), version 1.0's
-`pose_keypoints`, a list around the document, canvas fields, fractions of the picture, COCO-18 padded to 25
-rows, BODY_25 cut to 18, and Dress Code's `keypoints` (18 rows of 4 numbers for a 384 x 512 picture).
+`pose_keypoints`, a list around the document, canvas fields, fractions of the picture (0 to 1 and -1 to 1, as
+`--keypoint_scale` 3 and 4 write them), -1 for joints that weren't found, COCO-18 padded to 25 rows, BODY_25
+cut to 18, and Dress Code's `keypoints` (18 rows of 4 numbers for a 384 x 512 picture).
 """
 
 import json
@@ -31,6 +32,9 @@ FEWEST_JOINTS = 8
 
 DRESS_CODE_CANVAS = (384.0, 512.0)
 """Width and height that Dress Code's keypoints refer to, whatever the size of its photos."""
+
+MISSING = (0.0, -1.0)
+"""What both coordinates of a joint are that wasn't found; other tools than OpenPose write -1."""
 
 NUMBERS_TO_SHAPE = {75: (25, 3), 54: (18, 3), 50: (25, 2), 36: (18, 2)}
 TRUNK = [
@@ -160,7 +164,7 @@ def _table(numbers: object) -> Array:
     table = values.reshape(NUMBERS_TO_SHAPE[len(values)])
     if table.shape[1] == 2:
         table = np.column_stack([table, np.ones(len(table))])
-    return _with_missing(table, (table[:, 0] == 0) & (table[:, 1] == 0))
+    return _with_missing(table, np.isin(table[:, 0], MISSING) & (table[:, 0] == table[:, 1]))
 
 
 def _dress_code_table(values: Array) -> Array:
@@ -208,8 +212,8 @@ def _person(
     found = table[table[:, 2] > 0, :2]
     if len(found) == 0:
         raise KeypointError("low_confidence")
-    if np.abs(found).max() <= 1:
-        canvas = (1.0, 1.0)
+    if np.abs(found).max() <= 1 + FAR_OUTSIDE:
+        table, found, canvas = _from_fractions(table, found), _from_fractions(found, found), (1.0, 1.0)
     _refuse_placeholder(found)
     size = np.array([image_width, image_height], dtype=np.float64)
     if canvas is not None:
@@ -217,6 +221,18 @@ def _person(
     elif len(found) >= FEWEST_JOINTS and (found <= size / 2).all():
         raise KeypointError("other_image_size")
     return _in_frame(_map_layout(table), size)
+
+
+def _from_fractions(table: Array, found: Array) -> Array:
+    """Turn `--keypoint_scale 4`, from -1 to 1, into `--keypoint_scale 3`, from 0 to 1; leave the latter.
+
+    Args:
+        table: (N, 2) or (N, 3), x and y first.
+        found: (N, 2) x and y of the joints that were found, which tell.
+    """
+    if found.min() >= -FAR_OUTSIDE:
+        return table
+    return np.column_stack([(table[:, :2] + 1) / 2, table[:, 2:]])
 
 
 def _refuse_placeholder(found: Array) -> None:

@@ -19,6 +19,7 @@ from preprocess.body.inpaint_mask import MaskParams, inpainting_mask
 from preprocess.body.keypoints import MIN_CONFIDENCE, BodyFrame, KeypointError, Keypoints
 from preprocess.body.mediapipe import PoseDetector, calibrate
 from preprocess.body.openpose import TRUNK, read_openpose
+from preprocess.garment.joint_fit import other_scale
 from preprocess.garment.measurements import measure_worn
 from preprocess.garment.parse import garment_mask, load_parse, other_labels
 from preprocess.garment.scene import Scene
@@ -276,6 +277,12 @@ def read_labels(parse: MaskSource, shape: tuple[int, int], person: Keypoints) ->
     doubt = other_labels(labels, person)
     if doubt is not None:
         raise ValueError(f"the {doubt} Labels must be LIP's")
+    factor = other_scale(labels, person)
+    if factor is not None:
+        raise ValueError(
+            f"the keypoints lie on the parse map at {factor:.2f} times their size: they must be in px of "
+            "the photo"
+        )
     return labels
 
 
