@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.cli.without_dvc import DataChain
-from pipeline.tryon.outfits import TableWearer, table_wearers
+from pipeline.tryon.outfits import TableFitting, table_fittings
 from preprocess.body.inpaint_mask import MaskParams
 from preprocess.body.keypoints import ExtractKeypointsParams, Keypoints
 from preprocess.garment.size_ratios import SizeRatioParams
@@ -254,12 +254,12 @@ def densepose_tells_the_ease(root: Path, out: Path) -> None:
 
 def tables_are_read(root: Path, _out: Path) -> None:
     for name in ("bom_crlf", "semicolon", "spaces"):
-        (row,) = table_wearers(root / f"{name}.csv")
+        (row,) = table_fittings(root / f"{name}.csv")
         files = row.files()
         assert (files.key, files.person, files.garment) == ("a", root / "me.jpg", root / "shirt.jpg")
         assert files.given == {"keypoints": root / "kp.json"}
-    (row,) = table_wearers(root / "backslash.csv")
-    assert isinstance(row, TableWearer)
+    (row,) = table_fittings(root / "backslash.csv")
+    assert isinstance(row, TableFitting)
     with pytest.raises(ValueError, match=r"parted by /, got .*me\.jpg"):
         row.files()
 
