@@ -21,6 +21,9 @@ QUANTILES = (0.05, 0.5, 0.95)
 SMALLEST = 8
 """Side (px) that photos are decoded at when nobody looks at them."""
 
+SHOWN, MOST_SHOWN, COLUMNS = (256, 192), 12, 4
+"""Of a contact sheet: height and width of a picture (px), samples, and samples in a row."""
+
 INPAINT_TINT, GARMENT_TINT = (0, 90, 160), (200, 60, 0)
 
 
@@ -101,27 +104,21 @@ def quantiles(values: NDArray[np.float32]) -> dict[str, float | int]:
     return {"measured": int(finite.size), **named}
 
 
-def contact_sheet(
-    location: str | Path,
-    *,
-    count: int = 12,
-    columns: int = 4,
-    image_height: int = 256,
-    image_width: int = 192,
-) -> NDArray[np.uint8]:
-    """Show samples from all over the shards: photo with masks tinted, garment, DensePose.
+def contact_sheet(location: str | Path) -> NDArray[np.uint8]:
+    """Show a dozen samples from all over the shards: photo with masks tinted, garment, DensePose.
 
     Returns:
         (H, W, 3) uint8 RGB.
     """
+    height, width = SHOWN
     stream = SampleStream(
-        location, batch_size=count, image_height=image_height, image_width=image_width, seed=0, num_threads=0
+        location, batch_size=MOST_SHOWN, image_height=height, image_width=width, seed=0, num_threads=0
     )
-    stream.batch_size = min(count, len(stream))
+    stream.batch_size = min(MOST_SHOWN, len(stream))
     batch = next(iter(stream))
     tiles = [tile(batch, row) for row in range(len(batch))]
-    tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % columns)
-    rows = [np.concatenate(tiles[start : start + columns], axis=1) for start in range(0, len(tiles), columns)]
+    tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % COLUMNS)
+    rows = [np.concatenate(tiles[start : start + COLUMNS], axis=1) for start in range(0, len(tiles), COLUMNS)]
     return np.concatenate(rows)
 
 

@@ -154,11 +154,11 @@ def mirrored(joints: NDArray[Number], width: float) -> NDArray[Number]:
     return swapped
 
 
-def from_coco_18(xy: Array, confidence: Array, *, source: str = "openpose") -> Keypoints:
+def from_coco_18(xy: Array, confidence: Array) -> Keypoints:
     """Map (18, 2) COCO-18 joints to BODY_25; the mid-hip becomes the mean of the hips."""
     require_shape("xy", xy, (18, 2))
     return _fill_midpoints(
-        dict(zip(COCO_18_TO_BODY_25, range(18), strict=True)), xy, confidence, source, "coco_18"
+        dict(zip(COCO_18_TO_BODY_25, range(18), strict=True)), xy, confidence, "openpose", "coco_18"
     )
 
 

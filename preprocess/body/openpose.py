@@ -47,22 +47,13 @@ TRUNK = [
 ]
 
 
-def read_openpose(
-    path: Path,
-    image_width: int,
-    image_height: int,
-    garment_mask: NDArray[np.bool_] | None = None,
-    *,
-    min_confidence: float = MIN_CONFIDENCE,
-) -> Keypoints:
-    """Read the keypoints of the person who wears the garment.
+def read_openpose(path: Path, image_width: int, image_height: int) -> Keypoints:
+    """Read the keypoints of the person whom the picture is of.
 
     Args:
         path: OpenPose's JSON for the picture.
         image_width: px of the picture that the result refers to.
         image_height: px of the same picture.
-        garment_mask: (image_height, image_width) bool, the worn garment; tells several people apart.
-        min_confidence: Joints below this are missing.
 
     Returns:
         Keypoints in px of the picture; joints that weren't found are NaN.
@@ -70,14 +61,17 @@ def read_openpose(
     Raises:
         KeypointError: The file can't be read as a person in this picture; the message names why.
     """
-    people = read_people(path, image_width, image_height, min_confidence=min_confidence)
-    return choose_person(people, image_width, image_height, garment_mask)
+    people = read_people(path, image_width, image_height)
+    return choose_person(people, image_width, image_height, garment_mask=None)
 
 
 def read_people(
     path: Path, image_width: int, image_height: int, *, min_confidence: float = MIN_CONFIDENCE
 ) -> list[Keypoints]:
-    """Read everybody in the file who is plausible; arguments and errors as `read_openpose`."""
+    """Read everybody in the file who is plausible; joints below `min_confidence` are missing.
+
+    The other arguments, and errors, are those of `read_openpose`.
+    """
     document = _load(path)
     people, problems = [], []
     canvas = _canvas(document, image_width, image_height)

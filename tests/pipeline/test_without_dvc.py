@@ -33,7 +33,7 @@ def test_photographs_become_shards_whose_masks_hide_the_garment(tmp_path: Path) 
             axis=(1, 2)
         )
         assert (hidden >= 0.999).all()
-    assert contact_sheet(folder, count=4).shape[2] == 3
+    assert contact_sheet(folder).shape[2] == 3
 
 
 def test_data_to_evaluate_on_is_measured_whole_and_sharded_in_part(tmp_path: Path) -> None:

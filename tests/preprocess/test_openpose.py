@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from preprocess.body.keypoints import BodyFrame, KeypointError, Keypoints
-from preprocess.body.openpose import read_openpose, read_people
+from preprocess.body.openpose import choose_person, read_openpose, read_people
 from preprocess.vocabulary import Joint
 from tests.preprocess.people import (
     HEIGHT,
@@ -129,8 +129,9 @@ def test_joints_below_the_bound_or_far_outside_are_missing(tmp_path: Path) -> No
 def test_the_garment_tells_who_wears_it(tmp_path: Path) -> None:
     beside = body_25_numbers(person().scaled(1.2, 1.2).shifted(180, 0))
     path = write_json(tmp_path / "two.json", openpose(beside, BODY))
-    assert read_openpose(path, WIDTH, HEIGHT, tunic()).xy[Joint.NECK].tolist() == [384, 300]
-    assert len(read_people(path, WIDTH, HEIGHT)) == 2
+    people = read_people(path, WIDTH, HEIGHT)
+    assert len(people) == 2
+    assert choose_person(people, WIDTH, HEIGHT, tunic()).xy[Joint.NECK].tolist() == [384, 300]
 
 
 def test_without_a_garment_the_largest_and_most_central_counts(tmp_path: Path) -> None:

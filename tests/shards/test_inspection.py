@@ -45,7 +45,7 @@ def test_statistics_count_what_was_written(tmp_path: Path) -> None:
 
 
 def test_a_contact_sheet_has_a_tile_for_each_sample(folder: Path) -> None:
-    sheet = contact_sheet(folder, count=5, columns=2, image_height=16, image_width=12)
-    assert sheet.shape == (3 * 16, 2 * 36, 3)
-    assert (sheet[32:, 36:] == 255).all()
+    sheet = contact_sheet(folder)  # 11 samples, 4 in a row, 3 pictures of 256 x 192 each
+    assert sheet.shape == (3 * 256, 4 * 3 * 192, 3)
+    assert (sheet[2 * 256 :, 3 * 3 * 192 :] == 255).all()
     assert len(np.unique(sheet)) > 50
