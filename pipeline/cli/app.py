@@ -12,7 +12,15 @@ from pipeline.cli.tryon import ladder, publish, try_on
 from pipeline.stage import configure_logging, fail
 
 app = typer.Typer(
-    help="Size-aware virtual try-on: measure how garments sit, train, evaluate.",
+    help="""Size-aware virtual try-on: measure how garments sit, train, evaluate.
+
+    After `make repro`, for example:
+
+    - `cinderella inspect artifacts/size_annotations.parquet`
+    - `cinderella try-on --person artifacts/raw/test/image/90003_00.jpg --garment
+      artifacts/raw/test/cloth/90003_00.jpg --steps -1,0,1,2 --out strip`
+    - `cinderella demo`
+    """,
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
     rich_markup_mode="markdown",

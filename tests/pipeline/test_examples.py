@@ -25,10 +25,12 @@ ELSEWHERE = {
     "demo": "it serves until it is stopped; the demo's own tests",
     "doctor": "it looks for weights that are not here; test_cli.py and tests/model/test_checks.py",
     "evaluate": "it needs another system's pictures; test_evaluate_tryon.py",
-    "recipes": "it trains every recipe; test_recipes.py",
     "fetch-models": "it asks PyPI for a package; tests/preprocess/test_mediapipe.py builds from one",
 }
 """Commands whose examples are not run here, and who runs the command."""
+
+TRAINS = "--run"
+"""Option of `recipes` whose examples train for hours; test_recipes.py."""
 
 OWN_PHOTOS = {"me.jpg", "photos", "photos.parquet"}
 """Words of examples that need photos of one's own."""
@@ -38,13 +40,14 @@ BLOCKS = re.compile(r"```bash\n(.*?)```", re.DOTALL)
 
 def written_examples() -> list[list[str]]:
     """Words of every example, without the command's own name."""
-    found = [words for command in get_command(app).commands.values() for words in examples(command.help)]  # type: ignore[attr-defined]
+    commands = [get_command(app), *get_command(app).commands.values()]  # type: ignore[attr-defined]
+    found = [words for command in commands for words in examples(command.help or "")]
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
         for block in BLOCKS.findall(page.read_text()):
             lines = re.sub(r"\\\n", " ", block).splitlines()
             quoted = [f"`{line.split('#')[0].strip()}`" for line in lines if line.startswith("cinderella ")]
             found += examples("\n".join(quoted))
-    unique = {tuple(words): words for words in found if words[0] not in ELSEWHERE}
+    unique = {tuple(words): words for words in found if words[0] not in ELSEWHERE and TRAINS not in words}
     return list(unique.values())
 
 
