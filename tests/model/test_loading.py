@@ -45,7 +45,9 @@ def test_base_and_adapter_load_from_a_repository_of_the_hub(
     put_into_cache(hub_cache, "someone/tryon", tmp_path / "whole")
     put_into_cache(hub_cache, "someone/size", tmp_path / "adapter")
 
-    assert_close(open_base("someone/tryon").state_dict(), base.state_dict())
+    loaded = open_base("someone/tryon")
+    assert type(loaded) is type(base), "the folder says which base it is"
+    assert_close(loaded.state_dict(), base.state_dict())
     assert_close(SizeAdapter.from_pretrained("someone/size").state_dict(), adapter.state_dict())
     assert_close(load_pipeline("someone/tryon")[1].state_dict(), adapter.state_dict())
 

@@ -5,6 +5,7 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
 from model.bases import open_base
+from model.bases.sdxl.networks import SdxlBase
 from model.bases.tiny.networks import build_tiny_base
 from pipeline.cli.evaluation import assemble
 from tests.model.conftest import PRESET
@@ -42,6 +43,8 @@ def test_a_base_put_together_loads_as_one(tmp_path: Path) -> None:
     assert loaded.tryon_unet.conv_in.weight.shape[1] == 13
     assert not loaded.tryon_unet.conv_in.weight[:, 9:].any()
     assert {weight.dtype for weight in loaded.tryon_unet.parameters()} == {torch.float16}
+    (tmp_path / "out" / "base.json").unlink()
+    assert type(loaded) is type(open_base(tmp_path / "out")) is SdxlBase, "as released, it says nothing"
 
     with pytest.raises(FileExistsError, match="exists already: name another folder"):
         assemble(**parts, half=True)
