@@ -26,7 +26,7 @@ from preprocess.body.keypoints import Array, KeypointError
 from preprocess.garment.known import BOUNDS_PARTS, MAX_UNCERTAINTY_KEY, known_ratios
 from preprocess.garment.size_ratios import SizeRatioParams, fit_label, fit_label_thresholds
 from preprocess.identity import identity
-from preprocess.sizes.axes import AXIS_NAMES, BODY_LENGTHS, FIT_AXIS, GARMENT_LENGTHS
+from preprocess.sizes.axes import AXIS_NAMES, FIT_AXIS, LENGTH_COLUMNS
 from preprocess.vocabulary import FIT_LABELS, RowStatus
 
 log = logging.getLogger(__name__)
@@ -60,8 +60,7 @@ SCHEMA = pa.schema(
         *_measures(("ease_ratio", "sleeve_ratio"), "1"),
         _field("fit_label", pa.string(), nullable=True),
         _field("confidence", pa.float64(), "1"),
-        *_measures(BODY_LENGTHS, "px"),
-        *_measures(GARMENT_LENGTHS, "px"),
+        *_measures(LENGTH_COLUMNS, "px"),
         *_measures(("tilt_deg",), "deg"),
         _field("image_width", pa.int32(), "px"),
         _field("image_height", pa.int32(), "px"),

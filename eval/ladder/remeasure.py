@@ -69,4 +69,4 @@ def read_garment(garment: NDArray[np.bool_], keypoints: Keypoints, category: Cat
     guessed = [lost or (doubtful and name in PANEL_AXES) for name in AXIS_NAMES]
     ratios = np.where(guessed, np.nan, over_body(worn, category))
     line = NO_OUTLINE if lost or doubtful else outline(garment_panel(garment, keypoints), garment)
-    return Reading(ratios=ratios, outline=line, shoulder_px=worn.body_shoulder_px)
+    return Reading(ratios=ratios, outline=line, shoulder_px=worn.body["shoulder"])

@@ -17,7 +17,7 @@ from preprocess.garment.scene import Scene
 from preprocess.garment.size_ratios import SizeRatioParams, SizeRatios, size_ratios
 from preprocess.garment.worn import EDGES_WIDTH, measure_parsed
 from preprocess.pictures import PictureError, read_picture
-from preprocess.sizes.axes import AXIS_NAMES, BODY_LENGTHS, GARMENT_LENGTHS
+from preprocess.sizes.axes import AXIS_NAMES, LENGTH_COLUMNS
 from preprocess.sources.source import ManifestRow
 from preprocess.vocabulary import SEGMENTED
 
@@ -145,7 +145,9 @@ def densepose_of(sample: ManifestRow) -> Parts | None:
 
 def columns(worn: WornMeasures, result: SizeRatios, scale: float) -> Row:
     """Columns of one measured sample; lengths in px of the photo, null where they can't be measured."""
-    lengths = {name: getattr(worn, name) / scale for name in (*BODY_LENGTHS, *GARMENT_LENGTHS)}
+    found = {f"body_{name}_px": length for name, length in worn.body.items()}
+    found |= {f"garment_{name}_px": length.value for name, length in worn.lengths.items()}
+    lengths = {name: found.get(name, np.nan) / scale for name in LENGTH_COLUMNS}
     ratios = {
         f"{name}_{part}": getattr(bounds, attribute)
         for name, bounds in zip(AXIS_NAMES, result.bounds, strict=True)

@@ -211,7 +211,7 @@ class BodyFrame:
 
     @property
     def lengths(self) -> dict[str, float]:
-        """Lengths of the body (px) that garments are measured against."""
+        """Lengths of the body (px) that garments are measured against: B and T."""
         return {"shoulder": self.shoulder_width, "torso": self.torso_length}
 
     @property

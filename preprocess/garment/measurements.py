@@ -48,11 +48,8 @@ class WornMeasures:
     """px of the garment: `shoulder`, its extent at the shoulders, sleeve caps included; `width`, the mean one
     of the panel in the rows of `width_rows`; `length`, from mid-shoulder to the hem."""
 
-    body_shoulder_px: float
-    """B, between the shoulder joints."""
-
-    body_torso_px: float
-    """T, from mid-shoulder to mid-hip."""
+    body: Mapping[str, float]
+    """px of the wearer: `BodyFrame.lengths`."""
 
     tilt_deg: float
     """Angle of the torso against the vertical."""
@@ -74,21 +71,6 @@ class WornMeasures:
 
     flags: tuple[str, ...]
     """What was seen that speaks against a measure, in a fixed order."""
-
-    @property
-    def garment_shoulder_px(self) -> float:
-        """Extent of the garment at the shoulders."""
-        return self.lengths["shoulder"].value
-
-    @property
-    def garment_width_px(self) -> float:
-        """Mean width of the panel."""
-        return self.lengths["width"].value
-
-    @property
-    def garment_length_px(self) -> float:
-        """From mid-shoulder to the hem."""
-        return self.lengths["length"].value
 
     @property
     def width_span(self) -> tuple[float, float]:
@@ -135,8 +117,7 @@ def measure_worn(garment_mask: Mask, keypoints: Keypoints, scene: Scene | None =
         length = Bounds.unknown()
     return WornMeasures(
         lengths={"shoulder": shoulder, "width": width, "length": length},
-        body_shoulder_px=frame.shoulder_width,
-        body_torso_px=frame.torso_length,
+        body=frame.lengths,
         tilt_deg=frame.tilt_deg,
         ease_ratio=_ease(canvas, canvas.rows_between(*band), width.value, scene.densepose),
         sleeve_ratio=_sleeve_ratio(sides),

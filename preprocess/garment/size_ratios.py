@@ -182,7 +182,7 @@ def bounds_over_body(worn: WornMeasures, category: Category) -> tuple[Bounds, ..
         By the order of `AXIS_NAMES`; unknown where a length is, and for the axes of other categories.
     """
     found = {
-        name: worn.lengths[axis.garment].over(getattr(worn, f"body_{axis.body}_px"))
+        name: worn.lengths[axis.garment].over(worn.body[axis.body])
         for name, axis in axes_of(category).items()
     }
     return tuple(found.get(name, Bounds.unknown()) for name in AXIS_NAMES)

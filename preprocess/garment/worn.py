@@ -119,7 +119,7 @@ def _two_garments(parse: Labels) -> bool:
 
 def _tucked(parse: Labels, worn: WornMeasures, frame: BodyFrame) -> bool:
     """Whether trousers or skirt go on below the hem at least as wide as the garment is above it."""
-    hem, step = worn.garment_length_px, BELOW_HEM * frame.torso_length
+    hem, step = worn.lengths["length"].value, BELOW_HEM * frame.torso_length
     b = np.linspace(-1.2, 1.2, 97) * frame.shoulder_width
     above = labels_at(parse, frame, np.column_stack([np.full(len(b), hem - step), b]))
     below = labels_at(parse, frame, np.column_stack([np.full(len(b), hem + step), b]))

@@ -106,5 +106,5 @@ def outline_at(garment_mask: Mask, keypoints: Keypoints, natural: Array, request
 def missed_by(layout: Mask, keypoints: Keypoints, width: float) -> float:
     """Return what a width is to be multiplied by to be within `SLACK`; NaN where it can't be measured."""
     worn = measure_worn(layout, keypoints)
-    missing = width * worn.body_shoulder_px / worn.garment_width_px
+    missing = width * worn.body["shoulder"] / worn.lengths["width"].value
     return float("nan") if worn.flags else missing / float(np.clip(missing, 1 / SLACK, SLACK))

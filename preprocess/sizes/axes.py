@@ -22,10 +22,10 @@ class Axis:
     """Of the garments that have it."""
 
     garment: str
-    """Which length of the garment: `garment_<this>_px` of `WornMeasures`."""
+    """Which length of the garment: a key of `WornMeasures.lengths`, and `garment_<this>_px` in tables."""
 
     body: str
-    """Which length of the wearer: `body_<this>_px` of `WornMeasures`."""
+    """Which length of the wearer: a key of `BodyFrame.lengths`, and `body_<this>_px` in tables."""
 
     meaning: str
     """What is divided by what, in words."""
@@ -118,9 +118,11 @@ MEANINGS = {
 }
 """What each is, in words: networks are saved with it."""
 
-GARMENT_LENGTHS = tuple(dict.fromkeys(f"garment_{axis.garment}_px" for axis in AXES))
-BODY_LENGTHS = tuple(dict.fromkeys(f"body_{axis.body}_px" for axis in AXES))
-"""What is divided by what, by the fields of `WornMeasures`, which are columns of tables too."""
+LENGTH_COLUMNS = (
+    *dict.fromkeys(f"body_{axis.body}_px" for axis in AXES),
+    *dict.fromkeys(f"garment_{axis.garment}_px" for axis in AXES),
+)
+"""Columns of tables that say what was divided."""
 
 FIT_AXIS = "width"
 """The axis whose ratio the fit labels are cut from."""

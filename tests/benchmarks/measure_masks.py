@@ -59,8 +59,10 @@ def photos(root: Path) -> list[Photo]:
         except KeypointError:
             continue
         worn = measure_worn(garment, keypoints)
-        lengths = np.array([worn.garment_shoulder_px, worn.garment_width_px, worn.garment_length_px])
-        body = np.array([worn.body_shoulder_px, worn.body_shoulder_px, worn.body_torso_px])
+        lengths = np.array(
+            [worn.lengths["shoulder"].value, worn.lengths["width"].value, worn.lengths["length"].value]
+        )
+        body = np.array([worn.body["shoulder"], worn.body["shoulder"], worn.body["torso"]])
         ours = inpainting_mask(keypoints, height, width, Category.UPPER, MaskParams(), parse=parse)
         agnostic = cv2.imread(str(sample.agnostic_mask), cv2.IMREAD_GRAYSCALE)
         agnostic = cv2.resize(agnostic, (width, height), interpolation=cv2.INTER_AREA) >= 128

@@ -20,8 +20,10 @@ SMALLEST, LARGEST = np.array([0.7, 0.7, 0.3]), np.array([1.8, 2.2, 1.8])
 def ratios_of(garment: np.ndarray, keypoints: Keypoints) -> tuple[np.ndarray, bool]:
     """Ratios as the annotation stage measures them, and whether nothing makes them doubtful."""
     worn = measure_worn(garment, keypoints)
-    lengths = np.array([worn.garment_shoulder_px, worn.garment_width_px, worn.garment_length_px])
-    return lengths / [worn.body_shoulder_px, worn.body_shoulder_px, worn.body_torso_px], not worn.flags
+    lengths = np.array(
+        [worn.lengths["shoulder"].value, worn.lengths["width"].value, worn.lengths["length"].value]
+    )
+    return lengths / [worn.body["shoulder"], worn.body["shoulder"], worn.body["torso"]], not worn.flags
 
 
 def worn_by(index: int, split: str = "test", seed: int = 0) -> tuple[np.ndarray, Keypoints, np.ndarray]:

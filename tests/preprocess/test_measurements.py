@@ -22,9 +22,9 @@ from tests.shared_data import shared_data
 def ratios(worn: WornMeasures) -> np.ndarray:
     return np.array(
         [
-            worn.garment_shoulder_px / worn.body_shoulder_px,
-            worn.garment_width_px / worn.body_shoulder_px,
-            worn.garment_length_px / worn.body_torso_px,
+            worn.lengths["shoulder"].value / worn.body["shoulder"],
+            worn.lengths["width"].value / worn.body["shoulder"],
+            worn.lengths["length"].value / worn.body["torso"],
         ]
     )
 
@@ -74,14 +74,14 @@ def test_a_bare_arm_at_the_side_is_named_and_cloth_behind_it_is_measured() -> No
     assert "arm_touches_panel" in measure_worn(narrow, hanging).flags
     behind = measure_worn(wide, hanging)
     assert "arm_touches_panel" not in behind.flags
-    assert behind.garment_width_px == pytest.approx(340, rel=0.003)
+    assert behind.lengths["width"].value == pytest.approx(340, rel=0.003)
 
 
 def test_a_cropped_garment_is_measured_in_its_own_rows() -> None:
     worn = measure_worn(tunic(width=240, hem=420), person())
     np.testing.assert_allclose(ratios(worn)[[0, 2]], [1.3, 120 / 320], rtol=0.003)
     assert worn.width_rows[0] == pytest.approx(0.15 * 320, abs=2)
-    assert np.isfinite(worn.garment_width_px)
+    assert np.isfinite(worn.lengths["width"].value)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_poses_that_spoil_a_measure_are_named(change: dict[Joint, tuple[float, f
 
 def test_a_garment_cut_by_the_picture_has_no_length() -> None:
     worn = measure_worn(tunic(hem=HEIGHT), person())
-    assert np.isnan(worn.garment_length_px)
+    assert np.isnan(worn.lengths["length"].value)
     assert "hem_out_of_frame" in worn.flags
 
 
@@ -121,8 +121,8 @@ def test_nothing_is_made_up_for_an_empty_row_of_shoulders() -> None:
     strapless = tunic()
     strapless[:340] = False
     worn = measure_worn(strapless, person())
-    assert np.isnan(worn.garment_shoulder_px)
-    assert worn.garment_width_px == pytest.approx(240, rel=0.003)
+    assert np.isnan(worn.lengths["shoulder"].value)
+    assert worn.lengths["width"].value == pytest.approx(240, rel=0.003)
 
 
 def test_specks_of_the_segmentation_do_not_count() -> None:

@@ -43,9 +43,9 @@ def measured(batch: Batch, row: int) -> NDArray[np.float64]:
     worn = measure_worn(batch.garment_mask[row].astype(bool), Keypoints.from_flat(batch.keypoints[row]))
     return np.array(
         [
-            worn.garment_shoulder_px / worn.body_shoulder_px,
-            worn.garment_width_px / worn.body_shoulder_px,
-            worn.garment_length_px / worn.body_torso_px,
+            worn.lengths["shoulder"].value / worn.body["shoulder"],
+            worn.lengths["width"].value / worn.body["shoulder"],
+            worn.lengths["length"].value / worn.body["torso"],
         ]
     )
 
@@ -122,7 +122,7 @@ def test_measures_are_mirrored_with_the_sample(dolls: Batch) -> None:
         for name in ("shoulder_span", "width_span"):  # to the person's right and left, which change places
             right, left = getattr(before, name)
             np.testing.assert_allclose(getattr(after, name), (-left, -right), atol=0.1)
-        assert after.garment_length_px == pytest.approx(before.garment_length_px, abs=0.1)
+        assert after.lengths["length"].value == pytest.approx(before.lengths["length"].value, abs=0.1)
 
 
 def test_a_mirror_of_a_mirror_is_the_sample(dolls: Batch) -> None:
