@@ -23,7 +23,7 @@ ELSEWHERE = {
     "assemble": "it needs SDXL's released weights; test_assemble.py",
     "compare": "it needs two finished evaluations; tests/eval/test_card.py",
     "demo": "it serves until it is stopped; the demo's own tests",
-    "doctor": "it looks for weights that are not here; test_cli.py and tests/model/test_checks.py",
+    "doctor": "it looks for weights that are not here; test_cli.py and tests/model/test_doctor.py",
     "evaluate": "it needs another system's pictures; test_evaluate_tryon.py",
     "fetch-models": "it asks PyPI for a package; tests/preprocess/test_mediapipe.py builds from one",
 }
