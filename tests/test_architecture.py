@@ -101,7 +101,6 @@ def test_a_folder_can_be_taken_in_at_a_glance() -> None:
     assert {folder: n for folder, n in folders.items() if n > MOST_MODULES_OF_A_FOLDER} == {}
 
 
-@NOT_YET
 def test_few_modules_serve_a_single_one() -> None:
     importers = Counter(module for named in imports().values() for module in named)
     single = [module for module in modules() if importers[module] == 1]

@@ -10,14 +10,17 @@ One thing stands against that: the width of a garment that ends above 0.55 T is 
 chest. Where the garment is narrower there, a cropped layout is widened until it measures what was asked for.
 """
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
 
+from preprocess.body.arms import ARM_JOINTS
 from preprocess.body.canvas import Mask
 from preprocess.body.keypoints import Array, Keypoints
-from preprocess.garment.measurements import measure_worn
-from preprocess.layout.parts import split
-from preprocess.layout.resizing import CROPPED, SLACK, length_of, resized_sleeves, resized_torso
+from preprocess.garment.measurements import WIDTH_ROWS, measure_worn
+from preprocess.layout.parts import HEM_BAND, SHOULDERS_BARE, Parts, looked_up, sampled, split
+from preprocess.layout.sides import ARMPIT, YOKE_END, Floats, movable
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.vocabulary import require_shape
 
@@ -35,6 +38,21 @@ OUTLINE_ROWS = 384
 
 CLOSE_ENOUGH = 0.003
 """Share by which it may lie beyond `SLACK` then."""
+
+FLAT_HEM = WIDTH_ROWS[1] + 0.1
+"""A garment cut to this length, in T, has a straight hem."""
+
+ROUNDING = 1e-6
+"""A growth this near to 1 is none."""
+
+CROPPED = sum(WIDTH_ROWS) / 2
+"""The width of a garment that ends above this row, in T, is defined by the chest."""
+
+SLACK = 1.015
+"""By this factor a width may be missed, so that a short layout stays inside longer ones."""
+
+SLEEVE_GAIN = 0.4
+"""Change of a sleeve's thickness for a change of the width ratio, both as shares."""
 
 
 def layout_at(garment_mask: Mask, keypoints: Keypoints, natural: Array, requested: Array) -> Mask:
@@ -108,3 +126,111 @@ def missed_by(layout: Mask, keypoints: Keypoints, width: float) -> float:
     worn = measure_worn(layout, keypoints)
     missing = width * worn.body["shoulder"] / worn.lengths["width"].value
     return float("nan") if worn.flags else missing / float(np.clip(missing, 1 / SLACK, SLACK))
+
+
+def resized_torso(parts: Parts, wanted: Array) -> Mask:
+    """Resize the torso part to (3,) ratios; NaN leaves one as it is.
+
+    Each pixel of a side moves away from the neck in proportion to its distance from it; the growth rises
+    with the ratios, and the hem's row in each column with the length. So larger ones never uncover anything.
+    """
+    straight = np.minimum(parts.a, np.float32(parts.sides.rows[-1]))
+    worn = sampled(parts.torso, parts.frame, straight, parts.b)
+    side, even = parts.sides.at(parts.a, parts.b)
+    growth = growth_at(parts, wanted)
+    away = np.abs(parts.b)
+    inside = away <= side + movable(even) * (growth - 1)
+    if np.isfinite(wanted[0]):
+        worn |= parts.behind_hair
+    seam = 1 / parts.frame.shoulder_width  # one pixel, so that nothing is left open between old and new
+    beside = inside & (away > side - seam) & (growth > 1 + ROUNDING)
+    covered = np.where(growth < 1 - ROUNDING, worn & inside, worn | beside)
+    torso: Mask = covered & (parts.a <= hem_at(parts, length_of(parts, wanted)))
+    return torso
+
+
+def growth_at(parts: Parts, wanted: Array) -> Floats:
+    """Return how much further from the neck the sides are in (H, W) rows."""
+    shoulder = 1.0
+    if np.isfinite(wanted[0]):
+        shoulder = parts.sides.shoulder_growth(float(wanted[0]))
+    width = width_growth(parts, float(wanted[1]), length_of(parts, wanted))
+    blend = np.clip((parts.a - YOKE_END) / (ARMPIT - YOKE_END), 0, 1)
+    smooth = blend * blend * (3 - 2 * blend)
+    growth: Floats = (1 - smooth) * shoulder + smooth * width
+    return growth
+
+
+def width_growth(parts: Parts, wanted: float, length: float) -> float:
+    """Return how much further from the neck the sides below the armpits are.
+
+    It is the same at all lengths, unless the width would be missed in the rows that define it there.
+    """
+    if np.isnan(wanted) and length == parts.length:
+        return 1.0
+    wanted = parts.width if np.isnan(wanted) else wanted
+    growth = parts.sides.width_growth(parts.length, wanted)
+    if length < CROPPED:
+        return growth
+    least, most = (parts.sides.width_growth(length, width) for width in (wanted / SLACK, wanted * SLACK))
+    return min(max(growth, least), most)
+
+
+def length_of(parts: Parts, wanted: Array) -> float:
+    """Return the row of the hem, in T."""
+    return parts.length if np.isnan(wanted[2]) else float(wanted[2])
+
+
+def hem_at(parts: Parts, length: float) -> Floats:
+    """Return the row of the hem, in T, in each pixel's column: the less of a garment is left, the straighter.
+
+    So its sides, which rise with the curve, stay out of the rows of the width.
+    """
+    flatness = np.clip(1 - (parts.length - length) / max(parts.length - FLAT_HEM, HEM_BAND), 0, 1)
+    hem: Floats = length + flatness * np.interp(parts.b, *parts.hem).astype(np.float32)
+    return hem
+
+
+def resized_sleeves(parts: Parts, keypoints: Keypoints, wanted: Array) -> Mask:
+    """Make sleeves thicker or thinner around the arms' bones; a narrower shoulder is bare of them."""
+    sleeves = parts.sleeves
+    factor = sleeve_factor(parts.width, float(wanted[1])) if np.isfinite(wanted[1]) else 1.0
+    bare = (parts.a >= SHOULDERS_BARE[0]) & (parts.a <= SHOULDERS_BARE[1])
+    if factor != 1 and sleeves.any():
+        scaled = scaled_sleeves(parts, keypoints, factor)
+        sleeves = sleeves & scaled if factor < 1 else sleeves | (scaled & ~bare)
+    if wanted[0] < parts.shoulder:
+        sleeves = sleeves & ~bare
+    return sleeves | parts.yoke
+
+
+def sleeve_factor(natural: float, wanted: float) -> float:
+    """Return how much thicker sleeves become when the width goes from `natural` to `wanted`."""
+    return float(max(1 + SLEEVE_GAIN * (wanted - 1), 0.3) / max(1 + SLEEVE_GAIN * (natural - 1), 0.3))
+
+
+def scaled_sleeves(parts: Parts, keypoints: Keypoints, factor: float) -> Mask:
+    """Scale the distance of each sleeve pixel from its arm's bone; where no elbow was found it stays."""
+    y, x = np.mgrid[: parts.sleeves.shape[0], : parts.sleeves.shape[1]].astype(np.float32) + np.float32(0.5)
+    bone_x, bone_y = x.copy(), y.copy()
+    best = np.full(parts.sleeves.shape, np.inf, np.float32)
+    for side, arm in ARM_JOINTS.items():
+        for upper, lower in pairwise(arm):
+            if not keypoints.has(upper, lower):
+                continue
+            near_x, near_y = nearest_on_bone(x, y, keypoints.xy[upper], keypoints.xy[lower])
+            distance = np.hypot(x - near_x, y - near_y)
+            nearer = (distance < best) & (parts.b * side > 0)
+            best = np.where(nearer, distance, best)
+            bone_x, bone_y = np.where(nearer, near_x, bone_x), np.where(nearer, near_y, bone_y)
+    return looked_up(
+        parts.sleeves, bone_x + (x - bone_x) / factor - 0.5, bone_y + (y - bone_y) / factor - 0.5
+    )
+
+
+def nearest_on_bone(x: Floats, y: Floats, start: Array, end: Array) -> tuple[Floats, Floats]:
+    """Return the point of a segment that is nearest to each of (H, W) points."""
+    dx, dy = (end - start).astype(np.float32)
+    x0, y0 = start.astype(np.float32)
+    along = np.clip(((x - x0) * dx + (y - y0) * dy) / max(float(dx * dx + dy * dy), 1e-9), 0, 1)
+    return x0 + along * dx, y0 + along * dy
