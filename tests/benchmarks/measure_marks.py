@@ -19,15 +19,15 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from pipeline.cli.without_dvc import annotate
+from pipeline.cli.without_dvc import DataChain
 from preprocess.garment.bounds import Bounds
 from preprocess.garment.known import BOUNDS_PARTS
 from preprocess.garment.size_ratios import MAX_UNCERTAINTY
 from preprocess.sizes.axes import AXIS_NAMES
 from tests.shared_data import shared_data
 
-SOURCES = {"vitonhd": ("viton-hd", "vitonhd"), "dc_upper": ("dress-code", "dress_code")}
-"""Layout and folder of each source that marks name."""
+SOURCES = {"vitonhd": ("viton_hd", "vitonhd"), "dc_upper": ("dress_code", "dress_code")}
+"""Data set and folder of each source that marks name."""
 
 WIDTH_MARKS, SHOULDER_MARK = (0.35, 0.45, 0.55), 0.025
 
@@ -80,11 +80,11 @@ def read_marks(folder: Path) -> dict[tuple[str, str], dict[str, float]]:
 
 def measured(source: str) -> dict[str, dict[str, Any]]:
     """Annotation rows of one source, by key."""
-    layout, folder = SOURCES[source]
+    kind, folder = SOURCES[source]
+    chain = DataChain(source=kind, root=shared_data() / "data" / folder, split="test")
     with TemporaryDirectory() as work:
-        root, out = shared_data() / "data" / folder, Path(work) / "rows.parquet"
-        annotate(root, out, layout=layout, split="test")
-        return {row["key"]: row for row in pq.read_table(out).to_pylist()}
+        table = pq.read_table(chain.annotate(Path(work))["size_annotations"])
+        return {row["key"]: row for row in table.to_pylist()}
 
 
 def comparisons(folder: Path) -> Iterator[Comparison]:

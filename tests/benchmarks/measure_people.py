@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from pipeline.cli.inspection import samples_of, sidecars
 from pipeline.cli.overlay import draw_sample, save_png
-from pipeline.cli.without_dvc import annotate
+from pipeline.cli.without_dvc import DataChain
 from preprocess.garment.known import known_ratios
 from preprocess.sizes.axes import AXIS_NAMES
 from tests.shared_data import shared_data
@@ -44,7 +44,8 @@ def sheet(annotations: Path, keys: set[str]) -> NDArray[np.uint8]:
 def main(seed: int, picture: Path | None, folder: Path) -> None:
     """Print the shares; draw the sheet."""
     with TemporaryDirectory() as work:
-        out = annotate(folder, Path(work) / "rows.parquet", split="test")
+        chain = DataChain(source="viton_hd", root=folder, split="test")
+        out = chain.annotate(Path(work))["size_annotations"]
         table = pq.read_table(out)
         known = np.isfinite([known_ratios(table, name) for name in AXIS_NAMES])
         shares = [f"{name} {share:.1%}" for name, share in zip(AXIS_NAMES, known.mean(axis=1), strict=True)]
