@@ -48,11 +48,11 @@ ROOT = Path(__file__).parents[1]
 THREE = OptimisationParams(steps=3, batch_size=4, learning_rate=1e-2, warmup_steps=0, ema_decay=0)
 NAMES = ("ann", "bob")
 AXIS = """    Axis(
-        name="taper",
-        category=Category.UPPER,
-        garment="width",
-        body="torso",
-        meaning="width without sleeves over the length of the torso",
+        name="{name}",
+        category=Category.{category},
+        garment="{garment}",
+        body="{body}",
+        meaning="{garment} over {body}",
         asked=(0.2, 2.0),
         credible=(0.1, 3.0),
         step=0.05,
@@ -63,6 +63,7 @@ AXIS = """    Axis(
         colour=(0, 0, 0),
     ),
 """
+AXES_END = ')\n"""Every axis of every category'
 
 
 @dataclass(frozen=True)
@@ -133,15 +134,49 @@ def test_a_data_set_is_a_class_and_a_line(
 
 def test_an_axis_is_a_row_of_the_table(tmp_path: Path) -> None:
     """In a copy of the project that differs in that row alone, every stage runs and knows the axis."""
-    for package in ("preprocess", "shards", "model", "train", "eval", "pipeline"):
-        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
-    table = tmp_path / "preprocess" / "sizes" / "axes.py"
-    before, end, after = table.read_text().partition(')\n"""Every axis of every category')
-    table.write_text(before + AXIS + end + after)
-    shutil.copy(ROOT / "tests" / "one_more_axis.py", tmp_path)
-    done = subprocess.run(
-        [sys.executable, "one_more_axis.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    row = AXIS.format(name="taper", category="UPPER", garment="width", body="torso")
+    copy_with(tmp_path, {"preprocess/sizes/axes.py": {AXES_END: row + AXES_END}})
+    run_all_stages(tmp_path, "upper", "shoulder", "width", "length", "taper")
+
+
+def test_a_category_is_a_line_in_each_of_its_tables(tmp_path: Path) -> None:
+    """A garment that is measured as others are costs its name, its axes, what it covers and its source."""
+    lengths = {"width": ("width", "shoulder"), "length": ("length", "torso"), "taper": ("width", "torso")}
+    rows = "".join(
+        AXIS.format(name=name, category="TUNIC", garment=garment, body=body)
+        for name, (garment, body) in lengths.items()
     )
+    labels, covered = "] = {\n    Category.UPPER: (Lip.", "COVERED = {"
+    edits = {
+        "preprocess/vocabulary.py": {
+            '    UPPER = "upper"\n': '    UPPER = "upper"\n    TUNIC = "tunic"\n',
+            labels: labels.replace("    ", "    Category.TUNIC: (Lip.UPPER_CLOTHES,),\n    "),
+        },
+        "preprocess/sizes/axes.py": {AXES_END: rows + AXES_END},
+        "preprocess/body/inpaint_mask.py": {covered: f"{covered}Category.TUNIC: cover_upper, "},
+        "preprocess/sources/viton_hd.py": {"category=Category.UPPER": "category=Category.TUNIC"},
+    }
+    copy_with(tmp_path, edits)
+    run_all_stages(tmp_path, "tunic", *lengths)
+
+
+def copy_with(folder: Path, edits: dict[str, dict[str, str]]) -> None:
+    """Copy the product and replace text in its files, each once."""
+    for package in ("preprocess", "shards", "model", "train", "eval", "pipeline"):
+        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    for name, replaced in edits.items():
+        text = (folder / name).read_text()
+        for old, new in replaced.items():
+            assert text.count(old) == 1
+            text = text.replace(old, new)
+        (folder / name).write_text(text)
+
+
+def run_all_stages(folder: Path, category: str, *axes: str) -> None:
+    """Run `all_stages.py` on the product in a folder."""
+    shutil.copy(ROOT / "tests" / "all_stages.py", folder)
+    command = [sys.executable, "all_stages.py", category, *axes]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
 
 

@@ -102,8 +102,8 @@ AXES = (
         colour=(30, 90, 220),
     ),
 )
-"""Every axis of every category: `shoulder_ratio`, `width_ratio`, `length_ratio`; `over_body` of
-`preprocess.garment.size_ratios` divides.
+"""Every axis of every category: `shoulder_ratio`, `width_ratio`, `length_ratio`; `bounds_over_body`
+of `preprocess.garment.size_ratios` divides.
 
 The steps are ours. Between letters, shirts usually grow by about 7 cm around the chest, 1.2 cm at the
 shoulders and 1.5 cm in length; with 32 cm between the joints, a torso of 50 cm and half of the cloth seen
