@@ -20,7 +20,7 @@ class Collector:
 
     Args:
         scorer: Knows what was expected.
-        requests: (P, 3, R, 3) what is asked for.
+        requests: (P, A, R, A) what is asked for.
         num_people: People of the strip: the first ones.
         num_worst: Pictures with the largest deviation.
     """

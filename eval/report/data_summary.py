@@ -25,10 +25,10 @@ class DataSummary:
     """What the data stages measured, from size_annotations.parquet."""
 
     ratios: Mapping[str, NDArray[np.float64]]
-    """Split to (N, 3) natural ratios, NaN where unknown."""
+    """Split to (N, A) natural ratios, NaN where unknown."""
 
     trusted: NDArray[np.float64]
-    """(N, 3) ratios of the `ok` rows that ladders and fit labels follow the quantiles of."""
+    """(N, A) ratios of the `ok` rows that ladders and fit labels follow the quantiles of."""
 
     trusted_split: str
     """Whose rows these are: `train`, or `test` where the data set has no train split."""
@@ -83,6 +83,6 @@ def frozen_thresholds(metadata: Mapping[bytes, bytes], widths: NDArray[np.float6
 
 
 def ratio_array(rows: Iterable[dict[str, float | None]]) -> NDArray[np.float64]:
-    """(N, 3) ratios of rows, NaN where null."""
+    """(N, A) ratios of rows, NaN where null."""
     values = [[row[column] for column in RATIO_COLUMNS] for row in rows]
     return np.array(values, dtype=np.float64).reshape(-1, len(RATIO_COLUMNS))

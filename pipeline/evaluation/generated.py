@@ -76,7 +76,7 @@ class Wanted:
     """Whose garment is tried on."""
 
     ratios: Floats
-    """(3,) requested, NaN where anything will do."""
+    """(A,) requested, NaN where anything will do."""
 
 
 def wanted_pictures(evaluation: Evaluation) -> Iterator[Wanted]:

@@ -1,4 +1,4 @@
-"""Measure a worn garment against the body: the lengths behind the three size ratios, each with its bounds.
+"""Measure a worn garment against the body: the lengths behind the size ratios, each with its bounds.
 
 The definitions stand in docs/design.md. All lengths are px of the picture, taken in the body frame.
 """
