@@ -1,0 +1,83 @@
+"""A data set of which every person has one broken file: rows in are rows out, whatever is wrong with them."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from preprocess.sources.paper_dolls.dataset import render_dataset
+from preprocess.sources.params import PaperDollParams
+from preprocess.sources.viton_hd import PARTS
+from tests.preprocess.test_fuzzed_files import fuzzed
+
+PEOPLE = 24
+FINISHED, REFUSED = 0, 2
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("fuzz") / "dolls"
+    render_dataset(PaperDollParams(train=1, test=PEOPLE, image_height=128, image_width=96), root)
+    return root
+
+
+def run(*words: object) -> tuple[int, str]:
+    """Exit status and stderr of a command of `cinderella`."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from pipeline.cli import main; main()", *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    return done.returncode, done.stderr
+
+
+def keys_of(root: Path) -> list[str]:
+    return sorted(path.stem for path in (root / "test/image").iterdir())
+
+
+def files_of(root: Path, key: str) -> Iterator[Path]:
+    for part in PARTS.values():
+        yield from (root / "test" / part.folders[0]).glob(f"{key}*")
+
+
+def damaged(whole: Path, root: Path, seed: int) -> Path:
+    """A copy in which one file of each person is broken, their photo or a map or their joints."""
+    for path in whole.rglob("*.*"):
+        copy = root / path.relative_to(whole)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    for number, key in enumerate(keys_of(root)):
+        files = sorted(files_of(root, key))
+        path = files[(number + seed) % len(files)]
+        path.write_bytes(fuzzed(path.suffix, seed * PEOPLE + number))
+    return root
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2))
+def test_every_person_has_a_row(whole: Path, tmp_path: Path, seed: int) -> None:
+    root = damaged(whole, tmp_path / "root", seed)
+    out = tmp_path / "rows.parquet"
+    status, said = run("annotate", "--root", root, "--split", "test", "--out", out)
+    assert (status, "Traceback" in said) == (FINISHED, False), said[-2000:]
+    rows = {row["key"]: row for row in pq.read_table(out).to_pylist()}
+    assert sorted(rows) == keys_of(root)
+    assert all(row["reason"] for row in rows.values() if row["status"] == "failed")
+    status, said = run("shard", "--root", root, "--split", "test", "--out", tmp_path / "shards")
+    assert (status, "Traceback" in said) == (FINISHED, False), said[-2000:]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(4))
+def test_a_broken_list_is_read_or_refused(whole: Path, tmp_path: Path, number: int) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "test").symlink_to(whole / "test")
+    (root / "test_pairs.txt").write_bytes(fuzzed(".txt", number))
+    status, said = run("annotate", "--root", root, "--split", "test", "--out", tmp_path / "rows.parquet")
+    assert (status in (FINISHED, REFUSED), "Traceback" in said) == (True, False), said[-2000:]
