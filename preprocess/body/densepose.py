@@ -36,7 +36,7 @@ FEWEST_SHOWN = 0.002
 """Share of the pixels that must not be black: a picture that is as good as black shows nobody, or numbers."""
 
 _BITS = 5  # of each colour channel in the tables of the nearest parts; 4 take a hand for the other
-_BLACK = 16  # no channel is lighter: the background
+_BLACK = 48  # no channel is lighter: the background, or a part's number
 
 
 def read_densepose(
