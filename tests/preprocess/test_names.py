@@ -1,0 +1,205 @@
+"""Folders, lists, tables and names as people have them."""
+
+import logging
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from preprocess.sizes.chart import SizeChart
+from preprocess.sources.dress_code import DressCode
+from preprocess.sources.folder import Folder
+from preprocess.sources.keys import LONGEST, name_of, safe_key
+from preprocess.sources.pairs import read_pairs, stem_of
+from preprocess.sources.viton_hd import VitonHd
+from preprocess.untrusted import read_table
+from shards.ustar import KEY
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
+def test_a_name_is_a_safe_key_and_back(name: str) -> None:
+    key = safe_key(name)
+    assert KEY.fullmatch(key)
+    assert len(key) <= LONGEST
+    if "+-" not in key:
+        assert name_of(key) == name
+
+
+@given(st.lists(st.text("a_/+-.2 é", min_size=1, max_size=6), unique=True))
+def test_different_names_have_different_keys(names: list[str]) -> None:
+    assert len(set(map(safe_key, names))) == len(names)
+
+
+def test_data_sets_keep_their_keys_and_long_names_get_a_hash() -> None:
+    assert safe_key("00006_00") == "00006_00"
+    assert safe_key("sub/photo-1") == "sub__photo-1"
+    assert safe_key("模" * 40) != safe_key("模" * 41)
+    with pytest.raises(ValueError, match=r"row of manifest\.parquet has the photo's path"):
+        name_of(safe_key("模" * 40))
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("my photo 1.jpg my photo 1.jpg\nb.PNG shirt.Webp\n", "utf-8"),
+        ("my photo 1.JPG\tmy photo 1.JPG\r\nb.png\tshirt.webp\r\n", "utf-8-sig"),
+        ("my photo 1.jpg,my photo 1.jpg\n\n b.png , shirt.webp \n", "utf-16"),
+        ('"my photo 1.jpg" "my photo 1.jpg"\nb shirt\n', "utf-8"),
+        ("image/my photo 1.jpg cloth/my photo 1.jpg\n.\\image\\b.png .\\cloth\\shirt.webp\n", "utf-8"),
+        ("my photo 1\tmy photo 1\nb\tshirt\n", "utf-16-le"),
+    ],
+)
+def test_a_list_is_read_as_people_write_it(text: str, encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "pairs.txt"
+    path.write_bytes((b"\xff\xfe" if encoding == "utf-16-le" else b"") + text.encode(encoding))
+    pairs = [(stem_of(pair.person), stem_of(pair.cloth)) for pair in read_pairs(path)]
+    assert pairs == [("my photo 1", "my photo 1"), ("b", "shirt")]
+
+
+def photo(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (32, 40)).save(path, "JPEG")
+
+
+def viton(root: Path, *files: str, pairs: str) -> VitonHd:
+    for file in files:
+        photo(root / "test" / file)
+    (root / "test_pairs.txt").write_text(pairs, encoding="utf-8")
+    return VitonHd(root, split="test")
+
+
+def test_parts_are_found_by_other_names(tmp_path: Path) -> None:
+    source = viton(
+        tmp_path,
+        "images/a.JPEG",
+        "Cloth/a.png",
+        "cloth_mask/a_mask.npz",
+        "image-parse/a.png",
+        "image_densepose/a_densepose.png",
+        "pose/a.json",
+        pairs="a.jpg a.jpg\n",
+    )
+    (sample,) = source.samples()
+    found = {name: path.relative_to(tmp_path / "test").as_posix() for name, path in sample.parts()}
+    assert found == {
+        "image": "images/a.JPEG",
+        "cloth": "Cloth/a.png",
+        "cloth_mask": "cloth_mask/a_mask.npz",
+        "parse": "image-parse/a.png",
+        "densepose": "image_densepose/a_densepose.png",
+        "openpose_json": "pose/a.json",
+    }
+
+
+def test_names_apart_and_composed_are_one(tmp_path: Path) -> None:
+    """macOS writes an accent of its own; lists have the letter with its accent."""
+    (sample,) = viton(
+        tmp_path, "image/Zoe\u0308.jpg", "cloth/Zoe\u0308.jpg", pairs="Zo\u00eb.jpg Zo\u00eb.jpg\n"
+    ).samples()
+    assert sample.cloth is not None
+
+
+def test_what_lies_there_instead_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = viton(tmp_path, "image/a.jpg", "skeletons/a.json", "skeletons/b.json", pairs="a.jpg a.jpg\n")
+    list(source.samples())
+    assert "openpose_json/ not found; skeletons/ has 2 files" in caplog.text
+    with pytest.raises(
+        FileNotFoundError, match=r"image/b\.png not found, but .*test_pairs\.txt:1 'b\.png b\.png'"
+    ):
+        list(viton(tmp_path, pairs="b.png b.png\n").samples())
+    (tmp_path / "test_pairs.txt").rename(tmp_path / "pairs_test.txt")
+    with pytest.raises(FileNotFoundError, match=r"has pairs_test\.txt"):
+        list(source.samples())
+
+
+def test_photos_that_differ_by_their_suffix_are_two_people(tmp_path: Path) -> None:
+    source = viton(tmp_path, "image/a.jpg", "image/a.png", "cloth/a.jpg", pairs="a.jpg a.jpg\na.png a.png\n")
+    assert {sample.key: sample.image.name for sample in source.samples()} == {
+        "a+2ejpg": "a.jpg",
+        "a+2epng": "a.png",
+    }
+    for name in ("b.jpg", "b.PNG", "b.PNG.jpg", "c.jpg"):
+        photo(tmp_path / "photos" / name)
+    keys = {name_of(sample.key) for sample in Folder(tmp_path / "photos").samples()}
+    assert keys == {"b.jpg", "b.PNG", "b.PNG.jpg", "c"}
+
+
+def test_a_garment_with_a_name_of_its_own_is_the_worn_one(tmp_path: Path) -> None:
+    source = viton(
+        tmp_path, "image/a.jpg", "image/b.jpg", "cloth/shirt.jpg", "cloth/b.jpg", pairs="a shirt\nb shirt\n"
+    )
+    a, b = source.samples()
+    assert (a.cloth, a.unpaired_key) == (tmp_path / "test/cloth/shirt.jpg", None)
+    assert (b.cloth, b.unpaired_key) == (tmp_path / "test/cloth/b.jpg", "shirt")
+
+
+def test_junk_is_passed_over_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in (
+        "me.jpg",
+        "._me.jpg",
+        "__MACOSX/me.jpg",
+        ".ipynb_checkpoints/me-checkpoint.jpg",
+        "sub/me.tif",
+    ):
+        photo(tmp_path / name)
+    (tmp_path / "folder.jpg").mkdir()
+    (tmp_path / "dead.png").symlink_to(tmp_path / "nowhere.png")
+    for name in ("raw.CR2", "clip.mp4", "me.json"):
+        (tmp_path / name).write_bytes(b"")
+    with caplog.at_level(logging.WARNING):
+        samples = list(Folder(tmp_path).samples())
+    assert [sample.key for sample in samples] == ["me", "sub__me"]
+    assert samples[0].openpose_json == tmp_path / "me.json"
+    for said in (
+        "3 hidden files",
+        "1 folders named like",
+        "1 dead links",
+        "1 .cr2 (save it as",
+        "1 .mp4 suffix",
+    ):
+        assert said in caplog.text
+    (tmp_path / "only").mkdir()
+    (tmp_path / "only/dead.png").symlink_to(tmp_path / "nowhere.png")
+    with pytest.raises(ValueError, match=r"has no photo that can be read, but 1 dead links named like"):
+        list(Folder(tmp_path / "only").samples())
+
+
+def test_dress_code_is_found_with_other_suffixes(tmp_path: Path) -> None:
+    for name in ("images/1_0.png", "images/1_1.PNG", "dense/1_5.png", "keypoints/1_2.json"):
+        photo(tmp_path / "upper_body" / name)
+    (tmp_path / "upper_body/test_pairs_paired.txt").write_bytes(b"\xef\xbb\xbf1_0.jpg\t1_1.jpg\t0\r\n")
+    (sample,) = DressCode(tmp_path, split="test").samples()
+    assert (sample.key, sample.cloth) == ("1", tmp_path / "upper_body/images/1_1.PNG")
+
+
+TABLES = {
+    "commas": "size,chest_cm,length_cm\nS,96.5,68\n",
+    "blanks": " size , chest_cm , length_cm \n S , 96.5 , 68 \n\n",
+    "semicolons": "size;chest_cm;length_cm\r\nS;96,5;68\r\n",
+    "tabs": "size\tchest_cm\tlength_cm\nS\t96.5\t68\n",
+    "Excel": "sep=;\r\nsize;chest_cm;length_cm;\r\nS;96,5;68;\r\n",
+    "quoted": 'size,chest_cm,length_cm\n"S","96,5","68"\n',
+}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("name", TABLES)
+def test_a_chart_is_read_as_programs_write_it(name: str, encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "chart.csv"
+    path.write_bytes(TABLES[name].encode(encoding))
+    garment = SizeChart.read(path).sizes["S"]
+    assert (garment.chest_cm, garment.length_cm) == (96.5, 68)
+
+
+def test_surplus_cells_and_bad_lines_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("a,b\n1,2,3\n")
+    assert list(read_table(path).rows) == [(2, {"a": "1", "b": "2", "": "3"})]
+    path.write_text('a,b\n1,"2\n')
+    with pytest.raises(ValueError, match=r"table\.csv: line 2 is not CSV"):
+        list(read_table(path).rows)
+    path.write_bytes("a,b\n1,é\n".encode("latin-1"))
+    with pytest.raises(ValueError, match="must be UTF-8 text"):
+        read_table(path)
