@@ -26,6 +26,13 @@ BODY, COCO = body_25_numbers(person()), coco_18_numbers(person())
 PAIRS = np.array(BODY).reshape(25, 3)[:, :2].ravel().tolist()
 
 
+def from_minus_one() -> list[float]:
+    """Joints from -1 to 1; OpenPose leaves those that it didn't find at 0."""
+    table = np.array(body_25_numbers(person().scaled(2 / WIDTH, 2 / HEIGHT))).reshape(25, 3)
+    table[table[:, 2] > 0, :2] -= 1
+    return table.ravel().tolist()
+
+
 def read(tmp_path: Path, document: object, width: int = WIDTH, height: int = HEIGHT) -> Keypoints:
     return read_openpose(write_json(tmp_path / "pose.json", document), width, height)
 
@@ -58,6 +65,10 @@ def test_reads_every_form_as_the_same_person(tmp_path: Path, document: object, l
             id="canvas",
         ),
         pytest.param(openpose(body_25_numbers(person().scaled(1 / WIDTH, 1 / HEIGHT))), id="fractions"),
+        pytest.param(openpose(from_minus_one()), id="keypoint_scale 4"),
+        pytest.param(
+            openpose([-1 if value == 0 else value for value in PAIRS]), id="-1 where nobody found one"
+        ),
         pytest.param(
             {
                 "keypoints": [
