@@ -67,7 +67,7 @@ def test_reads_every_form_as_the_same_person(tmp_path: Path, document: object, l
         pytest.param(openpose(body_25_numbers(person().scaled(1 / WIDTH, 1 / HEIGHT))), id="fractions"),
         pytest.param(openpose(from_minus_one()), id="keypoint_scale 4"),
         pytest.param(
-            openpose([-1 if value == 0 else value for value in PAIRS]), id="-1 where nobody found one"
+            openpose([-1 if value == 0 else value for value in PAIRS]), id="-1 where none was found"
         ),
         pytest.param(
             {
