@@ -10,12 +10,12 @@ from safetensors.torch import load_file, save_file
 from model.bases.sdxl.doctor import (
     ENCODER_WEIGHTS,
     GIB,
-    drawing_bytes,
+    drawing_memory,
     find_problems,
     garment_unet_of,
     missing_parts,
     num_weights,
-    training_bytes,
+    training_memory,
     tryon_unet_of,
     wrong_shapes,
     wrong_widths,
@@ -91,13 +91,14 @@ def test_the_doctor_looks_at_shapes_once_nothing_is_missing(folder: Path) -> Non
 def test_full_size_memory_is_what_a_walk_through_every_tensor_found() -> None:
     """2 x 2.57 B weights in half precision are 10.3 GB; trained attention layers dominate the joint stage."""
     tryon, garment = num_weights(tryon_unet_of(SdxlPreset())), num_weights(garment_unet_of(SdxlPreset()))
-    drawing = {name: drawing_bytes(tryon, garment, switches) for name, switches in SWITCHES.items()}
-    assert {name: round(needed / GIB, 1) for name, needed in drawing.items()} == {
+    drawing = {name: drawing_memory(tryon, garment, switches) for name, switches in SWITCHES.items()}
+    assert {name: round(sum(needed) / GIB, 1) for name, needed in drawing.items()} == {
         "off": 22.2,
         "24": 15.1,
         "16": 7.5,
         "8": 6.7,
     }
     frozen = tryon + garment + sum(ENCODER_WEIGHTS.values())
-    assert round(training_bytes(frozen, 0) / GIB, 1) == 13.9
-    assert round(training_bytes(frozen, 1_296_140_800) / GIB, 1) == 30.8
+    assert round(sum(training_memory(frozen, 0)) / GIB, 1) == 13.9
+    joint = training_memory(frozen, 1_296_140_800)
+    assert str(joint) == "30.8 GiB (30.2 of weights counted, 0.6 beside them estimated)"

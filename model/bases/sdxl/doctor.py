@@ -9,6 +9,7 @@ for themselves.
 import json
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -65,6 +66,25 @@ HALF, FULL = 2, 4
 ATTENTION = ("attn1", "attn2")
 """What `train_joint` may train in full."""
 
+MEASURED = (
+    "measured: train_size on a CPU in full precision, the try-on UNet alone, latents 16 x 12: 12.0 GiB "
+    "(tests.benchmarks.smoke_sdxl)"
+)
+
+
+class Memory(NamedTuple):
+    """What something takes on a device (bytes)."""
+
+    counted: int
+    """Weights, with gradients and moments of those that learn."""
+
+    estimated: int
+    """What a pass holds beside them."""
+
+    def __str__(self) -> str:
+        counted, estimated = (f"{part / GIB:.1f}" for part in self)
+        return f"{sum(self) / GIB:.1f} GiB ({counted} of weights counted, {estimated} beside them estimated)"
+
 
 def examine(folder: Path) -> tuple[list[str], list[str]]:
     """Check the folder of a base, and estimate memory in half precision; `cinderella doctor` calls it.
@@ -81,6 +101,7 @@ def examine(folder: Path) -> tuple[list[str], list[str]]:
     return find_problems(preset, folder), [
         *drawing_lines(num_weights(tryon_unet), num_weights(garment_unet)),
         *training_lines(tryon_unet, num_weights(garment_unet)),
+        MEASURED,
     ]
 
 
@@ -181,14 +202,14 @@ def drawing_lines(tryon_weights: int, garment_weights: int) -> list[str]:
     """Return a line for every setting: for which memory it is, what it takes, and what it does."""
     lines = []
     for name, switches in SWITCHES.items():
-        needed = drawing_bytes(tryon_weights, garment_weights, switches) / GIB
+        needed = drawing_memory(tryon_weights, garment_weights, switches)
         memory = "without a limit" if name == "off" else f"for {name} GB"
-        lines.append(f"try-on {memory}: --low-memory {name}: {needed:.1f} GiB estimated ({switches})")
+        lines.append(f"try-on {memory}: --low-memory {name}: {needed}; {switches}")
     return lines
 
 
-def drawing_bytes(tryon_weights: int, garment_weights: int, switches: MemorySwitches) -> int:
-    """Return the bytes on the device that drawing `switches.batch_size` sizes of a person takes at most.
+def drawing_memory(tryon_weights: int, garment_weights: int, switches: MemorySwitches) -> Memory:
+    """Return what drawing `switches.batch_size` sizes of a person takes on the device at most.
 
     With `offload` the networks take turns, so the largest turn counts; else all weights lie there at once.
     """
@@ -200,12 +221,11 @@ def drawing_bytes(tryon_weights: int, garment_weights: int, switches: MemorySwit
         (tryon_weights, switches.batch_size * STEP + KEYS),
         (ENCODER_WEIGHTS["vae"], together * picture),
     ]
-    if switches.offload:
-        numbers = max(weights + held for weights, held in turns)
-    else:
-        all_weights = sum(weights for weights, _ in turns[:-1])  # the decoder's are among the encoders'
-        numbers = all_weights + max(held for _, held in turns)
-    return (numbers + ADAPTER_WEIGHTS) * HALF
+    weights, held = max(turns, key=sum)
+    if not switches.offload:
+        weights = sum(weights for weights, _ in turns[:-1])  # the decoder's are among the encoders'
+        held = max(held for _, held in turns)
+    return Memory((weights + ADAPTER_WEIGHTS) * HALF, held * HALF)
 
 
 def training_lines(tryon_unet: nn.Module, garment_weights: int) -> list[str]:
@@ -213,21 +233,21 @@ def training_lines(tryon_unet: nn.Module, garment_weights: int) -> list[str]:
     attention = [layer for name, layer in tryon_unet.named_modules() if name.endswith(ATTENTION)]
     frozen = num_weights(tryon_unet) + garment_weights + sum(ENCODER_WEIGHTS.values())
     needed = {
-        "train_size": training_bytes(frozen, 0),
-        "train_joint with attention in full": training_bytes(frozen, sum(map(num_weights, attention))),
+        "train_size": training_memory(frozen, 0),
+        "train_joint with attention in full": training_memory(frozen, sum(map(num_weights, attention))),
     }
     return [
-        f"{device} ({held / GIB:.1f} GiB): {stage}: {wanted / GIB:.1f} GiB estimated: "
-        f"{'fits' if wanted < held else 'does not fit'}"
+        f"{device} ({held / GIB:.1f} GiB): {stage}: {memory}: "
+        f"{'fits' if sum(memory) < held else 'does not fit'}"
         for device, held in device_memory().items()
-        for stage, wanted in needed.items()
+        for stage, memory in needed.items()
     ]
 
 
-def training_bytes(base_weights: int, trained: int) -> int:
-    """Return the bytes that training the adapter and so many of the base's weights takes, one by one."""
+def training_memory(base_weights: int, trained: int) -> Memory:
+    """Return what training the adapter and so many of the base's weights takes, one sample at a time."""
     learning = ADAPTER_WEIGHTS + trained
-    return (base_weights - trained + BACKWARD) * HALF + learning * 4 * FULL
+    return Memory((base_weights - trained) * HALF + learning * 4 * FULL, BACKWARD * HALF)
 
 
 def device_memory() -> dict[str, int]:
