@@ -1,5 +1,6 @@
 """DVC stage `train_base`: shards -> base/, the try-on networks without size, and the two judges of size."""
 
+import logging
 from pathlib import Path
 
 from model.adapter.body_maps import NUM_BODY_MAPS
@@ -12,9 +13,12 @@ from pipeline.training.run import TrainingRun, processes_of_run, write_losses
 from pipeline.training.sample_encodings import encoder_of
 from pipeline.training.tiny import train_tiny
 from preprocess.sizes.axes import AXIS_NAMES
+from shards.index import INDEX_NAME, ShardIndex
 from train.params import TrainBaseParams
 from train.perception import CriticTask, SegmenterTask
 from train.state import LogRow
+
+log = logging.getLogger(__name__)
 
 RECIPES = {"tiny": train_tiny}
 """How the bases that are made from scratch are made, by the names of `BASES`."""
@@ -25,6 +29,7 @@ def run(params: TrainBaseParams, *, shards: Path, out: Path) -> None:
 
     Writes the base that was made, beside `segmenter/` and `size_critic/`.
     """
+    require_known_people(shards)
     entry = BASES[params.preset]
     kind = entry.load()
     run_ = TrainingRun.begin("train_base", params, shards, out, kind.picture_hw)
@@ -47,6 +52,32 @@ def run(params: TrainBaseParams, *, shards: Path, out: Path) -> None:
         critic.save_pretrained(partial / "size_critic")
         for name, rows in losses.items():
             write_losses(rows, partial / "losses" / f"{name}.csv")
+
+
+def require_known_people(shards: Path) -> None:
+    """Refuse data on which a later stage would stop, before anything is trained.
+
+    Raises:
+        ValueError: Nobody of the train split is known on any axis, or of the test split, where validation and
+            evaluation look for people.
+    """
+    for split, use in (("train", "there is no size to learn"), ("test", "nobody can be judged")):
+        known = known_of(shards / split)
+        log.info("%s: known people by axis: %s", split, known or "none, there is no such split")
+        if not any(known.values()):
+            raise ValueError(
+                f"the {split} split has nobody whose size is known, so {use}: see the reasons with "
+                "`cinderella inspect`; photos with parse maps and joints are known more often, and "
+                "compute_size_ratios.max_uncertainty says what counts as known"
+            )
+
+
+def known_of(folder: Path) -> dict[str, int]:
+    """On each axis, how many people in the shards of a split are known; empty where there are no shards."""
+    if not (folder / INDEX_NAME).is_file():
+        return {}
+    known: dict[str, int] = ShardIndex(folder).header.get("known", {})
+    return known
 
 
 if __name__ == "__main__":

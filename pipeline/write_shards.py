@@ -3,16 +3,19 @@
 import logging
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.stage import run_stage
+from preprocess.garment.known import known_only
 from preprocess.identity import identity
+from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.source import ManifestRow, read_manifest
 from preprocess.vocabulary import RowStatus
 from shards.build import Parts, build_packed
@@ -50,7 +53,7 @@ def write(
     Raises:
         ValueError: There is none.
     """
-    joints, measures = by_name(keypoints), by_name(size_annotations)
+    joints, measures = by_name(keypoints), by_name(size_annotations, known_only)
     usable: defaultdict[str, list[Ingredients[Parts]]] = defaultdict(list)
     left_out: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for row in read_manifest(manifest):
@@ -74,12 +77,19 @@ def write(
             num_workers=params.num_workers,
             header={
                 "split": split,
+                "known": (known := num_known(rows)),
                 "left_out": dict(sorted(left_out[split].items())),
                 "mask": asdict(params.mask),
             },
         )
+        log.info("%s: of %d people are known: %s", split, len(rows), known)
         if left_out[split]:
             log.warning("%s: left out %s", split, dict(left_out[split]))
+
+
+def num_known(rows: Sequence[Ingredients[Parts]]) -> dict[str, int]:
+    """On each axis, how many people are known."""
+    return {name: sum(row.what.measures[f"{name}_ratio"] is not None for row in rows) for name in AXIS_NAMES}
 
 
 def write_latents(params: WriteShardsParams, pictures: Path) -> None:
@@ -92,11 +102,13 @@ def write_latents(params: WriteShardsParams, pictures: Path) -> None:
         shutil.rmtree(pictures / LATENTS_FOLDER, ignore_errors=True)
 
 
-def by_name(table: Path) -> dict[tuple[str, str], Row]:
-    """Read the rows of a Parquet file by split and key."""
-    if not table.is_file():
-        raise FileNotFoundError(f"{table} not found: run the stage before `write_shards` first")
-    return {(row["split"], row["key"]): row for row in pq.read_table(table).to_pylist()}
+def by_name(
+    path: Path, change: Callable[[pa.Table], pa.Table] = lambda table: table
+) -> dict[tuple[str, str], Row]:
+    """Read the rows of a Parquet file, changed, by split and key."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} not found: run the stage before `write_shards` first")
+    return {(row["split"], row["key"]): row for row in change(pq.read_table(path)).to_pylist()}
 
 
 def gather(row: ManifestRow, joints: Row | None, measures: Row | None) -> Parts | str:

@@ -19,7 +19,6 @@ from preprocess.masks import read_mask
 from preprocess.pictures import look_at, read_picture
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.source import ManifestRow
-from preprocess.vocabulary import out_of_bounds
 from shards.codec import decode_photo, encode_photo, is_jpeg
 from shards.framing import Frame
 from shards.params import WriteShardsParams
@@ -41,7 +40,7 @@ class Parts:
     """75 numbers: x, y (px of the photo), confidence of each joint."""
 
     measures: Mapping[str, Any]
-    """Its row of the size annotations."""
+    """Its row of the size annotations, with the ratios that aren't known taken out."""
 
 
 def build_packed(parts: Parts, params: WriteShardsParams) -> bytes:
@@ -121,7 +120,10 @@ def record_of(parts: Parts, keypoints: Keypoints, image_height: int, image_width
         garment_key=files.key,
         image_height=image_height,
         image_width=image_width,
-        ratios=tuple(target_ratio(measures, name) for name in AXIS_NAMES),
+        ratios=tuple(finite(measures[f"{name}_ratio"], 6) for name in AXIS_NAMES),
+        bounds=tuple(
+            (finite(measures[f"{name}_low"], 6), finite(measures[f"{name}_high"], 6)) for name in AXIS_NAMES
+        ),
         keypoints=tuple(joint_of(*row) for row in keypoints.flat().reshape(-1, 3).tolist()),
         fit_label=measures["fit_label"],
         caption=files.caption,
@@ -129,12 +131,6 @@ def record_of(parts: Parts, keypoints: Keypoints, image_height: int, image_width
         input_hash=files.input_hash,
         schema_version=SCHEMA_VERSION,
     )
-
-
-def target_ratio(measures: Mapping[str, Any], name: str) -> float | None:
-    """Return a measured ratio; None where it lies beyond what any garment has, and so is an error."""
-    impossible = out_of_bounds(name) in (measures.get("reason") or "").split("; ")
-    return None if impossible else finite(measures[f"{name}_ratio"], 6)
 
 
 def finite(value: float | None, digits: int) -> float | None:

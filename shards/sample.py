@@ -16,7 +16,7 @@ from preprocess.vocabulary import FIT_LABELS, NUM_JOINTS, Category, RowStatus
 from shards.codec import decode_mask, encode_mask
 from shards.ustar import SampleError
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 MAX_RECORD_BYTES = 1 << 20
 
 Number = Annotated[float, Gt(-1e30), Lt(1e30)]
@@ -24,6 +24,7 @@ Number = Annotated[float, Gt(-1e30), Lt(1e30)]
 
 Extent = Annotated[int, Gt(0), Lt(1 << 20)]
 Joint = tuple[Number | None, Number | None, Number]
+Interval = tuple[Number | None, Number | None]
 
 MASKS = ("cloth_mask", "inpaint_mask", "garment_mask")
 SUFFIXES = {
@@ -51,7 +52,7 @@ class SizeRecord:
     """`train` or `test`."""
 
     status: RowStatus
-    """Whether the measures can be trusted."""
+    """ok where every ratio is known, suspect where some is not."""
 
     category: Category
     """What kind of garment is worn."""
@@ -66,7 +67,10 @@ class SizeRecord:
     """Columns of the photo (px)."""
 
     ratios: Annotated[tuple[Number | None, ...], Len(len(AXIS_NAMES), len(AXIS_NAMES))]
-    """Measured on the photo, in the order of `AXIS_NAMES`; None where not measurable."""
+    """Known ones of the photo, in the order of `AXIS_NAMES`; None where not known."""
+
+    bounds: Annotated[tuple[Interval, ...], Len(len(AXIS_NAMES), len(AXIS_NAMES))]
+    """Least and most that each ratio can be by what the photo shows, known or not."""
 
     keypoints: Annotated[tuple[Joint, ...], Len(NUM_JOINTS, NUM_JOINTS)]
     """25 joints: x, y (px of the photo, None where missing) and confidence."""
@@ -83,11 +87,11 @@ class SizeRecord:
     input_hash: str
     """Of everything that the sample was made from (hex)."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     """`SCHEMA_VERSION`."""
 
     def ratio_array(self) -> NDArray[np.float32]:
-        """Return the ratios, (A,) float32, NaN where not measurable."""
+        """Return the ratios, (A,) float32, NaN where not known."""
         return np.array(self.ratios, dtype=np.float32)  # None becomes NaN
 
     def keypoint_array(

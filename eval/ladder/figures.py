@@ -106,10 +106,10 @@ def summarize_ladder(
         seed: Seed of the resampling.
 
     Returns:
-        `{figure: mean, figure_ci95: [low, high]}`, None where no person has the figure, and `coverage`, the
-        share of pictures that could be measured.
+        `{figure: mean, figure_ci95: [low, high]}`, None where no person has the figure, `coverage`, the
+        share of pictures that could be measured, and `people`.
     """
-    summary: dict[str, float | list[float] | None] = {}
+    summary: dict[str, float | list[float] | None] = {"people": len(requested)}
     for name, figure in FIGURES.items():
         mean, interval = mean_and_interval(figure(requested, measured), num_bootstrap, seed)
         summary[name] = mean

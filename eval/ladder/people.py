@@ -74,8 +74,8 @@ def enlargement(image_height: int, measured_height: int) -> int:
 
 
 def usable(batch: Batch, row: int, needed: NDArray[np.bool_]) -> bool:
-    """Whether a sample can stand on a ladder: measured on the (A,) axes needed, shoulders and hips found."""
-    if batch.statuses[row] != RowStatus.OK or not np.isfinite(batch.ratios[row][needed]).all():
+    """Whether a sample can stand on a ladder: known on one of (A,) axes needed, shoulders and hips found."""
+    if not np.isfinite(batch.ratios[row][needed]).any():
         return False
     try:
         BodyFrame.from_keypoints(Keypoints.from_flat(batch.keypoints[row]))
@@ -85,7 +85,7 @@ def usable(batch: Batch, row: int, needed: NDArray[np.bool_]) -> bool:
 
 
 def first_people(batches: Iterable[Batch], num_people: int, needed: NDArray[np.bool_]) -> Batch:
-    """Take the first samples of a split that are usable on the (A,) axes needed.
+    """Take the first samples of a split that are usable on one of the (A,) axes needed.
 
     Raises:
         ValueError: There is none.
@@ -101,8 +101,8 @@ def first_people(batches: Iterable[Batch], num_people: int, needed: NDArray[np.b
             break
     if not chosen:
         raise ValueError(
-            "the test split must have a sample with status ok, every ladder's ratio, shoulders and hips, "
-            "but has none: look at status and reason in size_annotations.parquet"
+            "the test split must have a sample with a known ratio, shoulders, hips and a garment's mask, but "
+            "has none: see the reasons with `cinderella inspect`"
         )
     return joined(chosen)
 

@@ -33,7 +33,8 @@ def ladder_cells(natural: Floats, values: Floats, dimensions: Sequence[int] = ra
     """Requests of every person's ladders.
 
     Args:
-        natural: (P, A) natural ratios.
+        natural: (P, A) natural ratios, NaN where unknown: these people have no ladder along that axis, and
+            are asked for nothing on it along the others.
         values: (A, R) what each ratio is asked to be.
         dimensions: Axes whose ladders are run, where they have rungs.
 
@@ -42,8 +43,9 @@ def ladder_cells(natural: Floats, values: Floats, dimensions: Sequence[int] = ra
     """
     requests = np.full((len(natural), NUM, values.shape[1], NUM), np.nan)
     for dimension in np.intersect1d(dimensions, np.flatnonzero(has_ladder(values))):
-        requests[:, dimension] = natural[:, None]
-        requests[:, dimension, :, dimension] = values[dimension]
+        known = np.isfinite(natural[:, dimension])
+        requests[known, dimension] = natural[known, None]
+        requests[known, dimension, :, dimension] = values[dimension]
     return requests
 
 

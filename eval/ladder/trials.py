@@ -43,7 +43,7 @@ def fit_error(measured: Reading, expected: Reading, requested: Floats, num_point
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trials:
-    """Ladders of P people along each of A axes, with R rungs; NaN along those whose ladder isn't run."""
+    """Ladders of P people along each of A axes, with R rungs; NaN where a person has none along an axis."""
 
     requested: Floats
     """(P, A, R, A): [person, axis that changes, rung] -> all ratios that were asked for."""
@@ -87,14 +87,18 @@ class Trials:
         unknown = np.full(kept["width_bias"].shape, np.nan)
         return Trials(gfd=unknown, hd95=unknown.copy(), **kept)
 
+    def climbers(self, dimension: int) -> NDArray[np.int64]:
+        """Which people have a ladder along an axis: those who are known on it."""
+        return np.flatnonzero(np.isfinite(self.requested[:, dimension, :, dimension]).all(axis=1))
+
     def along(self, dimension: int) -> tuple[Floats, Floats]:
-        """(P, R) requested and measured of the ratio that changes, on its own ladder."""
-        own = np.s_[:, dimension, :, dimension]
+        """Requested and measured of the ratio that changes, on its own ladder: (C, R) of the `climbers`."""
+        own = np.s_[self.climbers(dimension), dimension, :, dimension]
         return self.requested[own], self.measured[own]
 
     def changing(self) -> Floats:
         """(P, A, R) what the ratio that changes was asked to be."""
-        return np.stack([self.along(dimension)[0] for dimension in range(NUM)], axis=1)
+        return np.stack([self.requested[:, axis, :, axis] for axis in range(NUM)], axis=1)
 
 
 def ladder_values(

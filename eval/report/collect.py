@@ -30,7 +30,7 @@ class Collector:
     ) -> None:
         self.scorer = scorer
         self.requests = requests
-        self.num_people = num_people
+        self.shown = np.flatnonzero(np.isfinite(requests[:, FIT_PLACE, 0, FIT_PLACE]))[:num_people].tolist()
         self.num_worst = num_worst
         self.readings: dict[Cell, Reading] = {}
         """Of every picture."""
@@ -43,7 +43,7 @@ class Collector:
         person, dimension, _ = cell
         self.readings[cell] = reading
         self._outside.append(self._outside_difference(person, picture))
-        if dimension == FIT_PLACE and person < self.num_people:
+        if dimension == FIT_PLACE and person in self.shown:
             self._strip[cell] = picture
         if self.num_worst and np.isfinite(error.outline.gfd):
             heapq.heappush(self._worst, (error.outline.gfd, cell, picture, reading))
@@ -52,7 +52,7 @@ class Collector:
 
     def strip(self, scene: Scene, trials: Trials) -> list[StripRow]:
         """Rows of people, tight to oversized, with what was measured on `trials`."""
-        asked, found = trials.along(FIT_PLACE)
+        asked, found = (ratios[:, FIT_PLACE, :, FIT_PLACE] for ratios in (trials.requested, trials.measured))
         return [
             StripRow(
                 key=scene.keys[person],
@@ -70,7 +70,7 @@ class Collector:
                     for rung in range(asked.shape[1])
                 ],
             )
-            for person in range(min(self.num_people, len(scene.keys)))
+            for person in self.shown
         ]
 
     def worst(self, scene: Scene) -> list[WorstCase]:

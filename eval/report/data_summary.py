@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from preprocess.garment.known import known_only
 from preprocess.garment.size_ratios import fit_label_thresholds
 from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE
-from preprocess.vocabulary import RowStatus
 
 THRESHOLDS_KEY = b"fit_label_thresholds"
 """Of the metadata of size_annotations.parquet: a JSON list."""
@@ -25,10 +25,10 @@ class DataSummary:
     """What the data stages measured, from size_annotations.parquet."""
 
     ratios: Mapping[str, NDArray[np.float64]]
-    """Split to (N, A) natural ratios, NaN where unknown."""
+    """Split to (N, A) natural ratios, NaN where not known."""
 
     trusted: NDArray[np.float64]
-    """(N, A) ratios of the `ok` rows that ladders and fit labels follow the quantiles of."""
+    """(N, A) ratios, NaN where not known, that ladders and fit labels follow the quantiles of."""
 
     trusted_split: str
     """Whose rows these are: `train`, or `test` where the data set has no train split."""
@@ -48,18 +48,16 @@ class DataSummary:
 
 def summarize_data(size_annotations: Path) -> DataSummary:
     """Read ratios, statuses and fit label thresholds of a size_annotations.parquet."""
-    columns = ["split", "status", "reason", *RATIO_COLUMNS]
-    table = pq.read_table(size_annotations, columns=columns)
+    table = known_only(pq.read_table(size_annotations))
     rows = table.to_pylist()
     splits = sorted({row["split"] for row in rows})
     ratios = {split: ratio_array(row for row in rows if row["split"] == split) for split in splits}
     trusted_split = "train" if "train" in splits else "test"
-    sound = (row for row in rows if row["split"] == trusted_split and row["status"] == RowStatus.OK)
-    trusted = ratio_array(sound)
-    if not len(trusted):
+    trusted = ratios.get(trusted_split, ratio_array([]))
+    if not np.isfinite(trusted).any():
         raise ValueError(
-            f"{size_annotations} has no `ok` row in its {trusted_split} split, so there is no range of sizes "
-            "to evaluate over: see the reasons with `cinderella inspect`, and what "
+            f"{size_annotations} has nobody known in its {trusted_split} split, so there is no range of "
+            "sizes to evaluate over: see the reasons with `cinderella inspect`, and what "
             "compute_size_ratios.max_uncertainty lets pass as known"
         )
     statuses = {split: Counter(row["status"] for row in rows if row["split"] == split) for split in splits}

@@ -60,10 +60,10 @@ def summarize(trials: Mapping[str, Trials], thresholds: Floats, params: Evaluate
 
 def unpaired(trials: Trials | None, thresholds: Floats, params: EvaluateParams) -> dict[str, Any]:
     """The width ladder in another's garment; there is no outline to hold it against, so it has no GFD."""
-    if trials is None or not len(trials.requested):
+    if trials is None or not len(trials.climbers(FIT_PLACE)):
         return {"absent": "there are no pictures of anybody in another's garment"}
     accuracy = width_accuracy(trials, thresholds)
-    return ladders(trials, params) | {"people": len(trials.requested), "size_accuracy": accuracy}
+    return ladders(trials, params) | {"people": len(trials.climbers(FIT_PLACE)), "size_accuracy": accuracy}
 
 
 def all_figures(
@@ -80,11 +80,11 @@ def figures(trials: Trials, thresholds: Floats, params: EvaluateParams) -> dict[
 
 
 def ladders(trials: Trials, params: EvaluateParams) -> dict[str, Any]:
-    """The ladder figures by ratio, without the ratios whose ladder was not run."""
+    """The ladder figures by ratio, over the people known on it; without the ratios that nobody is."""
     return {
         name: summarize_ladder(*trials.along(dimension), num_bootstrap=params.num_bootstrap, seed=params.seed)
         for dimension, name in enumerate(AXIS_NAMES)
-        if np.isfinite(trials.along(dimension)[0]).all()
+        if len(trials.climbers(dimension))
     }
 
 
@@ -98,7 +98,7 @@ def shuffled(trials: Trials, params: EvaluateParams) -> dict[str, Any]:
             seed=params.seed,
         )
         for dimension, name in enumerate(AXIS_NAMES)
-        if np.isfinite(trials.along(dimension)[0]).all()
+        if len(trials.climbers(dimension))
     }
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -107,7 +106,7 @@ def reading_rows(method: str, trials: Trials, keys: Sequence[str]) -> Iterator[d
 def ladder_points(trials: Trials, dimension: int) -> Iterator[dict[str, object]]:
     """Yield mean measured ratio and mean GFD of each rung of one ratio's ladder, if it was run."""
     requested, measured = trials.along(dimension)
-    if not np.isfinite(requested).all():
+    if not len(requested):
         return
     gfd = masked_mean(trials.gfd[:, dimension].T)
     for values in zip(requested.mean(axis=0), masked_mean(measured.T), gfd, strict=True):

@@ -5,7 +5,7 @@ import logging
 from collections import deque
 from collections.abc import Iterable
 from functools import partial
-from itertools import compress, islice
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,6 @@ from model.judges.segmenter import Segmenter, segment_with
 from model.sampling import SizedDrawer, TryOnInputs, size_maps
 from pipeline.training.run import TrainingRun, processes_of_run
 from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE
-from preprocess.vocabulary import RowStatus
 from shards.batch import Batch, select
 from shards.stream import SampleStream
 from train.loop import Validation
@@ -82,7 +81,7 @@ class LadderJudge:
 
         trials = self.scorer.score(f"validation {step}", self.draw, self.requests, keep)
         figures: dict[str, float] = {}
-        names = list(compress(AXIS_NAMES, self.ladders))
+        names = [name for dimension, name in enumerate(AXIS_NAMES) if len(trials.climbers(dimension))]
         for name in names:
             dimension = AXIS_NAMES.index(name)
             asked, found = trials.along(dimension)
@@ -95,21 +94,22 @@ class LadderJudge:
             return figures
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / f"step-{step:06d}.json").write_text(json.dumps(figures, indent=2) + "\n")
-        self.picture(trials, pictures).save(self.folder / f"step-{step:06d}.png")
+        if len(trials.climbers(FIT_PLACE)):
+            self.picture(trials, pictures).save(self.folder / f"step-{step:06d}.png")
         return figures
 
     def picture(self, trials: Trials, pictures: dict[Cell, Pictures]) -> Image.Image:
         """Draw each person on the width ladder, and below it the size maps of the same requests."""
         scene = self.scorer.scene
-        asked, found = trials.along(FIT_PLACE)
         rows = []
-        for person, key in enumerate(scene.keys):
-            drawn = [pictures[person, FIT_PLACE, rung] for rung in range(asked.shape[1])]
-            maps = self.size_maps(person, self.requests[person, FIT_PLACE])
-            for shown, measured in ((drawn, found[person]), (maps, np.full(len(maps), np.nan))):
+        for person, asked, found in zip(trials.climbers(FIT_PLACE), *trials.along(FIT_PLACE), strict=True):
+            key = scene.keys[person]
+            drawn = [pictures[int(person), FIT_PLACE, rung] for rung in range(len(asked))]
+            maps = self.size_maps(int(person), self.requests[person, FIT_PLACE])
+            for shown, measured in ((drawn, found), (maps, np.full(len(maps), np.nan))):
                 cells = [
                     StripCell(picture=picture, requested=float(ratio), measured=float(reading))
-                    for picture, ratio, reading in zip(shown, asked[person], measured, strict=bool(maps))
+                    for picture, ratio, reading in zip(shown, asked, measured, strict=bool(maps))
                 ]
                 photo, cloth = scene.photos[person], scene.cloths[person]
                 natural = float(scene.natural[person, FIT_PLACE])
@@ -152,7 +152,7 @@ def held_out_stream(run: TrainingRun) -> SampleStream:
 
 
 def last_people(batches: Iterable[Batch], num_people: int, needed: NDArray[np.bool_]) -> tuple[Batch, int]:
-    """Take the last samples usable on the (A,) axes needed: the evaluation takes its people from the front.
+    """Take the last samples usable on one of (A,) axes: the evaluation takes its people from the front.
 
     Returns:
         Them, and how many usable samples there are in all.
@@ -168,7 +168,7 @@ def last_people(batches: Iterable[Batch], num_people: int, needed: NDArray[np.bo
         num_usable += len(rows)
     if not kept:
         raise ValueError(
-            "validation needs a sample of the test split with status ok and all ratios, but there is none: "
+            "validation needs a sample of the test split with a known ratio, but there is none: "
             "see `cinderella inspect`, or set validation.every to 0"
         )
     return joined(kept), num_usable
@@ -188,12 +188,6 @@ def warn_of_overlap(num_usable: int, num_people: int) -> None:
 
 
 def typical_ratios(run: TrainingRun) -> NDArray[np.float64]:
-    """(N, A) trusted ratios of the first samples of the train split."""
+    """(N, A) ratios of the first samples of the train split, NaN where not known."""
     batches = islice(run.stream(BATCH, seed=0).epoch_batches(), NUM_RANGE_SAMPLES // BATCH)
-    rows = [
-        ratios
-        for batch in batches
-        for ratios, status in zip(batch.ratios, batch.statuses, strict=True)
-        if status == RowStatus.OK
-    ]
-    return np.array(rows, np.float64).reshape(-1, len(AXIS_NAMES))
+    return np.concatenate([batch.ratios for batch in batches]).astype(np.float64)

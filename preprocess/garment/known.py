@@ -7,12 +7,22 @@ import pyarrow as pa
 
 from preprocess.body.keypoints import Array
 from preprocess.garment.size_ratios import MAX_UNCERTAINTY
+from preprocess.sizes.axes import AXIS_NAMES
 
 MAX_UNCERTAINTY_KEY = b"max_uncertainty"
 """Metadata of annotations: bounds no further apart than this share of a ratio make it known."""
 
 BOUNDS_PARTS = ("ratio", "low", "high")
 """What the columns of an axis end in."""
+
+
+def known_only(rows: pa.Table) -> pa.Table:
+    """Rows of annotations with null for every ratio that isn't known."""
+    for axis in AXIS_NAMES:
+        name = f"{axis}_ratio"
+        found = pa.array(known_ratios(rows, axis), pa.float64(), from_pandas=True)  # NaN becomes null
+        rows = rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), found)
+    return rows
 
 
 def known_ratios(rows: pa.RecordBatch | pa.Table, axis: str, max_uncertainty: float | None = None) -> Array:
@@ -22,7 +32,12 @@ def known_ratios(rows: pa.RecordBatch | pa.Table, axis: str, max_uncertainty: fl
         rows: With the columns `<axis>_ratio`, `_low` and `_high`.
         axis: Its name.
         max_uncertainty: What known means; None takes it from the metadata of `rows`.
+
+    Raises:
+        ValueError: The rows have no bounds: they were made by an earlier version.
     """
+    if f"{axis}_low" not in rows.schema.names:
+        raise ValueError(f"annotations must have bounds ({axis}_low, {axis}_high): measure the photos again")
     if max_uncertainty is None:
         found = (rows.schema.metadata or {}).get(MAX_UNCERTAINTY_KEY)
         max_uncertainty = MAX_UNCERTAINTY if found is None else float(json.loads(found))

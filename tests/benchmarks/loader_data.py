@@ -72,12 +72,13 @@ def record(key: str, image_height: int, image_width: int) -> SizeRecord:
         image_height=image_height,
         image_width=image_width,
         ratios=(1.0, 1.1, 0.9),
+        bounds=((0.98, 1.02), (1.07, 1.13), (0.88, 0.92)),
         keypoints=tuple((10.25 + joint, 20.5 + joint, 0.875) for joint in range(25)),
         fit_label=None,
         caption="short sleeve round neck t-shirt",
         unpaired_key=None,
         input_hash="",
-        schema_version=1,
+        schema_version=2,
     )
 
 

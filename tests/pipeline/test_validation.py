@@ -20,10 +20,10 @@ def people_from(start: int) -> Batch:
 
 def test_the_last_usable_people_are_taken_and_all_are_counted() -> None:
     batches = [people_from(0), people_from(4)]
-    people, num_usable = last_people(batches, 4, np.array([True, True, True]))
+    people, num_usable = last_people(batches, 4, np.array([True, False, False]))
     assert people.keys == ["00003_00", "00005_00", "00006_00", "00007_00"]
     assert num_usable == 6
-    _, num_usable = last_people(batches, 4, np.array([False, True, True]))
+    _, num_usable = last_people(batches, 4, np.array([True, True, True]))
     assert num_usable == 8, "who is not known at the shoulders can stand on the other ladders"
 
 

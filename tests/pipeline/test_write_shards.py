@@ -13,6 +13,7 @@ from PIL import Image
 from pipeline.write_shards import run
 from preprocess.body.inpaint_mask import MaskParams
 from preprocess.body.openpose import read_openpose
+from preprocess.garment.known import BOUNDS_PARTS
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.manifest import write_manifest
 from preprocess.sources.paper_dolls.dataset import PaperDolls, render_dataset
@@ -47,8 +48,13 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             "reason": "side_view" if failed else None,
         }
         joints.append(name | {"keypoints": read_openpose(row.openpose_json, 96, 128).flat()})
-        ratios = {ratio: truth[row.key][ratio] for ratio in ("shoulder_ratio", "width_ratio")}
-        measures.append(name | ratios | {"length_ratio": None, "fit_label": "loose"})
+        ratios = {f"{axis}_ratio": truth[row.key][f"{axis}_ratio"] for axis in AXIS_NAMES}
+        bounds = {
+            f"{axis}_{end}": factor * ratios[f"{axis}_ratio"]
+            for axis, room in (("shoulder", 0.01), ("width", 0.04), ("length", 0.1))
+            for end, factor in (("low", 1 - room), ("high", 1 + room))
+        }
+        measures.append(name | ratios | bounds | {"fit_label": "loose"})
     pq.write_table(pa.Table.from_pylist(joints), folder / "keypoints.parquet")
     pq.write_table(pa.Table.from_pylist(measures), folder / "size_annotations.parquet")
     return {name: folder / f"{name}.parquet" for name in ("manifest", "keypoints", "size_annotations")}
@@ -70,6 +76,7 @@ def test_every_usable_sample_is_written_and_the_others_are_counted(shards: Path)
         index = json.loads((shards / split / "index.json").read_text())
         assert index["num_samples"] == count - 1
         assert (index["split"], index["left_out"]) == (split, {"keypoints: side_view": 1})
+        assert index["known"] == {"shoulder": count - 1, "width": count - 1, "length": 0}
 
 
 def test_a_sample_holds_the_original_photos_and_its_measures(shards: Path, inputs: dict[str, Path]) -> None:
@@ -82,7 +89,12 @@ def test_a_sample_holds_the_original_photos_and_its_measures(shards: Path, input
     assert sample.densepose == row.densepose.read_bytes()
     expected = [truth[row.key][f"{r}_ratio"] for r in ("shoulder", "width")]
     np.testing.assert_allclose(sample.record.ratios[:2], expected, rtol=1e-6)
-    assert sample.record.ratios[2] is None
+    assert sample.record.ratios[2] is None, "its bounds are too wide to be known"
+    bounds = np.array(sample.record.bounds)
+    np.testing.assert_allclose(
+        bounds[:2] / np.array(expected)[:, None], [[0.99, 1.01], [0.96, 1.04]], rtol=1e-5
+    )
+    np.testing.assert_allclose(bounds[2] / truth[row.key]["length_ratio"], [0.9, 1.1], rtol=1e-5)
     assert sample.record.caption == row.caption
     assert (sample.record.image_height, sample.record.image_width) == sample.inpaint_mask.shape == (128, 96)
     joints = read_openpose(row.openpose_json, 96, 128)
@@ -99,7 +111,8 @@ def test_the_worn_garment_is_inside_the_inpainting_mask(shards: Path) -> None:
 def test_a_mask_that_follows_the_garment_needs_a_parse_map(inputs: dict[str, Path]) -> None:
     row = next(row for row in read_manifest(inputs["manifest"]) if row.key == "00003_00")
     joints = read_openpose(row.openpose_json, 96, 128).flat()
-    measures = {"status": "ok", "fit_label": None} | dict.fromkeys(f"{name}_ratio" for name in AXIS_NAMES)
+    measures = {"status": "ok", "fit_label": None}
+    measures |= dict.fromkeys(f"{name}_{part}" for name in AXIS_NAMES for part in BOUNDS_PARTS)
     parts = Parts(files=row, keypoints=tuple(joints), measures=measures)
     follows = dataclasses.replace(PARAMS, mask=MaskParams(follows="garment"))
     body, garment = (build_sample(parts, params) for params in (PARAMS, follows))

@@ -24,12 +24,13 @@ def record(key: str, **changes: object) -> SizeRecord:
         "image_height": HEIGHT,
         "image_width": WIDTH,
         "ratios": (1.25, None, 0.9),
+        "bounds": ((1.2, 1.27), (None, None), (0.88, 0.95)),
         "keypoints": ((12.0, 8.5, 0.9), (None, None, 0.0)) + 23 * ((1.0, 2.0, 0.5),),
         "fit_label": "loose",
         "caption": "a red top — “soft”",
         "unpaired_key": None,
         "input_hash": "",
-        "schema_version": 1,
+        "schema_version": 2,
     }
     return SizeRecord(**values | changes)
 

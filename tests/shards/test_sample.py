@@ -76,7 +76,7 @@ def test_missing_numbers_become_nan() -> None:
         (b'"ratios":[1.25,null,0.9]', b'"ratios":[NaN,1,1]', "no valid ratios"),
         (b'"image_height":32', b'"image_height":0', "no valid image_height"),
         (b'"status":"ok"', b'"status":"fine"', "no valid status"),
-        (b'"schema_version":1', b'"schema_version":9', "schema version 1: .*got 9"),
+        (b'"schema_version":2', b'"schema_version":9', "schema version 2: .*got 9"),
         (b'"caption"', b'"title"', "no valid caption"),
         (b"[12.0,8.5,0.9]", b"[12.0,null,0.9]", "no valid keypoints"),
         (b'{"key"', b'[{"key"', "isn't a JSON object"),
