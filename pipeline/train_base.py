@@ -29,10 +29,10 @@ def run(params: TrainBaseParams, *, shards: Path, out: Path) -> None:
 
     Writes the base that was made, beside `segmenter/` and `size_critic/`.
     """
-    require_known_people(shards)
     entry = BASES[params.preset]
     kind = entry.load()
     run_ = TrainingRun.begin("train_base", params, shards, out, kind.picture_hw)
+    require_known_people(shards)
     losses: dict[str, list[LogRow]] = {}
     if entry.pretrained:
         assert params.pretrained is not None
@@ -63,8 +63,8 @@ def require_known_people(shards: Path) -> None:
     """
     for split, use in (("train", "there is no size to learn"), ("test", "nobody can be judged")):
         known = known_of(shards / split)
-        log.info("%s: known people by axis: %s", split, known or "none, there is no such split")
-        if not any(known.values()):
+        log.info("%s: people known by axis: %s", split, known)
+        if known is not None and not any(known.values()):
             raise ValueError(
                 f"the {split} split has nobody whose size is known, so {use}: see the reasons with "
                 "`cinderella inspect`; photos with parse maps and joints are known more often, and "
@@ -72,11 +72,11 @@ def require_known_people(shards: Path) -> None:
             )
 
 
-def known_of(folder: Path) -> dict[str, int]:
-    """On each axis, how many people in the shards of a split are known; empty where there are no shards."""
+def known_of(folder: Path) -> dict[str, int] | None:
+    """On each axis, how many people in a split's shards are known; None where the shards don't say so."""
     if not (folder / INDEX_NAME).is_file():
         return {}
-    known: dict[str, int] = ShardIndex(folder).header.get("known", {})
+    known: dict[str, int] | None = ShardIndex(folder).header.get("known")
     return known
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from eval.ladder.remeasure import Reading, enlarge, enlarge_keypoints, read_garment
 from preprocess.body.keypoints import BodyFrame, KeypointError, Keypoints
 from preprocess.layout.resized import layout_at
-from preprocess.vocabulary import Category, RowStatus
+from preprocess.vocabulary import Category
 from shards.batch import Batch, select
 from shards.reader import ShardReader
 from shards.sample import RECORD_SUFFIX, decode_record, require_member

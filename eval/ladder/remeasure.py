@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from eval.ladder.outline import NO_OUTLINE, Outline, outline
 from preprocess.body.keypoints import Keypoints
+from preprocess.garment.bounds import MAX_UNCERTAINTY
 from preprocess.garment.measurements import garment_panel, measure_worn
-from preprocess.garment.size_ratios import MAX_UNCERTAINTY, over_body
+from preprocess.garment.size_ratios import over_body
 from preprocess.sizes.axes import AXES, AXIS_NAMES
 from preprocess.vocabulary import Category
 

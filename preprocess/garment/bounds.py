@@ -8,6 +8,9 @@ import numpy as np
 
 from preprocess.body.keypoints import Array
 
+MAX_UNCERTAINTY = 0.1
+"""Bounds further apart than this share of the ratio leave it unknown, unless you say otherwise."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bounds:

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from preprocess.body.keypoints import Array
-from preprocess.garment.size_ratios import MAX_UNCERTAINTY
+from preprocess.garment.bounds import MAX_UNCERTAINTY
 from preprocess.sizes.axes import AXIS_NAMES
 
 MAX_UNCERTAINTY_KEY = b"max_uncertainty"

@@ -9,13 +9,10 @@ from annotated_types import Ge, Gt
 from numpy.typing import NDArray
 
 from preprocess.body.keypoints import Array, Keypoints
-from preprocess.garment.bounds import Bounds
+from preprocess.garment.bounds import MAX_UNCERTAINTY, Bounds
 from preprocess.garment.measurements import WornMeasures
 from preprocess.sizes.axes import AXIS_NAMES, axes_of
 from preprocess.vocabulary import FIT_LABELS, SEGMENTED, Category, Joint, RowStatus, out_of_bounds
-
-MAX_UNCERTAINTY = 0.1
-"""Bounds further apart than this share of the ratio leave it unknown, unless you say otherwise."""
 
 MEDIAPIPE_TRUST = 0.9
 """Factor of MediaPipe's confidence: its shoulders and torsos scatter by 3 and 5 % about OpenPose's."""

@@ -20,9 +20,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from pipeline.cli.without_dvc import DataChain
-from preprocess.garment.bounds import Bounds
+from preprocess.garment.bounds import MAX_UNCERTAINTY, Bounds
 from preprocess.garment.known import BOUNDS_PARTS
-from preprocess.garment.size_ratios import MAX_UNCERTAINTY
 from preprocess.sizes.axes import AXIS_NAMES
 from tests.shared_data import shared_data
 

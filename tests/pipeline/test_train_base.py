@@ -1,5 +1,6 @@
 """The base that is made from scratch, and what is refused before anything is made."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,25 @@ QUICK = TrainBaseParams(
     critic=FEW,
     runtime=RuntimeParams(tracker="none"),
 )
+
+
+def told(shards: Path, split: str, **known: int) -> None:
+    """Write into the index how many people of a split are known on each axis."""
+    index = shards / split / "index.json"
+    index.write_text(index.read_text().replace("{", '{"known": ' + json.dumps(known) + ", ", 1))
+
+
+def test_data_on_which_a_later_stage_would_stop_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    shards, out = write_people(tmp_path / "shards"), tmp_path / "base"
+    told(shards, "test", shoulder=0, width=0)
+    with pytest.raises(ValueError, match="test split has nobody whose size is known, so nobody can be"):
+        train_base.run(QUICK, shards=shards, out=out)
+    told(shards, "train", shoulder=0, width=0)
+    with pytest.raises(ValueError, match="train split has nobody whose size is known"):
+        train_base.run(QUICK, shards=shards, out=out)
+    with pytest.raises(FileNotFoundError, match="the data has no train split"):
+        train_base.run(QUICK, shards=shards / "test", out=out)
+    assert not out.exists()
 
 
 def test_two_runs_of_one_seed_make_the_same_networks_bit_for_bit(tmp_path: Path) -> None:
