@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-Source = Annotated[str, typer.Option(help="What the folder is: viton_hd, dress_code, folder or paper_dolls.")]
+from preprocess.sources.registry import SOURCES
+
+Source = Annotated[str, typer.Option(help=f"What the folder is: one of {', '.join(SOURCES)}.")]
 DataRoot = Annotated[Path | None, typer.Option(help="Folder of a data set; its test split is taken.")]
 DataShards = Annotated[Path | None, typer.Option(help="Folder with test/ shards, in place of --root.")]
 DataAnnotations = Annotated[

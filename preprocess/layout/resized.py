@@ -6,7 +6,7 @@ as it is. Its hem moves down the torso, keeping its curve: a longer garment goes
 cut. Sleeves stay on their arms and grow thicker with the width. Each of these moves one way as its ratio
 rises, so a larger request covers all that a smaller one covers.
 
-One thing stands against that: the width of a garment that ends above 0.55 T is defined by rows nearer to the
+One thing stands against that: the width of a garment that ends above 0.45 T is defined by rows nearer to the
 chest. Where the garment is narrower there, a cropped layout is widened until it measures what was asked for.
 """
 

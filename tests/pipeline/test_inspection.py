@@ -9,6 +9,7 @@ from pipeline.cli.without_dvc import DataChain
 from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.sources.dress_code import DressCode
+from preprocess.sources.registry import SOURCES
 from tests.pipeline.folders import add_sample, blank_photo, new_root
 from tests.preprocess.people import (
     body_25_numbers,
@@ -123,5 +124,5 @@ def test_a_folder_of_photos_is_measured_by_colours_and_says_so(tmp_path: Path) -
 
 
 def test_an_unknown_source_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="one of paper_dolls, viton_hd, dress_code, folder, got 'viton-hd'"):
+    with pytest.raises(ValueError, match=f"one of {', '.join(SOURCES)}, got 'viton-hd'"):
         annotate("viton-hd", tmp_path)

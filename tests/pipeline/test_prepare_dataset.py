@@ -58,7 +58,7 @@ def test_a_missing_root_is_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_source_is_refused_by_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="one of paper_dolls, viton_hd, dress_code, folder, got 'viton-hd'"):
+    with pytest.raises(ValueError, match=f"one of {', '.join(SOURCES)}, got 'viton-hd'"):
         run(PrepareDatasetParams(source="viton-hd"), raw=tmp_path / "raw", out=tmp_path / "out.parquet")
     assert list(tmp_path.iterdir()) == []
 
