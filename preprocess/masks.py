@@ -72,7 +72,7 @@ def read_levels(source: MaskSource, what: str, *, limits: Limits = LIMITS) -> Le
     if isinstance(source, str | Path) and Path(source).suffix.lower() in ARRAYS:
         return from_numbers(read_array(Path(source), what, limits), f"{what} {source}", limits)
     with opened(source, what, limits=limits) as picture:
-        lossy = picture.format in ("JPEG", "MPO") or is_lossy_webp(source)
+        lossy = picture.format in ("JPEG", "MPO") or (picture.format == "WEBP" and is_lossy_webp(source))
         return replace(levels_of(turned(picture)), lossy=lossy)
 
 
@@ -85,7 +85,7 @@ def levels_of(picture: Image.Image) -> Levels:
         alpha = np.asarray(picture.convert("RGBA").getchannel("A"))
     if picture.mode == "P":
         colours = np.zeros((256, 3), np.uint8)
-        entries = np.array(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)
+        entries = np.frombuffer(bytes(picture.getpalette("RGB") or ()), np.uint8).reshape(-1, 3)
         colours[: len(entries)] = entries
         return Levels(values=np.asarray(picture), alpha=alpha, palette=colours)
     if picture.mode == "LA":
@@ -94,13 +94,13 @@ def levels_of(picture: Image.Image) -> Levels:
 
 
 def is_lossy_webp(source: MaskSource) -> bool:
-    """Tell whether a file is a WebP that isn't lossless."""
+    """Tell whether a WebP isn't lossless."""
     if isinstance(source, str | Path):
         with Path(source).open("rb") as file:
             head = file.read(4096)
     else:
         head = source if isinstance(source, bytes) else b""
-    return head[:4] == b"RIFF" and head[8:12] == b"WEBP" and b"VP8L" not in head
+    return b"VP8L" not in head
 
 
 def read_array(path: Path, what: str, limits: Limits) -> NDArray[Any]:

@@ -122,7 +122,7 @@ def far_share(picture: NDArray[np.uint8]) -> float:
 
     1 for a picture that is as good as black.
     """
-    small = picture[::4, ::4]
+    small = picture[::8, ::8]
     shown = small[(small > _BLACK).any(axis=2)]
     if len(shown) < FEWEST_SHOWN * small[..., 0].size:
         return 1.0

@@ -1,5 +1,7 @@
 """Tell joints that were found in another size of the photo by where they lie on its parse map."""
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -47,21 +49,29 @@ def other_scale(parse: NDArray[np.uint8], person: Keypoints) -> float | None:
         parse: (H, W) LIP labels.
         person: Joints in px that should be the map's.
     """
-    scales = np.append(1.0, SCALES)
-    shares = shares_on(parse, person, scales)
-    best = shares.max()
-    if best < GOOD or best - shares[0] < BETTER:
+    own = shares_on(parse, person, np.ones(1))[0]
+    if own > 1 - BETTER:
         return None
-    return float(np.median(scales[shares == best]))
+    shares = shares_on(parse, person, SCALES)
+    best = shares.max()
+    if best < GOOD or best - own < BETTER:
+        return None
+    return float(np.median(SCALES[shares == best]))
+
+
+@cache
+def allowed() -> NDArray[np.bool_]:
+    """(25, 20) whether a joint may lie on a label."""
+    table = np.zeros((NUM_JOINTS, len(Lip)), np.bool_)
+    for joint, labels in LIES_ON.items():
+        table[joint, list(labels)] = True
+    return table
 
 
 def shares_on(
     parse: NDArray[np.uint8], person: Keypoints, scales: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """(S,) share of the joints that lie on what they belong to, when they are multiplied by (S,) `scales`."""
-    allowed = np.zeros((NUM_JOINTS, len(Lip)), np.bool_)
-    for joint, labels in LIES_ON.items():
-        allowed[joint, list(labels)] = True
     joints = np.array([joint for joint in LIES_ON if person.has(joint)], np.int64)
     if not len(joints):
         return np.zeros(len(scales))
@@ -69,5 +79,5 @@ def shares_on(
     x, y = places[..., 0], places[..., 1]
     inside = (x >= 0) & (y >= 0) & (x < parse.shape[1]) & (y < parse.shape[0])
     found = parse[np.where(inside, y, 0), np.where(inside, x, 0)]
-    shares: NDArray[np.float64] = (allowed[joints, found] & inside).mean(axis=1)
+    shares: NDArray[np.float64] = (allowed()[joints, found] & inside).mean(axis=1)
     return shares

@@ -159,7 +159,7 @@ def other_labels(
         person: Joints in px of the map.
         labels: What the map was read as.
     """
-    counts = np.bincount(parse[::4, ::4].ravel(), minlength=len(Lip))
+    counts = np.bincount(parse[::8, ::8].ravel(), minlength=len(Lip))
     nose = label_at(parse, *person.xy[Joint.NOSE])
     if labels is ParseLabels.ATR and nose == Lip.RIGHT_LEG:
         return "parse map has ATR's label of a leg at the nose: are these LIP labels?"
