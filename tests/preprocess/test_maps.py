@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from preprocess.garment.label_colours import LIP_COLOURS, voc_colours
 
 from preprocess.body.densepose import DENSEPOSE_COLOURS, load_densepose, read_densepose
 from preprocess.body.keypoints import Keypoints
 from preprocess.garment.joint_fit import other_scale
-from preprocess.garment.parse import load_parse, other_labels
+from preprocess.garment.parse import LIP_COLOURS, load_parse, other_labels, voc_colours
 from preprocess.masks import read_mask
 from preprocess.pictures import PictureError
 from preprocess.vocabulary import ATR_TO_LIP, Joint, Lip, ParseLabels
