@@ -33,6 +33,12 @@ HAND = 1.3
 HAND_RAISED = 0.05
 """A hand that ends above this row (in T) lies at the collar or over a shoulder."""
 
+BESIDE_SHOULDER = 0.85
+"""A bare forearm further out than this (in B) is clear of the shoulders."""
+
+SLEEVE_TO_WRIST = 0.6
+"""A sleeve that covers this share of the arm goes up with the forearm."""
+
 ARM_JOINTS = {
     -1: (Joint.RIGHT_SHOULDER, Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST),
     1: (Joint.LEFT_SHOULDER, Joint.LEFT_ELBOW, Joint.LEFT_WRIST),
@@ -133,10 +139,13 @@ def _covered(garment: BodyCanvas, points: Array) -> Mask:
 
 
 def raised(arm: Arm, frame: BodyFrame) -> bool:
-    """Whether the elbow, the wrist or the hand is held up at the shoulders."""
-    _, elbow, wrist = arm.joints[:, 0] / frame.torso_length
+    """Whether the elbow is held up at the shoulders, or wrist or hand near them or in a sleeve."""
+    _, elbow, wrist = arm.joints
     hand = elbow + HAND * (wrist - elbow)
-    return bool(elbow < ELBOW_RAISED or wrist < WRIST_RAISED or hand < HAND_RAISED)
+    up = wrist[0] < WRIST_RAISED * frame.torso_length or hand[0] < HAND_RAISED * frame.torso_length
+    near = min(arm.side * wrist[1], arm.side * hand[1]) < BESIDE_SHOULDER * frame.shoulder_width
+    held = up and (near or arm.sleeve_end > SLEEVE_TO_WRIST)
+    return bool(elbow[0] < ELBOW_RAISED * frame.torso_length or held)
 
 
 def crossed(arm: Arm, frame: BodyFrame) -> bool:

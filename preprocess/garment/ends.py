@@ -29,6 +29,9 @@ HIDDEN_COLUMNS = 0.4
 HEM_SLACK = 0.015
 """T. How far the hem is off at most where nothing is in the way."""
 
+LOPSIDED = 0.4
+"""Ends so unevenly far out, in B, are of one shoulder: the garment, or its parse map, lacks the other."""
+
 CAP = 0.08
 """Rows, in T, below those of the shoulders that reach at least as far out."""
 
@@ -55,7 +58,10 @@ def shoulder_bounds(canvas: BodyCanvas, overlays: Mask | None) -> tuple[Bounds, 
     low, high = _median_ends(canvas, first, last)
     shifts = (-JOINT_SLACK * torso, JOINT_SLACK * torso)
     readings = [_median_ends(canvas, first + shift, last + shift) for shift in shifts]
-    bounds = Bounds.spanning(high - low, [right - left for left, right in readings])
+    extents_px = [right - left for left, right in readings]
+    if abs(high + low) > LOPSIDED * canvas.frame.shoulder_width:
+        extents_px.append(2 * max(high, -low))  # as far out on the side that lacks a piece
+    bounds = Bounds.spanning(high - low, extents_px)
     hidden = 0.0 if overlays is None else _hidden_beyond(canvas, first, last, overlays)
     return bounds.widened(SLACK_PX, SLACK_PX + hidden), (low, high)
 
