@@ -20,7 +20,6 @@ from preprocess.sources.params import PaperDollParams
 from preprocess.sources.source import read_manifest
 from preprocess.sources.viton_hd import VitonHd
 from preprocess.vocabulary import Lip
-from shards.build import target_ratio
 from tests.pipeline.folders import add_sample, new_root
 from tests.preprocess.people import body_25_numbers, openpose, paint_photo, person, tunic
 
@@ -251,7 +250,7 @@ def test_training_data_and_try_on_measure_the_natural_size_by_one_recipe(tmp_pat
             continue
         given = {"keypoints": row.openpose_json, "parse": row.parse, "densepose": row.densepose}
         natural = prepare_person(row.image, **given, mask=MaskParams()).natural_size
-        expected = [target_ratio(sizes[row.key], name) for name in AXIS_NAMES]
+        expected = [sizes[row.key][f"{name}_ratio"] for name in AXIS_NAMES]
         found = (natural or SizeRequest()).as_array()
         np.testing.assert_allclose(found, np.array(expected, np.float64), atol=1e-5, err_msg=row.key)
         compared += 1
