@@ -1,4 +1,4 @@
-"""A data set of which every person has one broken file: rows in are rows out, whatever is wrong with them."""
+"""A data set of which most people have a broken file: rows in are rows out, whatever is wrong with them."""
 
 import subprocess
 import sys

@@ -179,7 +179,7 @@ def test_tilt_scale_shift_and_mirror_change_no_ratio(
     if mirror:
         mask, moved = mask[:, ::-1].copy(), moved.mirrored(WIDTH)
     worn = measure_worn(mask, moved)
-    tolerance = max(0.005, 1.4 / (240 * scale))  # the moved mask's own edges are whole pixels
+    tolerance = max(0.005, 1.6 / (240 * scale))  # px: the moved mask has two edges of whole pixels, tilted
     np.testing.assert_allclose(ratios(worn), ratios(measure_worn(sleeved, person())), rtol=tolerance)
 
 
