@@ -17,7 +17,8 @@ from model.params import DrawingOptions
 from model.pixels import to_uint8
 from model.sampling import sample_tryon
 from pipeline.checkpoints import image_size, load_base
-from pipeline.evaluation.evaluation import held_out
+from pipeline.evaluation.evaluation import held_out, open_test_split
+from preprocess.sizes.axes import AXIS_NAMES
 
 STEPS = 20
 EVERY = (1, 2, 5, 10, 0)
@@ -34,7 +35,8 @@ def psnr(first: NDArray[np.uint8], second: NDArray[np.uint8], mask: NDArray[np.b
 def main(base_folder: Path, shards: Path) -> None:
     """Print a row for each interval."""
     base = load_base(base_folder)
-    people = held_out(shards / "test" / "index.json", image_size(base_folder), PARAMS)
+    stream = open_test_split(shards / "test" / "index.json", image_size(base_folder), PARAMS)
+    people = held_out(stream, PARAMS, np.ones(len(AXIS_NAMES), bool))
     conditioning = base.told(people)
     start = torch.Generator(device=base.device).manual_seed(0)
     noise = torch.randn(conditioning.canvas.shape, generator=start, device=base.device)

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from preprocess.body.keypoints import MIN_CONFIDENCE, BodyFrame, KeypointError, Keypoints
 from preprocess.body.mediapipe import PoseDetector, detect_person
@@ -20,6 +19,7 @@ from preprocess.garment.grabcut import segment_garment
 from preprocess.garment.measurements import measure_worn
 from preprocess.garment.parse import garment_mask, load_parse, scene_of
 from preprocess.garment.size_ratios import SizeRatioParams, size_ratios
+from preprocess.pictures import read_picture
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.paper_dolls.dataset import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
@@ -33,9 +33,8 @@ def photos(model: Path) -> Iterator[Case]:
     """Photo, parse map and joints of every shared photo that has a parse map."""
     with PoseDetector(model) as detector:
         for parse in sorted((shared_data() / "data/vitonhd").glob("*/image-parse-v3/*.png")):
-            photo = parse.parents[1] / "image" / f"{parse.stem}.jpg"
-            person = detect_person(detector, photo, MIN_CONFIDENCE)
-            yield np.asarray(Image.open(photo).convert("RGB")), load_parse(parse), person
+            photo = read_picture(parse.parents[1] / "image" / f"{parse.stem}.jpg")
+            yield photo, load_parse(parse), detect_person(detector, photo, MIN_CONFIDENCE)
 
 
 def dolls(people: int, seed: int) -> Iterator[Case]:
