@@ -217,36 +217,34 @@ def wire(page: gr.Blocks, controls: Controls, answers: Answers) -> None:
     own_person = [controls.person_upload, *person]
     own_garment = [controls.garment_upload, *garment]
 
-    page.load(answers.arrive, given, [controls.caption, *sized], **on_picture)
-    controls.people.select(answers.choose_person, given, person, **on_picture)
-    controls.person_upload.upload(
-        answers.bring_person, given | {controls.person_upload}, own_person, **on_picture
-    )
-    controls.garments.select(answers.choose_garment, given, garment, **on_picture)
-    controls.garment_upload.upload(
-        answers.bring_garment, given | {controls.garment_upload}, own_garment, **on_picture
-    )
     changes = [slider.release for slider in (*controls.sliders, *controls.settings_sliders())]
     changes += [controls.seed.submit, controls.seed.blur, controls.caption.submit]
     changes += [controls.sampler.input, controls.garment_refresh.input]
-    gr.on(
-        changes,
-        answers.draw,
-        given,
-        [*drawn, controls.chart],
-        api_name="draw",
-        **on_picture,
+    drawings = (
+        page.load(answers.arrive, given, [controls.caption, *sized], **on_picture),
+        controls.people.select(answers.choose_person, given, person, **on_picture),
+        controls.person_upload.upload(
+            answers.bring_person, given | {controls.person_upload}, own_person, **on_picture
+        ),
+        controls.garments.select(answers.choose_garment, given, garment, **on_picture),
+        controls.garment_upload.upload(
+            answers.bring_garment, given | {controls.garment_upload}, own_garment, **on_picture
+        ),
+        gr.on(changes, answers.draw, given, [*drawn, controls.chart], api_name="draw", **on_picture),
+        controls.natural.click(answers.back_to_natural, given, sized, **on_picture),
+        controls.chart.input(answers.choose_size, given, sized, **on_picture),
+        controls.around.click(answers.draw_around, given, strip, api_name="all_sizes", **NETWORKS),
+        controls.charted.click(answers.draw_chart, given, strip, **NETWORKS),
     )
-    controls.natural.click(answers.back_to_natural, given, sized, **on_picture)
-    controls.chart.input(answers.choose_size, given, sized, **on_picture)
-    controls.around.click(answers.draw_around, given, strip, api_name="all_sizes", **NETWORKS)
-    controls.charted.click(answers.draw_chart, given, strip, **NETWORKS)
+    # a box that is ticked while a picture is on its way has its answer before the picture arrives
+    overlaid: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
+    for drawing in drawings:
+        drawing.success(answers.switch_overlays, given, [controls.picture, *strip], **overlaid)
     controls.overlays.input(
         answers.switch_overlays,
         given,
         [controls.picture, *strip],
-        queue=False,
-        show_progress="hidden",
         trigger_mode="always_last",
+        **overlaid,
     )
     page.unload(answers.leave)

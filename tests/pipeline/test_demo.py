@@ -3,10 +3,13 @@
 import re
 import shutil
 from collections.abc import Iterator
+from threading import Event
 from typing import Any
 
 import pytest
 
+from pipeline.demo import answers
+from pipeline.demo.answers import fit_table
 from pipeline.demo.serve import EXAMPLE_CHART, serving
 from pipeline.demo.visit import FittingRoom
 from preprocess.sizes.centimetres import Wearer
@@ -144,6 +147,30 @@ def test_an_overlay_that_is_switched_while_drawing_stays(page: Any) -> None:
     sync_api.expect(page.locator("#picture img")).to_have_attribute("src", first, timeout=PATIENCE)
     people.nth(1).click()
     outline.check()
+    sync_api.expect(page.locator("#picture img")).to_have_attribute("src", outlined, timeout=PATIENCE)
+
+
+def test_a_box_that_is_ticked_while_a_picture_is_on_its_way_is_obeyed(
+    page: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The picture is drawn without the outline, and held back until the tick has been answered."""
+    drawn, answered = Event(), Event()
+
+    def held_back(*args: Any) -> Any:
+        drawn.set()
+        answered.wait(PATIENCE / 1000)
+        return fit_table(*args)
+
+    monkeypatch.setattr(answers, "fit_table", held_back)
+    first, fit = picture_of(page), page.locator("#fit")
+    before = fit.inner_text()
+    page.locator("#people button").nth(1).click()
+    assert drawn.wait(PATIENCE / 1000)
+    with page.expect_response(lambda response: "/run/predict" in response.url):
+        page.get_by_label("Expected outline").check()
+    outlined = picture_of(page, other_than=first)
+    answered.set()
+    sync_api.expect(fit).not_to_have_text(before, timeout=PATIENCE, use_inner_text=True)
     sync_api.expect(page.locator("#picture img")).to_have_attribute("src", outlined, timeout=PATIENCE)
 
 
