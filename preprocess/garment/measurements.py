@@ -12,7 +12,7 @@ from preprocess.body.arms import crossed, raised
 from preprocess.body.canvas import INSIDE, BodyCanvas, Mask, Rows, axis_runs
 from preprocess.body.keypoints import BodyFrame, Keypoints
 from preprocess.garment.bounds import Bounds
-from preprocess.garment.ends import AXIS_BAND, hem_bounds, shoulder_bounds
+from preprocess.garment.ends import AXIS_BAND, SHOULDER_ROWS, hem_bounds, shoulder_bounds
 from preprocess.garment.panel import Side, panel_cover, sides_of, without_holes
 from preprocess.garment.scene import Parts, Scene
 from preprocess.garment.sides import SideRows, panel_rows
@@ -109,7 +109,7 @@ def measure_worn(garment_mask: Mask, keypoints: Keypoints, scene: Scene | None =
         "axis_hidden": np.isnan(width.value),
         "garment_off_body": _off_body(canvas),
         "stray_pieces": stray,
-        "garment_out_of_frame": _cut_off(frame, panel, garment_mask.shape),
+        "garment_out_of_frame": _cut_off(frame, span, panel, garment_mask.shape),
         "hem_out_of_frame": _hem_cut_off(frame, length.value, garment_mask.shape),
     }
     flags += [name for name, found in seen.items() if found]
@@ -212,11 +212,16 @@ def _off_body(canvas: BodyCanvas) -> bool:
     return bool((chest > INSIDE).sum() < expected / 2)
 
 
-def _cut_off(frame: BodyFrame, panel: tuple[SideRows, SideRows], picture_shape: tuple[int, ...]) -> bool:
-    """Whether the picture's edge, not the garment's, ends any row of the width."""
-    points = np.concatenate(
-        [np.column_stack([rows.a, sign * rows.at]) for sign, rows in zip((-1, 1), panel, strict=True)]
-    )
+def _cut_off(
+    frame: BodyFrame,
+    span: tuple[float, float],
+    panel: tuple[SideRows, SideRows],
+    picture_shape: tuple[int, ...],
+) -> bool:
+    """Whether the picture's edge, not the garment's, ends the shoulders or any row of the width."""
+    shoulders = [[share * frame.torso_length, end] for share in SHOULDER_ROWS for end in span]
+    sides = [np.column_stack([rows.a, sign * rows.at]) for sign, rows in zip((-1, 1), panel, strict=True)]
+    points = np.concatenate([np.array(shoulders), *sides])
     xy = frame.to_image(points[np.isfinite(points).all(axis=1)])
     width = picture_shape[1]
     return bool(((xy[:, 0] < FRAME_MARGIN) | (xy[:, 0] > width - FRAME_MARGIN)).any())

@@ -121,7 +121,8 @@ def without_holes(
 ) -> BodyCanvas:
     """Fill the holes that a parse map has at prints and dark stripes: those that lie within the torso's hull.
 
-    Arms akimbo make loops as well, but outside of it; and what lies in front is no hole.
+    Arms akimbo make loops as well, but outside of it; what lies in front is no hole, nor is a front that is
+    open down to the hem, wherever that is.
 
     Args:
         canvas: The garment.
@@ -131,20 +132,21 @@ def without_holes(
     """
     if len(rows) == 0:
         return canvas
-    lines = canvas.cover[rows]
+    to_hem = np.arange(rows[0], len(canvas.cover))
+    lines = canvas.cover[to_hem]
     count, labels = cv2.connectedComponents((lines <= INSIDE).view(np.uint8), connectivity=4)
-    right, left = (HOLE_REACH * side.hull(canvas.a_of(rows))[:, None] for side in sides)
+    right, left = (HOLE_REACH * side.hull(canvas.a_of(to_hem))[:, None] for side in sides)
     b = canvas.b_of(np.arange(lines.shape[1]))
     open_to_sides = (b < -right) | (b > left)
     if occluders is not None:
-        open_to_sides |= canvas.resampled(occluders, rows) > INSIDE
+        open_to_sides |= canvas.resampled(occluders, to_hem) > INSIDE
     hole = np.ones(count, bool)
     hole[0] = False  # the cloth itself
     hole[labels[open_to_sides]] = False
     if not hole.any():
         return canvas
     cover = canvas.cover.copy()
-    cover[rows] = np.where(hole[labels], np.uint8(255), lines)
+    cover[rows] = np.where(hole[labels], np.uint8(255), lines)[: len(rows)]
     return replace(canvas, cover=cover)
 
 

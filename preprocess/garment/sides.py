@@ -24,7 +24,6 @@ from preprocess.garment.panel import (
     front_lines,
     may_be_hidden,
     outward,
-    without_holes,
 )
 from preprocess.garment.scene import Parts, Scene
 from preprocess.vocabulary import ARM_PARTS, TORSO_PARTS
@@ -204,12 +203,11 @@ def panel_rows(
     """Follow both sides of the panel, right first.
 
     Args:
-        canvas: The garment.
+        canvas: The garment, its holes filled.
         rows: (R,) consecutive rows; some above and below those that matter steady the path.
         sides: From `sides_of`.
         scene: What else the picture shows.
     """
-    canvas = without_holes(canvas, rows, sides, scene.occluders)
     whole = axis_runs(canvas, front_lines(canvas, rows, sides, scene.occluders))
     runs = extents(canvas, rows, whole)
     edges = None if scene.photo is None or len(rows) < 2 else edges_of(canvas, scene.photo, rows)

@@ -10,6 +10,7 @@ from preprocess.body.openpose import read_openpose
 from preprocess.garment.measurements import WornMeasures, garment_panel, measure_worn
 from preprocess.garment.parse import garment_mask, load_parse, scene_of
 from preprocess.garment.scene import Scene
+from preprocess.garment.size_ratios import SizeRatioParams, size_ratios
 from preprocess.garment.worn import parse_flags
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.paper_dolls.dataset import doll_sample, render_sample
@@ -111,6 +112,43 @@ def test_a_garment_cut_by_the_picture_has_no_length() -> None:
     worn = measure_worn(tunic(hem=HEIGHT), person())
     assert np.isnan(worn.lengths["length"].value)
     assert "hem_out_of_frame" in worn.flags
+
+
+@pytest.mark.parametrize(
+    ("moved", "cut"),
+    [
+        pytest.param(250, False, id="4 px from the edge"),
+        pytest.param(260, True, id="6 px of the shoulder are beyond it"),
+        pytest.param(-260, True, id="the same at the right edge"),
+    ],
+)
+def test_a_shoulder_cut_by_the_picture_is_not_known(moved: int, cut: bool) -> None:
+    """The panel, 200 px wide, ends 30 px further in and is whole."""
+    beside, one_side = person(), np.zeros((HEIGHT, WIDTH), bool)
+    beside.xy[:, 0] -= moved
+    source, target = (slice(max(0, shift), WIDTH + min(0, shift)) for shift in (moved, -moved))
+    one_side[:, target] = tunic(shoulder=260, width=200)[:, source]
+    result = size_ratios(measure_worn(one_side, beside), SizeRatioParams())
+    assert ("garment_out_of_frame" in (result.reason or "")) == cut
+    assert result.known.tolist() == [not cut, not cut, True]
+
+
+@pytest.mark.parametrize(
+    ("hem", "top", "bottom", "known"),
+    [
+        pytest.param(588, 380, 588, False, id="open from 0.25 T down to a hem at 0.9 T"),
+        pytest.param(700, 380, 700, False, id="open down to a hem at 1.25 T"),
+        pytest.param(HEIGHT, 380, HEIGHT, False, id="open down to where the picture cuts it off"),
+        pytest.param(700, 380, 600, True, id="a stripe that the parse map left out is no opening"),
+        pytest.param(700, 380, 660, True, id="nor is one that goes on below the hips"),
+    ],
+)
+def test_an_open_front_is_no_hole(hem: int, top: int, bottom: int, known: bool) -> None:
+    opened = tunic(width=200, hem=hem)
+    opened[top:bottom, 384 - 12 : 384 + 12] = False
+    worn = measure_worn(opened, person())
+    assert np.isfinite(worn.lengths["width"].low) == known
+    assert ("axis_hidden" in worn.flags) == (not known)
 
 
 def test_a_garment_on_somebody_else_is_named() -> None:
