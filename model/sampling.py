@@ -248,20 +248,20 @@ def sample_tryon(
     size, size_unknown = (
         None if one is None else widen(one, batch).scaled(options.size_scale) for one in (size, size_unknown)
     )
-    refresh = options.garment_refresh
-    at = scheduler.timesteps[0] if refresh else torch.zeros_like(scheduler.timesteps[0])
-    seen = base.with_garment(conditioning, at)
     canvas = widen(conditioning, batch).canvas
     latents = noise.to(canvas).expand(canvas.shape)
-    with base.resident(base.denoiser):
-        rows = widen(base.readied(seen), batch)
-        for step, timestep in enumerate(scheduler.timesteps):
-            if step and refresh and step % refresh == 0:
-                rows = widen(base.readied(base.with_garment(conditioning, timestep)), batch)
-            prediction = guided(base, latents, timestep, rows, size, size_unknown, options)
-            latents = scheduler.step(prediction, timestep, latents).prev_sample
-            if on_step is not None:
-                on_step(step + 1, options.num_steps)
+    times = scheduler.timesteps
+    stretch = options.garment_refresh or len(times)
+    for start in range(0, len(times), stretch):
+        at = times[start] if options.garment_refresh else torch.zeros_like(times[start])
+        seen = base.with_garment(conditioning, at)  # before the denoiser's turn: two UNets may not fit
+        with base.resident(base.denoiser):
+            rows = widen(base.readied(seen), batch)
+            for step, timestep in enumerate(times[start : start + stretch], start + 1):
+                prediction = guided(base, latents, timestep, rows, size, size_unknown, options)
+                latents = scheduler.step(prediction, timestep, latents).prev_sample
+                if on_step is not None:
+                    on_step(step, options.num_steps)
     return base.person_of(latents)
 
 

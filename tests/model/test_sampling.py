@@ -139,6 +139,32 @@ def test_the_garment_is_seen_once_or_at_every_nth_step(
     assert seen == times
 
 
+@pytest.mark.parametrize("every", [0, 1, 2])
+def test_the_unets_are_never_on_the_device_together(
+    shared_base: SdxlBase,
+    conditioning: SdxlConditioning,
+    noise: Tensor,
+    monkeypatch: pytest.MonkeyPatch,
+    every: int,
+) -> None:
+    """`cpu:0` stands for the device, and `cpu` for the computer's memory: torch takes them for the same."""
+    there: set[str] = set()
+    turns: list[set[str]] = []
+
+    def watch(name: str, network: torch.nn.Module) -> None:
+        def to(device: str) -> None:
+            (there.add if device == "cpu:0" else there.discard)(name)
+            turns.append(set(there))
+
+        monkeypatch.setattr(network, "to", to)
+
+    watch("try-on", shared_base.tryon_unet)
+    watch("garment", shared_base.garment_unet)
+    monkeypatch.setattr(shared_base, "run_on", "cpu:0")
+    sample_tryon(shared_base, conditioning, replace(PLAIN, garment_refresh=every), noise=noise)
+    assert [turn for turn in turns if turn] == [{"garment"}, {"try-on"}] * {0: 1, 1: 3, 2: 2}[every]
+
+
 def test_refreshing_the_garment_changes_the_picture(
     shared_base: SdxlBase, conditioning: SdxlConditioning, noise: Tensor
 ) -> None:
