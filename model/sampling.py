@@ -127,15 +127,16 @@ class SizedDrawer:
 
     @torch.no_grad()
     def condition(
-        self, rows: list[int], requested: Floats, conditioning: Conditioning, grid_hw: tuple[int, int]
+        self, rows: list[int], requested: Floats, conditioning: Conditioning
     ) -> SizeCondition | None:
-        """Return the adapter's condition for people `rows` at (N, A) ratios, its map on a grid of that size.
+        """Return the adapter's condition for people `rows` at (N, A) ratios.
 
         `conditioning` has one row for all, or N.
         """
         if self.adapter is None:
             return None
         image_hw = (self.people.image.shape[1], self.people.image.shape[2])
+        grid_hw = (conditioning.mask.shape[2], conditioning.mask.shape[3])
         maps = body_maps(torch.from_numpy(self.people.keypoints[rows]), image_hw, grid_hw)
         garment = conditioning.garment_features.expand(len(requested), -1)
         ratios = torch.from_numpy(requested).to(conditioning.mask)
@@ -157,11 +158,10 @@ class SizedDrawer:
         on_step: OnStep | None = None,
     ) -> Drawn:
         """Sample people `rows` at (N, A) ratios; the conditioning has one row for all, or N."""
-        grid_hw = (conditioning.mask.shape[2], conditioning.mask.shape[3])
-        size = self.condition(rows, requested, conditioning, grid_hw)
+        size = self.condition(rows, requested, conditioning)
         unknown = None
         if self.options.size_guidance != 1:
-            unknown = self.condition(rows, np.full_like(requested, np.nan), conditioning, grid_hw)
+            unknown = self.condition(rows, np.full_like(requested, np.nan), conditioning)
         latents = sample_tryon(
             self.base,
             widen(conditioning, len(rows)) if size is None else conditioning,

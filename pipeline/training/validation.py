@@ -8,6 +8,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -105,7 +106,7 @@ class LadderJudge:
         for person, asked, found in zip(trials.climbers(FIT_PLACE), *trials.along(FIT_PLACE), strict=True):
             key = scene.keys[person]
             drawn = [pictures[int(person), FIT_PLACE, rung] for rung in range(len(asked))]
-            maps = self.size_maps(int(person), self.requests[person, FIT_PLACE])
+            maps = planned(self.draw, int(person), self.requests[person, FIT_PLACE])
             for shown, measured in ((drawn, found), (maps, np.full(len(maps), np.nan))):
                 cells = [
                     StripCell(picture=picture, requested=float(ratio), measured=float(reading))
@@ -116,13 +117,14 @@ class LadderJudge:
                 rows.append(StripRow(key=key, photo=photo, cloth=cloth, natural=natural, cells=cells))
         return strip([row for row in rows if row.cells])
 
-    def size_maps(self, person: int, requested: NDArray[np.float64]) -> list[Pictures]:
-        """Draw what the controller makes of (R, A) requests, (H, W, 3) each; none without a controller."""
-        height, width = self.scorer.scene.photos.shape[1:3]
-        told = self.draw.conditioning(person)
-        size = self.draw.condition([person] * len(requested), requested, told, (height, width))
-        grey = (255 * size_maps(size, len(requested))).round().astype(np.uint8)
-        return [np.repeat(one[..., None], 3, axis=-1) for one in grey if one.size]
+
+def planned(draw: SizedDrawer, person: int, requested: NDArray[np.float64]) -> list[Pictures]:
+    """Show the size maps that a person is drawn by at (R, A) requests, (H, W, 3) each; none without a map."""
+    height, width = draw.people.image.shape[1:3]
+    size = draw.condition([person] * len(requested), requested, draw.conditioning(person))
+    grids = [grid for grid in size_maps(size, len(requested)) if grid.size]
+    grey = [cv2.resize(255 * grid, (width, height)).round().astype(np.uint8) for grid in grids]
+    return [np.repeat(one[..., None], 3, axis=-1) for one in grey]
 
 
 def ladder_validation(

@@ -1,15 +1,22 @@
-"""Which people validation draws, and whether the evaluation draws them too."""
+"""Which people validation draws, whether the evaluation draws them too, and what its pictures show."""
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
 from eval.params import EvaluateParams
-from pipeline.training.validation import last_people, warn_of_overlap
+from model.adapter.adapter import SizeAdapter
+from model.bases.tiny.networks import build_tiny_base
+from model.params import DrawingOptions
+from model.sampling import SizedDrawer, TryOnInputs
+from pipeline.training.validation import last_people, planned, warn_of_overlap
+from preprocess.sizes.axes import MEANINGS
 from shards.batch import Batch
+from tests.model.conftest import jolt
 from tests.preprocess.people import person
-from tests.train.small_try_on import batch
+from tests.train.small_try_on import PRESET, batch
 
 
 def people_from(start: int) -> Batch:
@@ -35,3 +42,18 @@ def test_people_that_the_evaluation_takes_too_are_said(caplog: pytest.LogCapture
     assert f"an evaluation of more than {EvaluateParams().num_people - 1} " in caplog.text
     warn_of_overlap(1, num_people=2)
     assert "the last 1: an evaluation of more than 0 " in caplog.text
+
+
+def test_the_size_maps_that_are_shown_are_those_that_draw() -> None:
+    base = build_tiny_base(PRESET, seed=0)
+    adapter = jolt(SizeAdapter.for_sites(base.sites(), MEANINGS))
+    draw = SizedDrawer(
+        base, adapter, TryOnInputs.of(people_from(0)), DrawingOptions(num_steps=1), batch_size=4
+    )
+    requested = np.array([[1.0, 0.9, 1.0], [1.0, 1.6, 1.0]])
+    drawn_by = draw.draw(1, requested).size_maps
+    assert drawn_by.shape == (2, 8, 8)
+    assert np.ptp(drawn_by) > 0.1
+    for shown, grid in zip(planned(draw, 1, requested), drawn_by, strict=True):
+        assert shown.shape == (32, 32, 3)
+        np.testing.assert_allclose(shown[..., 0], 255 * cv2.resize(grid, (32, 32)), atol=0.5001)
