@@ -1,4 +1,4 @@
-"""What a change costs: nothing that is made up here has a line in the product, or leaves a trace in it."""
+"""What a change costs: nothing that is made up here has a line in the product."""
 
 import csv
 import json
@@ -105,7 +105,6 @@ def wardrobes(tmp_path: Path) -> Path:
 def test_a_data_set_is_a_class_and_a_line(
     wardrobes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = dict(SOURCES)
     with monkeypatch.context() as registered:
         registered.setitem(SOURCES, "wardrobes", Wardrobes)
         tables = {
@@ -122,7 +121,6 @@ def test_a_data_set_is_a_class_and_a_line(
         by_command = DataChain(source="wardrobes", root=wardrobes).shard(
             "train", tmp_path, tmp_path / "again"
         )
-    assert before == SOURCES
 
     for folder in (tmp_path / "shards/train", by_command):
         stream = SampleStream(folder, batch_size=2, image_height=HEIGHT // 4, image_width=WIDTH // 4, seed=0)

@@ -35,7 +35,8 @@ class TryOnTask(nn.Module):
         base: Try-on and garment UNet, encoders, scheduler.
         encoder: Makes latents and embeddings of a batch.
         adapter: The size modules; without one the networks stay ignorant of size.
-        critic: Reads ratios from latents. Needed with an adapter whose size loss has a weight.
+        critic: Reads ratios from latents. Needed with an adapter whose size or coverage loss has a
+            weight.
         loss: Weights of the loss's parts.
         text_dropout: Share of samples without text and garment image tokens, for text guidance.
         size_dropout: Share of samples whose size is hidden.
@@ -137,7 +138,7 @@ class TryOnTask(nn.Module):
         parts: dict[str, tuple[float, Tensor]] = {}
         if size.layout_logits is not None:
             parts["layout"] = (self.loss.layout, layout_loss(size.layout_logits, layout))
-        if self.critic is not None and self.loss.size > 0:
+        if self.critic is not None and max(self.loss.size, self.loss.coverage) > 0:
             read = self.critic(predicted, self.body_maps(batch, predicted))
             ratios = torch.from_numpy(batch.ratios).to(predicted)
             coverage = F.adaptive_avg_pool2d(garment, read.coverage_logits.shape[2:])

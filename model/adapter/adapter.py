@@ -154,7 +154,8 @@ class SizeAdapter(nn.Module):
                 f"this adapter reads {', '.join(own)}, but the sizes are {', '.join(names)}: train it again"
             )
         new = ", ".join(name for name in names if name not in own)
-        log.warning("the adapter knows no %s: asking for it changes nothing until it is trained", new)
+        if new:
+            log.warning("the adapter knows no %s: asking for it changes nothing until it is trained", new)
         weights = self.state_dict()
         places = torch.tensor([names.index(name) for name in own], device=weights["encoder.unknown"].device)
         for name, dim in (("encoder.input.weight", 1), ("encoder.unknown", 0)):

@@ -222,6 +222,13 @@ def test_an_axis_that_came_later_changes_nothing(
         assert_close(new(ratios, maps(), garment_features=garment).embedding, before)
 
 
+def test_axes_in_another_order_are_no_news(shared_base: SdxlBase, caplog: pytest.LogCaptureFixture) -> None:
+    adapter = SizeAdapter.for_sites(shared_base.sites(), MEANINGS)
+    turned = adapter.for_axes(dict(reversed(MEANINGS.items())))
+    assert turned.config.axis_names == tuple(reversed(MEANINGS))
+    assert not caplog.records
+
+
 def test_an_axis_that_is_gone_is_named(shared_base: SdxlBase) -> None:
     with pytest.raises(ValueError, match="reads shoulder, width, length, but the sizes are shoulder, waist"):
         fresh(shared_base).for_axes({"shoulder": "", "waist": ""})

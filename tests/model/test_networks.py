@@ -33,6 +33,10 @@ def test_the_tiny_preset_is_small_and_the_same_for_a_seed() -> None:
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
 
 
+def test_the_unets_know_the_grid_of_the_autoencoders_patches() -> None:
+    assert TinyPreset(image_height=96, vae_patch=8).unet_config(4)["sample_size"] == 12
+
+
 def test_making_a_base_leaves_the_global_random_state() -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,22 @@ def test_the_loss_is_the_weighted_sum_of_its_parts() -> None:
     weights = {"diffusion": 1.0} | {part: getattr(task.loss, part) for part in ("layout", "size", "coverage")}
     assert losses.keys() == weights.keys() | {"loss"}
     assert_close(losses["loss"].detach(), sum(w * losses[part] for part, w in weights.items()))
+
+
+@pytest.mark.parametrize(
+    ("size", "coverage", "parts"), [(0.0, 0.5, True), (0.5, 0.0, True), (0.0, 0.0, False)]
+)
+def test_the_critic_looks_while_either_of_its_losses_has_a_weight(
+    size: float, coverage: float, parts: bool
+) -> None:
+    task = size_task(build_tiny_base(PRESET, seed=0))
+    task.loss = replace(task.loss, layout=0.0, size=size, coverage=coverage)
+    losses = task(batch(), KeyedRandom(0, batch().position))
+    assert ({"size", "coverage"} <= losses.keys()) == parts
+    weighed = losses["loss"].detach() - losses["diffusion"]
+    expected = size * losses["size"] + coverage * losses["coverage"] if parts else torch.tensor(0.0)
+    assert_close(weighed, expected, rtol=0, atol=1e-5)
+    assert bool(weighed > 0.01) == parts
 
 
 def test_without_an_adapter_there_is_only_the_diffusion_loss() -> None:

@@ -75,7 +75,7 @@ class TinyPreset:
         """Return the constructor arguments of a UNet of this preset."""
         levels = len(self.unet_channels)
         return sdxl_unet_config(in_channels) | {
-            "sample_size": self.image_height // 4,
+            "sample_size": self.image_height // self.vae_patch,
             "block_out_channels": self.unet_channels,
             "layers_per_block": self.layers_per_block,
             "down_block_types": ("DownBlock2D", *["CrossAttnDownBlock2D"] * (levels - 1)),
