@@ -20,11 +20,6 @@ class RowStatus(StrEnum):
     FAILED = "failed"
 
 
-def out_of_bounds(axis: str) -> str:
-    """Return the flag of a ratio that no garment has: a measuring error, and nothing to train on."""
-    return f"{axis}_out_of_bounds"
-
-
 class Category(StrEnum):
     """What kind of garment is tried on."""
 

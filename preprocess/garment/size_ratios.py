@@ -12,7 +12,7 @@ from preprocess.body.keypoints import Array, Keypoints
 from preprocess.garment.bounds import MAX_UNCERTAINTY, Bounds
 from preprocess.garment.measurements import WornMeasures
 from preprocess.sizes.axes import AXIS_NAMES, axes_of
-from preprocess.vocabulary import FIT_LABELS, SEGMENTED, Category, Joint, RowStatus, out_of_bounds
+from preprocess.vocabulary import FIT_LABELS, SEGMENTED, Category, Joint, RowStatus
 
 MEDIAPIPE_TRUST = 0.9
 """Factor of MediaPipe's confidence: its shoulders and torsos scatter by 3 and 5 % about OpenPose's."""
@@ -108,6 +108,9 @@ class SizeRatios:
     confidence: float
     """0 to 1: of the joints, times the mean over the axes of how far they are from being unknown."""
 
+    beyond: tuple[str, ...]
+    """Axes on which no garment is like this: the ratio is a measuring error."""
+
     @property
     def ratios(self) -> Array:
         """(A,) best estimates in the order of `AXIS_NAMES`."""
@@ -116,9 +119,7 @@ class SizeRatios:
     @property
     def credible(self) -> Array:
         """(A,) best estimates; NaN where one lies beyond what any garment has, and so is an error."""
-        reasons = (self.reason or "").split("; ")
-        wrong = [out_of_bounds(name) in reasons for name in AXIS_NAMES]
-        return np.where(wrong, np.nan, self.ratios)
+        return np.where([name in self.beyond for name in AXIS_NAMES], np.nan, self.ratios)
 
     @property
     def known(self) -> NDArray[np.bool_]:
@@ -147,9 +148,9 @@ def size_ratios(
         Ratios and verdict; a ratio that can't be measured is NaN, never a guess.
     """
     found = bounds_over_body(worn, category)
-    reasons = list(dict.fromkeys([*worn.flags, *flags, *_ratio_flags(found, category, params)]))
-    void = {name for reason in reasons for name in MEANINGLESS.get(reason, ())}
-    void |= {name for name in AXIS_NAMES if out_of_bounds(name) in reasons}
+    beyond = _beyond(found, category, params)
+    reasons = list(dict.fromkeys([*worn.flags, *flags, *_ratio_flags(found, category, beyond)]))
+    void = {*beyond, *(name for reason in reasons for name in MEANINGLESS.get(reason, ()))}
     slack = COLOURS_TELL if SEGMENTED in reasons else 0.0
     bounds = tuple(
         ratio.vague() if name in void else ratio.widened((slack + doubt) * ratio.value)
@@ -169,6 +170,7 @@ def size_ratios(
         status=status,
         reason="; ".join(reasons) or None,
         confidence=_confidence(own, params.max_uncertainty, keypoints),
+        beyond=beyond,
     )
 
 
@@ -214,17 +216,19 @@ def joint_confidence(keypoints: Keypoints, joints: Sequence[int]) -> float:
     return trust * float(np.clip(found.min() / SURE_JOINT, 0, 1)) if found.size else 0.0
 
 
-def _ratio_flags(ratios: Sequence[Bounds], category: Category, params: SizeRatioParams) -> list[str]:
+def _beyond(ratios: Sequence[Bounds], category: Category, params: SizeRatioParams) -> tuple[str, ...]:
+    """Return the axes of which the ratio is there, and out of bounds."""
+    limits = {name: params.credible.get(name, axis.credible) for name, axis in axes_of(category).items()}
+    values = {name: ratios[AXIS_NAMES.index(name)].value for name in limits}
+    return tuple(name for name, (low, high) in limits.items() if values[name] < low or values[name] > high)
+
+
+def _ratio_flags(ratios: Sequence[Bounds], category: Category, beyond: Sequence[str]) -> list[str]:
     """Name the ratios that are missing or out of bounds."""
-    flags = []
-    for name, axis in axes_of(category).items():
-        ratio = ratios[AXIS_NAMES.index(name)].value
-        low, high = params.credible.get(name, axis.credible)
-        if np.isnan(ratio):
-            flags.append(f"{name}_not_measurable")
-        elif not low <= ratio <= high:
-            flags.append(out_of_bounds(name))
-    return flags
+    found = {name: ratios[AXIS_NAMES.index(name)].value for name in axes_of(category)}
+    wrong = {name: "not_measurable" for name, value in found.items() if np.isnan(value)}
+    wrong |= dict.fromkeys(beyond, "out_of_bounds")
+    return [f"{name}_{wrong[name]}" for name in found if name in wrong]
 
 
 def fit_label_thresholds(

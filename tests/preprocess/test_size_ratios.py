@@ -60,6 +60,8 @@ def test_flags_leave_only_the_meaningless_without_bounds(flag: str, unknown: lis
 def test_a_ratio_that_nobody_wears_is_not_known() -> None:
     result = size_ratios(exactly(width=900), PARAMS)
     assert (result.status, result.reason) == (RowStatus.SUSPECT, "width_out_of_bounds; width_unknown")
+    reworded = replace(result, reason="as wide as a tent")
+    np.testing.assert_allclose(reworded.credible, [1.3, np.nan, 1.25], rtol=0.002)
 
 
 def test_a_missing_length_stays_missing() -> None:
