@@ -110,10 +110,6 @@ class Keypoints:
         """The same person in a picture resized by `sx` across and `sy` down."""
         return replace(self, xy=self.xy * np.array([sx, sy]))
 
-    def shifted(self, dx: float, dy: float) -> Self:
-        """The same person in a picture moved by (dx, dy) px."""
-        return replace(self, xy=self.xy + np.array([dx, dy]))
-
     def mirrored(self, width: float) -> Self:
         """The same person in the picture of `width` px flipped left to right: sides swap their names."""
         return replace(self, xy=mirrored(self.xy, width), confidence=self.confidence[IN_A_MIRROR])

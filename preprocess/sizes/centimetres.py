@@ -105,19 +105,6 @@ class Wearer:
         """Depth of the chest (cm), from its girth where it wasn't measured."""
         return self.chest_depth_cm or DEPTH_OF_CHEST * self.chest_cm
 
-    def assumptions(self) -> list[str]:
-        """Return a line for everything that was not measured."""
-        filled = {
-            "shoulder_cm": (self.shoulder_cm, self.shoulder, "height"),
-            "torso_cm": (self.torso_cm, self.torso, "height"),
-            "chest_depth_cm": (self.chest_depth_cm, self.depth, "chest"),
-        }
-        return [
-            f"{name} not given: {estimate:.1f} from the {source}"
-            for name, (given, estimate, source) in filled.items()
-            if given is None
-        ]
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GarmentMeasures:
@@ -184,17 +171,6 @@ def from_ease_cm(
         shoulder_cm=None if shoulder is None else wearer.shoulder + shoulder,
         length_cm=None if length is None else (1 + NECK_ABOVE_JOINTS) * wearer.torso + length,
     ).request(wearer)
-
-
-def ease_cm(request: SizeRequest, wearer: Wearer) -> dict[str, float | None]:
-    """Return `chest`, `shoulder` and `length` of `from_ease_cm` (cm) for a request; its inverse."""
-    garment = GarmentMeasures.of(request, wearer)
-    chest, shoulder, length = garment.chest_cm, garment.shoulder_cm, garment.length_cm
-    return {
-        "chest": None if chest is None else chest - wearer.chest_cm,
-        "shoulder": None if shoulder is None else shoulder - wearer.shoulder,
-        "length": None if length is None else length - (1 + NECK_ABOVE_JOINTS) * wearer.torso,
-    }
 
 
 def require_cm(what: str, measures: Any) -> None:

@@ -10,7 +10,7 @@ from preprocess.sources.manifest import write_manifest
 from preprocess.sources.viton_hd import VitonHd
 from preprocess.vocabulary import Joint
 from tests.pipeline.folders import add_sample, new_root
-from tests.preprocess.people import body_25_numbers, coco_18_numbers, openpose, person
+from tests.preprocess.people import body_25_numbers, coco_18_numbers, openpose, person, shifted
 from tests.shared_data import shared_data
 
 PARAMS = ExtractKeypointsParams(workers=1)
@@ -25,7 +25,7 @@ def rows(root: Path, params: ExtractKeypointsParams = PARAMS) -> dict[str, dict[
 
 def test_every_sample_gets_a_row_that_says_what_became_of_it(tmp_path: Path) -> None:
     root = new_root(tmp_path)
-    two = openpose(body_25_numbers(person()), body_25_numbers(person().scaled(1.1, 1.1).shifted(200, 0)))
+    two = openpose(body_25_numbers(person()), body_25_numbers(shifted(person().scaled(1.1, 1.1), 200, 0)))
     outside = person()
     outside.xy[Joint.LEFT_WRIST] = (790, 580)
     documents = {

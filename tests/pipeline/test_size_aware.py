@@ -31,6 +31,7 @@ from preprocess.vocabulary import Category
 from shards.params import WriteShardsParams
 from shards.stream import SampleStream
 from tests.pipeline.fitting import files_of
+from tests.preprocess.people import shifted
 from train.params import TrainJointParams
 
 ONE_STEP, TWO_STEPS = DrawingOptions(num_steps=1), DrawingOptions(num_steps=2)
@@ -131,7 +132,7 @@ def test_a_photo_of_other_proportions_keeps_its_own_pixels(
     tryon: SizeAwareTryOn, person: PreparedPerson, garment: Path
 ) -> None:
     wide = np.pad(person.photo, ((0, 0), (80, 40), (0, 0)), mode="edge")
-    moved = tryon.prepare(wide, keypoints=person.keypoints.shifted(80, 0))
+    moved = tryon.prepare(wide, keypoints=shifted(person.keypoints, 80, 0))
     (picture,) = tryon(moved, garment, SIZES[0], ONE_STEP).pictures
     assert picture.size == (216, 128)
     assert (np.asarray(picture) == wide)[~moved.inpaint_mask].all()

@@ -1,6 +1,7 @@
 """Hand-made people whose measures can be worked out on paper."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -38,6 +39,11 @@ def person() -> Keypoints:
     for joint, xy in JOINTS.items():
         keypoints.xy[joint], keypoints.confidence[joint] = xy, 0.9
     return keypoints
+
+
+def shifted(keypoints: Keypoints, dx: float, dy: float) -> Keypoints:
+    """The same person in a picture moved by (dx, dy) px."""
+    return replace(keypoints, xy=keypoints.xy + np.array([dx, dy]))
 
 
 def tunic(shoulder: int = 260, width: int = 240, hem: int = 700) -> NDArray[np.bool_]:

@@ -12,7 +12,7 @@ from preprocess.garment.measurements import measure_worn
 from preprocess.garment.parse import garment_mask, load_parse
 from preprocess.garment.size_ratios import SizeRatioParams, size_ratios
 from preprocess.vocabulary import Category
-from tests.preprocess.people import HEIGHT, WIDTH, paint_photo, person, tunic, with_sleeves
+from tests.preprocess.people import HEIGHT, WIDTH, paint_photo, person, shifted, tunic, with_sleeves
 from tests.shared_data import shared_data
 
 Mask = np.ndarray
@@ -80,7 +80,7 @@ def test_the_same_photo_gives_the_same_mask_whatever_came_before() -> None:
     ("photo", "keypoints"),
     [
         pytest.param(np.full((HEIGHT, WIDTH, 3), 200, np.uint8), person(), id="nobody there"),
-        pytest.param(paint_photo(tunic(), person()), person().shifted(3 * WIDTH, 0), id="out of frame"),
+        pytest.param(paint_photo(tunic(), person()), shifted(person(), 3 * WIDTH, 0), id="out of frame"),
         pytest.param(paint_photo(tunic(), person()), person().scaled(0.01, 0.01), id="five pixels tall"),
     ],
 )

@@ -13,7 +13,7 @@ from preprocess.body.keypoints import (
     from_mediapipe_33,
 )
 from preprocess.vocabulary import Joint
-from tests.preprocess.people import person
+from tests.preprocess.people import person, shifted
 
 points = st.tuples(st.floats(-2000, 2000), st.floats(-2000, 2000))
 
@@ -45,7 +45,7 @@ def test_body_coordinates_and_back(xy: tuple[float, float]) -> None:
 
 @given(scale=st.floats(0.1, 10), dx=st.floats(-500, 500), dy=st.floats(-500, 500))
 def test_frame_goes_with_scale_and_shift(scale: float, dx: float, dy: float) -> None:
-    frame = BodyFrame.from_keypoints(person().scaled(scale, scale).shifted(dx, dy))
+    frame = BodyFrame.from_keypoints(shifted(person().scaled(scale, scale), dx, dy))
     assert frame.torso_length == pytest.approx(320 * scale)
     assert frame.shoulder_width == pytest.approx(200 * scale)
     assert frame.tilt_deg == pytest.approx(0, abs=1e-6)

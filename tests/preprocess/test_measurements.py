@@ -16,7 +16,7 @@ from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.paper_dolls.dataset import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import TORSO_PARTS, Category, Joint, Lip
-from tests.preprocess.people import HEIGHT, WIDTH, person, tunic, with_sleeves
+from tests.preprocess.people import HEIGHT, WIDTH, person, shifted, tunic, with_sleeves
 from tests.shared_data import shared_data
 
 
@@ -124,11 +124,10 @@ def test_a_garment_cut_by_the_picture_has_no_length() -> None:
 )
 def test_a_shoulder_cut_by_the_picture_is_not_known(moved: int, cut: bool) -> None:
     """The panel, 200 px wide, ends 30 px further in and is whole."""
-    beside, one_side = person(), np.zeros((HEIGHT, WIDTH), bool)
-    beside.xy[:, 0] -= moved
+    one_side = np.zeros((HEIGHT, WIDTH), bool)
     source, target = (slice(max(0, shift), WIDTH + min(0, shift)) for shift in (moved, -moved))
     one_side[:, target] = tunic(shoulder=260, width=200)[:, source]
-    result = size_ratios(measure_worn(one_side, beside), SizeRatioParams())
+    result = size_ratios(measure_worn(one_side, shifted(person(), -moved, 0)), SizeRatioParams())
     assert ("garment_out_of_frame" in (result.reason or "")) == cut
     assert result.known.tolist() == [not cut, not cut, True]
 

@@ -17,6 +17,7 @@ from tests.preprocess.people import (
     coco_18_numbers,
     openpose,
     person,
+    shifted,
     tunic,
     write_json,
 )
@@ -138,7 +139,7 @@ def test_joints_below_the_bound_or_far_outside_are_missing(tmp_path: Path) -> No
 
 
 def test_the_garment_tells_who_wears_it(tmp_path: Path) -> None:
-    beside = body_25_numbers(person().scaled(1.2, 1.2).shifted(180, 0))
+    beside = body_25_numbers(shifted(person().scaled(1.2, 1.2), 180, 0))
     path = write_json(tmp_path / "two.json", openpose(beside, BODY))
     people = read_people(path, WIDTH, HEIGHT)
     assert len(people) == 2
@@ -146,7 +147,7 @@ def test_the_garment_tells_who_wears_it(tmp_path: Path) -> None:
 
 
 def test_without_a_garment_the_largest_and_most_central_counts(tmp_path: Path) -> None:
-    face_on_a_shirt = body_25_numbers(person().scaled(0.2, 0.2).shifted(300, 330))
+    face_on_a_shirt = body_25_numbers(shifted(person().scaled(0.2, 0.2), 300, 330))
     found = read(tmp_path, openpose(face_on_a_shirt, BODY))
     assert found.xy[Joint.NECK].tolist() == [384, 300]
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preprocess.sizes.centimetres import GarmentMeasures, Wearer, ease_cm, from_ease_cm
+from preprocess.sizes.centimetres import GarmentMeasures, Wearer, from_ease_cm
 from preprocess.sizes.chart import SizeChart
 from preprocess.sizes.request import SizeRequest
 
@@ -55,17 +55,18 @@ def test_measures_survive_the_way_to_ratios_and_back(wearer: Wearer, garment: Ga
 def test_ease_survives_the_way_to_ratios_and_back(
     wearer: Wearer, chest: float, shoulder: float, length: float
 ) -> None:
-    found = ease_cm(from_ease_cm(wearer, chest=chest, shoulder=shoulder, length=length), wearer)
-    assert found == pytest.approx(
-        {"chest": chest, "shoulder": shoulder, "length": length}, rel=0.005, abs=1e-6
-    )
+    size = from_ease_cm(wearer, chest=chest, shoulder=shoulder, length=length)
+    garment = GarmentMeasures.of(size, wearer)
+    above_hips = 1.125 * wearer.torso  # from the neck, an eighth of the torso above the joints
+    assert garment.chest_cm == pytest.approx(wearer.chest_cm + chest)
+    assert garment.shoulder_cm == pytest.approx(wearer.shoulder + shoulder)
+    assert garment.length_cm == pytest.approx(above_hips + length)
 
 
-def test_what_was_not_measured_is_said() -> None:
-    assert BODY.assumptions() == []
-    lines = Wearer(chest_cm=100, height_cm=200).assumptions()
-    assert lines[0] == "shoulder_cm not given: 51.8 from the height"
-    assert lines[2] == "chest_depth_cm not given: 25.0 from the chest"
+def test_what_was_not_measured_is_estimated_from_the_height_and_the_chest() -> None:
+    tall = Wearer(chest_cm=100, height_cm=200)
+    assert (tall.shoulder, tall.torso, tall.depth) == pytest.approx((51.8, 57.6, 25.0))
+    assert (BODY.shoulder, BODY.torso, BODY.depth) == (40, 50, 20)
     with pytest.raises(ValueError, match="must have height_cm, or both of"):
         Wearer(chest_cm=100)
 
