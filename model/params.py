@@ -39,9 +39,9 @@ class DrawingOptions:
     sampler: Sampler = "ddim"
     """Who walks from noise to picture."""
 
-    garment_refresh: int = 0
-    """Run the garment UNet at every n-th step's own time, as IDM-VTON's weights expect with 1; 0 runs it
-    once, at time 0, as the networks trained here expect."""
+    garment_refresh: int | None = None
+    """Run the garment UNet at every n-th step's own time; 0 runs it once, at time 0. None: as the base was
+    trained (`TryOnBase.garment_follows_time`), which is 1 for `sdxl` and 0 for `tiny`."""
 
     seam: float = 4.0
     """Width of the blend of photo and drawing just inside the inpainting mask (px of the networks'
@@ -49,8 +49,9 @@ class DrawingOptions:
 
     def __post_init__(self) -> None:
         for name, (low, high) in LIMITS.items():
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name} must be {low} to {high}, got {getattr(self, name)}")
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise ValueError(f"{name} must be {low} to {high}, got {value}")
         if self.sampler not in get_args(Sampler):
             raise ValueError(f"sampler must be one of {', '.join(get_args(Sampler))}, got {self.sampler!r}")
 

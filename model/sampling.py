@@ -251,9 +251,10 @@ def sample_tryon(
     canvas = widen(conditioning, batch).canvas
     latents = noise.to(canvas).expand(canvas.shape)
     times = scheduler.timesteps
-    stretch = options.garment_refresh or len(times)
+    refresh = garment_refresh(base, options)
+    stretch = refresh or len(times)
     for start in range(0, len(times), stretch):
-        at = times[start] if options.garment_refresh else torch.zeros_like(times[start])
+        at = times[start] if refresh else torch.zeros_like(times[start])
         seen = base.with_garment(conditioning, at)  # before the denoiser's turn: two UNets may not fit
         with base.resident(base.denoiser):
             rows = widen(base.readied(seen), batch)
@@ -263,6 +264,12 @@ def sample_tryon(
                 if on_step is not None:
                     on_step(step, options.num_steps)
     return base.person_of(latents)
+
+
+def garment_refresh(base: TryOnBase, options: DrawingOptions) -> int:
+    """Return after how many steps the garment is seen anew, 0 for never; by default as the base learned."""
+    wanted = options.garment_refresh
+    return int(base.garment_follows_time) if wanted is None else wanted
 
 
 def guided(

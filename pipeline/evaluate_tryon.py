@@ -18,7 +18,7 @@ from eval.report.write import HEADLINE_FILE
 from model.adapter.adapter import SizeAdapter
 from model.bases.base import TryOnBase
 from model.params import DrawingOptions
-from model.sampling import SizedDrawer, TryOnInputs
+from model.sampling import SizedDrawer, TryOnInputs, garment_refresh
 from pipeline.checkpoints import load_size_aware
 from pipeline.evaluation.evaluation import Evaluation
 from pipeline.stage import run_stage
@@ -46,8 +46,9 @@ def run(
     trials = score_sized(evaluation, *networks)
     trials[SIZE_ONLY] = score_size_only(evaluation, base, size)
     trials |= evaluation.baselines()
-    system = {"size_hash": folder_hash(size), "joint_hash": folder_hash(joint)}
-    evaluation.finish(trials, natural_size(params, *networks), what_drew(params, base) | system, out)
+    system = what_drew(params, base, networks[0])
+    system |= {"size_hash": folder_hash(size), "joint_hash": folder_hash(joint)}
+    evaluation.finish(trials, natural_size(params, *networks), system, out)
     shutil.copyfile(out / HEADLINE_FILE, headline)
 
 
@@ -112,7 +113,7 @@ def evaluate_checkpoint(
     evaluation = Evaluation.prepare(params, shards=shards, size_annotations=size_annotations, base=base)
     networks = load_size_aware(base, checkpoint)
     trials = score_sized(evaluation, *networks) | evaluation.baselines()
-    system = what_drew(params, base) | {"checkpoint_hash": folder_hash(checkpoint)}
+    system = what_drew(params, base, networks[0]) | {"checkpoint_hash": folder_hash(checkpoint)}
     return evaluation.finish(trials, natural_size(params, *networks), system, out)
 
 
@@ -123,9 +124,10 @@ def score_size_only(evaluation: Evaluation, base: Path, size: Path) -> Trials:
     return evaluation.scorer.score(SIZE_ONLY, draw, requests)
 
 
-def what_drew(params: EvaluateParams, base: Path) -> dict[str, Any]:
+def what_drew(params: EvaluateParams, base: Path, networks: TryOnBase) -> dict[str, Any]:
     """What every drawn system has: its base, and how it draws."""
     options = {field.name: getattr(params, field.name) for field in fields(DrawingOptions)}
+    options["garment_refresh"] = garment_refresh(networks, params)
     return {"base_hash": folder_hash(base)} | options
 
 

@@ -95,6 +95,8 @@ class SampleEncoder:
         if not keys:
             return
         size = len(keys) * sum(made.nbytes for made in self._lasting(keys[:1]).values())
+        if not size:
+            return
         if size > LARGEST_LASTING:
             log.info("what lasts would take %d MB: it is made anew at each step", size // 2**20)
             return

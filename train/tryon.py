@@ -89,7 +89,8 @@ class TryOnTask(nn.Module):
         timesteps = self.timesteps(random)
         conditioning = base.condition(encoded)
         if conditioning.garment is None:
-            conditioning = base.with_garment(conditioning, torch.zeros_like(timesteps))
+            seen_at = timesteps if base.garment_follows_time else torch.zeros_like(timesteps)
+            conditioning = base.with_garment(conditioning, seen_at)
         conditioning = conditioning.unconditional(dropped)
         noise = random.normal("noise", tuple(clean.shape[1:])).to(clean)
         noisy = noising.add_noise(clean, noise, timesteps)

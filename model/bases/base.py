@@ -101,6 +101,9 @@ class TryOnBase(nn.Module, ABC):
     attention_layers: ClassVar[tuple[str, ...]]
     """Ends of the names of the layers that learn where attention is trained in full."""
 
+    garment_follows_time: ClassVar[bool] = False
+    """Whether the garment is seen at the step's own time, in training and so in drawing; else at time 0."""
+
     run_on: torch.device | str | None = None
     """Where networks come for their turn (`resident`); None: they all run where they are."""
 

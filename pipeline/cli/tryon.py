@@ -45,7 +45,7 @@ DRAWING_HELP = {
     "size_guidance": "Weight of the size; 1 is off.",
     "size_scale": "Strength of the size; 0: the base alone.",
     "sampler": "Who walks from noise to picture.",
-    "garment_refresh": "Run the garment UNet at every n-th step: 1 for IDM-VTON's weights; 0: once.",
+    "garment_refresh": "Look at the garment at every n-th step; 0: once; else as the base was trained.",
     "seam": "Blend inside the mask's edge (px of the networks' picture).",
 }
 

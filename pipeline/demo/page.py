@@ -6,6 +6,7 @@ from typing import Any, get_args
 import gradio as gr
 
 from model.params import DrawingOptions, Sampler
+from model.sampling import garment_refresh
 from pipeline.demo.answers import Answers
 from pipeline.demo.controls import Controls
 from pipeline.demo.pictures import OUTLINE, SIZE_MAP, thumbnail
@@ -149,7 +150,7 @@ def lay_out_sizes(answers: Answers) -> dict[str, Any]:
         chest = gr.Number(92, label="Around the chest", minimum=50, maximum=200, min_width=120)
         height = gr.Number(172, label="Height", minimum=100, maximum=230, min_width=120)
     with gr.Accordion("How the picture is made", open=False):
-        settings = lay_out_settings()
+        settings = lay_out_settings(answers)
     return {
         "sliders": sliders,
         "marks": marks,
@@ -162,7 +163,7 @@ def lay_out_sizes(answers: Answers) -> dict[str, Any]:
     }
 
 
-def lay_out_settings() -> dict[str, Any]:
+def lay_out_settings(answers: Answers) -> dict[str, Any]:
     """How the picture is made: what `DrawingOptions` has, as far as a visitor may choose it."""
     usual = DrawingOptions()
     sliders = {
@@ -176,7 +177,9 @@ def lay_out_settings() -> dict[str, Any]:
         ),
         "sampler": gr.Radio(list(get_args(Sampler)), value=usual.sampler, label="Sampler", elem_id="sampler"),
         "garment_refresh": gr.Checkbox(
-            bool(usual.garment_refresh), label="Look at the garment at every step", elem_id="refresh"
+            bool(garment_refresh(answers.room.tryon.base, usual)),
+            label="Look at the garment at every step",
+            elem_id="refresh",
         ),
     }
 

@@ -127,10 +127,30 @@ def test_a_strip_of_sizes_equals_its_runs_one_by_one(
         assert_close(strip[row : row + 1], alone, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize(("every", "times"), [(0, [0]), (1, [999, 666, 332]), (2, [999, 332])])
-def test_the_garment_is_seen_once_or_at_every_nth_step(
-    shared_base: SdxlBase, conditioning: SdxlConditioning, noise: Tensor, every: int, times: list[int]
+EVERY_STEP = [999, 666, 332]
+
+
+@pytest.mark.parametrize(
+    ("follows", "every", "times"),
+    [
+        (False, 0, [0]),
+        (False, 1, EVERY_STEP),
+        (False, 2, [999, 332]),
+        (False, None, [0]),
+        (True, None, EVERY_STEP),
+        (True, 0, [0]),
+    ],
+)
+def test_the_garment_is_seen_as_in_training_or_as_asked_for(
+    shared_base: SdxlBase,
+    conditioning: SdxlConditioning,
+    noise: Tensor,
+    monkeypatch: pytest.MonkeyPatch,
+    follows: bool,
+    every: int | None,
+    times: list[int],
 ) -> None:
+    monkeypatch.setattr(type(shared_base), "garment_follows_time", follows)
     seen: list[int] = []
     embedding = shared_base.garment_unet.time_proj
     hook = embedding.register_forward_hook(lambda _module, args, _out: seen.append(int(args[0][0])))

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from model.bases.sdxl.networks import GARMENT, garment_pass
-from model.bases.tiny.networks import build_tiny_base
+from model.bases.sdxl.networks import GARMENT, SdxlBase, garment_pass
+from model.bases.tiny.networks import TinyBase, build_tiny_base
 from shards.batch import Batch
 from tests.train.small_try_on import PRESET, batch, size_task
 from train import sample_encoder
@@ -157,6 +157,29 @@ def test_garment_tokens_that_are_too_large_cost_one_row_and_are_said(
     assert seen == [(1, "meta")]
     assert "what lasts would take" in caplog.text
     assert not any(name.startswith(GARMENT) for row in encoder.known.values() for name in row)
+
+
+@pytest.mark.parametrize("follows", [False, True])
+def test_a_base_learns_with_the_garment_at_the_time_at_which_it_will_see_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, follows: bool
+) -> None:
+    assert SdxlBase.garment_follows_time
+    assert not TinyBase.garment_follows_time
+    if follows:
+        monkeypatch.setattr(TinyBase, "garment_follows_time", True)
+    task = size_task(build_tiny_base(PRESET, seed=0))
+    task.encoder.write([batch()], 4, tmp_path / "encodings.safetensors")
+    task.encoder.load(tmp_path / "encodings.safetensors")
+    seen: list[torch.Tensor] = []
+    task.base.garment_unet.time_proj.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    random = KeyedRandom(0, batch().position)
+    task(batch(), random)
+    times = task.timesteps(random)
+    assert times.min() > 0
+    assert torch.equal(seen.pop(), times if follows else torch.zeros_like(times))
+    task.encoder.add_lasting()
+    kept = any(name.startswith(GARMENT) for row in task.encoder.known.values() for name in row)
+    assert kept != follows, "what follows the time doesn't last"
 
 
 def test_nothing_frozen_keeps_a_graph() -> None:

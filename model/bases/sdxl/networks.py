@@ -73,6 +73,7 @@ class SdxlBase(TryOnBase):
     picture_hw: ClassVar[tuple[int, int]] = (PICTURE.image_height, PICTURE.image_width)
     lora_targets: ClassVar[Sequence[str]] = TRANSFORMER + CONVOLUTIONS
     attention_layers: ClassVar[tuple[str, ...]] = ("attn1", "attn2")
+    garment_follows_time: ClassVar[bool] = True
     autoencoder: ClassVar[Any] = AutoencoderKL
     """Class of the autoencoder that is loaded."""
 
@@ -204,7 +205,9 @@ class SdxlBase(TryOnBase):
         return replace(conditioning, garment=garment_keys(self.tryon_unet, conditioning.garment))
 
     def lasting(self, encodings: Encodings) -> Encodings:
-        """Return the garment's tokens: its time is always 0 in training, so that they stay what they are."""
+        """Return the garment's tokens where they don't follow the time: they stay what they are at time 0."""
+        if self.garment_follows_time:
+            return {}
         latents = encodings["garment_latents"]
         times = torch.zeros(len(latents), dtype=torch.long, device=latents.device)
         tokens = garment_tokens_of(self.garment_unet, latents, times, encodings["garment_text"])

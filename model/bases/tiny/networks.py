@@ -111,6 +111,7 @@ class TinyBase(SdxlBase):
 
     name: ClassVar[str] = "tiny"
     picture_hw: ClassVar[tuple[int, int]] = (PICTURE.image_height, PICTURE.image_width)
+    garment_follows_time: ClassVar[bool] = False
     autoencoder: ClassVar[Any] = PatchAutoencoder
 
 
