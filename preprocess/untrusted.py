@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from preprocess.pictures import Limits
 
@@ -100,9 +99,10 @@ def read_yaml(path: Path) -> dict[Any, Any]:
     Raises:
         ValueError: It is no YAML, or no mapping.
     """
+    text = read_text(path)
     try:
-        values = YAML(typ="safe", pure=True).load(read_text(path))
-    except (YAMLError, RecursionError) as error:
+        values = YAML(typ="safe", pure=True).load(text)
+    except Exception as error:  # tags on values that they don't fit raise anything: KeyError, IndexError, ...
         raise ValueError(f"{path}: not valid YAML: {str(error)[:300]}") from error
     if not isinstance(values, dict):
         raise ValueError(f"{path} must be a mapping such as `chest_cm: 92`, got {type(values).__name__}")

@@ -176,6 +176,9 @@ BOMB = "a: &a [1,1,1,1,1,1,1,1,1]\n" + "".join(
         ("c.yaml", "S: {chest_cm: true}", "5 to 400 cm"),
         ("c.yaml", "S: {chest_cm: 96", "not valid YAML"),
         ("c.yaml", BOMB, "must have measures"),
+        ("c.yaml", "S: {chest_cm: !!int ''}", "not valid YAML"),
+        ("c.yaml", "S: {chest_cm: !!bool maybe}", "not valid YAML"),
+        ("c.yaml", 'S: {chest_cm: "\\UFFFFFFFF"}', "not valid YAML"),
         ("c.yaml", "? [a, b]\n: 1", "not valid YAML|name must be"),
     ],
 )
