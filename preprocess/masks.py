@@ -4,11 +4,12 @@ A mask is a picture that is light inside, a picture whose alpha is the mask, or 
 What could mean two things is refused with both readings named.
 """
 
+import io
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +73,7 @@ def read_levels(source: MaskSource, what: str, *, limits: Limits = LIMITS) -> Le
     if isinstance(source, str | Path) and Path(source).suffix.lower() in ARRAYS:
         return from_numbers(read_array(Path(source), what, limits), f"{what} {source}", limits)
     with opened(source, what, limits=limits) as picture:
-        lossy = picture.format in ("JPEG", "MPO") or (picture.format == "WEBP" and is_lossy_webp(source))
+        lossy = is_lossy(picture, source)
         return replace(levels_of(turned(picture)), lossy=lossy)
 
 
@@ -93,14 +94,40 @@ def levels_of(picture: Image.Image) -> Levels:
     return Levels(values=np.asarray(picture.convert("RGB")), alpha=alpha)
 
 
-def is_lossy_webp(source: MaskSource) -> bool:
-    """Tell whether a WebP isn't lossless."""
+def is_lossy(picture: Image.Image, source: MaskSource) -> bool:
+    """Tell whether a picture's format changes numbers; of a WebP whose file is gone that isn't known."""
+    if picture.format != "WEBP":
+        return picture.format in ("JPEG", "MPO")
     if isinstance(source, str | Path):
         with Path(source).open("rb") as file:
-            head = file.read(4096)
-    else:
-        head = source if isinstance(source, bytes) else b""
-    return b"VP8L" not in head
+            return webp_stream(file) == b"VP8 "
+    if isinstance(source, bytes):
+        return webp_stream(io.BytesIO(source)) == b"VP8 "
+    opened_from = getattr(picture, "fp", None)
+    if opened_from is None or opened_from.closed:
+        return False
+    place = opened_from.tell()
+    opened_from.seek(0)
+    found = webp_stream(opened_from)
+    opened_from.seek(place)
+    return found == b"VP8 "
+
+
+def webp_stream(file: IO[bytes]) -> bytes | None:
+    """Return which of WebP's streams of pixels comes first, `VP8 ` (lossy) or `VP8L`; None where none does.
+
+    Source: WebP Container Specification: chunks of 4 letters, their size and their bytes, padded to even;
+    a frame of an animation is one that has others after 16 bytes of its own.
+    """
+    riff = file.read(12)
+    if riff[:4] != b"RIFF" or riff[8:] != b"WEBP":
+        return None
+    while len(head := file.read(8)) == 8:
+        name, size = head[:4], int.from_bytes(head[4:], "little")
+        if name in (b"VP8 ", b"VP8L"):
+            return name
+        file.seek(16 if name == b"ANMF" else size + size % 2, io.SEEK_CUR)
+    return None
 
 
 def read_array(path: Path, what: str, limits: Limits) -> NDArray[Any]:

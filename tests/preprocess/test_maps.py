@@ -140,6 +140,27 @@ def jpeg(array: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
+def webp(**options: object) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.repeat(labels()[:, :, None], 3, axis=2)).save(buffer, "WEBP", **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("first", [{}, {"icc_profile": bytes(9000)}, {"xmp": b"VP8 "}, {"save_all": True}])
+def test_a_webp_is_told_by_its_stream_of_pixels(first: dict[str, object], tmp_path: Path) -> None:
+    """Profiles and metadata stand before it, and may hold its name."""
+    if "save_all" in first:
+        first = first | {"append_images": [Image.new("RGB", (40, 60), "red")]}
+    path = tmp_path / "parse.webp"
+    path.write_bytes(webp(lossless=True, exact=True, **first))
+    for source in (path, path.read_bytes(), Image.open(path)):
+        np.testing.assert_array_equal(load_parse(source), labels())
+    path.write_bytes(webp(quality=100, **(first | {"xmp": b"VP8L"})))
+    for source in (path, path.read_bytes(), Image.open(path)):
+        with pytest.raises(PictureError, match="a format that changes numbers"):
+            load_parse(source)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
