@@ -9,7 +9,7 @@ import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,6 +38,13 @@ MIN_SIDE = 16
 
 DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 """Pillow's names of grey pictures with more than 8 bits."""
+
+
+COLOUR_SPACE = slice(16, 20)
+"""Where an ICC profile's header names the colours it is for."""
+
+SAME_COLOUR = 3
+"""Levels of 255 by which the many profiles of sRGB differ: tables of few points, rounded primaries."""
 
 
 class PictureError(ValueError):
@@ -274,9 +281,15 @@ def in_rgb(picture: Image.Image) -> Picture:
     return np.asarray(picture.convert("RGB"))
 
 
+@lru_cache(maxsize=64)
 def is_srgb(profile: bytes) -> bool:
-    """Tell whether an ICC profile calls itself sRGB, in either of the ways that profiles write text."""
-    return b"sRGB" in profile or b"s\0R\0G\0B" in profile
+    """Tell whether an ICC profile of RGB leaves the colours of a swatch as they are, whatever its name is."""
+    if profile[COLOUR_SPACE] != b"RGB ":
+        return False
+    levels = np.arange(0, 256, 15, dtype=np.uint8)
+    swatch = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(len(levels), -1, 3)
+    shown = np.asarray(in_srgb(Image.fromarray(swatch), profile))
+    return bool(np.abs(shown.astype(np.int16) - swatch).max() <= SAME_COLOUR)
 
 
 def in_srgb(picture: Image.Image, profile: bytes) -> Image.Image:
@@ -302,11 +315,11 @@ def eight_bits(levels: NDArray[Any]) -> Picture:
     """
     if levels.dtype == np.bool_:
         return levels.astype(np.uint8) * np.uint8(255)
+    if levels.dtype.kind == "f":
+        levels = np.rint(levels * 255 if levels.max() <= 1 else levels)
     low, high = levels.min(), levels.max()
     if not (low >= 0 and high <= 65535):  # NaN too
         raise ValueError(f"levels of a picture must lie within 0 and 65535, got {low} to {high}")
-    if levels.dtype.kind == "f" and high <= 1:
-        return np.asarray(np.rint(levels * 255), dtype=np.uint8)
     if high > 255:
         return np.asarray(np.rint(levels / np.float32(257)), dtype=np.uint8)
     return levels.astype(np.uint8)

@@ -128,6 +128,27 @@ def test_colours_of_another_profile_are_converted() -> None:
     assert not look_at(saved(picture, "JPEG", icc_profile=swapped)).plain
 
 
+def test_a_profile_is_told_by_what_it_does_and_not_by_its_name() -> None:
+    """Linear sRGB keeps the name; one of another name leaves colours as they are."""
+    named = profile_of("sRGB")
+    curve = named.index(b"para")
+    linear = named[:curve] + b"para\0\0\0\0\0\0\0\0" + (1 << 16).to_bytes(4, "big") + named[curve + 16 :]
+    picture = Image.new("RGB", (20, 20), (55, 55, 55))
+    (level,) = set(read_picture(saved(picture, "PNG", icc_profile=linear))[0, 0].tolist())
+    assert level == pytest.approx(255 * (1.055 * (55 / 255) ** (1 / 2.4) - 0.055), abs=1.5)
+    assert not look_at(saved(picture, "JPEG", icc_profile=linear)).plain
+    renamed = named.replace(b"s\0R\0G\0B", b"o\0t\0h\0e").replace(b"sRGB", b"othe")
+    assert look_at(saved(picture, "JPEG", icc_profile=renamed)).plain
+    assert look_at(saved(picture, "JPEG", icc_profile=named)).plain
+
+
+def test_levels_between_whole_numbers_are_rounded() -> None:
+    """Float pictures have them where a program resized them, and a little more than white besides."""
+    levels = np.tile(np.array([0.4, 199.6, 255.3, 254.5], np.float32), (16, 4))
+    read = read_picture(saved(Image.fromarray(levels), "TIFF"))
+    assert read[0, :4, 0].tolist() == [0, 200, 255, 254]
+
+
 def profile_of(space: str) -> bytes:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile(space)).tobytes()
 
