@@ -104,9 +104,10 @@ def update_rows(
         journal.replace(resume)
     schema = schema.with_metadata({**(schema.metadata or {}), DIGEST_KEY: digest.encode()})
     counts: Counter[str] = Counter()
+    num_rows = 0
     with ExitStack() as stack:
         old = SortedRows(parquet_rows(out, digest))
-        made = SortedRows(journal_rows(resume, digest))
+        made = SortedRows(interrupted_rows(resume, digest))
         results = ordered_rows(jobs, work, (made, old), workers or os.cpu_count() or 1, stack, counts)
         sink = stack.enter_context(pa.OSFile(str(journal), "wb"))
         writer = stack.enter_context(pa.ipc.new_stream(sink, schema))
@@ -115,9 +116,10 @@ def update_rows(
             writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=schema))
             sink.flush()
             counts.update(row["status"] for row in rows)
+            num_rows += len(rows)
             bar.update(len(rows))
     metadata, change = finish(journal) if finish else ({}, None)
-    publish(journal, out, schema.with_metadata({**schema.metadata, **metadata}), change)
+    publish(journal, out, schema.with_metadata({**schema.metadata, **metadata}), num_rows, change)
     journal.unlink()
     resume.unlink(missing_ok=True)
     log.info("%s: %s", out.name, ", ".join(f"{count} {name}" for name, count in sorted(counts.items())))
@@ -151,21 +153,26 @@ def parquet_rows(path: Path, digest: str) -> Iterator[Row]:
             yield from batch.to_pylist()
 
 
-def journal_rows(path: Path, digest: str | None = None) -> Iterator[Row]:
-    """Yield the rows of an interrupted run, up to where it broke off."""
-    for batch in journal_batches(path, digest):
-        yield from batch.to_pylist()
-
-
-def journal_batches(path: Path, digest: str | None = None) -> Iterator[pa.RecordBatch]:
-    """Yield the whole batches of a journal; a torn last one is left out."""
+def interrupted_rows(path: Path, digest: str) -> Iterator[Row]:
+    """Yield the rows of an interrupted run by the same parameters and code, up to where it broke off."""
     try:
         with pa.OSFile(str(path)) as source, pa.ipc.open_stream(source) as reader:
-            if digest is not None and reader.schema.metadata.get(DIGEST_KEY) != digest.encode():
-                return
-            yield from reader
-    except (FileNotFoundError, pa.ArrowInvalid, EOFError, OSError):
+            if (reader.schema.metadata or {}).get(DIGEST_KEY) == digest.encode():
+                for batch in reader:
+                    yield from batch.to_pylist()
+    except (pa.ArrowInvalid, EOFError, OSError):
         return
+
+
+def journal_batches(path: Path) -> Iterator[pa.RecordBatch]:
+    """Yield the batches of a journal that was written to its end.
+
+    Raises:
+        OSError: It can't be read; what is missing would be rows of the table.
+        ValueError: It is torn.
+    """
+    with pa.OSFile(str(path)) as source, pa.ipc.open_stream(source) as reader:
+        yield from reader
 
 
 def ordered_rows(
@@ -223,17 +230,26 @@ def landed(item: Future[list[Row]] | list[Row]) -> list[Row]:
     return item.result() if isinstance(item, Future) else item
 
 
-def publish(journal: Path, out: Path, schema: pa.Schema, change: Finish | None) -> None:
-    """Copy the journal into a Parquet file whose bytes depend on nothing but the rows."""
+def publish(journal: Path, out: Path, schema: pa.Schema, num_rows: int, change: Finish | None = None) -> None:
+    """Copy the journal into a Parquet file whose bytes depend on nothing but the rows.
+
+    Raises:
+        OSError: The journal can't be read, or hasn't so many rows any more; `out` stays as it is.
+        ValueError: It is torn.
+    """
     with whole_file(out) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
         group: list[pa.RecordBatch] = []
+        found = 0
         for batch in journal_batches(journal):
+            found += len(batch)
             group.append(change(batch) if change else batch)
             if sum(len(part) for part in group) >= ROWS_PER_GROUP:
                 write_group(writer, group, schema)
                 group = []
         if group:
             write_group(writer, group, schema)
+        if found != num_rows:
+            raise OSError(f"{journal} must have the {num_rows:,} rows that were written to it, got {found:,}")
 
 
 def write_group(writer: pq.ParquetWriter, batches: list[pa.RecordBatch], schema: pa.Schema) -> None:
