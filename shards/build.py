@@ -25,6 +25,9 @@ from shards.params import WriteShardsParams
 from shards.sample import SCHEMA_VERSION, Sample, SizeRecord, encode
 from shards.ustar import SampleError, pack
 
+OTHER_SHAPE = 0.02
+"""How far the proportions of a garment's mask may be off those of its photo: rounding, at small sizes."""
+
 GARMENT_MARGIN = 0.1
 """How far a mask that follows the garment reaches beyond it, in shoulder widths."""
 
@@ -76,7 +79,7 @@ def build_sample(parts: Parts, params: WriteShardsParams) -> Sample:
             densepose=densepose_bytes(files.densepose, frame, params) if files.densepose else None,
             inpaint_mask=frame.mask(inpaint),
             garment_mask=None if garment is None else frame.mask(garment),
-            cloth_mask=mask_of(files.cloth_mask, cloth_frame, params) if files.cloth_mask else None,
+            cloth_mask=mask_of(files.cloth_mask, cloth_frame) if files.cloth_mask else None,
         )
 
 
@@ -172,7 +175,13 @@ def garment_frame(cloth: Path, params: WriteShardsParams) -> Frame:
     return Frame.whole(*size, params.image_height or size[0], params.image_width or size[1])
 
 
-def mask_of(path: Path, frame: Frame, params: WriteShardsParams) -> NDArray[np.bool_]:
-    """Read the mask of a garment's photo, at the stored size."""
+def mask_of(path: Path, frame: Frame) -> NDArray[np.bool_]:
+    """Read the mask of a garment's photo, at the stored size; one of another shape is another photo's."""
     mask = read_mask(path, "cloth_mask")
-    return mask if params.image_height is None else frame.mask(mask)
+    height, width = mask.shape
+    if abs(height / width * frame.own_width / frame.own_height - 1) > OTHER_SHAPE:
+        raise ValueError(
+            f"cloth_mask {path} must have the proportions of its photo, "
+            f"{frame.own_width}x{frame.own_height}, got {width}x{height}"
+        )
+    return frame.mask(mask)

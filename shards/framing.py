@@ -45,13 +45,14 @@ class Frame:
             ValueError: Nothing may be painted.
         """
         height, width = mask.shape
+        window = Window.around(mask, image_height, image_width)
         same = height * image_width == width * image_height
         return cls(
             own_height=height,
             own_width=width,
             image_height=image_height,
             image_width=image_width,
-            window=None if same else Window.around(mask, image_height, image_width),
+            window=None if same else window,
         )
 
     @classmethod

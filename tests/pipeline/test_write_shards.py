@@ -22,7 +22,7 @@ from preprocess.sources.source import read_manifest
 from shards.build import Parts, build_sample, labels_of
 from shards.params import WriteShardsParams
 from shards.plan import sha256_of
-from shards.sample import decode
+from shards.sample import Sample, decode
 from shards.stream import SampleStream
 from shards.ustar import SampleError
 
@@ -186,6 +186,33 @@ def test_a_manifest_without_a_usable_sample_says_why(inputs: dict[str, Path], tm
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "keypoints.parquet")
     with pytest.raises(ValueError, match=r"no usable sample: .*keypoints: blurred.*: 9"):
         run(PARAMS, **inputs | {"keypoints": tmp_path / "keypoints.parquet"}, out=tmp_path)
+
+
+@pytest.mark.parametrize("height", [None, 64])
+def test_a_garments_mask_is_stored_at_the_size_of_its_photo(
+    inputs: dict[str, Path], tmp_path: Path, height: int | None
+) -> None:
+    """People keep masks at the size of the tool that made them; one of another shape is another photo's."""
+    row = read_manifest(inputs["manifest"])[1]
+    joints = {one["key"]: one["keypoints"] for one in pq.read_table(inputs["keypoints"]).to_pylist()}
+    measures = {one["key"]: one for one in pq.read_table(inputs["size_annotations"]).to_pylist()}
+    params = dataclasses.replace(PARAMS, image_height=height, image_width=height and 48)
+    assert row.cloth_mask is not None
+    whole = Image.open(row.cloth_mask)
+
+    def stored(size: tuple[int, int]) -> Sample:
+        path = tmp_path / "mask.png"
+        whole.resize(size, Image.Resampling.NEAREST).save(path)
+        files = dataclasses.replace(row, cloth_mask=path)
+        return build_sample(
+            Parts(files=files, keypoints=tuple(joints[row.key]), measures=measures[row.key]), params
+        )
+
+    expected, found = stored((96, 128)).cloth_mask, stored((48, 64)).cloth_mask
+    assert found.shape == expected.shape == (height or 128, 48 if height else 96)
+    assert (found == expected).mean() > 0.97
+    with pytest.raises(SampleError, match=r"must have the proportions of its photo, 96x128, got 48x48"):
+        stored((48, 48))
 
 
 def test_labels_of_another_size_lie_where_they_lay(inputs: dict[str, Path], tmp_path: Path) -> None:

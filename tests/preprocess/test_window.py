@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preprocess.person.window import Window
+from shards.framing import Frame
 
 
 def box(height: int, width: int, top: int, left: int, bottom: int, right: int) -> np.ndarray:
@@ -33,8 +34,10 @@ def test_a_mask_that_is_wider_than_the_window_makes_it_reach_beyond_the_photo() 
 
 
 def test_an_empty_mask_is_refused() -> None:
-    with pytest.raises(ValueError, match="inpainting mask must cover some"):
-        Window.around(np.zeros((40, 30), bool), 96, 72)
+    for size in ((40, 30), (40, 50)):
+        for place in (Window, Frame):
+            with pytest.raises(ValueError, match="inpainting mask must cover some"):
+                place.around(np.zeros(size, bool), 96, 72)
 
 
 @given(
