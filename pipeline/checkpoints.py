@@ -56,21 +56,19 @@ def image_size(base: Path) -> tuple[int, int]:
 
 
 def load_size_aware(
-    base: Path, checkpoint: Path | None, device: str | torch.device | None = None
-) -> tuple[TryOnBase, SizeAdapter | None]:
+    base: Path, checkpoint: Path, device: str | torch.device | None = None
+) -> tuple[TryOnBase, SizeAdapter]:
     """Load the base with what `train_size` or `train_joint` added to it.
 
     Args:
         base: Folder of `train_base`.
-        checkpoint: Folder of `train_size` or `train_joint`; None: the base alone.
+        checkpoint: Folder of `train_size` or `train_joint`.
         device: Where they shall lie; the GPU where there is one when None.
 
     Returns:
         The networks, frozen, and the adapter.
     """
     networks = load_base(base, device)
-    if checkpoint is None:
-        return networks, None
     read_record(checkpoint)
     if (checkpoint / "lora").is_dir():
         networks.denoiser.load_lora_adapter(str(checkpoint / "lora"), prefix=None, use_safetensors=True)

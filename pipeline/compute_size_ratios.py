@@ -24,18 +24,19 @@ from pipeline.tables.incremental import (
 from pipeline.tables.measure_sample import MeasureJob, measured
 from preprocess.body.keypoints import Array, KeypointError
 from preprocess.garment.known import BOUNDS_PARTS, MAX_UNCERTAINTY_KEY, known_ratios
-from preprocess.garment.size_ratios import SizeRatioParams, fit_label, fit_label_thresholds
+from preprocess.garment.size_ratios import (
+    THRESHOLDS_KEY,
+    SizeRatioParams,
+    fit_label,
+    fit_label_thresholds,
+)
 from preprocess.identity import identity
 from preprocess.sizes.axes import AXIS_NAMES, FIT_AXIS, LENGTH_COLUMNS
-from preprocess.vocabulary import FIT_LABELS, RowStatus
+from preprocess.vocabulary import FIT_LABELS, SOURCE_KEY, RowStatus
 
 log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = "2"
-SOURCE_KEY = b"source"
-"""Metadata: the data set's name."""
-
-THRESHOLDS_KEY = b"fit_label_thresholds"
 READ_ROWS = 512
 
 

@@ -52,9 +52,7 @@ def run(
     shutil.copyfile(out / HEADLINE_FILE, headline)
 
 
-def score_sized(
-    evaluation: Evaluation, networks: TryOnBase, adapter: SizeAdapter | None
-) -> dict[str, Trials]:
+def score_sized(evaluation: Evaluation, networks: TryOnBase, adapter: SizeAdapter) -> dict[str, Trials]:
     """Score a system: its ladders, also beyond the data's range, in another's garment, and without size.
 
     Returns:
@@ -85,7 +83,7 @@ def drawer_of(
     return SizedDrawer(networks, adapter, TryOnInputs.of(people), params, batch_size=params.batch_size)
 
 
-def natural_size(params: EvaluateParams, networks: TryOnBase, adapter: SizeAdapter | None) -> Make:
+def natural_size(params: EvaluateParams, networks: TryOnBase, adapter: SizeAdapter) -> Make:
     """Draw people at the ratios of their photos."""
 
     def make(people: Batch, unpaired: bool) -> list[NDArray[np.uint8]]:  # noqa: ARG001 - worn as it comes

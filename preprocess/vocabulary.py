@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 FIT_LABELS = ("tight", "fitted", "loose", "oversized")
 """Fit labels in rising order of `width_ratio`."""
 
+SOURCE_KEY = b"source"
+"""Metadata of the manifest and of size annotations: the data set's name."""
+
 SEGMENTED = "segmented_garment"
 """Flag of a row whose garment was told by its colours, not by a parse map."""
 

@@ -3,6 +3,7 @@
 import mmap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from itertools import chain
 from math import prod
 from typing import Any
 
@@ -241,3 +242,17 @@ def _rows_of(value: Any, rows: list[int]) -> Any:
     if isinstance(value, dict):
         return {name: array[rows] for name, array in value.items()}
     return value[rows] if isinstance(value, np.ndarray) else [value[row] for row in rows]
+
+
+def joined(batches: Sequence[Batch]) -> Batch:
+    """Put batches behind one another."""
+    return Batch(
+        **{one.name: _behind([getattr(batch, one.name) for batch in batches]) for one in fields(Batch)}
+    )
+
+
+def _behind(parts: list[Any]) -> Any:
+    """Put arrays, lists, or the values of dicts behind one another."""
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate(parts) if isinstance(parts[0], np.ndarray) else list(chain(*parts))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from eval.images.lpips import TRUNKS, Lpips
 from eval.params import EvaluateParams
-from eval.report.card import file_hash
+from eval.report.card import EFFNET_FIGURES, INCEPTION_FIGURES, file_hash
 
 Pictures = NDArray[np.uint8]
 
@@ -30,9 +30,8 @@ ABSENT: Mapping[str, str] = {
         f"lpips_{trunk}": f"needs {name}'s ImageNet weights: set evaluate_tryon.lpips_{trunk} to their file"
         for trunk, name in TRUNK_NAMES.items()
     },
-    "fid": NO_INCEPTION,
-    "kid": NO_INCEPTION,
-    "fd_effnet_lite0": NO_EFFNET,
+    **dict.fromkeys(INCEPTION_FIGURES, NO_INCEPTION),
+    **dict.fromkeys(EFFNET_FIGURES, NO_EFFNET),
 }
 """Why a metric can't be had without a file or package from the user."""
 
@@ -115,7 +114,7 @@ def inception(weights: Path) -> Backbone:
         inputs = (torch.from_numpy(small).permute(0, 3, 1, 2) - 128) / 128
         return network.layers(inputs).flatten(1).numpy()
 
-    return Backbone(figures=("fid", "kid"), dim=dim, weights_hash=file_hash(weights), features=features)
+    return Backbone(figures=INCEPTION_FIGURES, dim=dim, weights_hash=file_hash(weights), features=features)
 
 
 def resized_as_clean_fid(picture: Pictures) -> NDArray[np.float32]:
@@ -145,7 +144,7 @@ def efficientnet_lite0() -> Backbone | None:
         return network.extract_features(imagenet_pixels(pictures)).mean(dim=(2, 3)).numpy()
 
     dim = network._conv_head.out_channels
-    return Backbone(figures=("fd_effnet_lite0",), dim=dim, weights_hash=file_hash(weights), features=features)
+    return Backbone(figures=EFFNET_FIGURES, dim=dim, weights_hash=file_hash(weights), features=features)
 
 
 def imagenet_pixels(pictures: Pictures) -> Tensor:

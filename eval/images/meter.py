@@ -18,6 +18,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from eval.images.judges import ABSENT, Backbone, Judges
+from eval.report.card import SET_FIGURES
 
 Pictures = NDArray[np.uint8]
 Masks = NDArray[np.bool_]
@@ -26,9 +27,6 @@ INSIDE = "_inside_mask"
 """Ends the name of a figure that only counts the pixels that were painted anew."""
 
 WHERE = ("", INSIDE)
-
-SET_FIGURES = ("fid", "kid", "fd_effnet_lite0")
-"""Figures of two sets of pictures."""
 
 GREY = 128
 """What features inside the mask see elsewhere, in pictures and photos alike."""

@@ -1,9 +1,7 @@
 """The held-out people that ladders are drawn on, what each request should look like, and others' garments."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
-from itertools import chain
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +10,7 @@ from eval.ladder.remeasure import Reading, enlarge, enlarge_keypoints, read_garm
 from preprocess.body.keypoints import BodyFrame, KeypointError, Keypoints
 from preprocess.layout.resized import layout_at
 from preprocess.vocabulary import Category
-from shards.batch import Batch, select
+from shards.batch import Batch, joined, select
 from shards.reader import ShardReader
 from shards.sample import RECORD_SUFFIX, decode_record, require_member
 from shards.ustar import unpack
@@ -120,20 +118,6 @@ def scene_of(people: Batch, measured_height: int) -> Scene:
         categories=[Category(name) for name in people.categories],
         factor=enlargement(people.image.shape[1], measured_height),
     )
-
-
-def joined(batches: Sequence[Batch]) -> Batch:
-    """Put batches behind one another."""
-    return Batch(
-        **{one.name: _behind([getattr(batch, one.name) for batch in batches]) for one in fields(Batch)}
-    )
-
-
-def _behind(parts: list[Any]) -> Any:
-    """Put arrays, lists, or the values of dicts behind one another."""
-    if isinstance(parts[0], dict):
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return np.concatenate(parts) if isinstance(parts[0], np.ndarray) else list(chain(*parts))
 
 
 class Wardrobe:

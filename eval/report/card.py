@@ -22,6 +22,11 @@ BEHIND = (
 )
 """Which pictures are behind the figures whose names begin so; the first that fits."""
 
+INCEPTION_FIGURES, EFFNET_FIGURES = ("fid", "kid"), ("fd_effnet_lite0",)
+"""Distances between two sets of pictures, by whose features: the Frechet distance, then the kernel one."""
+
+SET_FIGURES = (*INCEPTION_FIGURES, *EFFNET_FIGURES)
+
 COMPARED: tuple[tuple[str, int], ...] = (
     *((f"ladder.{name}.order_accuracy", 1) for name in AXIS_NAMES),
     *((f"ladder.{name}.mae", -1) for name in AXIS_NAMES),
@@ -35,11 +40,7 @@ COMPARED: tuple[tuple[str, int], ...] = (
     ("image.psnr", 1),
     ("image.lpips_alex", -1),
     ("image.lpips_vgg", -1),
-    *(
-        (f"image.{pairing}{figure}", -1)
-        for pairing in ("", "unpaired.")
-        for figure in ("fid", "kid", "fd_effnet_lite0")
-    ),
+    *((f"image.{pairing}{figure}", -1) for pairing in ("", "unpaired.") for figure in SET_FIGURES),
 )
 """Figures of metrics.json that cards are ranked by; 1 where more is better, -1 where less is."""
 

@@ -11,11 +11,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from preprocess.garment.known import known_only
-from preprocess.garment.size_ratios import fit_label_thresholds
+from preprocess.garment.size_ratios import THRESHOLDS_KEY, fit_label_thresholds
 from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE
-
-THRESHOLDS_KEY = b"fit_label_thresholds"
-"""Of the metadata of size_annotations.parquet: a JSON list."""
+from preprocess.vocabulary import SOURCE_KEY
 
 RATIO_COLUMNS = tuple(f"{name}_ratio" for name in AXIS_NAMES)
 
@@ -70,7 +68,7 @@ def summarize_data(size_annotations: Path) -> DataSummary:
         statuses=statuses,
         reasons=dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
         thresholds=frozen_thresholds(metadata, trusted[:, FIT_PLACE]),
-        source=metadata.get(b"source", b"").decode(),
+        source=metadata.get(SOURCE_KEY, b"").decode(),
     )
 
 

@@ -100,9 +100,7 @@ class SizeAdapter(nn.Module):
         num_axes, hybrid = len(config.axes), config.encoder == "hybrid"
         self.encoder = HybridSizeEncoder(sites.garment_dim, num_axes) if hybrid else SizeEncoder(num_axes)
         if self.has_tokens:
-            self.tokens = SizeTokenProjection(
-                SIZE_EMBEDDING_DIM, sites.tokens, config.num_tokens, config.rank
-            )
+            self.tokens = SizeTokenProjection(sites.tokens, config.num_tokens, config.rank)
         if "time" in config.parts:
             self.time = nn.Linear(SIZE_EMBEDDING_DIM, sites.time_dim)
             nn.init.zeros_(self.time.weight)
@@ -193,7 +191,6 @@ class SizeAdapter(nn.Module):
         self,
         ratios: Tensor,
         body_maps: Tensor,
-        latent_hw: tuple[int, int] | None = None,
         *,
         fit_labels: Tensor | None = None,
         garment_features: Tensor | None = None,
@@ -203,7 +200,6 @@ class SizeAdapter(nn.Module):
         Args:
             ratios: (B, A) garment over body, in the order of `AdapterConfig.axes`; NaN where unknown.
             body_maps: (B, K, h, w) from `model.adapter.body_maps.body_maps`.
-            latent_hw: The latent grid; that of `body_maps` when None.
             fit_labels: (B,) numbers of the fit labels, negative where unknown; for the `hybrid` encoder.
             garment_features: (B, C), the mean of the image tokens; for the `hybrid` encoder.
         """
@@ -214,7 +210,7 @@ class SizeAdapter(nn.Module):
         if "time" in self.config.parts:
             parts["time"] = self.time(embedding)
         if "map" in self.config.parts:
-            size_map = self.controller(embedding, body_maps, tuple(latent_hw or body_maps.shape[2:]))
+            size_map = self.controller(embedding, body_maps)
             parts |= {"layout_logits": size_map.layout_logits, "residuals": self.residuals(size_map)}
         return SizeCondition(embedding=embedding, **parts)
 

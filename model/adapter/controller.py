@@ -1,7 +1,7 @@
 """The size embedding -> the layout of the garment. B batch, E embedding, W features, h x w latent grid."""
 
 from collections.abc import Sequence
-from math import ceil, log2, pi
+from math import pi
 from typing import NamedTuple
 
 import torch
@@ -17,6 +17,9 @@ NUM_EDGES = 3
 
 EDGE_SOFTNESS = 0.3
 """In T or half B: how far about an edge a cell can tell its distance from it, to place it within a cell."""
+
+SEED_GRID, NUM_DOUBLINGS = (8, 6), 4
+"""Where the controller without a body begins, and how often it doubles: 128x96, SDXL's grid at 1024x768."""
 
 COORDINATE_OCTAVES = 4
 """Sines and cosines of the body coordinates from one period a unit on, each octave twice as fine."""
@@ -35,34 +38,20 @@ class SizeMap(NamedTuple):
 class SimpleSizeController(nn.Module):
     """Draws a map from the embedding alone: it knows nothing of the body and so learns the average one."""
 
-    def __init__(
-        self,
-        size_embedding_dim: int = SIZE_EMBEDDING_DIM,
-        output_size: tuple[int, int] = (128, 96),
-        width: int = 32,
-    ) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.output_size = output_size
-        num_doublings = max(0, round(log2(max(output_size) / 8)))
-        self.seed_size = (ceil(output_size[0] / 2**num_doublings), ceil(output_size[1] / 2**num_doublings))
-        self.seed = nn.Linear(size_embedding_dim, width * self.seed_size[0] * self.seed_size[1] // 2)
+        self.seed = nn.Linear(SIZE_EMBEDDING_DIM, width // 2 * SEED_GRID[0] * SEED_GRID[1])
         layers: list[nn.Module] = [nn.Conv2d(width // 2, width, 3, padding=1), nn.SiLU()]
-        for _ in range(num_doublings):
+        for _ in range(NUM_DOUBLINGS):
             layers += [nn.Upsample(scale_factor=2), nn.Conv2d(width, width, 3, padding=1), nn.SiLU()]
         self.grow = nn.Sequential(*layers)
         self.layout = nn.Conv2d(width, 1, 1)
 
-    def forward(
-        self,
-        embedding: Tensor,
-        body_maps: Tensor | None = None,  # noqa: ARG002 - the controllers are called alike
-        output_size: tuple[int, int] | None = None,
-    ) -> SizeMap:
-        """Draw (B, E) embeddings at `output_size`, by default the one given at construction."""
-        features = self.grow(self.seed(embedding).unflatten(1, (-1, *self.seed_size)))
-        size = output_size or self.output_size
-        if features.shape[2:] != size:
-            features = F.interpolate(features, size, mode="bilinear", antialias=True)
+    def forward(self, embedding: Tensor, body_maps: Tensor) -> SizeMap:
+        """Draw (B, E) embeddings on the grid of (B, K, h, w) body maps, of which nothing else is read."""
+        features = self.grow(self.seed(embedding).unflatten(1, (-1, *SEED_GRID)))
+        if features.shape[2:] != body_maps.shape[2:]:
+            features = F.interpolate(features, body_maps.shape[2:], mode="bilinear", antialias=True)
         return SizeMap(self.layout(features), features)
 
 
@@ -74,24 +63,19 @@ class SizeController(nn.Module):
     Perez et al. 2018).
     """
 
-    def __init__(self, size_embedding_dim: int = SIZE_EMBEDDING_DIM, width: int = 64) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.edges = SizeEdges(size_embedding_dim)
+        self.edges = SizeEdges(SIZE_EMBEDDING_DIM)
         self.stem = nn.Conv2d(NUM_BODY_MAPS + 4 * COORDINATE_OCTAVES + NUM_EDGES, width, 3, padding=1)
-        self.stem_film = Film(size_embedding_dim, width)
-        self.fine = FilmBlock(size_embedding_dim, width)
+        self.stem_film = Film(SIZE_EMBEDDING_DIM, width)
+        self.fine = FilmBlock(SIZE_EMBEDDING_DIM, width)
         self.down = nn.Conv2d(width, width, 3, stride=2, padding=1)
-        self.coarse = FilmBlock(size_embedding_dim, width)
+        self.coarse = FilmBlock(SIZE_EMBEDDING_DIM, width)
         self.merge = nn.Conv2d(2 * width, width, 1)
-        self.last = FilmBlock(size_embedding_dim, width)
+        self.last = FilmBlock(SIZE_EMBEDDING_DIM, width)
         self.layout = nn.Sequential(ChannelNorm(width), nn.SiLU(), nn.Conv2d(width, 1, 1))
 
-    def forward(
-        self,
-        embedding: Tensor,
-        body_maps: Tensor,
-        output_size: tuple[int, int] | None = None,  # noqa: ARG002 - the body maps have it
-    ) -> SizeMap:
+    def forward(self, embedding: Tensor, body_maps: Tensor) -> SizeMap:
         """Draw (B, E) embeddings on (B, K, h, w) body maps."""
         drawn = [body_maps, coordinate_waves(body_maps), self.edges(embedding, body_maps)]
         maps = torch.cat(drawn, dim=1).to(embedding.dtype)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-SIZE_EMBEDDING_DIM = 768
+SIZE_EMBEDDING_DIM, HIDDEN_DIM = 768, 256
 NUM_FIT_LABELS = 4
 
 RATIO_MIDDLE = 1.0
@@ -21,11 +21,11 @@ RATIO_SPREAD = 0.25
 class SizeEncoder(nn.Module):
     """Ratios, each with a learned "unknown", to an embedding by a two-layer perceptron."""
 
-    def __init__(self, input_dim: int, hidden_dim: int = 256, output_dim: int = SIZE_EMBEDDING_DIM) -> None:
+    def __init__(self, input_dim: int) -> None:
         super().__init__()
-        self.input = nn.Linear(input_dim, hidden_dim)
-        self.unknown = nn.Parameter(torch.randn(input_dim, hidden_dim) / hidden_dim**0.5)
-        self.output = nn.Sequential(nn.SiLU(), nn.Linear(hidden_dim, output_dim))
+        self.input = nn.Linear(input_dim, HIDDEN_DIM)
+        self.unknown = nn.Parameter(torch.randn(input_dim, HIDDEN_DIM) / HIDDEN_DIM**0.5)
+        self.output = nn.Sequential(nn.SiLU(), nn.Linear(HIDDEN_DIM, SIZE_EMBEDDING_DIM))
 
     def hidden(self, ratios: Tensor) -> Tensor:
         """Return the (B, hidden) sum of what each ratio adds: its value, or its "unknown" where it is NaN."""
@@ -46,17 +46,10 @@ class SizeEncoder(nn.Module):
 class HybridSizeEncoder(SizeEncoder):
     """Ratios, fit label and pooled garment features to an embedding; ratios and label may be unknown."""
 
-    def __init__(
-        self,
-        garment_dim: int,
-        input_dim: int,
-        hidden_dim: int = 256,
-        output_dim: int = SIZE_EMBEDDING_DIM,
-        num_fit_labels: int = NUM_FIT_LABELS,
-    ) -> None:
-        super().__init__(input_dim, hidden_dim, output_dim)
-        self.fit_label = nn.Embedding(num_fit_labels + 1, hidden_dim)
-        self.garment = nn.Sequential(nn.LayerNorm(garment_dim), nn.Linear(garment_dim, hidden_dim))
+    def __init__(self, garment_dim: int, input_dim: int) -> None:
+        super().__init__(input_dim)
+        self.fit_label = nn.Embedding(NUM_FIT_LABELS + 1, HIDDEN_DIM)
+        self.garment = nn.Sequential(nn.LayerNorm(garment_dim), nn.Linear(garment_dim, HIDDEN_DIM))
 
     def forward(
         self, ratios: Tensor, fit_labels: Tensor | None = None, garment_features: Tensor | None = None
@@ -79,19 +72,18 @@ class HybridSizeEncoder(SizeEncoder):
         hidden = self.hidden(ratios)
         if fit_labels is None:
             fit_labels = torch.full(ratios.shape[:1], -1, device=ratios.device)
-        last = self.fit_label.num_embeddings - 1
-        hidden = hidden + self.fit_label(torch.where(fit_labels < 0, last, fit_labels))
+        hidden = hidden + self.fit_label(torch.where(fit_labels < 0, NUM_FIT_LABELS, fit_labels))
         return self.output(hidden + self.garment(garment_features.to(hidden.dtype)))
 
 
 class SizeTokenProjection(nn.Module):
     """The embedding -> size tokens of low rank -> keys and values for each cross-attention, values zero."""
 
-    def __init__(self, embedding_dim: int, layers: Mapping[str, int], num_tokens: int, rank: int) -> None:
+    def __init__(self, layers: Mapping[str, int], num_tokens: int, rank: int) -> None:
         super().__init__()
         self.layers = dict(sorted(layers.items()))  # whatever the order in a saved config
         self.num_tokens = num_tokens
-        self.tokens = nn.Linear(embedding_dim, num_tokens * rank)
+        self.tokens = nn.Linear(SIZE_EMBEDDING_DIM, num_tokens * rank)
         self.norm = nn.LayerNorm(rank)
         channels = sum(layers.values())
         self.keys = nn.Linear(rank, channels, bias=False)

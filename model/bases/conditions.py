@@ -50,10 +50,6 @@ class Rows:
         """Return a copy on another device or in another floating-point type."""
         return self.map(lambda x: x.to(*args))
 
-    def select(self, index: Any) -> Self:
-        """Return the rows at `index`: a slice, a list or an index tensor."""
-        return self.map(lambda x: x[index])
-
     def repeat(self, num: int) -> Self:
         """Return every row `num` times, the copies of a row behind one another."""
         return self.map(lambda x: x.repeat_interleave(num, dim=0))
@@ -110,7 +106,7 @@ class SizeCondition(Rows):
     residuals: tuple[Tensor, ...] | None = None
     """Added to feature maps of the person, one for each of `Sites.residuals`."""
 
-    def scaled(self, size_scale: float | Tensor) -> SizeCondition:
+    def scaled(self, size_scale: float) -> SizeCondition:
         """Return the condition with its effect on the base times `size_scale`; at 0 the base is left alone.
 
         The embedding and the size map, which do not act on the base, stay as they are.

@@ -10,6 +10,7 @@ import typer
 from pipeline.cli.evaluation import Source, assemble, compare, evaluate, recipes, requests
 from pipeline.cli.tryon import ladder, publish, try_on
 from pipeline.stage import configure_logging, fail
+from preprocess.body.mediapipe import POSE_MODEL
 
 app = typer.Typer(
     help="""Size-aware virtual try-on: measure how garments sit, train, evaluate.
@@ -193,9 +194,7 @@ def demo(
 
 
 def fetch_models(
-    out: Annotated[Path, typer.Option(help="The .task file to write.")] = Path(
-        "data/pose_landmarker_full.task"
-    ),
+    out: Annotated[Path, typer.Option(help="The .task file to write.")] = POSE_MODEL,
 ) -> None:
     """Build MediaPipe's pose landmarker from a package on PyPI, for photos without keypoints.
 

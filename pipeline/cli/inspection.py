@@ -15,10 +15,11 @@ from jinja2 import StrictUndefined, Template
 from numpy.typing import NDArray
 
 from pipeline.cli.overlay import draw_sample, save_png
-from pipeline.compute_size_ratios import THRESHOLDS_KEY, keypoint_rows
+from pipeline.compute_size_ratios import keypoint_rows
 from pipeline.tables.incremental import iter_manifest
 from preprocess.body.keypoints import KeypointError, Keypoints
 from preprocess.garment.known import BOUNDS_PARTS, known_ratios
+from preprocess.garment.size_ratios import THRESHOLDS_KEY
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.source import ManifestRow
 from preprocess.vocabulary import FIT_LABELS, SEGMENTED, RowStatus

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from model.params import DrawingOptions
+from preprocess.body.mediapipe import POSE_MODEL
 from preprocess.sizes.axes import AXIS_NAMES, FIT_AXIS
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ Out = Annotated[Path, typer.Option(help="Folder for pictures, strip.png and fit.
 PoseModel = Annotated[
     Path, typer.Option(help="MediaPipe's pose landmarker, for photos without keypoints (fetch-models).")
 ]
-POSE_MODEL = Path("data/pose_landmarker_full.task")
 LowMemory = Annotated[
     str, typer.Option(help="off, or the GB of GPU memory to stay within: 8, 16, 24 (see `doctor`).")
 ]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from eval.ladder.figures import mae, order_accuracy
-from eval.ladder.people import joined, scene_of, usable
+from eval.ladder.people import scene_of, usable
 from eval.ladder.pictures import StripCell, StripRow, strip
 from eval.ladder.scoring import Cell, Scorer, ladder_cells
 from eval.ladder.trials import Trials, has_ladder, ladder_values
@@ -25,7 +25,7 @@ from model.judges.segmenter import Segmenter, segment_with
 from model.sampling import SizedDrawer, TryOnInputs, size_maps
 from pipeline.training.run import TrainingRun, processes_of_run
 from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE
-from shards.batch import Batch, select
+from shards.batch import Batch, joined, select
 from shards.stream import SampleStream
 from train.loop import Validation
 

@@ -11,7 +11,7 @@ from model.publishing import PICTURE_FILE, save_pipeline
 from pipeline.checkpoints import RECORD, image_size, load_size_aware, read_record
 from pipeline.tryon.size_aware import SizeAwareTryOn
 from preprocess.body.inpaint_mask import MaskParams
-from preprocess.person.prepare import POSE_MODEL
+from preprocess.body.mediapipe import POSE_MODEL
 
 STAGES = ("joint", "size")
 """Folders with an adapter, the best first."""
@@ -62,7 +62,6 @@ def from_stages(base: Path, checkpoint: Path, device: str | None = None) -> Size
         device: Where the networks shall lie; the GPU where there is one when None.
     """
     networks, adapter = load_size_aware(base, checkpoint, device)
-    assert adapter is not None
     image_height, image_width = image_size(base)
     tryon = SizeAwareTryOn(
         networks,

@@ -17,15 +17,10 @@ from model.params import DrawingOptions, MemorySwitches
 from model.publishing import load_pipeline, trained_pictures
 from model.sampling import OnStep, SizedDrawer, TryOnInputs, composite
 from preprocess.body.inpaint_mask import MaskParams
+from preprocess.body.mediapipe import POSE_MODEL
 from preprocess.layout.resized import outline_at
 from preprocess.person.fit_report import FitReport, measure_fit
-from preprocess.person.prepare import (
-    POSE_MODEL,
-    PersonView,
-    PreparedPerson,
-    prepare_person,
-    with_worn_garment,
-)
+from preprocess.person.prepare import PersonView, PreparedPerson, prepare_person, with_worn_garment
 from preprocess.pictures import PictureSource, read_picture
 from preprocess.sizes.axes import MEANINGS
 from preprocess.sizes.request import SizeRequest
@@ -91,7 +86,7 @@ class SizeAwareTryOn:
         self.mask = mask
         self.segmenter = segmenter and segmenter.requires_grad_(False).eval()
         self.pose_model = pose_model
-        self.batch_size = 8
+        self.batch_size = MemorySwitches().batch_size
         """Sizes drawn together: fewer take less memory."""
 
     @classmethod

@@ -37,6 +37,9 @@ MEMBERS = {
 Source: tensor ranges [-1, 1] and [0, 1] in the graphs of MediaPipe's modules pose_detection, pose_landmark.
 """
 
+POSE_MODEL = Path("data/pose_landmarker_full.task")
+"""Where `cinderella fetch-models` puts the pose landmarker, and where it is looked for."""
+
 MIN_PARSER_VERSION = "1.0.0"
 
 

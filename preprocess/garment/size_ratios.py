@@ -42,6 +42,9 @@ MEANINGLESS: dict[str, tuple[str, ...]] = {
 }
 """Which ratios say nothing when a flag is up: they have no bounds. Other flags describe."""
 
+THRESHOLDS_KEY = b"fit_label_thresholds"
+"""Metadata of size annotations: the width ratios between the fit labels, a JSON list."""
+
 SHOULDERS = (Joint.RIGHT_SHOULDER, Joint.LEFT_SHOULDER)
 TRUNK = (*SHOULDERS, Joint.RIGHT_HIP, Joint.LEFT_HIP)
 

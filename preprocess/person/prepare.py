@@ -17,7 +17,7 @@ from preprocess.body.densepose import Parts, load_densepose, nearest_parts, read
 from preprocess.body.drawing import draw_body
 from preprocess.body.inpaint_mask import MaskParams, inpainting_mask
 from preprocess.body.keypoints import MIN_CONFIDENCE, BodyFrame, KeypointError, Keypoints
-from preprocess.body.mediapipe import PoseDetector, calibrate
+from preprocess.body.mediapipe import POSE_MODEL, PoseDetector, calibrate
 from preprocess.body.openpose import TRUNK, read_openpose
 from preprocess.garment.joint_fit import other_scale
 from preprocess.garment.measurements import measure_worn
@@ -36,9 +36,6 @@ Mask = NDArray[np.bool_]
 
 SPARED = 0.1
 """Share of the torso below which a mask is taken to leave it out."""
-
-POSE_MODEL = Path("data/pose_landmarker_full.task")
-"""Where `cinderella fetch-models` puts MediaPipe's pose landmarker."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

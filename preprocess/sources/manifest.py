@@ -15,7 +15,7 @@ from preprocess.identity import identity
 from preprocess.masks import ARRAYS, read_levels
 from preprocess.pictures import LIMITS, Limits, PictureError, check_picture
 from preprocess.sources.source import MANIFEST_SCHEMA, SCHEMA_VERSION, Source, SourceSample
-from preprocess.vocabulary import RowStatus
+from preprocess.vocabulary import SOURCE_KEY, RowStatus
 from preprocess.whole import whole_file
 
 MADE_BY = "made_by"
@@ -104,7 +104,7 @@ def write_manifest(source: Source, out: Path, limits: Limits = LIMITS) -> Counte
         raise ValueError(f"{source.root} has no sample: check prepare_dataset.root")
     require_unique(samples)
     before = rows_before(out)
-    metadata = {"root": source.root.as_posix(), "source": source.name, "schema_version": SCHEMA_VERSION}
+    metadata = {"root": source.root.as_posix(), SOURCE_KEY: source.name, "schema_version": SCHEMA_VERSION}
     schema = MANIFEST_SCHEMA.with_metadata(metadata | {MADE_BY: identity(__name__, None)})
     counts: Counter[str] = Counter()
 

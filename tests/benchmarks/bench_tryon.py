@@ -5,6 +5,7 @@ Run: `OMP_NUM_THREADS=1 python -m tests.benchmarks.bench_tryon`. Process time an
 
 import time
 from collections.abc import Callable
+from operator import itemgetter
 
 import torch
 from torch import Tensor
@@ -101,7 +102,7 @@ def compare_strip(base: SdxlBase, preset: TinyPreset) -> None:
         options = DrawingOptions(num_steps=STEPS, size_guidance=1.0, garment_refresh=every)
         return sample_tryon(base, person, options, size=which, noise=noise)
 
-    rows = [size.select([row]) for row in range(STRIP)]
+    rows = [size.map(itemgetter([row])) for row in range(STRIP)]
     for every in (0, 1):
         strip = seconds(lambda every=every: sample(size, every))
         single = seconds(lambda every=every: [sample(row, every) for row in rows])

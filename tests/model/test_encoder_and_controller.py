@@ -17,7 +17,7 @@ NAN = float("nan")
 @torch.no_grad()
 def test_an_unknown_ratio_is_a_word_of_its_own() -> None:
     torch.manual_seed(0)
-    encoder = SizeEncoder(input_dim=3, hidden_dim=256, output_dim=768)
+    encoder = SizeEncoder(input_dim=3)
     values = torch.linspace(0.3, 2.2, 20)
     known = encoder(torch.stack([values, torch.ones(20), torch.ones(20)], dim=1))
     unknown = encoder(torch.tensor([[NAN, 1.0, 1.0]]))
@@ -39,11 +39,11 @@ def test_the_hybrid_encoder_reads_label_and_garment() -> None:
 
 
 @torch.no_grad()
-def test_the_simple_controller_draws_at_its_own_size_or_another() -> None:
-    controller = SimpleSizeController(size_embedding_dim=768, output_size=(128, 96))
+def test_the_simple_controller_draws_on_any_grid() -> None:
+    controller = SimpleSizeController(width=32)
     embedding = torch.randn(2, 768)
-    assert controller(embedding).layout_logits.shape == (2, 1, 128, 96)
-    assert controller(embedding, output_size=(20, 30)).layout_logits.shape == (2, 1, 20, 30)
+    for grid in ((128, 96), (20, 30)):
+        assert controller(embedding, torch.zeros(2, 1, *grid)).layout_logits.shape == (2, 1, *grid)
 
 
 def rectangle(maps: Tensor, ratios: Tensor) -> Tensor:

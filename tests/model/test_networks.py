@@ -106,7 +106,7 @@ def test_conditioning_has_one_row_a_photo(shared_base: SdxlBase, conditioning: S
     assert conditioning.mask.mean() == 0.25
     with torch.no_grad():
         alone = shared_base.told(photos(batch=1))
-    assert_close(alone.text, conditioning.select([0]).text)
+    assert_close(alone.text, conditioning.text[:1])
 
 
 def test_what_lies_under_the_mask_is_not_seen(shared_base: SdxlBase, conditioning: SdxlConditioning) -> None:
@@ -122,10 +122,10 @@ def test_pictures_survive_the_way_to_floats_and_back() -> None:
     assert torch.equal(to_uint8(from_uint8(pixels)), pixels)
 
 
-def test_rows_can_be_selected_and_repeated(conditioning: SdxlConditioning) -> None:
+def test_rows_can_be_repeated(conditioning: SdxlConditioning) -> None:
     repeated = conditioning.repeat(3)
     assert torch.equal(repeated.mask[3], conditioning.mask[1])
-    assert torch.equal(repeated.select(slice(3, 4)).text, conditioning.select([1]).text)
+    assert torch.equal(repeated.text[3], conditioning.text[1])
     assert not conditioning.unconditional().text.any()
 
 
@@ -133,7 +133,7 @@ def test_rows_can_be_selected_and_repeated(conditioning: SdxlConditioning) -> No
 def test_a_shared_garment_is_that_garment_in_every_row(
     shared_base: SdxlBase, noise: Tensor, conditioning: SdxlConditioning
 ) -> None:
-    first = conditioning.select([0])
+    first = conditioning.map(lambda rows: rows[:1])
     both = first.repeat(2)
     shared = garment_pass(shared_base, first, torch.tensor(0))
     own = garment_pass(shared_base, both, torch.tensor(0))

@@ -118,7 +118,7 @@ def test_both_guidances_push_the_picture(
 def test_a_strip_of_sizes_equals_its_runs_one_by_one(
     shared_base: SdxlBase, conditioning: SdxlConditioning, noise: Tensor, adapter: SizeAdapter
 ) -> None:
-    person, start = conditioning.select([0]), noise[:1]
+    person, start = conditioning.map(lambda rows: rows[:1]), noise[:1]
     ratios = [[1.0, 0.8 + 0.2 * rung, 1.0] for rung in range(3)]
     strip = sample_tryon(shared_base, person, PLAIN, size=sizes(adapter, ratios), noise=start)
     assert strip.shape[0] == len(ratios)

@@ -7,8 +7,8 @@ self-attention layer of the same name; `TryOnCrossAttention` looks at text, imag
 Shapes: B batch, N queries, M keys, P person tokens, G garment tokens, C channels of the layer, H heads.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 import torch
 import torch.nn.functional as F
@@ -87,36 +87,25 @@ def garment_tokens_of(
         *args: Its positional arguments (latents, timesteps, text).
         **kwargs: Its other arguments.
     """
-    with capture_garment_tokens(garment_unet, stop=True) as tokens, suppress(_AllTokensSeen):
-        garment_unet(*args, **kwargs)
-    return tokens
-
-
-@contextmanager
-def capture_garment_tokens(unet: nn.Module, *, stop: bool = False) -> Iterator[dict[str, Tensor]]:
-    """Within the block, fill the yielded dict with the input of every self-attention layer of `unet`.
-
-    Args:
-        unet: The UNet to listen to.
-        stop: End the forward pass at the last layer, by an exception that the caller must expect.
-    """
     tokens: dict[str, Tensor] = {}
-    layers = {name: module for name, module in unet.named_modules() if name.endswith(SELF_ATTENTION)}
+    layers = {name: module for name, module in garment_unet.named_modules() if name.endswith(SELF_ATTENTION)}
 
     def keep_input_of(layer: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         def hook(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
             tokens[layer] = args[0]
-            if stop and len(tokens) == len(layers):
+            if len(tokens) == len(layers):
                 raise _AllTokensSeen
 
         return hook
 
     hooks = [module.register_forward_pre_hook(keep_input_of(name)) for name, module in layers.items()]
     try:
-        yield tokens
+        with suppress(_AllTokensSeen):
+            garment_unet(*args, **kwargs)
     finally:
         for hook in hooks:
             hook.remove()
+    return tokens
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:

@@ -2,8 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from eval.ladder.people import joined
-from shards.batch import empty_batch, select
+from shards.batch import empty_batch, joined, select
 
 
 def test_batches_that_are_joined_can_be_taken_apart_again() -> None:
