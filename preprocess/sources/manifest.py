@@ -19,7 +19,7 @@ from preprocess.vocabulary import SOURCE_KEY, RowStatus
 from preprocess.whole import whole_file
 
 MADE_BY = "made_by"
-"""Metadata: identity of the code that judged the files; another judges them anew."""
+"""Metadata: identity of the code and limits that judged the files; others judge them anew."""
 
 ROWS_PER_GROUP = 512
 """Samples read and written at a time."""
@@ -103,9 +103,10 @@ def write_manifest(source: Source, out: Path, limits: Limits = LIMITS) -> Counte
     if not samples:
         raise ValueError(f"{source.root} has no sample: check prepare_dataset.root")
     require_unique(samples)
-    before = rows_before(out)
+    made_by = identity(__name__, limits)
+    before = rows_before(out, made_by)
     metadata = {"root": source.root.as_posix(), SOURCE_KEY: source.name, "schema_version": SCHEMA_VERSION}
-    schema = MANIFEST_SCHEMA.with_metadata(metadata | {MADE_BY: identity(__name__, None)})
+    schema = MANIFEST_SCHEMA.with_metadata(metadata | {MADE_BY: made_by})
     counts: Counter[str] = Counter()
 
     def work(sample: SourceSample) -> dict[str, Any]:
@@ -125,11 +126,11 @@ def write_manifest(source: Source, out: Path, limits: Limits = LIMITS) -> Counte
     return counts
 
 
-def rows_before(manifest: Path) -> dict[tuple[str, str], dict[str, Any]]:
-    """Status, reason and hash by split and key of an earlier manifest of the same code; else nothing."""
+def rows_before(manifest: Path, made_by: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """Status, reason and hash by split and key of an earlier manifest of that identity; else nothing."""
     if not manifest.is_file():
         return {}
-    if (pq.read_schema(manifest).metadata or {}).get(MADE_BY.encode()) != identity(__name__, None).encode():
+    if (pq.read_schema(manifest).metadata or {}).get(MADE_BY.encode()) != made_by.encode():
         return {}
     columns = ["split", "key", "status", "reason", "input_hash"]
     rows = pq.read_table(manifest, columns=columns).to_pylist()

@@ -1,11 +1,11 @@
 """Section `prepare_dataset` of params.yaml."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Annotated
 
 from annotated_types import Ge
 
-from preprocess.pictures import Limits
+from preprocess.pictures import LIMITS, Limits
 
 LARGEST_SPLIT = 90_000
 """Dolls a split can have: keys are VITON-HD's five digits, and test keys start here."""
@@ -50,7 +50,16 @@ class PrepareDatasetParams:
     """Folder of a real data set. Not read when the source is `paper_dolls`."""
 
     limits: Limits = field(default_factory=Limits)
-    """Pictures that claim more pixels, and files of more bytes, are `failed` rows."""
+    """Pictures that claim more pixels, and files of more bytes, are `failed` rows. The defaults are what the
+    later stages read at most, so limits can only be lower."""
 
     paper_dolls: PaperDollParams = field(default_factory=PaperDollParams)
     """Read when the source is `paper_dolls`."""
+
+    def __post_init__(self) -> None:
+        for name, most in asdict(LIMITS).items():
+            if getattr(self.limits, name) > most:
+                raise ValueError(
+                    f"limits.{name} must be at most {most:,}, got {getattr(self.limits, name):,}: the later "
+                    "stages read no more; make the photos smaller"
+                )

@@ -9,8 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from preprocess.pictures import Limits
 from preprocess.sources.manifest import write_manifest
 from preprocess.sources.pairs import read_pairs
+from preprocess.sources.params import PrepareDatasetParams
 from preprocess.sources.source import SourceSample, read_manifest
 from preprocess.sources.viton_hd import VitonHd
 from preprocess.vocabulary import Category, ParseLabels, RowStatus
@@ -122,6 +124,15 @@ def test_other_code_judges_unchanged_files_anew(root: Path, edit: Callable[[str,
     assert write_manifest(VitonHd(root), manifest) == {"failed": 3}
     edit("preprocess/pictures.py", "// 8", "// 4")
     assert write_manifest(VitonHd(root), manifest) == {"ok": 3}
+
+
+def test_other_limits_judge_unchanged_files_anew(root: Path) -> None:
+    manifest = root / "manifest.parquet"
+    for max_pixels, counts in ((1000, {"failed": 3}), (2000, {"ok": 3}), (1000, {"failed": 3})):
+        limits = PrepareDatasetParams(limits=Limits(max_pixels=max_pixels)).limits
+        assert write_manifest(VitonHd(root), manifest, limits) == counts
+    with pytest.raises(ValueError, match=r"limits\.max_pixels must be at most 50,000,000, got 60,000,000"):
+        PrepareDatasetParams(limits=Limits(max_pixels=60_000_000))
 
 
 @pytest.mark.parametrize("damage", ["truncated", "text", "empty"])
