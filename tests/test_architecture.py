@@ -30,7 +30,7 @@ PLUGGED_IN = ("preprocess.sources.", "model.bases.")
 MOST_MODULES = 178
 MOST_MODULES_OF_A_FOLDER = 18
 MOST_MODULES_WITH_ONE_IMPORTER = 28
-MOST_LINES = 27_800
+MOST_LINES = 28_000
 """Ratchets: what there is today, and a little air. Whoever raises one says why."""
 
 MEDIAN_FUNCTION_LINES = 9

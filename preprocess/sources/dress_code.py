@@ -101,12 +101,14 @@ def read_people(folder: Path, split: str) -> Iterator[str]:
 
 
 def ids_of_pairs(path: Path) -> dict[str, str]:
-    """Return {person's id: garment's id}; nothing where there is no file.
+    """Return {person's id: garment's id}, of several lines the first; nothing where there is no file.
 
     Raises:
         ValueError: A line isn't two names.
     """
     if not path.is_file():
         return {}
-    pairs = read_pairs(path, more_columns=True)
-    return {stem_of(pair.person).rsplit("_", 1)[0]: stem_of(pair.cloth).rsplit("_", 1)[0] for pair in pairs}
+    ids: dict[str, str] = {}
+    for pair in read_pairs(path, more_columns=True):
+        ids.setdefault(stem_of(pair.person).rsplit("_", 1)[0], stem_of(pair.cloth).rsplit("_", 1)[0])
+    return ids

@@ -66,9 +66,15 @@ class Found:
         )
         return cls(part=part, folders=folders, files=tuple(files_of(folder, part) for folder in folders))
 
-    def of(self, name: str) -> Path | None:
-        """Return the file of the sample `name`, which may have a photo's suffix; None: there is none."""
-        names = [composed(base + end) for base in (name, stem_of(name)) for end in self.part.ends]
+    def of(self, name: str, *, whole: bool = False) -> Path | None:
+        """Return the file of the sample `name`; None: there is none.
+
+        Args:
+            name: It may have a photo's suffix.
+            whole: Whether the suffix belongs to the name, since others differ by it.
+        """
+        bases = (name,) if whole else (name, stem_of(name))
+        names = [composed(base + end) for base in bases for end in self.part.ends]
         return next((files[one] for files in self.files for one in names if one in files), None)
 
     def missing(self, others: Mapping[str, int]) -> str | None:

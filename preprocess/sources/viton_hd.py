@@ -2,15 +2,17 @@
 
 `train_pairs.txt` and `test_pairs.txt` say "person.jpg cloth.jpg" per line; a line whose two names differ is
 unpaired, unless the person has no garment of their own name and nobody else has: then it is what they wear.
-`test_pairs_paired.txt`, where it exists, may add people. Every part but the photo may be missing.
+`test_pairs_paired.txt`, where it exists, says what is worn, and may add people. Every part but the photo may
+be missing. Of people, or garments, whose names differ by the suffix alone (a.jpg, a.png) parts are found by
+the whole name, as a.jpg.png and a.jpg_keypoints.json are.
 
 Source: the layout of VITON-HD's release (Choi et al., CVPR 2021).
 """
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from preprocess.sources.finding import Found, Part, file_counts
@@ -61,9 +63,9 @@ class VitonHd:
                 f"the one with {self.split or SPLITS[0]}_pairs.txt"
             )
         for split in (self.split,) if self.split else self.listed() or SPLITS:
-            people = self.people(split)
-            if people:
-                yield from self.samples_of(Split.listed(self.root / split), people)
+            tried, worn = self.pairs(split), self.paired(split)
+            if tried or worn:
+                yield from samples_of(Split.listed(self.root / split), tried, worn, self.captions)
 
     def listed(self) -> list[str]:
         """Return the splits that have a list of pairs, and say which have none."""
@@ -74,7 +76,7 @@ class VitonHd:
         return listed
 
     def pairs(self, split: str) -> list[Pair]:
-        """Return the lines of a split's lists; those of the paired one come last."""
+        """Return the lines of a split's list."""
         path = self.root / f"{split}_pairs.txt"
         if not path.is_file():
             lists = ", ".join(sorted(found.name for found in self.root.glob("*.txt")))
@@ -82,64 +84,96 @@ class VitonHd:
                 f"{path} not found: it must list 'person.jpg cloth.jpg' per line; "
                 f"{self.root} has {lists or 'no list'}"
             )
-        also = self.root / f"{split}_pairs_paired.txt"
-        return [*read_pairs(path), *(read_pairs(also) if also.is_file() else [])]
+        return read_pairs(path)
 
-    def people(self, split: str) -> dict[str, Pair]:
-        """Return for each person of a split, by name, whose garment they try on: their first line counts."""
-        people: dict[str, Pair] = {}
-        for pair in self.pairs(split):
-            people.setdefault(pair.person, pair)
-        return people
+    def paired(self, split: str) -> list[Pair]:
+        """Return the lines of a split's list of what is worn; none where it has no such list."""
+        path = self.root / f"{split}_pairs_paired.txt"
+        return read_pairs(path) if path.is_file() else []
 
-    def samples_of(self, split: "Split", people: dict[str, Pair]) -> Iterator[SourceSample]:
-        """Yield the samples of a split, and say what is missing in it."""
-        images: dict[Path, Pair] = {}
-        for name, pair in people.items():
-            images.setdefault(split.image(name, pair), pair)
-        stems = Counter(stem_of(image.name) for image in images)
-        for image, pair in images.items():
-            worn = worn_by(stem_of(image.name), pair, split.parts["cloth"], stems)
-            yield self.sample(split, image, stems[stem_of(image.name)] > 1, worn, pair)
-        lacking = [pair.place for pair in images.values() if split.parts["cloth"].of(pair.cloth) is None]
-        if lacking:
-            log.warning(
-                "%s: %d pairs name a garment without a photo in cloth/, such as %s: they can be "
-                "measured, not tried on",
-                split.folder,
-                len(lacking),
-                lacking[0],
-            )
 
-    def sample(self, split: "Split", image: Path, namesake: bool, worn: str, pair: Pair) -> SourceSample:
-        """Collect the files of one person.
+def samples_of(
+    split: "Split", tried: list[Pair], paired: list[Pair], captions: Mapping[str, str]
+) -> Iterator[SourceSample]:
+    """Yield the samples of a split, and say what is missing in it.
 
-        Args:
-            split: What there is.
-            image: The person's photo.
-            namesake: Whether another photo differs by its suffix only.
-            worn: Name of the garment they wear.
-            pair: Names the garment they try on.
-        """
-        stem, cloth = stem_of(image.name), stem_of(pair.cloth)
-        key = safe_key(image.name if namesake else stem)
-        other = split.parts["cloth"].of(pair.cloth) if cloth != worn else None
-        return SourceSample(
-            key=key,
-            split=split.folder.name,
-            category=Category.UPPER,
-            image=image,
-            caption=self.captions.get(key, ""),
-            cloth=split.parts["cloth"].of(worn),
-            cloth_mask=split.parts["cloth_mask"].of(worn),
-            parse=split.parts["parse"].of(stem),
-            densepose=split.parts["densepose"].of(stem),
-            openpose_json=split.parts["openpose_json"].of(stem),
-            agnostic_mask=split.parts["agnostic_mask"].of(stem),
-            unpaired_key=None if other is None else safe_key(cloth),
-            unpaired_cloth=other,
-            unpaired_cloth_mask=None if other is None else split.parts["cloth_mask"].of(cloth),
+    Args:
+        split: What there is.
+        tried: Who tries on what; of several lines of a person the first counts.
+        paired: Who wears what, as far as a list says so.
+        captions: Descriptions of garments by key.
+    """
+    images: dict[Path, Pair] = {}
+    for pair in (*tried, *paired):
+        images.setdefault(split.image(pair), pair)
+    shared = shared_stems(images) | shared_stems(map(split.cloth, (*tried, *paired)))
+    split = replace(split, shared=shared)
+    worn: dict[Path, str] = {}
+    for pair in paired:
+        worn.setdefault(split.image(pair), pair.cloth)
+    stems = {stem_of(image.name) for image in images}
+    for image, pair in images.items():
+        worn.setdefault(image, worn_by(split.name_of(image), pair, split.parts["cloth"], stems))
+    wearers: dict[Path | None, str] = {}
+    for image, name in worn.items():
+        wearers.setdefault(split.file("cloth", name), safe_key(split.name_of(image)))
+    for image, pair in images.items():
+        yield sample(split, image, worn[image], pair, wearers, captions)
+    lacking = [pair.place for pair in images.values() if split.cloth(pair) is None]
+    if lacking:
+        log.warning(
+            "%s: %d pairs name a garment without a photo in cloth/, such as %s: they can be "
+            "measured, not tried on",
+            split.folder,
+            len(lacking),
+            lacking[0],
         )
+    if shared:
+        log.warning(
+            "%s: several photos are called %s but for their suffix: what belongs to one is found by its "
+            "whole name, as a.jpg.png is",
+            split.folder,
+            ", ".join(sorted(shared)[:5]),
+        )
+
+
+def sample(
+    split: "Split",
+    image: Path,
+    worn: str,
+    pair: Pair,
+    wearers: Mapping[Path | None, str],
+    captions: Mapping[str, str],
+) -> SourceSample:
+    """Collect the files of one person.
+
+    Args:
+        split: What there is.
+        image: The person's photo.
+        worn: Name of the garment they wear.
+        pair: Names the garment they try on.
+        wearers: Keys of who wears which garment.
+        captions: Descriptions of garments by key.
+    """
+    key = safe_key(split.name_of(image))
+    cloth, other = split.file("cloth", worn), split.cloth(pair)
+    other = None if other == cloth else other
+    return SourceSample(
+        key=key,
+        split=split.folder.name,
+        category=Category.UPPER,
+        image=image,
+        caption=captions.get(key, ""),
+        cloth=cloth,
+        cloth_mask=split.map("cloth_mask", worn if cloth is None else cloth.name),
+        parse=split.map("parse", image.name),
+        densepose=split.map("densepose", image.name),
+        openpose_json=split.map("openpose_json", image.name),
+        agnostic_mask=split.map("agnostic_mask", image.name),
+        unpaired_key=None if other is None else wearers.get(other, safe_key(stem_of(pair.cloth))),
+        unpaired_cloth=other,
+        unpaired_cloth_mask=None if other is None else split.map("cloth_mask", other.name),
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,6 +183,9 @@ class Split:
     folder: Path
     parts: Mapping[str, Found]
     """By the names in `PARTS`."""
+
+    shared: Set[str] = frozenset()
+    """Names, without suffix, that several people or several garments have."""
 
     @classmethod
     def listed(cls, folder: Path) -> "Split":
@@ -175,24 +212,47 @@ class Split:
         folders = sorted(path for path in self.folder.iterdir() if path.is_dir())
         return file_counts(path for path in folders if path not in claimed)
 
-    def image(self, name: str, pair: Pair) -> Path:
-        """Return a person's photo.
+    def image(self, pair: Pair) -> Path:
+        """Return the photo of a person.
 
         Raises:
             FileNotFoundError: There is none.
         """
-        image = self.parts["image"].of(name)
+        image = self.parts["image"].of(pair.person)
         if image is None:
             missing = self.parts["image"].missing(self.others())
             raise FileNotFoundError(
-                f"{self.folder / 'image' / name} not found, but {pair.place} names it: add the photo or "
-                f"delete the line{'; ' + missing if missing else ''}"
+                f"{self.folder / 'image' / pair.person} not found, but {pair.place} names it: add the photo "
+                f"or delete the line{'; ' + missing if missing else ''}"
             )
         return image
 
+    def cloth(self, pair: Pair) -> Path | None:
+        """Return the photo of the garment that a person tries on; None: there is none."""
+        return self.file("cloth", pair.cloth)
 
-def worn_by(person: str, pair: Pair, cloths: Found, people: Mapping[str, int]) -> str:
+    def file(self, part: str, name: str) -> Path | None:
+        """Return what a list or a person names, with whatever suffix unless that tells it from another."""
+        return self.parts[part].of(name, whole=stem_of(name) in self.shared)
+
+    def map(self, part: str, photo: str) -> Path | None:
+        """Return what belongs to a photo: by its name without suffix, or all of it where others have that."""
+        return self.file(part, self.name_of(Path(photo)))
+
+    def name_of(self, photo: Path) -> str:
+        """Return the name of a photo: without its suffix, unless that tells it from another."""
+        stem = stem_of(photo.name)
+        return photo.name if stem in self.shared else stem
+
+
+def shared_stems(photos: Iterable[Path | None]) -> set[str]:
+    """Return the names without suffix that several of some photos have."""
+    stems = Counter(stem_of(photo.name) for photo in {*photos} if photo is not None)
+    return {stem for stem, count in stems.items() if count > 1}
+
+
+def worn_by(person: str, pair: Pair, cloths: Found, stems: Set[str]) -> str:
     """Return the name of the garment that a person wears: their own, unless it has a name of its own."""
     named = stem_of(pair.cloth)
-    own_name = named == person or named in people or cloths.of(person) is not None
-    return person if own_name or cloths.of(named) is None else named
+    own_name = named == stem_of(person) or named in stems or cloths.of(person) is not None
+    return person if own_name or cloths.of(named) is None else pair.cloth

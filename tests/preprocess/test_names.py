@@ -120,10 +120,27 @@ def test_photos_that_differ_by_their_suffix_are_two_people(tmp_path: Path) -> No
         "a+2ejpg": "a.jpg",
         "a+2epng": "a.png",
     }
+    for name in ("image-parse/a.png.png", "image-parse/a.png", "openpose_json/a_keypoints.json"):
+        photo(tmp_path / "test" / name)
+    (tmp_path / "test/openpose_json/a.jpg_keypoints.json").write_text("{}")
+    parts = {sample.key: dict(sample.parts()) for sample in source.samples()}
+    assert {key: sorted(path.name for path in found.values()) for key, found in parts.items()} == {
+        "a+2ejpg": ["a.jpg", "a.jpg", "a.jpg_keypoints.json"],
+        "a+2epng": ["a.png", "a.png"],
+    }, "a.jpg's garment and joints, a.png's parse map; of a_keypoints.json nobody knows whose it is"
     for name in ("b.jpg", "b.PNG", "b.PNG.jpg", "c.jpg"):
         photo(tmp_path / "photos" / name)
     keys = {name_of(sample.key) for sample in Folder(tmp_path / "photos").samples()}
     assert keys == {"b.jpg", "b.PNG", "b.PNG.jpg", "c"}
+    for name in ("b.json", "b.PNG.json", "c.JSON", "c.parse.PNG"):
+        (tmp_path / "photos" / name).write_bytes(b"")
+    parts = {name_of(sample.key): dict(sample.parts()) for sample in Folder(tmp_path / "photos").samples()}
+    assert {key: [path.name for path in found.values()] for key, found in parts.items()} == {
+        "b.jpg": ["b.jpg"],
+        "b.PNG": ["b.PNG", "b.PNG.json"],
+        "b.PNG.jpg": ["b.PNG.jpg"],
+        "c": ["c.jpg", "c.parse.PNG", "c.JSON"],
+    }
 
 
 def test_a_garment_with_a_name_of_its_own_is_the_worn_one(tmp_path: Path) -> None:
@@ -132,7 +149,42 @@ def test_a_garment_with_a_name_of_its_own_is_the_worn_one(tmp_path: Path) -> Non
     )
     a, b = source.samples()
     assert (a.cloth, a.unpaired_key) == (tmp_path / "test/cloth/shirt.jpg", None)
-    assert (b.cloth, b.unpaired_key) == (tmp_path / "test/cloth/b.jpg", "shirt")
+    assert (b.cloth, b.unpaired_key) == (tmp_path / "test/cloth/b.jpg", "a"), "whose garment it is"
+
+
+def test_the_paired_list_says_what_is_worn(tmp_path: Path) -> None:
+    """Garments with names of their own: the other list says what is tried on, and its last lines nothing."""
+    (tmp_path / "test_pairs_paired.txt").write_text("p1.jpg gA.jpg\np2.jpg gB.jpg\np2.jpg gA.jpg\n")
+    source = viton(
+        tmp_path,
+        *(
+            "image/p1.jpg",
+            "image/p2.jpg",
+            "image/p3.jpg",
+            "cloth/gA.jpg",
+            "cloth/gB.jpg",
+            "cloth-mask/gA.jpg",
+        ),
+        pairs="p1.jpg gB.jpg\np2.jpg gA.jpg\np3.jpg p3.jpg\np1.jpg gA.jpg\n",
+    )
+    found = {
+        sample.key: (sample.cloth and sample.cloth.stem, sample.unpaired_key) for sample in source.samples()
+    }
+    assert found == {"p1": ("gA", "p2"), "p2": ("gB", "p1"), "p3": (None, None)}
+
+
+def test_whose_garment_is_tried_on_is_found_by_the_file(tmp_path: Path) -> None:
+    """The list has composed accents and macOS's files have not; a.png is another person than a.jpg."""
+    source = viton(
+        tmp_path,
+        *("image/Zoe\u0308.jpg", "cloth/Zoe\u0308.jpg", "image/a.jpg", "image/a.png", "cloth/a.jpg"),
+        *("cloth/a.png", "cloth-mask/a.jpg.png"),
+        pairs="Zo\u00eb.jpg a.png\na.jpg Zo\u00eb.jpg\na.png a.jpg\n",
+    )
+    samples = list(source.samples())
+    keys = [sample.key for sample in samples]
+    assert [sample.unpaired_key for sample in samples] == [keys[2], keys[0], keys[1]]
+    assert samples[2].unpaired_cloth_mask == tmp_path / "test/cloth-mask/a.jpg.png"
 
 
 def test_junk_is_passed_over_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -170,8 +222,10 @@ def test_dress_code_is_found_with_other_suffixes(tmp_path: Path) -> None:
     for name in ("images/1_0.png", "images/1_1.PNG", "dense/1_5.png", "keypoints/1_2.json"):
         photo(tmp_path / "upper_body" / name)
     (tmp_path / "upper_body/test_pairs_paired.txt").write_bytes(b"\xef\xbb\xbf1_0.jpg\t1_1.jpg\t0\r\n")
+    (tmp_path / "upper_body/test_pairs_unpaired.txt").write_text("1_0.jpg 2_1.jpg\n1_0.jpg 3_1.jpg\n")
     (sample,) = DressCode(tmp_path, split="test").samples()
     assert (sample.key, sample.cloth) == ("1", tmp_path / "upper_body/images/1_1.PNG")
+    assert sample.unpaired_key == "2", "the first line of a person counts, as in VITON-HD's lists"
 
 
 TABLES = {
