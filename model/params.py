@@ -58,7 +58,10 @@ class DrawingOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MemorySwitches:
-    """What is done to take less memory. All but tiling give the same pictures; everything costs time."""
+    """What is done to take less memory. All but half precision and tiling give the same pictures."""
+
+    half: bool = False
+    """Weights are loaded in half precision, unless they run on a CPU; else as they are stored."""
 
     offload: bool = False
     """Networks wait in the computer's memory and come to the device only for their turn."""
@@ -77,6 +80,7 @@ class MemorySwitches:
 
     def __str__(self) -> str:
         said = {
+            "half precision": self.half,
             "networks take turns on the device": self.offload,
             "pictures in tiles": self.vae_tiling,
             "pictures one by one": self.vae_slicing,
@@ -88,9 +92,11 @@ class MemorySwitches:
 
 SWITCHES = {
     "off": MemorySwitches(),
-    "24": MemorySwitches(vae_tiling=True, vae_slicing=True, batch_size=2),
-    "16": MemorySwitches(offload=True, vae_tiling=True, vae_slicing=True, batch_size=2),
-    "8": MemorySwitches(offload=True, vae_tiling=True, vae_slicing=True, attention_chunk=1024, batch_size=1),
+    "24": MemorySwitches(half=True, vae_tiling=True, vae_slicing=True, batch_size=2),
+    "16": MemorySwitches(half=True, offload=True, vae_tiling=True, vae_slicing=True, batch_size=2),
+    "8": MemorySwitches(
+        half=True, offload=True, vae_tiling=True, vae_slicing=True, attention_chunk=1024, batch_size=1
+    ),
 }
 """By the GB of the device; `off` changes nothing."""
 

@@ -36,16 +36,19 @@ def read_record(folder: Path) -> dict[str, Any]:
     return record
 
 
-def load_base(folder: Path, device: str | torch.device | None = None) -> TryOnBase:
+def load_base(
+    folder: Path, device: str | torch.device | None = None, torch_dtype: torch.dtype | None = None
+) -> TryOnBase:
     """Load the base that `train_base` made, or the pretrained one that it checked and recorded, frozen.
 
     Args:
         folder: Of `train_base`.
         device: Where it shall lie; the GPU where there is one when None.
+        torch_dtype: Type of the weights in memory; as stored when None.
     """
     params = read_record(folder)["params"]
     entry = BASES[params["preset"]]
-    base = entry.load().from_pretrained(params["pretrained"] if entry.pretrained else folder)
+    base = entry.load().from_pretrained(params["pretrained"] if entry.pretrained else folder, torch_dtype)
     return base.requires_grad_(False).to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
@@ -56,7 +59,10 @@ def image_size(base: Path) -> tuple[int, int]:
 
 
 def load_size_aware(
-    base: Path, checkpoint: Path, device: str | torch.device | None = None
+    base: Path,
+    checkpoint: Path,
+    device: str | torch.device | None = None,
+    torch_dtype: torch.dtype | None = None,
 ) -> tuple[TryOnBase, SizeAdapter]:
     """Load the base with what `train_size` or `train_joint` added to it.
 
@@ -64,18 +70,19 @@ def load_size_aware(
         base: Folder of `train_base`.
         checkpoint: Folder of `train_size` or `train_joint`.
         device: Where they shall lie; the GPU where there is one when None.
+        torch_dtype: Type of the weights in memory; as stored when None.
 
     Returns:
         The networks, frozen, and the adapter.
     """
-    networks = load_base(base, device)
+    networks = load_base(base, device, torch_dtype)
     read_record(checkpoint)
     if (checkpoint / "lora").is_dir():
         networks.denoiser.load_lora_adapter(str(checkpoint / "lora"), prefix=None, use_safetensors=True)
-        networks.denoiser.requires_grad_(False)
+        networks.denoiser.to(torch_dtype).requires_grad_(False)
     if (checkpoint / ATTENTION_FILE).is_file():
         load_attention(networks.denoiser, checkpoint / ATTENTION_FILE)
-    adapter = load_adapter(checkpoint).to(networks.device)
+    adapter = load_adapter(checkpoint).to(networks.device, torch_dtype)
     return networks, adapter.requires_grad_(False).eval()
 
 

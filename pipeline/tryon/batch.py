@@ -37,7 +37,7 @@ def write_fittings(
 ) -> Counter[str]:
     """Try a garment on everyone, each into a folder of `out` named by the key.
 
-    A row whose `fit.json` was made from the same files, sizes, options, weights and code is kept as it is.
+    A row whose `fit.json` was made from the same files, sizes, options, networks and code is kept as it is.
 
     Args:
         tryon: Loaded networks.
@@ -115,11 +115,19 @@ def finished(path: Path, digest: str) -> dict[str, Any] | None:
 def setting_digest(
     tryon: SizeAwareTryOn, sizes: Sequence[NamedSize], options: DrawingOptions, clamp: bool
 ) -> str:
-    """Return the identity of what all rows share: sizes, options, the weights that draw and measure, code."""
+    """Return the identity of what all rows share: sizes, options, the networks that find, draw and measure.
 
-    def weights() -> Iterator[Input]:
+    Of what saves memory only tiles change a picture, beside the type of the weights. The pose model counts
+    for all, also for those whose joints are given.
+    """
+
+    def networks_used() -> Iterator[Input]:
+        if tryon.pose_model.is_file():
+            yield tryon.pose_model
         for networks in (tryon.adapter, tryon.base, tryon.segmenter):
             for weight in networks.state_dict().values() if networks is not None else ():
                 yield weight.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy()
 
-    return identity("pipeline.tryon.pictures", (list(sizes), options, clamp), weights())
+    seen = (tryon.image_height, tryon.image_width, tryon.mask)
+    params = (list(sizes), options, clamp, seen, tryon.memory.vae_tiling)
+    return identity("pipeline.tryon.pictures", params, networks_used())

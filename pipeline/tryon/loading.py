@@ -34,34 +34,38 @@ def load_tryon(
     """
     switches = switches_of(low_memory)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    tryon = find_tryon(folder, "cpu" if switches.offload else device)
+    half = switches.half and torch.device(device).type != "cpu"
+    tryon = find_tryon(folder, "cpu" if switches.offload else device, torch.float16 if half else None)
     tryon.pose_model = pose_model
     tryon.save_memory(switches, device)
     return tryon
 
 
-def find_tryon(folder: Path, device: str) -> SizeAwareTryOn:
+def find_tryon(folder: Path, device: str, torch_dtype: torch.dtype | None) -> SizeAwareTryOn:
     """Load either kind of folder; see `load_tryon`."""
     if (folder / PICTURE_FILE).is_file():
-        return SizeAwareTryOn.from_pretrained(folder, device)
+        return SizeAwareTryOn.from_pretrained(folder, device, torch_dtype)
     checkpoint = next((folder / name for name in STAGES if (folder / name).is_dir()), None)
     if checkpoint is None or not (folder / "base").is_dir():
         raise FileNotFoundError(
             f"{folder} must have {PICTURE_FILE}, or base/ beside joint/ or size/, but has neither: run "
             "`make repro` first, or name another folder with --model"
         )
-    return from_stages(folder / "base", checkpoint, device)
+    return from_stages(folder / "base", checkpoint, device, torch_dtype)
 
 
-def from_stages(base: Path, checkpoint: Path, device: str | None = None) -> SizeAwareTryOn:
+def from_stages(
+    base: Path, checkpoint: Path, device: str | None = None, torch_dtype: torch.dtype | None = None
+) -> SizeAwareTryOn:
     """Load what `train_base` and `train_size` or `train_joint` wrote.
 
     Args:
         base: Folder of `train_base`.
         checkpoint: Folder of `train_size` or `train_joint`.
         device: Where the networks shall lie; the GPU where there is one when None.
+        torch_dtype: Type of the weights in memory; as stored when None.
     """
-    networks, adapter = load_size_aware(base, checkpoint, device)
+    networks, adapter = load_size_aware(base, checkpoint, device, torch_dtype)
     image_height, image_width = image_size(base)
     tryon = SizeAwareTryOn(
         networks,

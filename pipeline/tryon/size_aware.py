@@ -86,8 +86,8 @@ class SizeAwareTryOn:
         self.mask = mask
         self.segmenter = segmenter and segmenter.requires_grad_(False).eval()
         self.pose_model = pose_model
-        self.batch_size = MemorySwitches().batch_size
-        """Sizes drawn together: fewer take less memory."""
+        self.memory = MemorySwitches()
+        """How much is held at a time."""
 
     @classmethod
     def from_pretrained(
@@ -131,10 +131,10 @@ class SizeAwareTryOn:
         """Draw in less memory.
 
         Args:
-            switches: What to do.
+            switches: What to do; `half` is for whoever loads.
             device: Where the networks run; with `offload` they wait in the computer's memory meanwhile.
         """
-        self.batch_size = switches.batch_size
+        self.memory = switches
         self.base.save_memory(switches, device)
         for networks in (self.adapter, self.segmenter):
             if networks is not None:
@@ -217,7 +217,7 @@ class SizeAwareTryOn:
             self.adapter,
             TryOnInputs(**inputs, keys=[person.key], captions=[caption]),
             options,
-            batch_size=self.batch_size,
+            batch_size=self.memory.batch_size,
         )
         ratios = np.array([request.as_array() for request in requests]).reshape(len(requests), -1)
         drawn = drawer.draw(0, ratios, on_step)

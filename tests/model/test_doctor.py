@@ -15,6 +15,7 @@ from model.bases.sdxl.doctor import (
     garment_unet_of,
     missing_parts,
     num_weights,
+    stored_bytes,
     training_memory,
     tryon_unet_of,
     wrong_shapes,
@@ -82,6 +83,13 @@ def test_weights_in_pickles_are_checked_too(folder: Path) -> None:
     assert wrong_shapes(folder, PRESET) == []
 
 
+def test_how_weights_are_stored_is_read_from_their_header(folder: Path, base: SdxlBase) -> None:
+    assert stored_bytes(folder) == 4
+    base.to(torch.float16).save_pretrained(folder)
+    assert stored_bytes(folder) == 2
+    assert stored_bytes(folder / "nowhere") == 4
+
+
 def test_the_doctor_looks_at_shapes_once_nothing_is_missing(folder: Path) -> None:
     problems = find_problems(SdxlPreset(), folder)
     assert ["of another shape" in problem for problem in problems] == [False, False, False, True, True]
@@ -91,14 +99,16 @@ def test_the_doctor_looks_at_shapes_once_nothing_is_missing(folder: Path) -> Non
 def test_full_size_memory_is_what_a_walk_through_every_tensor_found() -> None:
     """2 x 2.57 B weights in half precision are 10.3 GB; trained attention layers dominate the joint stage."""
     tryon, garment = num_weights(tryon_unet_of(SdxlPreset())), num_weights(garment_unet_of(SdxlPreset()))
-    drawing = {name: drawing_memory(tryon, garment, switches) for name, switches in SWITCHES.items()}
+    drawing = {name: drawing_memory(tryon, garment, switches, 4) for name, switches in SWITCHES.items()}
     assert {name: round(sum(needed) / GIB, 1) for name, needed in drawing.items()} == {
-        "off": 22.2,
+        "off": 44.5,
         "24": 15.1,
         "16": 7.5,
         "8": 6.7,
     }
     frozen = tryon + garment + sum(ENCODER_WEIGHTS.values())
-    assert round(sum(training_memory(frozen, 0)) / GIB, 1) == 13.9
-    joint = training_memory(frozen, 1_296_140_800)
+    assert round(sum(drawing_memory(tryon, garment, SWITCHES["off"], 2)) / GIB, 1) == 22.2
+    assert round(sum(training_memory(frozen, 0, 2)) / GIB, 1) == 13.9
+    assert round(sum(training_memory(frozen, 0, 4)) / GIB, 1) == 27.1
+    joint = training_memory(frozen, 1_296_140_800, 2)
     assert str(joint) == "30.8 GiB (30.2 of weights counted, 0.6 beside them estimated)"

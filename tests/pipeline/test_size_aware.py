@@ -18,7 +18,7 @@ from pipeline import compute_size_ratios, extract_keypoints, prepare_dataset, wr
 from pipeline.checkpoints import load_size_aware
 from pipeline.evaluate_tryon import drawer_of
 from pipeline.training.run import TrainingRun
-from pipeline.tryon.loading import load_tryon, publish
+from pipeline.tryon.loading import from_stages, load_tryon, publish
 from pipeline.tryon.outfits import shard_fittings
 from pipeline.tryon.size_aware import DrawingOptions, PreparedPerson, SizeAwareTryOn, SizeRequest
 from preprocess.body.inpaint_mask import MaskParams, inpainting_mask
@@ -165,12 +165,28 @@ def test_memory_switches_change_no_picture_and_networks_take_turns(
 ) -> None:
     saving = load_tryon(fitting_artifacts, "cpu", low_memory="8")
     assert saving.base.run_on == "cpu"
-    assert saving.batch_size == SWITCHES["8"].batch_size == 1
+    assert saving.memory == SWITCHES["8"]
     np.testing.assert_allclose(
         arrays(saving, person, garment).astype(int), arrays(tryon, person, garment).astype(int), atol=1
     )
     with pytest.raises(ValueError, match="low_memory must be one of off, 24, 16, 8"):
         load_tryon(fitting_artifacts, low_memory="4")
+
+
+def test_a_gpu_with_little_memory_holds_half_precision(
+    fitting_artifacts: Path, tryon: SizeAwareTryOn, person: PreparedPerson, garment: Path, tmp_path: Path
+) -> None:
+    """The meta device stands for a GPU; what is loaded for it draws the same pictures in half precision."""
+    publish(load_tryon(fitting_artifacts, "cpu"), tmp_path / "published")
+    for folder in (fitting_artifacts, tmp_path / "published"):
+        for setting, kind in (("off", torch.float32), ("24", torch.float16), ("8", torch.float16)):
+            loaded = load_tryon(folder, "meta", low_memory=setting)
+            for networks in (loaded.base, loaded.adapter):
+                assert {weight.dtype for weight in networks.parameters()} == {kind}
+    base, joint = fitting_artifacts / "base", fitting_artifacts / "joint"
+    half = from_stages(base, joint, "cpu", torch.float16)
+    difference = arrays(half, person, garment).astype(int) - arrays(tryon, person, garment).astype(int)
+    assert 0 < np.abs(difference).max() <= 4
 
 
 def test_only_the_network_whose_turn_it_is_is_on_the_device(fitting_artifacts: Path) -> None:

@@ -3,16 +3,18 @@
 import json
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from model.params import DrawingOptions
+from model.params import DrawingOptions, MemorySwitches
 from pipeline.cli.app import app
 from pipeline.cli.without_dvc import DataChain
 from pipeline.tryon.batch import write_fittings
+from pipeline.tryon.loading import load_tryon
 from pipeline.tryon.outfits import FilesFitting, beside, shard_fittings, table_fittings
 from pipeline.tryon.pictures import file_name, ladder_order, write_fitting
 from pipeline.tryon.size_aware import SizeAwareTryOn, SizeRequest
@@ -176,6 +178,26 @@ def test_finished_rows_are_kept_and_unfinished_ones_drawn_again(
     assert {path: path.stat().st_mtime_ns for path in (out / "bob").iterdir()} == times
     counts = write_fittings(tryon, table_fittings(table), SIZES[:1], FAST, out)
     assert counts["drawn"] == 2, "other sizes are other pictures"
+
+
+def test_rows_of_other_networks_masks_or_tiles_are_drawn_again(
+    fitting_artifacts: Path, table: Path, tmp_path: Path
+) -> None:
+    tryon = load_tryon(fitting_artifacts, "cpu", pose_model=tmp_path / "pose.task")
+
+    def num_drawn() -> int:
+        return write_fittings(tryon, table_fittings(table), SIZES[:1], FAST, tmp_path / "out")["drawn"]
+
+    assert [num_drawn(), num_drawn()] == [2, 0]
+    for text in ("one pose model", "another"):
+        (tmp_path / "pose.task").write_text(text)
+        assert [num_drawn(), num_drawn()] == [2, 0]
+    tryon.save_memory(MemorySwitches(batch_size=1), "cpu")
+    assert num_drawn() == 0, "one size after the other makes the same pictures"
+    tryon.save_memory(MemorySwitches(vae_tiling=True), "cpu")
+    assert num_drawn() == 2
+    tryon.mask = replace(tryon.mask, margin=0.2)
+    assert num_drawn() == 2
 
 
 def test_samples_of_shards_are_tried_on(

@@ -61,7 +61,7 @@ BACKWARD = 303_110_478
 """Numbers kept to go backward, under gradient checkpointing, the garment's tokens among them."""
 
 HALF, FULL = 2, 4
-"""Bytes of a frozen weight or an activation; of a trained weight, its gradient, each of its two moments."""
+"""Bytes of a number; a trained weight, its gradient and each of its two moments take `FULL`."""
 
 ATTENTION = ("attn1", "attn2")
 """What `train_joint` may train in full."""
@@ -87,7 +87,7 @@ class Memory(NamedTuple):
 
 
 def examine(folder: Path) -> tuple[list[str], list[str]]:
-    """Check the folder of a base, and estimate memory in half precision; `cinderella doctor` calls it.
+    """Check the folder of a base, and estimate memory; `cinderella doctor` calls it.
 
     Args:
         folder: In IDM-VTON's layout; nothing of it is loaded.
@@ -98,11 +98,26 @@ def examine(folder: Path) -> tuple[list[str], list[str]]:
     """
     preset = SdxlPreset()
     tryon_unet, garment_unet = tryon_unet_of(preset), garment_unet_of(preset)
+    stored = stored_bytes(folder)
     return find_problems(preset, folder), [
-        *drawing_lines(num_weights(tryon_unet), num_weights(garment_unet)),
-        *training_lines(tryon_unet, num_weights(garment_unet)),
+        f"weights are stored in {stored} bytes each",
+        *drawing_lines(num_weights(tryon_unet), num_weights(garment_unet), stored),
+        *training_lines(tryon_unet, num_weights(garment_unet), stored),
         MEASURED,
     ]
+
+
+def stored_bytes(folder: Path) -> int:
+    """Return how many bytes a weight takes as it is stored; full precision where no header tells it."""
+    try:
+        file = weight_files(folder / "unet")[0]
+    except FileNotFoundError:
+        return FULL
+    if file.suffix != ".safetensors":
+        return FULL
+    with safe_open(file, framework="pt") as opened:
+        kinds = {opened.get_slice(name).get_dtype() for name in opened.keys()}  # noqa: SIM118
+    return HALF if kinds <= {"F16", "BF16"} else FULL
 
 
 def find_problems(preset: SdxlPreset, folder: Path) -> list[str]:
@@ -198,21 +213,23 @@ def garment_unet_of(preset: Preset) -> UNet2DConditionModel:
     return unet
 
 
-def drawing_lines(tryon_weights: int, garment_weights: int) -> list[str]:
+def drawing_lines(tryon_weights: int, garment_weights: int, stored: int) -> list[str]:
     """Return a line for every setting: for which memory it is, what it takes, and what it does."""
     lines = []
     for name, switches in SWITCHES.items():
-        needed = drawing_memory(tryon_weights, garment_weights, switches)
+        needed = drawing_memory(tryon_weights, garment_weights, switches, stored)
         memory = "without a limit" if name == "off" else f"for {name} GB"
         lines.append(f"try-on {memory}: --low-memory {name}: {needed}; {switches}")
     return lines
 
 
-def drawing_memory(tryon_weights: int, garment_weights: int, switches: MemorySwitches) -> Memory:
+def drawing_memory(tryon_weights: int, garment_weights: int, switches: MemorySwitches, stored: int) -> Memory:
     """Return what drawing `switches.batch_size` sizes of a person takes on the device at most.
 
     With `offload` the networks take turns, so the largest turn counts; else all weights lie there at once.
+    Numbers take `stored` bytes where they aren't loaded in half precision.
     """
+    width = HALF if switches.half else stored
     picture = TILE if switches.vae_tiling else PICTURE
     together = 1 if switches.vae_slicing else switches.batch_size
     turns = [
@@ -225,16 +242,18 @@ def drawing_memory(tryon_weights: int, garment_weights: int, switches: MemorySwi
     if not switches.offload:
         weights = sum(weights for weights, _ in turns[:-1])  # the decoder's are among the encoders'
         held = max(held for _, held in turns)
-    return Memory((weights + ADAPTER_WEIGHTS) * HALF, held * HALF)
+    return Memory((weights + ADAPTER_WEIGHTS) * width, held * width)
 
 
-def training_lines(tryon_unet: nn.Module, garment_weights: int) -> list[str]:
+def training_lines(tryon_unet: nn.Module, garment_weights: int, stored: int) -> list[str]:
     """Return a line for each device and training stage: what it needs, and whether the device has it."""
     attention = [layer for name, layer in tryon_unet.named_modules() if name.endswith(ATTENTION)]
     frozen = num_weights(tryon_unet) + garment_weights + sum(ENCODER_WEIGHTS.values())
     needed = {
-        "train_size": training_memory(frozen, 0),
-        "train_joint with attention in full": training_memory(frozen, sum(map(num_weights, attention))),
+        "train_size": training_memory(frozen, 0, stored),
+        "train_joint with attention in full": training_memory(
+            frozen, sum(map(num_weights, attention)), stored
+        ),
     }
     return [
         f"{device} ({held / GIB:.1f} GiB): {stage}: {memory}: "
@@ -244,10 +263,13 @@ def training_lines(tryon_unet: nn.Module, garment_weights: int) -> list[str]:
     ]
 
 
-def training_memory(base_weights: int, trained: int) -> Memory:
-    """Return what training the adapter and so many of the base's weights takes, one sample at a time."""
+def training_memory(base_weights: int, trained: int, stored: int) -> Memory:
+    """Return what training the adapter and so many of the base's weights takes, one sample at a time.
+
+    Frozen weights stay in the `stored` bytes; activations are halved by `runtime.mixed_precision`.
+    """
     learning = ADAPTER_WEIGHTS + trained
-    return Memory((base_weights - trained) * HALF + learning * 4 * FULL, BACKWARD * HALF)
+    return Memory((base_weights - trained) * stored + learning * 4 * FULL, BACKWARD * HALF)
 
 
 def device_memory() -> dict[str, int]:
