@@ -16,7 +16,6 @@ from preprocess.sizes.axes import MEANINGS
 RECORD = "record.json"
 """What a training stage says of itself: parameters, picture size, inpainting masks, versions."""
 
-
 ATTENTION_FILE = "attention.safetensors"
 """Attention layers that `train_joint` trained in full, by their names in the network that predicts."""
 

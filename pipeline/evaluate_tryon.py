@@ -19,11 +19,12 @@ from model.adapter.adapter import SizeAdapter
 from model.bases.base import TryOnBase
 from model.params import DrawingOptions
 from model.sampling import SizedDrawer, TryOnInputs, garment_refresh
-from pipeline.checkpoints import load_size_aware
+from pipeline.checkpoints import load_size_aware, read_record
 from pipeline.evaluation.evaluation import Evaluation
 from pipeline.stage import run_stage
 from preprocess.sizes.axes import FIT_PLACE
 from shards.batch import Batch
+from shards.index import MASK
 
 
 def run(
@@ -42,7 +43,7 @@ def run(
     The few figures of the report's headline.json are copied to `headline`, which git keeps.
     """
     evaluation = Evaluation.prepare(params, shards=shards, size_annotations=size_annotations, base=base)
-    networks = load_size_aware(base, joint)
+    networks = load_trained(evaluation, base, joint)
     trials = score_sized(evaluation, *networks)
     trials[SIZE_ONLY] = score_size_only(evaluation, base, size)
     trials |= evaluation.baselines()
@@ -74,6 +75,22 @@ def score_sized(evaluation: Evaluation, networks: TryOnBase, adapter: SizeAdapte
         found = scorer.score(UNPAIRED, lambda p, asked: draw_dressed(rows.index(p), asked), requests)
         trials[UNPAIRED] = found.of_another_garment(rows)
     return trials
+
+
+def load_trained(evaluation: Evaluation, base: Path, checkpoint: Path) -> tuple[TryOnBase, SizeAdapter]:
+    """Load what `train_size` or `train_joint` made.
+
+    Raises:
+        ValueError: It was trained with other inpainting masks than the shards have.
+    """
+    trained, found = read_record(checkpoint).get(MASK), evaluation.protocol[MASK]
+    if trained != found:
+        raise ValueError(
+            f"{checkpoint} was trained with the inpainting masks {trained}, but the shards have {found}: "
+            "to fill in others is another task. Write shards with the same: `cinderella shard --checkpoint`, "
+            "or `cinderella evaluate --root`, which does it by itself"
+        )
+    return load_size_aware(base, checkpoint)
 
 
 def drawer_of(
@@ -109,7 +126,7 @@ def evaluate_checkpoint(
         metrics.json.
     """
     evaluation = Evaluation.prepare(params, shards=shards, size_annotations=size_annotations, base=base)
-    networks = load_size_aware(base, checkpoint)
+    networks = load_trained(evaluation, base, checkpoint)
     trials = score_sized(evaluation, *networks) | evaluation.baselines()
     system = what_drew(params, base, networks[0]) | {"checkpoint_hash": folder_hash(checkpoint)}
     return evaluation.finish(trials, natural_size(params, *networks), system, out)
@@ -117,7 +134,7 @@ def evaluate_checkpoint(
 
 def score_size_only(evaluation: Evaluation, base: Path, size: Path) -> Trials:
     """Score the width ladder of what `train_size` alone had learned."""
-    draw = drawer_of(*load_size_aware(base, size), evaluation.people, evaluation.params)
+    draw = drawer_of(*load_trained(evaluation, base, size), evaluation.people, evaluation.params)
     requests = ladder_cells(evaluation.scene.natural, evaluation.values, [FIT_PLACE])
     return evaluation.scorer.score(SIZE_ONLY, draw, requests)
 

@@ -19,6 +19,7 @@ from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.source import ManifestRow, read_manifest
 from preprocess.vocabulary import RowStatus
 from shards.build import Parts, build_packed
+from shards.index import MASK
 from shards.latents import LATENTS_FOLDER
 from shards.params import WriteShardsParams
 from shards.plan import Ingredients
@@ -79,7 +80,7 @@ def write(
                 "split": split,
                 "known": (known := num_known(rows)),
                 "left_out": dict(sorted(left_out[split].items())),
-                "mask": asdict(params.mask),
+                MASK: asdict(params.mask),
             },
         )
         log.info("%s: of %d people are known: %s", split, len(rows), known)

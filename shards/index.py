@@ -19,6 +19,10 @@ from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.whole import whole_file
 
 INDEX_NAME = "index.json"
+
+MASK = "mask"
+"""In the header: how inpainting masks were drawn. Records of training and protocols repeat it."""
+
 SCHEMA_VERSION = 1
 ROWS_KEPT = 256
 """Shards whose rows stay in memory."""

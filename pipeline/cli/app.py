@@ -106,17 +106,33 @@ def shard(
     out: Annotated[Path, typer.Option(help="Folder for the shards.")],
     source: Source = "viton_hd",
     mediapipe_model: DetectorModel = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Folder of train_size or train_joint, for inpainting masks like its own."),
+    ] = None,
 ) -> None:
     """Measure one split of a folder and write its shards.
 
     Example: `cinderella shard --root data/zalando-hd-resized --split test --out shards`
     """
     from pipeline.cli.without_dvc import DataChain
+    from preprocess.body.inpaint_mask import MaskParams
     from preprocess.body.keypoints import ExtractKeypointsParams
+    from shards.params import WriteShardsParams
 
     model = str(mediapipe_model) if mediapipe_model else None
-    keypoints = ExtractKeypointsParams(mediapipe_model=model)
-    chain = DataChain(source=source, root=root, split=split, keypoints=keypoints)
+    mask = MaskParams()
+    if checkpoint is not None:
+        from pipeline.tryon.loading import trained_mask
+
+        mask = trained_mask(checkpoint)
+    chain = DataChain(
+        source=source,
+        root=root,
+        split=split,
+        keypoints=ExtractKeypointsParams(mediapipe_model=model),
+        shards=WriteShardsParams(mask=mask),
+    )
     typer.echo(chain.shard(split, out / ".work" / split, out))
 
 

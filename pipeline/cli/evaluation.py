@@ -68,6 +68,7 @@ def evaluate(
     from pipeline.evaluate_tryon import evaluate_checkpoint
     from pipeline.evaluation.generated import evaluate_generated
     from pipeline.params import load_params
+    from pipeline.tryon.loading import trained_mask
 
     if (checkpoint is None) == (generated is None):
         raise ValueError("what is judged must be named by one of --checkpoint and --generated")
@@ -81,6 +82,7 @@ def evaluate(
         shards=shards,
         size_annotations=size_annotations,
         work=out.with_name(f".{out.name}.data"),
+        mask=trained_mask(checkpoint) if checkpoint else None,
     )
     inputs = {"shards": found, "size_annotations": annotations, "out": out}
     if generated is not None:

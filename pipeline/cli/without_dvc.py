@@ -1,10 +1,11 @@
 """The data stages one after another on a folder of try-on data, for the commands that do without DVC."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipeline import compute_size_ratios, extract_keypoints, write_shards
 from pipeline.params import Params
+from preprocess.body.inpaint_mask import MaskParams
 from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.sources.manifest import write_manifest
@@ -78,6 +79,7 @@ def evaluation_data(
     shards: Path | None,
     size_annotations: Path | None,
     work: Path,
+    mask: MaskParams | None = None,
 ) -> tuple[Path, Path]:
     """Find or make the shards of a test split and the annotations that ladders and fit labels follow.
 
@@ -89,6 +91,7 @@ def evaluation_data(
         size_annotations: Whose train split sets the ladders' range and the fit labels; with `root` it may be
             left out: then that of the folder does, or its test split where it has no other.
         work: Where to.
+        mask: How inpainting masks are drawn where `root` is sharded; None: as `params` say.
 
     Returns:
         The folder of shards, and size_annotations.parquet.
@@ -111,7 +114,7 @@ def evaluation_data(
         split="test" if size_annotations else None,
         keypoints=params.extract_keypoints,
         sizes=params.compute_size_ratios,
-        shards=params.write_shards,
+        shards=params.write_shards if mask is None else replace(params.write_shards, mask=mask),
     )
     chain.shard("test", work, work)
     return work, size_annotations or work / "size_annotations.parquet"

@@ -28,6 +28,7 @@ from model.judges.segmenter import Segmenter, segment_with
 from pipeline.checkpoints import image_size
 from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE
 from shards.batch import Batch
+from shards.index import MASK, ShardIndex
 from shards.stream import SampleStream
 
 log = logging.getLogger(__name__)
@@ -220,6 +221,7 @@ def protocol(
         "people_hash": text_hash(people.keys),
         "image_people": params.num_image_people or "all of the split",
         "index_hash": file_hash(index),
+        MASK: ShardIndex(index.parent).header.get(MASK),
         "image_height": people.image.shape[1],
         "image_width": people.image.shape[2],
         "image_sizes": [f"{height}x{width}" for height, width in params.image_sizes],

@@ -18,7 +18,7 @@ from accelerate import PartialState
 from pipeline.checkpoints import RECORD
 from preprocess.identity import identity
 from preprocess.whole import whole_folder
-from shards.index import INDEX_NAME, ShardIndex
+from shards.index import INDEX_NAME, MASK, ShardIndex
 from shards.latents import LATENTS_FOLDER
 from shards.stream import SampleStream
 from train.augment import AugmentedStream
@@ -192,7 +192,7 @@ class TrainingRun:
             "stage": self.stage,
             "image_height": self.image_height,
             "image_width": self.image_width,
-            "mask": ShardIndex(self.shards / "train").header.get("mask"),
+            MASK: ShardIndex(self.shards / "train").header.get(MASK),
             "params": asdict(self.params),
             "fingerprint": self.fingerprint,
             "versions": {name: version(name) for name in VERSIONED},

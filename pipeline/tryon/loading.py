@@ -12,6 +12,7 @@ from pipeline.checkpoints import RECORD, image_size, load_size_aware, read_recor
 from pipeline.tryon.size_aware import SizeAwareTryOn
 from preprocess.body.inpaint_mask import MaskParams
 from preprocess.body.mediapipe import POSE_MODEL
+from shards.index import MASK
 
 STAGES = ("joint", "size")
 """Folders with an adapter, the best first."""
@@ -84,7 +85,7 @@ def trained_mask(folder: Path) -> MaskParams:
     Raises:
         ValueError: An earlier version wrote it, which didn't say so.
     """
-    return MaskParams.recorded(read_record(folder).get("mask"), folder / RECORD)
+    return MaskParams.recorded(read_record(folder).get(MASK), folder / RECORD)
 
 
 def publish(tryon: SizeAwareTryOn, out: Path) -> None:

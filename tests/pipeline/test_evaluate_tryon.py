@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,14 @@ from model.bases.tiny.networks import TinyPreset, build_tiny_base
 from model.judges.segmenter import Segmenter
 from pipeline import compute_size_ratios, evaluate_tryon, extract_keypoints, prepare_dataset, write_shards
 from pipeline.checkpoints import RECORD
+from pipeline.cli.without_dvc import evaluation_data
 from pipeline.evaluation.generated import evaluate_generated, request_pictures
+from pipeline.params import load_params
+from pipeline.tryon.loading import trained_mask
+from preprocess.body.inpaint_mask import MaskParams
 from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
+from preprocess.identity import ROOT
 from preprocess.sizes.axes import MEANINGS
 from preprocess.sources.params import PaperDollParams, PrepareDatasetParams
 from shards.index import ShardIndex
@@ -64,6 +70,7 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     record = {
         "image_height": preset.image_height,
         "image_width": preset.image_width,
+        "mask": dataclasses.asdict(MaskParams()),
         "params": {"preset": "tiny", "pretrained": None},
     }
     for name in ("base", "size", "joint"):
@@ -103,6 +110,31 @@ def test_writes_numbers_report_and_plots(reports: Path) -> None:
     assert set(metrics["baselines"]) == {"natural", "dilate", "scale"}
     assert set(metrics["controls"]) == {"shuffled", "scale_zero", "train_size_only"}
     assert metrics["protocol"]["system"]["num_steps"] == 1
+
+
+def test_masks_like_those_of_training_are_asked_for(
+    reports: Path, data: Path, networks: Path, tmp_path: Path
+) -> None:
+    """They stand in the protocol; another margin is refused, and `evaluate --root` draws the trained one."""
+    assert json.loads((reports / "metrics.json").read_text())["protocol"]["mask"]["margin"] == 0.08
+    shutil.copytree(networks, tmp_path / "networks")
+    record = tmp_path / "networks" / "joint" / RECORD
+    record.write_text(record.read_text().replace('"margin": 0.08', '"margin": 0.2'))
+    with pytest.raises(ValueError, match=r"joint was trained with the inpainting masks .*'margin': 0\.2"):
+        evaluate(data, tmp_path / "networks", tmp_path / "reports")
+    found = {}
+    for name, mask in (("usual", None), ("trained", trained_mask(record.parent))):
+        shards, _ = evaluation_data(
+            load_params(ROOT / "params.yaml"),
+            root=data / "raw",
+            source="viton_hd",
+            shards=None,
+            size_annotations=data / "size_annotations.parquet",
+            work=tmp_path / name,
+            mask=mask,
+        )
+        found[name] = ShardIndex(shards / "test").header["mask"]["margin"]
+    assert found == {"usual": 0.08, "trained": 0.2}
 
 
 def test_outside_the_mask_the_photo_is_untouched(reports: Path) -> None:
