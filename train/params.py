@@ -62,7 +62,10 @@ class AugmentationParams:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ValidationParams:
-    """Short fit ladders of a few held-out people during training; the best checkpoint is chosen by them."""
+    """Short fit ladders of a few held-out people during training; the best checkpoint is chosen by them.
+
+    But for `num_steps` they are drawn by the defaults of `DrawingOptions`, whatever `evaluate_tryon` says.
+    """
 
     every: Annotated[int, Ge(0)] = 200
     """Steps between validations, also done after the last step; 0: none, and the last weights are saved."""

@@ -177,16 +177,16 @@ def last_people(batches: Iterable[Batch], num_people: int, needed: NDArray[np.bo
 
 
 def warn_of_overlap(num_usable: int, num_people: int) -> None:
-    """Say it when the checkpoint is chosen on people that a usual evaluation takes too."""
+    """Say how many people an evaluation may take; warn where that is fewer than it usually takes."""
     untouched = max(0, num_usable - num_people)
-    if untouched < EvaluateParams().num_people:
-        log.warning(
-            "the test split has %d usable people, and validation chooses the checkpoint on the last %d: an "
-            "evaluation of more than %d (evaluate_tryon.num_people) would overlap with them and flatter it",
-            num_usable,
-            min(num_usable, num_people),
-            untouched,
-        )
+    log.log(
+        logging.WARNING if untouched < EvaluateParams().num_people else logging.INFO,
+        "the test split has %d usable people, and validation chooses the checkpoint on the last %d: an "
+        "evaluation of more than %d (evaluate_tryon.num_people) would overlap with them and flatter it",
+        num_usable,
+        min(num_usable, num_people),
+        untouched,
+    )
 
 
 def typical_ratios(run: TrainingRun) -> NDArray[np.float64]:

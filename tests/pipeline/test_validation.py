@@ -1,5 +1,6 @@
 """Which people validation draws, whether the evaluation draws them too, and what its pictures show."""
 
+import logging
 from dataclasses import replace
 
 import cv2
@@ -36,9 +37,14 @@ def test_the_last_usable_people_are_taken_and_all_are_counted() -> None:
 
 def test_people_that_the_evaluation_takes_too_are_said(caplog: pytest.LogCaptureFixture) -> None:
     enough = EvaluateParams().num_people + 2
-    warn_of_overlap(enough, num_people=2)
-    assert not caplog.records
+    with caplog.at_level(logging.INFO):
+        warn_of_overlap(enough, num_people=2)
+    (told,) = caplog.records
+    assert told.levelno == logging.INFO
+    assert f"more than {EvaluateParams().num_people} (evaluate_tryon.num_people)" in caplog.text
+    caplog.clear()
     warn_of_overlap(enough - 1, num_people=2)
+    assert caplog.records[0].levelno == logging.WARNING
     assert f"an evaluation of more than {EvaluateParams().num_people - 1} " in caplog.text
     warn_of_overlap(1, num_people=2)
     assert "the last 1: an evaluation of more than 0 " in caplog.text
