@@ -1,8 +1,8 @@
-"""Changes of a batch that leave every size ratio true: picture, masks, keypoints move together, or nothing.
+"""Changes of a batch that leave ratios true: picture, masks, keypoints and ratios together, or nothing.
 
 Shapes: B batch, H and W the picture (px), whose column i covers [i, i + 1). Ratios are quotients of lengths
-in the body frame, so mirrors, colours and zooms of the whole picture don't touch them. What would (stretching
-garment or ratios alone) is label noise and isn't here.
+in the body frame, so mirrors, colours and zooms of the whole picture don't touch them. `resized` changes
+them, and the worn garment in the picture with them. What would change one alone is label noise.
 """
 
 from dataclasses import replace
@@ -11,9 +11,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.body.densepose import with_sides_swapped
+from preprocess.body.densepose import nearest_parts, with_sides_swapped
+from preprocess.body.drawing import draw_body
+from preprocess.body.keypoints import KeypointError, Keypoints
 from preprocess.body.keypoints import mirrored as mirrored_joints
-from preprocess.vocabulary import Joint
+from preprocess.layout.worn_photo import WornPhoto, resize_worn
+from preprocess.sizes.axes import AXIS_NAMES, axes_of
+from preprocess.vocabulary import Category, Joint
 from shards.batch import PHOTOS, Batch
 from shards.sample import MASKS
 
@@ -26,6 +30,57 @@ ARMS = (Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST, Joint.LEFT_ELBOW, Joint.LEFT_WRIST
 
 MARGIN = 0.02
 """Share of height and width that a zoom leaves around what it must keep."""
+
+
+RESIZED = ":resized"
+"""Ends the key of a sample whose garment has another size."""
+
+
+def resized(batch: Batch, growth: NDArray[np.float32]) -> Batch:
+    """Give worn garments other sizes, in the pictures, their masks and their ratios.
+
+    A sample stays as it is where an axis of its category isn't known, and where its inpainting mask would not
+    hide the new garment. The size of the garment's own photo, which has no scale, stays too.
+
+    Args:
+        batch: Samples; those that change lose their fit label, which was cut for the old width.
+        growth: (B, A) what each ratio is multiplied by, as far as that may be asked for; NaN: nothing.
+    """
+    changed = {name: getattr(batch, name).copy() for name in ("image", "garment_mask", "ratios")}
+    keys, labels = list(batch.keys), list(batch.fit_label)
+    for row in np.flatnonzero(np.isfinite(growth).all(axis=1)).tolist():
+        requested = asked_for(batch, row, growth[row])
+        new = None if requested is None else resized_row(batch, row, requested)
+        if new is not None:
+            changed["image"][row], changed["garment_mask"][row] = new.photo, new.garment_mask
+            changed["ratios"][row] = requested
+            keys[row], labels[row] = batch.keys[row] + RESIZED, None
+    return replace(batch, keys=keys, fit_label=labels, **changed)
+
+
+def asked_for(batch: Batch, row: int, growth: NDArray[np.float32]) -> NDArray[np.float64] | None:
+    """Return the (A,) ratios of a garment that grew; None where an axis of its category isn't known."""
+    requested = np.full(len(AXIS_NAMES), np.nan)
+    for name, axis in axes_of(Category(batch.categories[row])).items():
+        place = AXIS_NAMES.index(name)
+        requested[place] = np.clip(batch.ratios[row, place] * growth[place], *axis.asked)
+    own = [AXIS_NAMES.index(name) for name in axes_of(Category(batch.categories[row]))]
+    return requested if np.isfinite(requested[own]).all() else None
+
+
+def resized_row(batch: Batch, row: int, requested: NDArray[np.float64]) -> WornPhoto | None:
+    """Resize the worn garment of one sample; None where that can't be shown."""
+    joints = Keypoints.from_flat(batch.keypoints[row])
+    worn = WornPhoto(batch.image[row], batch.garment_mask[row].astype(bool))
+    natural = batch.ratios[row].astype(np.float64)
+    seen = batch.densepose[row]
+    try:
+        body = nearest_parts(seen if seen.any() else draw_body(joints, *seen.shape[:2]))
+        new = resize_worn(worn, joints, natural, requested, body)
+    except KeypointError:
+        return None
+    hidden = batch.inpaint_mask[row] > 0
+    return new if new is not None and not (new.garment_mask & ~hidden & ~worn.garment_mask).any() else None
 
 
 def mirrored(batch: Batch, rows: NDArray[np.bool_]) -> Batch:

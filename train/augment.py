@@ -6,11 +6,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shards.augment import mirrored, recoloured, zoomed
+from shards.augment import mirrored, recoloured, resized, zoomed
 from shards.batch import Batch
 from train.keyed_random import KeyedRandom
 from train.params import AugmentationParams
 from train.state import Stream
+
+RESIZED_SHARE = 0.5
+"""Of samples: the others keep the photographed size, so that nothing is learned of resized photos alone."""
 
 
 class AugmentedStream:
@@ -33,7 +36,9 @@ class AugmentedStream:
 
 
 def augmented(batch: Batch, params: AugmentationParams, random: KeyedRandom) -> Batch:
-    """Zoom, recolour and mirror the samples of a batch, as far as `params` allow."""
+    """Resize, zoom, recolour and mirror the samples of a batch, as far as `params` allow."""
+    if params.size > 0:
+        batch = resized(batch, random_growth(params.size, random, batch.ratios.shape[1]))
     if params.zoom > 0:
         place = together(random, "zoom_x", "zoom_y")
         batch = zoomed(batch, np.float32(params.zoom) * together(random, "zoom")[:, 0], place)
@@ -43,6 +48,13 @@ def augmented(batch: Batch, params: AugmentationParams, random: KeyedRandom) -> 
     if params.mirror > 0:
         batch = mirrored(batch, random.uniform("mirror").numpy() < params.mirror)
     return batch
+
+
+def random_growth(largest: float, random: KeyedRandom, num_axes: int) -> NDArray[np.float32]:
+    """(B, A) what each ratio is multiplied by, 1 +- `largest` at most; NaN for samples that stay."""
+    shares = together(random, *(f"size_{place}" for place in range(num_axes)))
+    chosen = together(random, "size") < RESIZED_SHARE
+    return np.where(chosen, 1 + np.float32(largest) * (2 * shares - 1), np.float32(np.nan))
 
 
 def together(random: KeyedRandom, *names: str) -> NDArray[np.float32]:

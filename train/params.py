@@ -59,6 +59,10 @@ class AugmentationParams:
     zoom: Annotated[float, Ge(0), Lt(1)] = 0.0
     """Largest share of height and width cut away at random, so far as garment and body frame stay in."""
 
+    size: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Largest share by which each ratio of a worn garment changes, in the photo too, of half of the samples
+    that are known on all axes."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ValidationParams:
@@ -86,11 +90,12 @@ def require_encodable(augmentation: AugmentationParams, runtime: RuntimeParams) 
     Raises:
         ValueError: Both are asked for. A mirrored picture is the one variant that can be kept beside.
     """
-    if runtime.cache_encodings and max(augmentation.colour, augmentation.zoom) > 0:
+    given = {name: getattr(augmentation, name) for name in ("colour", "zoom", "size")}
+    if runtime.cache_encodings and max(given.values()) > 0:
         raise ValueError(
-            "augmentation.colour and augmentation.zoom make new pictures each time, whose encodings can't be "
-            f"kept, got {augmentation.colour} and {augmentation.zoom}: set runtime.cache_encodings to false, "
-            "or use augmentation.mirror alone, whose two variants are kept"
+            "augmentation.colour, augmentation.zoom and augmentation.size make new pictures each time, whose "
+            f"encodings can't be kept, got {', '.join(map(str, given.values()))}: set "
+            "runtime.cache_encodings to false, or use augmentation.mirror alone, whose two variants are kept"
         )
 
 

@@ -1,7 +1,7 @@
 """Cheap ways to show another size, which every fit figure must stand beside.
 
-They edit the photo itself, so they know the worn garment to the pixel: a model is not given that. Each has
-one knob, which is set to the best it can do for the requested ratios.
+They edit the photo itself, so they know the worn garment to the pixel: a model is not given that. `dilate`
+and `scale` have one knob each, which is set to the best it can do for the requested ratios.
 """
 
 from collections.abc import Callable
@@ -12,15 +12,19 @@ from numpy.typing import NDArray
 
 from eval.ladder.people import Scene
 from eval.ladder.scoring import Draw
+from preprocess.body.densepose import nearest_parts
+from preprocess.body.drawing import draw_body
 from preprocess.body.keypoints import BodyFrame, Keypoints
+from preprocess.layout.worn_photo import WornPhoto, resize_worn
 from preprocess.sizes.axes import AXIS_NAMES, axes_of
 from preprocess.vocabulary import Category
 
 Picture = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 
-BASELINES = ("natural", "dilate", "scale")
-"""*natural* ignores the request, *dilate* grows or shrinks the worn mask, *scale* scales mask and garment."""
+BASELINES = ("natural", "dilate", "scale", "resize")
+"""*natural* ignores the request, *dilate* grows or shrinks the worn mask, *scale* scales mask and garment,
+*resize* warps the worn garment to every ratio that is asked for."""
 
 
 def scale_factor(natural: Floats, requested: Floats) -> float:
@@ -119,7 +123,8 @@ def _blend(below: Picture, above: Picture, cover: NDArray[np.floating]) -> Pictu
 
 def baseline_draws(scene: Scene) -> dict[str, Draw]:
     """The baselines that follow the request, as ways to draw; *natural* is the photo itself."""
-    frames = [BodyFrame.from_keypoints(Keypoints.from_flat(keypoints)) for keypoints in scene.keypoints]
+    joints = [Keypoints.from_flat(keypoints) for keypoints in scene.keypoints]
+    frames = [BodyFrame.from_keypoints(person) for person in joints]
     pairs = zip(scene.photos, scene.garment_masks, strict=True)
     plates = [erase(photo, garment) for photo, garment in pairs]
 
@@ -133,7 +138,14 @@ def baseline_draws(scene: Scene) -> dict[str, Draw]:
         garment, anchor = scene.garment_masks[person], frames[person].shoulder_mid
         return scale(scene.photos[person], plates[person], garment, anchor, factor)
 
+    bodies = [nearest_parts(draw_body(person, *scene.photos.shape[1:3])) for person in joints]
+
+    def resized(person: int, requested: Floats) -> Picture:
+        worn = WornPhoto(scene.photos[person], scene.garment_masks[person])
+        new = resize_worn(worn, joints[person], scene.natural[person], requested, bodies[person])
+        return worn.photo if new is None else new.photo
+
     def draws(edit: Callable[[int, Floats], Picture]) -> Draw:
         return lambda person, requests: np.array([edit(person, requested) for requested in requests])
 
-    return {"dilate": draws(dilated), "scale": draws(scaled)}
+    return {"dilate": draws(dilated), "scale": draws(scaled), "resize": draws(resized)}

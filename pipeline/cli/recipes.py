@@ -55,6 +55,10 @@ def ways() -> Iterator[tuple[str, Recipe]]:
 RECIPES: Mapping[str, Recipe] = {
     REFERENCE: Recipe("params.yaml as it is"),
     "mirrored": Recipe("do mirrored samples help?", both("augmentation.mirror=0.5")),
+    "resized": Recipe(
+        "does it help to see the worn garment at sizes that no photo shows?",
+        (*both("augmentation.size=0.2"), *both("runtime.cache_encodings=false")),
+    ),
     "random-size-maps": Recipe(
         "is a size map worth learning, or do random features of body and size do?",
         both("train_controller=false"),

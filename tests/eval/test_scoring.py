@@ -107,7 +107,7 @@ def test_five_percent_of_width_is_told_from_none_with_its_sign(factor: float, tr
     assert np.nanmin(np.abs(error)) > np.nanmax(np.abs(truth.width_bias[:, width]))
 
 
-@pytest.mark.parametrize("method", ["dilate", "scale"])
+@pytest.mark.parametrize("method", ["dilate", "scale", "resize"])
 def test_baselines_grow_with_the_request(method: str) -> None:
     draw = baseline_draws(STUDIO.scene)[method]
 

@@ -107,7 +107,7 @@ def test_writes_numbers_report_and_plots(reports: Path) -> None:
     assert names >= {"metrics.json", "report.html", "strip.png", "readings.parquet", "plots/ladder_width.csv"}
     metrics = json.loads((reports / "metrics.json").read_text())
     assert metrics["ladder"]["people"] == 2
-    assert set(metrics["baselines"]) == {"natural", "dilate", "scale"}
+    assert set(metrics["baselines"]) == {"natural", "dilate", "scale", "resize"}
     assert set(metrics["controls"]) == {"shuffled", "scale_zero", "train_size_only"}
     assert metrics["protocol"]["system"]["num_steps"] == 1
 

@@ -15,7 +15,7 @@ from preprocess.garment.parse import garment_mask
 from preprocess.sources.paper_dolls.dataset import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import Category, Joint
-from shards.augment import mirrored, recoloured, zoomed
+from shards.augment import mirrored, recoloured, resized, zoomed
 from shards.batch import Batch, empty_batch
 
 DOLLS = PaperDollParams(image_height=256, image_width=192)
@@ -172,3 +172,44 @@ def test_colours_change_alike_on_person_and_garment_and_nowhere_else(dolls: Batc
         assert np.array_equal(getattr(light, name)[..., 1:], getattr(dolls, name)[..., 1:])
     assert light.densepose is dolls.densepose
     assert light.garment_mask is dolls.garment_mask
+
+
+def known(batch: Batch) -> Batch:
+    """The batch with the ratios that are measured on it, and masks that hide every size."""
+    ratios = np.array([measured(batch, row) for row in range(len(batch))], np.float32)
+    labels = ["loose"] * len(batch)
+    everything = np.ones_like(batch.inpaint_mask)
+    categories = [str(Category.UPPER)] * len(batch)
+    return replace(batch, ratios=ratios, fit_label=labels, categories=categories, inpaint_mask=everything)
+
+
+def test_a_resized_garment_measures_what_its_ratios_say(dolls: Batch) -> None:
+    batch = known(dolls)
+    growth = np.array([[1.1, 1.15, 0.9], [np.nan] * 3, [0.95, 0.9, 1.15]], np.float32)
+    new = resized(batch, growth)
+    np.testing.assert_allclose(new.ratios[[0, 2]], (batch.ratios * growth)[[0, 2]], rtol=1e-6)
+    for row in (0, 2):
+        np.testing.assert_allclose(measured(new, row), new.ratios[row], rtol=0.03)
+    assert new.keys == ["00000_00:resized", "00001_00", "00002_00:resized"]
+    assert new.fit_label == [None, "loose", None]
+    np.testing.assert_array_equal(new.image[1], batch.image[1])
+    np.testing.assert_array_equal(new.keypoints, batch.keypoints)
+
+
+def test_no_garment_is_resized_on_a_guess_or_out_of_its_mask(dolls: Batch) -> None:
+    growth = np.full((NUM, 3), 1.15, np.float32)
+    batch = known(dolls)
+    batch.ratios[0, 1] = np.nan
+    batch.inpaint_mask[1] = batch.garment_mask[1]
+    new = resized(batch, growth)
+    assert new.keys == ["00000_00", "00001_00", "00002_00:resized"]
+    np.testing.assert_array_equal(new.ratios[:2], batch.ratios[:2])
+    np.testing.assert_array_equal(new.image[:2], batch.image[:2])
+
+
+def test_a_body_that_densepose_does_not_show_is_drawn_from_the_joints(dolls: Batch) -> None:
+    batch = known(dolls)
+    unseen = replace(batch, densepose=np.zeros_like(batch.densepose))
+    new = resized(unseen, np.full((NUM, 3), 0.9, np.float32))
+    assert new.keys == [f"{key}:resized" for key in batch.keys]
+    assert not new.densepose.any()

@@ -1,0 +1,109 @@
+"""What a photo would show where a garment no longer covers it: skin, the lower garment, the wall.
+
+Nothing is invented: a bare place shows what is seen next to it, mirrored about the garment's edge, where
+that is of the same kind; else it takes the nearest colours of its kind. The kinds are told by DensePose,
+which sees the body under whatever is worn. Of the body above the waistband skin shows.
+"""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess.body.canvas import Mask
+from preprocess.layout.parts import Parts
+from preprocess.vocabulary import ARM_PARTS
+
+Picture = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+WAISTBAND = 0.85
+"""Row, in T, below which the lower garment covers the body."""
+
+HAND_PARTS, HEAD_PARTS = (3, 4), (23, 24)
+
+WALL, LIMBS, BELLY, BOTTOM = range(4)
+NUM_KINDS = 4
+SKIN = (LIMBS, BELLY)
+"""Kinds of places: what bare ones show is of the same kind, or skin for skin."""
+
+COARSEST = 4
+"""Rows or columns of the smallest picture that colours are spread in."""
+
+SURE = 0.02
+"""Weight from which a place's own colour counts as known."""
+
+
+def spread(picture: Picture | Floats, known: Mask) -> Floats:
+    """Fill the unknown pixels of (H, W, 3) from the known ones: the nearer, the more of them.
+
+    Source:
+        Pull-push of Gortler et al., The Lumigraph, 1996.
+    """
+    weight = known.astype(np.float32)[..., None]
+    levels = [np.concatenate([picture * weight, weight], axis=2)]
+    while min(levels[-1].shape[:2]) > COARSEST:
+        levels.append(cv2.pyrDown(levels[-1]))
+    filled = levels[-1][..., :3] / np.maximum(levels[-1][..., 3:], 1e-6)
+    for level in levels[-2::-1]:
+        coarse = cv2.pyrUp(filled, dstsize=level.shape[1::-1])
+        own = np.minimum(level[..., 3:] / SURE, 1)
+        filled = coarse + own * (level[..., :3] / np.maximum(level[..., 3:], 1e-6) - coarse)
+    return np.asarray(filled, np.float32)
+
+
+def without_garment(
+    photo: Picture, garment: Mask, below: Mask, parts: Parts, densepose: NDArray[np.uint8]
+) -> Floats:
+    """Paint a photo as if its garment weren't worn.
+
+    Args:
+        photo: (H, W, 3) RGB.
+        garment: (H, W) bool, all that may show some of the garment.
+        below: (H, W) bool, what the hem uncovers; elsewhere the sides do.
+        parts: The garment taken apart.
+        densepose: (H, W) DensePose's parts, 0 to 24.
+
+    Returns:
+        (H, W, 3); elsewhere than under the garment it is the photo.
+    """
+    kinds = kinds_of(densepose, parts.a)
+    y, x = mirrored_from(garment, below, parts)
+    found = garment & ~garment[y, x] & (kinds[y, x] == kinds)
+    plate = photo.astype(np.float32)
+    plate[found] = photo[y, x][found]
+    for kind in range(NUM_KINDS):
+        known = ~garment & (np.isin(kinds, SKIN) if kind in SKIN else kinds == kind)
+        left = garment & ~found & (kinds == kind)
+        if left.any():
+            filled = spread(photo, known if known.any() else ~garment)
+            plate[left] = filled[left]
+    return plate
+
+
+def kinds_of(densepose: NDArray[np.uint8], a: Floats) -> NDArray[np.uint8]:
+    """Return (H, W) what is under the garment: `WALL`, `LIMBS`, `BELLY` or `BOTTOM`."""
+    arms = np.isin(densepose, (*ARM_PARTS, *HAND_PARTS, *HEAD_PARTS))
+    kinds = np.where(densepose > 0, np.where(a < WAISTBAND, BELLY, BOTTOM), WALL)
+    return np.where(arms, LIMBS, kinds).astype(np.uint8)
+
+
+def mirrored_from(garment: Mask, below: Mask, parts: Parts) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return row and column of what lies as far outside the garment as each pixel lies inside."""
+    height, width = garment.shape
+    rows, columns = np.arange(height)[:, None], np.arange(width)[None]
+    leftward = (parts.b < 0) == (parts.frame.v[0] > 0)
+    before = width - 1 - np.flip(nearest_after(~np.flip(garment, 1), 1), 1)
+    beside = np.where(leftward, before, nearest_after(~garment, 1))
+    y = np.where(below, 2 * nearest_after(~garment, 0) - rows - 1, rows)
+    x = np.where(below, columns, 2 * beside - columns + np.where(leftward, 1, -1))
+    inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+    return np.where(inside, y, rows), np.where(inside, x, columns)
+
+
+def nearest_after(mask: Mask, axis: int) -> NDArray[np.int64]:
+    """Return for each pixel the first place of `mask` at or after it along an axis; its length where none."""
+    length = mask.shape[axis]
+    at = np.arange(length).reshape((-1, 1) if axis == 0 else (1, -1))
+    found = np.where(mask, at, length)
+    places: NDArray[np.int64] = np.flip(np.minimum.accumulate(np.flip(found, axis), axis), axis)
+    return places

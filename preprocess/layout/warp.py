@@ -1,0 +1,199 @@
+"""Where the cloth of a worn garment goes when it changes its size, in the body frame.
+
+The torso part moves across, from the neck and the body's axis to its sides, where it moves as far as the
+ratio asks for; and down, from the chest to the hem. It lies in front. Sleeves go with the shoulder, and with
+a panel that they touch and that gives way; else they stay on their arms. Rows are in T and columns in B.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess.body.canvas import Mask
+from preprocess.body.keypoints import Array
+from preprocess.garment.ends import SHOULDER_ROWS
+from preprocess.garment.measurements import width_band
+from preprocess.layout.parts import Parts, sampled
+from preprocess.layout.resized import CROPPED
+from preprocess.layout.sides import ARMPIT, NECK, ROW, Floats
+
+STILL = 0.3
+"""Row down to which the length moves nothing; less of a short garment."""
+
+BLEND = (0.07, 0.28)
+"""Rows between which the shoulder's growth gives way to the width's."""
+
+COLLAR = 0.25
+"""Row below which the cloth in the middle moves as well."""
+
+BEND = 1.5
+"""How much more the cloth gives way at the sides than in the middle: the power of its displacement."""
+
+STEEPEST = (-0.3, 0.4)
+"""B. How much further in or out a side lies at most, each T further down."""
+
+BELOW_BAND = 0.2
+"""Rows below those of the width that tell how a side goes on."""
+
+MOST_OFF = (0.75, 1.33)
+"""How far off sides may be that are set to a known width: further off, something else is."""
+
+BESIDE = (0.02, 0.05, 0.08, 0.11)
+"""So far outside of the panel cloth is a sleeve that touches it."""
+
+EVEN_ROWS = 13
+"""Number of rows over which that is evened out."""
+
+TOUCHED = 0.3
+"""Share of these from which a row counts as touched."""
+
+CAP_ROWS, CAP_REACH = 0.25, 0.5
+"""How far below the shoulders, and outside of the sides, sleeves come to rest that went with the shoulder."""
+
+SLEEVE = 0.3
+"""How far outside of a panel that gives way a sleeve comes to rest, at least."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sides:
+    """Where the torso part ends to the right and to the left of the axis, without its unevenness."""
+
+    rows: Array
+    """(R,) rising."""
+
+    ends: Array
+    """(2, R) how far from the axis."""
+
+    touched: Array
+    """(2, R) 1 where a sleeve touches it, 0 where none does."""
+
+    @classmethod
+    def of(cls, parts: Parts, width: float) -> Self:
+        """Lay lines along the sides, so that the mean width is `width`; as they are seen where it is NaN."""
+        rows = np.arange(-1.0, max(parts.length, 1.0) + 1, ROW)
+        lines = np.stack([line_along(parts, even, rows) for even in parts.sides.even])
+        first, last = width_band(parts.length)
+        band = (rows >= first) & (rows <= last)
+        if np.isfinite(width) and band.any():
+            lines *= np.clip(width / lines[:, band].sum(axis=0).mean(), *MOST_OFF)
+        shoulders = (parts.sides.rows >= SHOULDER_ROWS[0]) & (parts.sides.rows <= SHOULDER_ROWS[1])
+        caps = np.median(parts.sides.ends[:, shoulders], axis=1, keepdims=True)
+        ends = caps + blended(rows, parts.length) * (lines - caps)
+        return cls(rows, ends, sleeves_beside(parts, rows, ends))
+
+    def resized(self, growth: Array, length: float) -> Array:
+        """Return (2, R) ends at (3,) `growth` of shoulder, width and length; `length` is the one as worn."""
+        ends: Array = self.ends * (
+            growth[0] + blended(self.rows, length * growth[2]) * (growth[1] - growth[0])
+        )
+        return ends
+
+    def at(self, values: Array, parts: Parts) -> Floats:
+        """Look (2, R) values up in each pixel's row, on its side."""
+        right, left = (np.interp(parts.a, self.rows, one) for one in values)
+        return np.asarray(np.where(parts.b < 0, right, left), np.float32)
+
+
+def line_along(parts: Parts, even: Array, rows: Array) -> Array:
+    """Lay a line along one side in the rows of the width and just below; beyond the garment it is upright."""
+    first, last = width_band(parts.length)
+    told = (parts.sides.rows >= first) & (parts.sides.rows <= last + BELOW_BAND)
+    told[-1] |= not told.any()  # where the garment ends above them
+    at, ends = parts.sides.rows[told], even[told]
+    slope = float(np.clip(np.polyfit(at, ends, 1)[0], *STEEPEST)) if len(at) > 1 else 0.0
+    line: Array = np.median(ends - slope * at) + slope * np.clip(rows, 0, parts.length)
+    return line
+
+
+def sleeves_beside(parts: Parts, rows: Array, ends: Array) -> Array:
+    """Return (2, R) how much of what lies just outside of the sides is a sleeve."""
+    b = np.stack([ends + out for out in BESIDE]) * np.array([-1.0, 1.0])[:, None]
+    a = np.broadcast_to(rows, b.shape)
+    flat = (len(BESIDE) * 2, len(rows))
+    sleeves = sampled(
+        parts.sleeves | parts.yoke, parts.frame, *(x.reshape(flat).astype(np.float32) for x in (a, b))
+    )
+    share = sleeves.reshape(b.shape).mean(axis=0)
+    return np.stack([np.convolve(side, np.ones(EVEN_ROWS) / EVEN_ROWS, "same") for side in share])
+
+
+def blended(rows: Array, length: float) -> Array:
+    """Return (R,) how far the width decides, not the shoulder, in the rows of a garment of a length."""
+    return eased((rows - BLEND[0]) / ((ARMPIT if length < CROPPED else BLEND[1]) - BLEND[0]))
+
+
+def eased(share: NDArray[np.floating]) -> Array:
+    """Rise from 0 to 1 without corners."""
+    share = np.clip(share, 0, 1)
+    rise: Array = share * share * (3 - 2 * share)
+    return rise
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layer:
+    """Some of the garment, and where each pixel takes it from."""
+
+    mask: Mask
+    """(H, W) as worn."""
+
+    a: Floats
+    """(H, W) rows."""
+
+    b: Floats
+    """(H, W) columns."""
+
+    def sources(self, parts: Parts) -> tuple[Floats, Floats]:
+        """Return x and y, (H, W) px of the photo as `cv2.remap` wants them."""
+        origin = parts.frame.shoulder_mid - 0.5
+        down, across = parts.frame.u * parts.frame.torso_length, parts.frame.v * parts.frame.shoulder_width
+        x, y = (origin[i] + self.a * down[i] + self.b * across[i] for i in (0, 1))
+        return x.astype(np.float32), y.astype(np.float32)
+
+    def distance(self, parts: Parts) -> Floats:
+        """Return (H, W) how far it moves, px."""
+        down = (self.a - parts.a) * np.float32(parts.frame.torso_length)
+        across = (self.b - parts.b) * np.float32(parts.frame.shoulder_width)
+        return np.asarray(np.hypot(down, across), np.float32)
+
+
+def panel_of(parts: Parts, sides: Sides, worn: Mask) -> Mask:
+    """Return what moves as the torso part: where a sleeve touches it, all up to its side."""
+    side, touched = sides.at(sides.ends, parts), sides.at(sides.touched, parts)
+    within = np.where((touched > TOUCHED) & (parts.a > ARMPIT), np.abs(parts.b) <= side, parts.torso)
+    panel: Mask = worn & within
+    return panel
+
+
+def torso_layer(parts: Parts, sides: Sides, growth: Array, mask: Mask) -> Layer:
+    """Move the torso part, `mask`, to (3,) growths of shoulder, width and length."""
+    ends, rows = sides.resized(growth, parts.length), rows_before(sides.rows, parts.length, growth[2])
+    shifts = ends - np.stack([np.interp(rows, sides.rows, side) for side in sides.ends])
+    side, shift = sides.at(ends, parts), sides.at(shifts, parts)
+    away = np.abs(parts.b)
+    rest = NECK * (1 - eased(parts.a / COLLAR))
+    share = np.clip((away - rest) / np.maximum(side - rest, 1e-3), 0, 1) ** BEND
+    b = np.sign(parts.b) * (away - shift * share)
+    return Layer(mask, np.interp(parts.a, sides.rows, rows).astype(np.float32), b.astype(np.float32))
+
+
+def sleeve_layer(parts: Parts, sides: Sides, growth: Array, mask: Mask) -> Layer:
+    """Move the sleeves, `mask`."""
+    shoulder = sides.ends * (growth[0] - 1) * (1 - eased((sides.rows - BLEND[0]) / CAP_ROWS))
+    gap = np.minimum(sides.resized(growth, parts.length) - sides.ends, 0) * sides.touched
+    gap = gap * eased((sides.rows - ARMPIT) / (BLEND[1] - ARMPIT))
+    side, cap, drawn_in = (sides.at(values, parts) for values in (sides.ends, shoulder, gap))
+    out = np.abs(parts.b) - side
+    reach = np.maximum(SLEEVE, 2 * np.abs(drawn_in))  # further, or it would fold over
+    moved = cap * (1 - eased(out / CAP_REACH)) + drawn_in * (1 - eased((out - drawn_in) / reach))
+    return Layer(mask, parts.a, (parts.b - np.sign(parts.b) * moved).astype(np.float32))
+
+
+def rows_before(rows: Array, length: float, growth: float) -> Array:
+    """Return the row that comes to lie at each row when the hem goes down to `growth` times `length`."""
+    new = length * growth
+    still = min(STILL, 0.6 * length, 0.6 * new)
+    inside = still + (rows - still) * (length - still) / (new - still)
+    before: Array = np.where(rows <= still, rows, np.where(rows < new, inside, rows - (new - length)))
+    return before

@@ -1,0 +1,105 @@
+"""A doll's photo with its garment resized is measured and looks as the doll drawn at that size does."""
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from preprocess.body.densepose import nearest_parts
+from preprocess.garment.parse import garment_mask
+from preprocess.layout.bare import spread
+from preprocess.layout.warp import rows_before
+from preprocess.layout.worn_photo import WornPhoto, resize_worn
+from preprocess.sources.paper_dolls.dataset import doll_sample, render_sample
+from preprocess.sources.paper_dolls.render import DollPicture
+from preprocess.sources.params import PaperDollParams
+from preprocess.vocabulary import Category
+from tests.preprocess.test_inpaint_mask import keypoints_of
+from tests.preprocess.test_layout import ratios_of
+
+DOLLS = PaperDollParams(train=8, test=8, image_height=256, image_width=192)
+SHOULDER, WIDTH, LENGTH = np.eye(3)
+
+
+def drawn(index: int, ratios: NDArray[np.float64] | None = None) -> DollPicture:
+    return render_sample(DOLLS, doll_sample(DOLLS, "test", index), ratios)
+
+
+def resized(picture: DollPicture, growth: NDArray[np.float64]) -> tuple[WornPhoto, NDArray[np.float64]]:
+    """A doll's photo at grown ratios, and what it wears."""
+    worn = WornPhoto(picture.image, garment_mask(picture.parse, Category.UPPER))
+    natural = ratios_of(worn.garment_mask, keypoints_of(picture))[0]
+    new = resize_worn(
+        worn, keypoints_of(picture), natural, natural * growth, nearest_parts(picture.densepose)
+    )
+    assert new is not None
+    return new, natural
+
+
+def psnr(one: NDArray[np.uint8], other: NDArray[np.uint8], where: NDArray[np.bool_]) -> float:
+    return float(10 * np.log10(255**2 / np.mean((one.astype(float) - other)[where] ** 2)))
+
+
+@pytest.mark.parametrize("axis", [SHOULDER, WIDTH, LENGTH], ids=["shoulder", "width", "length"])
+@pytest.mark.parametrize("step", [-0.1, 0.1, 0.2])
+def test_measures_what_was_asked_for(axis: NDArray[np.float64], step: float) -> None:
+    picture, growth = drawn(0), 1 + step * axis
+    new, natural = resized(picture, growth)
+    measured = ratios_of(new.garment_mask, keypoints_of(picture))[0]
+    np.testing.assert_allclose(measured, natural * growth, rtol=0.02)
+
+
+@pytest.mark.parametrize("axis", [SHOULDER, WIDTH, LENGTH], ids=["shoulder", "width", "length"])
+def test_looks_like_the_doll_drawn_at_that_size(axis: NDArray[np.float64]) -> None:
+    picture, growth = drawn(0), 1 + 0.15 * axis
+    new, _ = resized(picture, growth)
+    truth = drawn(0, doll_sample(DOLLS, "test", 0).ratios * growth)
+    worn = garment_mask(truth.parse, Category.UPPER)
+    near = cv2.dilate((worn | new.garment_mask).view(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    assert psnr(new.photo, truth.image, near) > 26 > psnr(picture.image, truth.image, near) + 1
+
+
+def test_what_is_far_from_the_garment_stays_bit_for_bit() -> None:
+    picture = drawn(0)
+    new, _ = resized(picture, np.array([1.1, 1.2, 1.2]))
+    worn = garment_mask(picture.parse, Category.UPPER)
+    near = cv2.dilate((worn | new.garment_mask).view(np.uint8), np.ones((13, 13), np.uint8)) > 0
+    np.testing.assert_array_equal(new.photo[~near], picture.image[~near])
+
+
+def test_a_longer_garment_shows_no_more_of_its_sleeves() -> None:
+    picture = drawn(0)
+    new, _ = resized(picture, np.array([1, 1, 1.2]))
+    worn = garment_mask(picture.parse, Category.UPPER)
+    assert not (worn & ~new.garment_mask)[: worn.shape[0] // 3].any()
+    assert (new.garment_mask & ~worn).any()
+
+
+def test_the_size_it_is_worn_at_is_no_other_size() -> None:
+    picture = drawn(0)
+    worn = WornPhoto(picture.image, garment_mask(picture.parse, Category.UPPER))
+    natural = np.array([1.0, 1.2, 1.1])
+    body = nearest_parts(picture.densepose)
+    for requested in (natural, np.full(3, np.nan)):
+        assert resize_worn(worn, keypoints_of(picture), natural, requested, body) is None
+    nothing = WornPhoto(picture.image, np.zeros_like(worn.garment_mask))
+    assert resize_worn(nothing, keypoints_of(picture), natural, natural * 1.2, body) is None
+
+
+def test_colours_spread_from_the_nearest_that_is_known() -> None:
+    """Left is black, right is white: what lies between is the darker the nearer to the left."""
+    known = np.zeros((32, 64), bool)
+    known[:, :8] = known[:, -8:] = True
+    picture = np.zeros((32, 64, 3), np.uint8)
+    picture[:, -8:] = 255
+    filled = spread(picture, known)
+    np.testing.assert_array_equal(filled[known], picture[known])
+    row = filled[16, :, 0]
+    assert (np.diff(row[8:-8]) >= 0).all()
+    assert row[12] < 64 < 192 < row[51]
+
+
+def test_rows_go_down_to_the_new_hem_and_what_is_below_moves_along() -> None:
+    rows = np.array([0.2, 0.3, 0.65, 1.2, 1.4])  # still to 0.3; the hem goes from 1.0 to 1.2
+    before = rows_before(rows, 1.0, 1.2)
+    np.testing.assert_allclose(before, [0.2, 0.3, 0.3 + 0.35 * 0.7 / 0.9, 1.0, 1.2])
