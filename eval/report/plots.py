@@ -23,6 +23,7 @@ COLOURS = {
     "natural": "#b45309",
     "dilate": "#d97706",
     "scale": "#be123c",
+    "resize": "#0369a1",
 }
 NAMES = {
     ADAPTER: "adapter",
@@ -31,6 +32,7 @@ NAMES = {
     "natural": "natural",
     "dilate": "dilate",
     "scale": "scale",
+    "resize": "resize",
     "shuffled": "shuffled requests",
 }
 INK = "#334155"
