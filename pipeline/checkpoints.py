@@ -16,8 +16,8 @@ from preprocess.sizes.axes import MEANINGS
 RECORD = "record.json"
 """What a training stage says of itself: parameters, picture size, inpainting masks, versions."""
 
-ATTENTION_FILE = "attention.safetensors"
-"""Attention layers that `train_joint` trained in full, by their names in the network that predicts."""
+LAYERS_FILE = "layers.safetensors"
+"""Layers that `train_joint` trained in full, by their names in the network that predicts."""
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -79,8 +79,8 @@ def load_size_aware(
     if (checkpoint / "lora").is_dir():
         networks.denoiser.load_lora_adapter(str(checkpoint / "lora"), prefix=None, use_safetensors=True)
         networks.denoiser.to(torch_dtype).requires_grad_(False)
-    if (checkpoint / ATTENTION_FILE).is_file():
-        load_attention(networks.denoiser, checkpoint / ATTENTION_FILE)
+    if (checkpoint / LAYERS_FILE).is_file():
+        load_layers(networks.denoiser, checkpoint / LAYERS_FILE)
     adapter = load_adapter(checkpoint).to(networks.device, torch_dtype)
     return networks, adapter.requires_grad_(False).eval()
 
@@ -90,8 +90,8 @@ def load_adapter(checkpoint: Path) -> SizeAdapter:
     return SizeAdapter.from_pretrained(checkpoint / "adapter").for_axes(MEANINGS)
 
 
-def load_attention(unet: nn.Module, file: Path) -> None:
-    """Replace attention layers by those that `train_joint` trained.
+def load_layers(unet: nn.Module, file: Path) -> None:
+    """Replace layers by those that `train_joint` trained.
 
     Raises:
         ValueError: The file has layers that the UNet does not have.

@@ -6,7 +6,7 @@ from typing import Any
 from safetensors.torch import save_file
 
 from model.weights import seeded
-from pipeline.checkpoints import ATTENTION_FILE, image_size, load_adapter, load_base
+from pipeline.checkpoints import LAYERS_FILE, image_size, load_adapter, load_base
 from pipeline.stage import run_stage
 from pipeline.training.run import TrainingRun, write_losses
 from pipeline.training.size_task import size_task
@@ -15,9 +15,9 @@ from train.params import TrainJointParams
 
 
 def run(params: TrainJointParams, *, shards: Path, base: Path, size: Path, out: Path) -> None:
-    """Train the adapter together with LoRA layers or the attention layers of the try-on UNet.
+    """Train the adapter together with LoRA layers or other layers of the try-on UNet.
 
-    Writes `adapter/`, `lora/` (what diffusers' `load_lora_adapter` reads) or `attention.safetensors`, and the
+    Writes `adapter/`, `lora/` (what diffusers' `load_lora_adapter` reads) or `layers.safetensors`, and the
     losses of every step.
     """
     run_ = TrainingRun.begin("train_joint", params, shards, out, image_size(base), base, size)
@@ -38,7 +38,7 @@ def run(params: TrainJointParams, *, shards: Path, base: Path, size: Path, out: 
             networks.denoiser.save_lora_adapter(partial / "lora")
         else:
             trained = {name: networks.denoiser.get_parameter(name).detach() for name in opened}
-            save_file(trained, partial / ATTENTION_FILE)
+            save_file(trained, partial / LAYERS_FILE)
         write_losses(rows, partial / "losses" / "joint.csv")
 
 

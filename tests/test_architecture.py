@@ -29,8 +29,8 @@ PLUGGED_IN = ("preprocess.sources.", "model.bases.")
 
 MOST_MODULES = 182
 MOST_MODULES_OF_A_FOLDER = 18
-MOST_MODULES_WITH_ONE_IMPORTER = 30
-MOST_LINES = 28_900
+MOST_MODULES_WITH_ONE_IMPORTER = 31
+MOST_LINES = 29_100
 """Ratchets: what there is today, and a little air. Whoever raises one says why."""
 
 MEDIAN_FUNCTION_LINES = 9

@@ -67,7 +67,7 @@ def fit(
         checkpoint_dir: Where the run leaves checkpoints, and continues from. It is this run's alone: other
             parameters or data need another folder.
         live_dir: Where the tracker keeps its files.
-        parameter_groups: For AdamW, where not everything has the same learning rate.
+        parameter_groups: For the optimiser, where not everything has the same learning rate.
         validation: Judges the averaged weights.
 
     Returns:

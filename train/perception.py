@@ -22,7 +22,7 @@ from train.loss import contrastive_loss, layout_loss, size_loss
 from train.processes import totals_per_piece
 from train.sample_encoder import SampleEncoder
 
-LARGEST_LATENT_NOISE = 0.4  # added in training, so that the decoder forgives what a denoiser leaves
+LARGEST_LATENT_NOISE = 0.15  # added in training, so that the decoder forgives what a denoiser leaves
 LATENT_WEIGHT = 1e-4  # keeps latents near standard deviation 1
 DECODED_SHARE = 2  # one in so many pictures the segmenter sees is a reconstruction
 DYED_SHARE = 0.5  # of the pictures that the segmenter sees

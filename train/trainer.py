@@ -20,6 +20,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from train.checkpoint import checkpoint_at, explaining_full_disk, publish, writing_at
 from train.guards import RECENT, culprits, is_spike, report_skip
 from train.keyed_random import KeyedRandom
+from train.muon import MuonAndAdamW
 from train.params import OptimisationParams, RuntimeParams
 from train.processes import Counts, totals_per_piece
 from train.sharding import gathered, must_shard, require_shardable, save_whole_moments, shard, whole
@@ -39,7 +40,7 @@ class Trainer:
         params: The schedule.
         runtime: How a step is split.
         seed: Keys noise, timesteps and dropout.
-        parameter_groups: For AdamW, where not everything has the same learning rate.
+        parameter_groups: For the optimiser, where not everything has the same learning rate.
     """
 
     def __init__(
@@ -175,7 +176,9 @@ class Trainer:
 
 
 def make_optimizer(groups: list[dict[str, Any]], params: OptimisationParams) -> Optimizer:
-    """Return AdamW over parameter groups, with moments in 8 bits where that is asked for and can be had."""
+    """Return the optimiser of parameter groups; moments in 8 bits where they are asked for and can be had."""
+    if params.optimizer == "muon":
+        return MuonAndAdamW(groups, learning_rate=params.learning_rate, weight_decay=params.weight_decay)
     options: dict[str, Any] = {"lr": params.learning_rate, "weight_decay": params.weight_decay}
     if params.optimizer == "adamw_8bit":
         try:

@@ -26,6 +26,10 @@ LABEL_DROPOUT = 0.5
 """Share of samples whose fit label is hidden: a request of ratios alone has none."""
 
 
+BELOW_ONE = 1 - 2**-24
+"""The largest share of all timesteps that a float32 tells from 1, which would be behind the last one."""
+
+
 class TryOnTask(nn.Module):
     """Diffusion loss of the try-on UNet; with an adapter also the losses of its size map and of the critic.
 
@@ -72,7 +76,8 @@ class TryOnTask(nn.Module):
 
     def timesteps(self, random: KeyedRandom) -> Tensor:
         """(B,) noise levels of the samples."""
-        return self.base.noising.timesteps(random.spread("timestep")).to(self.base.device)
+        share = 1 - (1 - random.spread("timestep")) ** self.loss.noise_bias
+        return self.base.noising.timesteps(share.clamp(max=BELOW_ONE)).to(self.base.device)
 
     def size_weight(self, timesteps: Tensor) -> Tensor:
         """(B,) float32, 1 where the critic looks at the predicted latents."""
@@ -100,8 +105,10 @@ class TryOnTask(nn.Module):
         target = noising.loss_target(clean, noise, timesteps)
         weight = noising.loss_weight(timesteps, self.loss.min_snr_gamma)
         parts = {"diffusion": (1.0, diffusion_loss(prediction, target, weight))}
+        predicted = base.person_of(noising.clean_from(prediction, noisy, timesteps))
+        if self.loss.pixels > 0:
+            parts["pixels"] = (self.loss.pixels, self.picture_error(predicted, base.person_of(clean)))
         if size is not None:
-            predicted = base.person_of(noising.clean_from(prediction, noisy, timesteps))
             totals = totals or totals_per_piece([self.counts(batch, random)])
             parts |= self.size_parts(
                 batch, size, predicted, self.size_weight(timesteps).to(predicted), totals
@@ -124,6 +131,12 @@ class TryOnTask(nn.Module):
             fit_labels=labels.masked_fill(unlabelled, -1),
             garment_features=conditioning.garment_features,
         )
+
+    def picture_error(self, predicted: Tensor, clean: Tensor) -> Tensor:
+        """Scalar: mean absolute difference of the pictures that (B, C, h, w) latents are decoded to."""
+        with torch.no_grad():
+            picture = self.base.to_images(clean)
+        return F.l1_loss(self.base.to_images(predicted), picture)
 
     def size_parts(
         self,

@@ -213,7 +213,8 @@ class TryOnBase(nn.Module, ABC):
         """Let part of the frozen denoiser learn; return its weights by name.
 
         Args:
-            layers: `lora`, low-rank updates of `lora_targets`, or `attention`, `attention_layers` in full.
+            layers: `lora`, low-rank updates of `lora_targets`; in full `attention_layers`, for `attention`,
+                or `all`.
             rank: Of the updates.
         """
         if layers == "lora":
@@ -223,7 +224,7 @@ class TryOnBase(nn.Module, ABC):
             self.denoiser.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=targets))
         else:
             for name, layer in self.denoiser.named_modules():
-                if name.endswith(self.attention_layers):
+                if layers == "all" or name.endswith(self.attention_layers):
                     layer.requires_grad_(True)
         return {name: weight for name, weight in self.denoiser.named_parameters() if weight.requires_grad}
 

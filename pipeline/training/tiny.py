@@ -1,6 +1,7 @@
 """How the `tiny` base is made: autoencoder, encoders and UNets, one after the other, from scratch."""
 
 import logging
+from dataclasses import asdict
 
 import torch
 
@@ -60,7 +61,8 @@ def train_unets(
     """Train try-on and garment UNet on encoded samples, ignorant of size; leave the base frozen."""
     base.tryon_unet.requires_grad_(True)
     base.garment_unet.requires_grad_(True)
-    task = TryOnTask(base, encoder, loss=LossParams(), text_dropout=params.dropout)
+    loss = LossParams(**asdict(params.loss))
+    task = TryOnTask(base, encoder, loss=loss, text_dropout=params.dropout)
     rows = run.fit(task, params.unets, "unets", encoder=encoder)
     base.requires_grad_(False)
     return rows

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from model.adapter.adapter import SizeAdapter
 from model.bases.tiny.networks import TinyPreset, build_tiny_base
-from pipeline.checkpoints import load_attention
+from pipeline.checkpoints import load_layers
 from pipeline.training.run import TrainingRun
 from pipeline.training.size_task import open_adapter
 from preprocess.sizes.axes import MEANINGS
@@ -23,7 +23,9 @@ from train.params import (
     TrainSizeParams,
 )
 
-PRESET = TinyPreset(image_height=32, image_width=32, vae_width=8, unet_channels=(16, 32, 32))
+PRESET = TinyPreset(
+    image_height=32, image_width=32, vae_width=8, latent_channels=4, unet_channels=(16, 32, 32)
+)
 
 
 def begin(params: TrainSizeParams, folder: Path) -> TrainingRun:
@@ -113,14 +115,22 @@ def test_attention_layers_in_full_learn_and_come_back(tmp_path: Path) -> None:
     with torch.no_grad():
         for weight in opened.values():
             weight.add_(1)
-    save_file({name: weight.detach() for name, weight in opened.items()}, tmp_path / "attention.safetensors")
+    save_file({name: weight.detach() for name, weight in opened.items()}, tmp_path / "layers.safetensors")
     fresh = build_tiny_base(PRESET, seed=0).tryon_unet
-    load_attention(fresh, tmp_path / "attention.safetensors")
+    load_layers(fresh, tmp_path / "layers.safetensors")
     weights = dict(fresh.named_parameters())
     assert all(torch.equal(weights[name], weight) for name, weight in unet.named_parameters())
     save_file({"elsewhere.weight": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(ValueError, match=r"another UNet, which has no elsewhere\.weight"):
-        load_attention(fresh, tmp_path / "other.safetensors")
+        load_layers(fresh, tmp_path / "other.safetensors")
+
+
+def test_all_layers_of_the_denoiser_learn_and_none_of_the_rest() -> None:
+    base = build_tiny_base(PRESET, seed=0).requires_grad_(False)
+    opened = base.trainable("all", rank=4)
+    assert opened.keys() == dict(base.denoiser.named_parameters()).keys()
+    learning = [name for name, weight in base.named_parameters() if weight.requires_grad]
+    assert all(name.startswith("tryon_unet.") for name in learning)
 
 
 def test_a_controller_that_does_not_learn_has_no_layout_loss() -> None:

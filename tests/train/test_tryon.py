@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -67,6 +68,23 @@ def test_the_size_stage_changes_the_adapter_and_no_bit_of_the_base(tmp_path: Pat
     )
     assert (digest(base), digest(task.critic)) == frozen
     assert digest(task.adapter) != fresh
+
+
+def test_timesteps_are_drawn_evenly_or_towards_noise_and_never_behind_the_last() -> None:
+    base = build_tiny_base(PRESET, seed=0)
+    order = KeyedRandom(0, np.arange(20_000))
+
+    def drawn(noise_bias: float) -> torch.Tensor:
+        task = TryOnTask(base, SampleEncoder(base), loss=LossParams(noise_bias=noise_bias))
+        return task.timesteps(order)
+
+    assert [(drawn(1.0) >= place).float().mean().item() for place in (250, 500, 900)] == pytest.approx(
+        [0.75, 0.5, 0.1], abs=1e-3
+    )
+    biased = drawn(3.0)  # (1 - u)^3 < 0.1 where u > 0.536
+    assert (biased >= 900).float().mean().item() == pytest.approx(0.1 ** (1 / 3), abs=1e-3)
+    assert biased.max() == 999
+    assert biased.min() == 0
 
 
 def test_the_loss_is_the_weighted_sum_of_its_parts() -> None:

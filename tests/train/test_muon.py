@@ -1,0 +1,104 @@
+"""Muon beside AdamW: which weights each steps, and by how much."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.train.small_run import PARAMS, Counting, CrashError, Regression, run
+from train.muon import MuonAndAdamW, is_matrix
+
+RATE = 0.01
+
+
+def stepped(weight: nn.Parameter, gradient: Tensor, **group: float) -> Tensor:
+    """How one step from this gradient changes a weight."""
+    before = weight.detach().clone()
+    optimizer = MuonAndAdamW([{"params": [weight]} | group], learning_rate=RATE, weight_decay=0.0)
+    weight.grad = gradient
+    optimizer.step()
+    return weight.detach() - before
+
+
+def test_matrices_and_kernels_are_told_from_the_rest_by_their_shape() -> None:
+    assert is_matrix(torch.zeros(16, 16))
+    assert is_matrix(torch.zeros(32, 4, 2, 2))
+    assert not is_matrix(torch.zeros(4, 36))
+    assert not is_matrix(torch.zeros(64, 3, 2, 2))
+    assert not is_matrix(torch.zeros(64))
+    assert not is_matrix(torch.zeros(1, 16, 64))
+
+
+@pytest.mark.parametrize("shape", [(16, 32), (16, 8, 2, 2)])
+def test_a_matrix_moves_alike_in_all_directions_however_lopsided_its_gradient(shape: tuple[int, ...]) -> None:
+    rows = torch.logspace(0, -2, 16)[:, None]  # one direction a hundred times stronger than another
+    gradient = (rows * torch.linalg.qr(torch.randn(32, 16, generator=torch.manual_seed(0))).Q.T).view(shape)
+    change = stepped(nn.Parameter(torch.zeros(shape)), gradient)
+    strengths = torch.linalg.svdvals(change.flatten(1)) / (RATE * 0.2 * math.sqrt(32))
+    assert strengths.min() > 0.5  # five Newton-Schulz steps bring all near 1
+    assert strengths.max() < 1.5
+
+
+def test_other_weights_move_as_adamw_moves_them() -> None:
+    gradient = torch.tensor([3.0, -0.02])
+    change = stepped(nn.Parameter(torch.zeros(2)), gradient)
+    torch.testing.assert_close(change, torch.tensor([-RATE, RATE]), rtol=1e-4, atol=0)
+
+
+def test_groups_keep_their_own_learning_rates_which_a_schedule_can_change() -> None:
+    slow, fast = (nn.Parameter(torch.zeros(16, 16)) for _ in range(2))
+    optimizer = MuonAndAdamW(
+        [{"params": [slow]}, {"params": [fast], "lr": 3 * RATE}], learning_rate=RATE, weight_decay=0.0
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0 if step == 0 else 0.0)
+    slow.grad, fast.grad = torch.eye(16), torch.eye(16)
+    optimizer.step()
+    torch.testing.assert_close(fast.detach(), 3 * slow.detach())
+    schedule.step()
+    before = fast.detach().clone()
+    optimizer.step()
+    assert torch.equal(fast, before)
+
+
+class Wide(Regression):
+    """A regression with a matrix and a kernel between layers that are too small to be matrices."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.kernel = nn.Linear(4, 16), nn.Conv1d(1, 16, 3, padding=1)
+        self.matrix, self.last = nn.Linear(16, 16), nn.Linear(16, 1)
+
+    def predicted(self, inputs: Tensor) -> Tensor:
+        hidden = self.matrix(self.first(inputs).tanh()).tanh()
+        return self.last(self.kernel(hidden[:, None]).mean(1))[:, 0]
+
+
+@pytest.mark.parametrize("batches", [4, 7])
+def test_a_run_goes_on_bit_for_bit_with_momenta_and_moments(tmp_path: Path, batches: int) -> None:
+    params = replace(PARAMS, optimizer="muon")
+    unbroken = Wide()
+    expected = run(unbroken, tmp_path / "unbroken", params=params)
+    with pytest.raises(CrashError):
+        run(Wide(), tmp_path / "broken", params=params, stream=Counting(crash_at=4 * batches))
+    resumed = Wide()
+    assert run(resumed, tmp_path / "broken", params=params) == expected
+    pairs = zip(resumed.parameters(), unbroken.parameters(), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
+    assert expected[-1].losses["loss"] < expected[0].losses["loss"]
+
+
+def test_gradients_that_overflow_in_float16_are_scaled_and_skipped_like_any_optimisers() -> None:
+    weight = nn.Parameter(torch.zeros(16, 16))
+    optimizer = MuonAndAdamW([{"params": [weight]}], learning_rate=RATE, weight_decay=0.0)
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    scaler.scale((weight * torch.inf).sum()).backward()
+    scaler.step(optimizer)
+    scaler.update()
+    assert torch.equal(weight.detach(), torch.zeros(16, 16))
+    optimizer.zero_grad()
+    scaler.scale(weight.trace()).backward()
+    scaler.step(optimizer)
+    assert weight.detach().diagonal().max() < 0
