@@ -37,6 +37,10 @@ class Photos(Protocol):
     def captions(self) -> list[str]:
         """One description a garment."""
 
+    @property
+    def keypoints(self) -> Any:
+        """(B, 25, 3) x, y in px of `image`, confidence; NaN where missing."""
+
 
 class Rows:
     """A dataclass of tensors, or of mappings and tuples of them, whose rows belong together."""

@@ -28,7 +28,9 @@ from tests.benchmarks.training_run import runtime, sample_stream, schedule, size
 from train.checkpoint import LATEST, PARTIAL, pointed
 from train.loop import fit
 
-PRESET = TinyPreset(image_height=48, image_width=32, vae_width=8, unet_channels=(16, 32, 32))
+PRESET = TinyPreset(
+    image_height=48, image_width=32, vae_width=8, latent_channels=4, unet_channels=(16, 32, 32)
+)
 STEPS, BATCH, CHECKPOINT_EVERY = 100, 4, 3
 FULL_DISK_BYTES = 12_000_000
 """Room for one checkpoint, not for two."""

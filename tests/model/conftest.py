@@ -11,7 +11,9 @@ from model.bases.sdxl.conditioning import SdxlConditioning
 from model.bases.sdxl.networks import SdxlBase
 from model.bases.tiny.networks import TinyPreset, build_tiny_base
 
-PRESET = TinyPreset(image_height=64, image_width=48, vae_width=8, unet_channels=(16, 32, 32))
+PRESET = TinyPreset(
+    image_height=64, image_width=48, vae_width=8, latent_channels=4, unet_channels=(16, 32, 32)
+)
 LATENT_HW = (16, 12)
 BATCH = 2
 
@@ -25,7 +27,12 @@ def photos(seed: int = 0, batch: int = BATCH) -> SimpleNamespace:
     mask[:, height // 4 : -height // 4, width // 4 : -width // 4] = 1
     names = ("image", "cloth", "densepose")
     pictures = {name: generator.integers(0, 256, shape, dtype=np.uint8) for name in names}
-    return SimpleNamespace(**pictures, inpaint_mask=mask, captions=["a red t-shirt", "a long coat"][:batch])
+    return SimpleNamespace(
+        **pictures,
+        inpaint_mask=mask,
+        captions=["a red t-shirt", "a long coat"][:batch],
+        keypoints=keypoints(batch).numpy(),
+    )
 
 
 def keypoints(batch: int = BATCH) -> torch.Tensor:

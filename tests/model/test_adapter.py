@@ -169,7 +169,7 @@ def test_an_odd_grid_runs_through_the_unet(
     shared_base: SdxlBase, conditioning: SdxlConditioning, controller: str
 ) -> None:
     grid = (17, 11)
-    names = ("mask", "masked_latents", "densepose_latents", "garment_latents")
+    names = ("mask", "masked_latents", "densepose_latents", "garment_latents", "laid_garment")
     resized = {name: F.interpolate(getattr(conditioning, name), grid) for name in names}
     odd, noise = replace(conditioning, **resized), torch.ones(BATCH, 4, *grid)
     adapter = jolt(fresh(shared_base, controller=controller))

@@ -72,7 +72,7 @@ def test_weights_of_another_shape_are_named_from_their_headers(folder: Path) -> 
     weights["conv_in.weight"] = weights["conv_in.weight"][:, :4].contiguous()
     save_file(weights, folder / "unet" / WEIGHTS)
     (problem,) = wrong_shapes(folder, PRESET)
-    assert problem.endswith("1 of another shape:\n  conv_in.weight: (16, 4, 3, 3) for (16, 13, 3, 3)")
+    assert problem.endswith("1 of another shape:\n  conv_in.weight: (16, 4, 3, 3) for (16, 17, 3, 3)")
 
 
 def test_weights_in_pickles_are_checked_too(folder: Path) -> None:

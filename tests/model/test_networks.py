@@ -77,7 +77,7 @@ def test_wrong_weights_are_listed(base: SdxlBase, tmp_path: Path) -> None:
         open_base(tmp_path)
     lines = str(error.value).splitlines()[1:]
     assert lines[:4] == ["1 missing:", "  conv_out.bias", "1 not expected:", "  stranger"]
-    assert lines[4:] == ["1 of another shape:", "  conv_in.weight: (16, 9, 3, 3) for (16, 13, 3, 3)"]
+    assert lines[4:] == ["1 of another shape:", "  conv_in.weight: (16, 9, 3, 3) for (16, 17, 3, 3)"]
 
 
 def test_weights_can_be_loaded_in_another_type(base: SdxlBase, tmp_path: Path) -> None:
@@ -98,6 +98,7 @@ def test_conditioning_has_one_row_a_photo(shared_base: SdxlBase, conditioning: S
         "image_tokens": (16, width),
         "garment_latents": (4, *LATENT_HW),
         "garment_text": (PRESET.text_tokens, width),
+        "laid_garment": (4, *LATENT_HW),
     }
     assert {name: tuple(x.shape) for name, x in vars(conditioning).items() if x is not None} == {
         name: (BATCH, *shape) for name, shape in expected.items()

@@ -214,7 +214,7 @@ def test_the_photo_stays_outside_the_mask_and_the_seam_lies_inside() -> None:
 
 
 def people(seed: int = 0) -> TryOnInputs:
-    return TryOnInputs(**vars(photos(seed)), keys=["anna", "bela"], keypoints=keypoints().numpy())
+    return TryOnInputs(**vars(photos(seed)), keys=["anna", "bela"])
 
 
 def drawer(

@@ -27,7 +27,9 @@ from train.sample_encoder import SampleEncoder
 from train.tryon import TryOnTask
 
 COUNT, SIDE = 7, 32
-PRESET = TinyPreset(image_height=SIDE, image_width=SIDE, vae_width=8, unet_channels=(16, 32, 32))
+PRESET = TinyPreset(
+    image_height=SIDE, image_width=SIDE, vae_width=8, latent_channels=4, unet_channels=(16, 32, 32)
+)
 
 
 def params_of(base: Path, dtype: str = "float32") -> WriteShardsParams:

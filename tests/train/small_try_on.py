@@ -14,7 +14,9 @@ from train.params import LossParams
 from train.sample_encoder import SampleEncoder
 from train.tryon import TryOnTask
 
-PRESET = TinyPreset(image_height=32, image_width=32, vae_width=8, unet_channels=(16, 32, 32))
+PRESET = TinyPreset(
+    image_height=32, image_width=32, vae_width=8, latent_channels=4, unet_channels=(16, 32, 32)
+)
 
 
 def batch(start: int = 0, size: int = 4) -> Batch:

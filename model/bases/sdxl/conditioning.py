@@ -53,6 +53,9 @@ class SdxlConditioning(Conditioning):
     garment_text: Tensor
     """(B, L, C)."""
 
+    laid_garment: Tensor | None = None
+    """(B, C, h, w) latents of the garment laid over the person; None for networks that don't read any."""
+
     @property
     def canvas(self) -> Tensor:
         """(B, 4, h, w): the person's latents are denoised."""
@@ -68,14 +71,18 @@ class SdxlConditioning(Conditioning):
         if rows is None:
             names = ("text", "pooled_text", "image_tokens")
             nothing = {name: torch.zeros_like(getattr(self, name)) for name in names}
-            return replace(self, **nothing, garment=tree_map_only(Tensor, lambda x: x[:1] * 0, self.garment))
+            laid = None if self.laid_garment is None else torch.zeros_like(self.laid_garment)
+            unseen = tree_map_only(Tensor, lambda x: x[:1] * 0, self.garment)
+            return replace(self, **nothing, garment=unseen, laid_garment=laid)
         kept = (~rows).to(self.text)
+        laid = self.laid_garment
         return replace(
             self,
             text=self.text * kept[:, None, None],
             pooled_text=self.pooled_text * kept[:, None],
             image_tokens=self.image_tokens * kept[:, None, None],
             garment=tree_map_only(Tensor, lambda x: x.masked_fill(rows[:, None, None], 0.0), self.garment),
+            laid_garment=None if laid is None else laid * kept[:, None, None, None],
         )
 
 

@@ -17,7 +17,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from model.bases.sdxl.loading import PARTS
-from model.bases.sdxl.presets import LATENT_CHANNELS, NUM_TIME_IDS, TRYON_CHANNELS, Preset, SdxlPreset
+from model.bases.sdxl.presets import NUM_TIME_IDS, Preset, SdxlPreset
 from model.bases.sdxl.unet import make_tryon_unet, open_time_embedding
 from model.params import SWITCHES, MemorySwitches
 from model.weights import (
@@ -153,13 +153,13 @@ def missing_files(folder: Path, part: str) -> list[str]:
 def wrong_widths(folder: Path, preset: Preset) -> list[str]:
     """Return a line for every part whose configuration does not fit the UNets of `preset`."""
     read = {part: json.loads((folder / part / "config.json").read_text()) for part in (*ENCODERS, "vae")}
-    unet, resampler = preset.unet_config(TRYON_CHANNELS), preset.resampler_config()
+    unet, resampler = preset.unet_config(preset.tryon_channels), preset.resampler_config()
     pooled = unet["projection_class_embeddings_input_dim"] - NUM_TIME_IDS * unet["addition_time_embed_dim"]
     text = [read[part].get("hidden_size") for part in ("text_encoder", "text_encoder_2")]
     found = {
         "image_encoder: hidden_size": (read["image_encoder"].get("hidden_size"), resampler["embedding_dim"]),
         "text_encoder_2: projection_dim": (read["text_encoder_2"].get("projection_dim"), pooled),
-        "vae: latent_channels": (read["vae"].get("latent_channels"), LATENT_CHANNELS),
+        "vae: latent_channels": (read["vae"].get("latent_channels"), preset.latent_channels),
         "text_encoder + text_encoder_2: hidden_size": (
             sum(width or 0 for width in text),
             unet["cross_attention_dim"],
@@ -200,7 +200,7 @@ def header_shapes(folder: Path) -> dict[str, Tensor]:
 def tryon_unet_of(preset: Preset) -> UNet2DConditionModel:
     """Return the try-on UNet of a preset on the meta device."""
     with torch.device("meta"):
-        unet = make_tryon_unet(preset.unet_config(TRYON_CHANNELS), preset.resampler_config())
+        unet = make_tryon_unet(preset.unet_config(preset.tryon_channels), preset.resampler_config())
     open_time_embedding(unet)
     return unet
 
@@ -208,7 +208,7 @@ def tryon_unet_of(preset: Preset) -> UNet2DConditionModel:
 def garment_unet_of(preset: Preset) -> UNet2DConditionModel:
     """Return the garment UNet of a preset on the meta device."""
     with torch.device("meta"):
-        unet = UNet2DConditionModel(**preset.unet_config(LATENT_CHANNELS))
+        unet = UNet2DConditionModel(**preset.unet_config(preset.latent_channels))
     unet.register_to_config(addition_embed_type=None)
     return unet
 

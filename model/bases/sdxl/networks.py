@@ -290,9 +290,9 @@ def predict_noise(
     Returns:
         (B, 4, h, w).
     """
-    sample = torch.cat(
-        [noisy_latents, conditioning.mask, conditioning.masked_latents, conditioning.densepose_latents], dim=1
-    )
+    person = [conditioning.mask, conditioning.masked_latents, conditioning.densepose_latents]
+    laid = [] if conditioning.laid_garment is None else [conditioning.laid_garment]
+    sample = torch.cat([noisy_latents, *person, *laid], dim=1)
     inputs: dict[str, Any] = {"class_labels": sample.new_zeros(len(sample), 1)}
     attention: dict[str, Any] = {"garment_tokens": garment_tokens, "image_tokens": conditioning.image_tokens}
     if size is not None:

@@ -32,6 +32,14 @@ SDXL_RESAMPLER: dict[str, int] = {
 class Preset(Protocol):
     """The sizes of networks of this architecture."""
 
+    @property
+    def latent_channels(self) -> int:
+        """Return the channels of the autoencoder's latents."""
+
+    @property
+    def tryon_channels(self) -> int:
+        """Return how many channels the try-on UNet reads."""
+
     def unet_config(self, in_channels: int) -> dict[str, Any]:
         """Return the constructor arguments of a UNet."""
 
@@ -48,6 +56,12 @@ class SdxlPreset:
 
     image_width: int = 768
     """Width of the pictures (px), a multiple of 64."""
+
+    latent_channels: int = LATENT_CHANNELS
+    """Channels of the autoencoder's latents."""
+
+    tryon_channels: int = TRYON_CHANNELS
+    """Inputs of the try-on UNet."""
 
     def unet_config(self, in_channels: int) -> dict[str, Any]:
         """Return the constructor arguments of a UNet of this preset."""

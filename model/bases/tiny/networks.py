@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from transformers import (
     CLIPTextConfig,
@@ -13,16 +14,19 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
+from model.bases.base import Encodings
+from model.bases.conditions import Photos
+from model.bases.sdxl.conditioning import encode_images
 from model.bases.sdxl.networks import SdxlBase
 from model.bases.sdxl.presets import (
-    LATENT_CHANNELS,
     NUM_IMAGE_TOKENS,
     NUM_TIME_IDS,
-    TRYON_CHANNELS,
     sdxl_unet_config,
 )
 from model.bases.sdxl.unet import make_tryon_unet
 from model.bases.tiny.autoencoder import PatchAutoencoder
+from model.bases.tiny.laid_garment import lay_on_torso
+from model.pixels import from_uint8
 from model.weights import seeded
 
 START, END = "<|startoftext|>", "<|endoftext|>"
@@ -41,10 +45,13 @@ class TinyPreset:
     vae_patch: int = 4
     """Side of the patches that the autoencoder makes one latent cell of (px)."""
 
+    latent_channels: int = 16
+    """Channels of the autoencoder's latents: what four lose are prints, buttons and edges."""
+
     vae_width: int = 64
     """Channels of the autoencoder's convolutions."""
 
-    unet_channels: tuple[int, ...] = (32, 64, 64)
+    unet_channels: tuple[int, ...] = (64, 64, 64)
     """Channels of the UNets' levels; as in SDXL the first level has no attention."""
 
     transformer_layers: tuple[int, ...] = (1, 1, 1)
@@ -71,10 +78,16 @@ class TinyPreset:
     vision_patch: int = 8
     """Height and width of a patch of the vision encoder (px)."""
 
+    @property
+    def tryon_channels(self) -> int:
+        """Inputs of the try-on UNet: the mask; noisy, masked-person, DensePose and laid-garment latents."""
+        return 1 + 4 * self.latent_channels
+
     def unet_config(self, in_channels: int) -> dict[str, Any]:
         """Return the constructor arguments of a UNet of this preset."""
         levels = len(self.unet_channels)
         return sdxl_unet_config(in_channels) | {
+            "out_channels": self.latent_channels,
             "sample_size": self.image_height // self.vae_patch,
             "block_out_channels": self.unet_channels,
             "layers_per_block": self.layers_per_block,
@@ -114,14 +127,23 @@ class TinyBase(SdxlBase):
     garment_follows_time: ClassVar[bool] = False
     autoencoder: ClassVar[Any] = PatchAutoencoder
 
+    def encode_parts(self, photos: Photos) -> Encodings:
+        """Encode also the garment laid over the torso, zero where that is unknown."""
+        encodings = super().encode_parts(photos)
+        laid, known = lay_on_torso(
+            from_uint8(photos.cloth).to(self.device), torch.as_tensor(photos.keypoints).to(self.device)
+        )
+        latents = encode_images(self.vae, laid)
+        return encodings | {"laid_garment": latents * known[:, None, None, None]}
+
 
 def build_tiny_base(preset: TinyPreset, seed: int) -> TinyBase:
     """Return a base with random weights, the same for a seed; the global random state is left alone."""
     with seeded(seed):
         base = TinyBase(
-            tryon_unet=make_tryon_unet(preset.unet_config(TRYON_CHANNELS), preset.resampler_config()),
-            vae=PatchAutoencoder(LATENT_CHANNELS, preset.vae_patch, preset.vae_width),
-            garment_unet=UNet2DConditionModel(**preset.unet_config(LATENT_CHANNELS)),
+            tryon_unet=make_tryon_unet(preset.unet_config(preset.tryon_channels), preset.resampler_config()),
+            vae=PatchAutoencoder(preset.latent_channels, preset.vae_patch, preset.vae_width),
+            garment_unet=UNet2DConditionModel(**preset.unet_config(preset.latent_channels)),
             text_encoder=CLIPTextModel(text_config(preset)),
             text_encoder_2=CLIPTextModelWithProjection(text_config(preset)),
             image_encoder=CLIPVisionModelWithProjection(vision_config(preset)),

@@ -1,0 +1,126 @@
+"""The garment's photo laid over the torso."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from model.bases.conditions import Photos
+from model.bases.tiny.laid_garment import HEIGHT as HEIGHT_IN_TORSOS
+from model.bases.tiny.laid_garment import (
+    LEFT_HIP,
+    LEFT_SHOULDER,
+    RIGHT_HIP,
+    RIGHT_SHOULDER,
+    TOP,
+    lay_on_torso,
+    mirrored,
+)
+from model.bases.tiny.networks import TinyPreset, build_tiny_base
+from shards.batch import Batch
+from tests.train.small_try_on import PRESET, batch
+
+HEIGHT, WIDTH = 96, 72
+
+
+def wearer(shoulders: tuple[float, float], torso: tuple[float, float]) -> Tensor:
+    """(1, 25, 3) joints: the middle of the shoulders and the way from there to the hips, x and y in px."""
+    joints = torch.full((1, 25, 3), torch.nan)
+    start, along = torch.tensor(shoulders), torch.tensor(torso)
+    left = torch.stack([along[1], -along[0]]) / 4
+    for joint, at in (
+        (RIGHT_SHOULDER, start - left),
+        (LEFT_SHOULDER, start + left),
+        (RIGHT_HIP, start + along - left / 2),
+        (LEFT_HIP, start + along + left / 2),
+    ):
+        joints[0, joint] = torch.tensor([*at, 1.0])
+    return joints
+
+
+def flat() -> Tensor:
+    """(1, 3, 96, 72): a garment of 50 rows and 40 columns on white, its print a dark square."""
+    cloth = torch.ones(1, 3, HEIGHT, WIDTH)
+    cloth[..., 20:70, 16:56] = 0.0
+    cloth[..., 35:45, 31:41] = -1.0
+    return cloth
+
+
+def centre(shown: Tensor) -> tuple[float, float]:
+    """Middle row and column of the (H, W) pixels that are set, in px from the edge."""
+    rows, columns = (where.float() for where in torch.nonzero(shown, as_tuple=True))
+    return rows.mean().item() + 0.5, columns.mean().item() + 0.5
+
+
+def test_the_print_lies_where_the_body_wears_it() -> None:
+    laid, known = lay_on_torso(flat(), wearer((36.0, 30.0), (0.0, 20.0)))
+    px = 20 * HEIGHT_IN_TORSOS / 50  # the garment's 50 rows reach so far on a torso of 20 px
+    near = torch.zeros(HEIGHT, WIDTH, dtype=torch.bool)
+    near[30:45, 31:41] = True  # the mirror shows the print again elsewhere
+    assert known.tolist() == [True]
+    assert centre((laid[0, 0] < -0.5) & near) == pytest.approx((30 + 20 * TOP + 20 * px, 36.0), abs=0.3)
+    assert ((laid[0, 0] < -0.5) & near).sum() == pytest.approx((10 * px) ** 2, rel=0.25)
+    assert (laid[0, :, :27] == 1).all()  # above the garment its background
+    assert (laid[0, :, 29:74] < 0.5).all()  # and cloth wherever one may be wide or long
+
+
+def test_it_leans_with_the_torso_and_its_left_is_the_wearers() -> None:
+    cloth = flat()
+    cloth[..., 35:45, 31:41] = 0.0
+    cloth[..., 35:45, 37:41] = -1.0  # on the right of the photo, which is the wearer's left
+    laid, _ = lay_on_torso(cloth, wearer((20.0, 48.0), (20.0, 0.0)))  # lying, hips to the right
+    near = torch.zeros(HEIGHT, WIDTH, dtype=torch.bool)
+    near[43:53, 20:36] = True
+    row, column = centre((laid[0, 0] < -0.5) & near)
+    px = 20 * HEIGHT_IN_TORSOS / 50
+    assert (row, column) == pytest.approx((48 - 3 * px, 20 + 20 * TOP + 20 * px), abs=0.6)  # left is up
+
+
+def test_beyond_its_photo_the_cloth_goes_on_as_in_a_mirror() -> None:
+    a, b = mirrored(torch.tensor([-0.3, 0.5, 1.2, 1.6]), torch.tensor([0.1, 0.4, -0.4, 0.56]))
+    assert a.tolist() == pytest.approx([-0.3, 0.5, 0.9, 0.5])
+    assert b.tolist() == pytest.approx([0.1, 0.16, -0.16, 0.0], abs=1e-6)
+
+
+def test_where_the_torso_is_not_known_nothing_is_told() -> None:
+    joints = wearer((36.0, 30.0), (0.0, 20.0))
+    joints[0, LEFT_HIP, 2] = 0.0
+    laid, known = lay_on_torso(flat(), joints)
+    assert known.tolist() == [False]
+    assert laid.isfinite().all()
+    base = build_tiny_base(PRESET, seed=0)
+    people = batch()
+    people.keypoints[1, RIGHT_HIP] = np.nan
+    told = base.told(photos(people)).laid_garment
+    assert (told[1] == 0).all()
+    assert (told[[0, 2, 3]] != 0).any(dim=(1, 2, 3)).all()
+
+
+def photos(people: Batch) -> Photos:
+    """The batch as a base sees it."""
+    return people  # type: ignore[return-value]
+
+
+def test_it_changes_with_the_body_alone_and_never_with_the_worn_garment() -> None:
+    base = build_tiny_base(PRESET, seed=0)
+    people, others = batch(), batch()
+    others.image[:] = 255 - others.image
+    others.garment_mask[:] = 1 - others.garment_mask
+    others.ratios[:] = 1.0
+    one, other = (base.told(photos(some)).laid_garment for some in (people, others))
+    assert torch.equal(one, other)
+    others.keypoints[:, LEFT_HIP, 1] += 3
+    assert not torch.equal(one, base.told(photos(others)).laid_garment)
+
+
+def test_text_guidance_leaves_it_out_with_all_else_of_the_garment() -> None:
+    base = build_tiny_base(PRESET, seed=0)
+    told = base.told(photos(batch()))
+    assert (told.unconditional().laid_garment == 0).all()
+    some = told.unconditional(torch.tensor([True, False, False, True])).laid_garment
+    assert (some[[0, 3]] == 0).all()
+    assert torch.equal(some[1:3], told.laid_garment[1:3])
+
+
+def test_the_try_on_unet_has_channels_for_it() -> None:
+    assert TinyPreset(latent_channels=4).tryon_channels == 4 + 1 + 4 + 4 + 4
