@@ -33,12 +33,17 @@ SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", 
 HEIC_SUFFIXES = (".heic", ".heif", ".hif")
 INSTALL_HEIC = "HEIC needs the extra `heic`: pip install 'cinderella-tryon[heic]'"
 
+LFS_POINTER = b"version https://git-lfs.github.com/"
+
 MIN_SIDE = 16
 """px. Nobody can be seen in a smaller picture."""
 
 DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 """Pillow's names of grey pictures with more than 8 bits."""
 
+
+OTHER_SHAPE = 0.02
+"""How far proportions may differ: rounding, where a small picture was halved."""
 
 COLOUR_SPACE = slice(16, 20)
 """Where an ICC profile's header names the colours it is for."""
@@ -163,9 +168,9 @@ def opened(
             yield source
             return
         require_bytes(source, name, limits)
-        can_read_heic()
+        known = [kind for kind in formats if kind != "HEIF" or can_read_heic()]
         file = io.BytesIO(source) if isinstance(source, bytes) else source
-        with Image.open(file, formats=tuple(formats)) as picture:
+        with Image.open(file, formats=known) as picture:
             require_size(picture.height, picture.width, name, limits)
             yield picture
     except PictureError:
@@ -184,11 +189,13 @@ def why_not(source: str | Path | bytes | Image.Image, error: Exception) -> str:
     """Say why a picture can't be read: what it is, where that is the reason, else what the decoder says."""
     if isinstance(source, str | Path):
         with Path(source).open("rb") as file:
-            head = file.read(12)
+            head = file.read(len(LFS_POINTER))
     else:
-        head = source[:12] if isinstance(source, bytes) else b""
+        head = source[: len(LFS_POINTER)] if isinstance(source, bytes) else b""
     if not head and not isinstance(source, Image.Image):
         return "the file is empty"
+    if head == LFS_POINTER:
+        return "it is a pointer of Git LFS, whose file wasn't fetched: run `git lfs pull`"
     heic = head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1")
     if heic and not can_read_heic():
         return INSTALL_HEIC
@@ -209,6 +216,11 @@ def can_read_heic() -> bool:
 def photo_suffixes() -> tuple[str, ...]:
     """Return the suffixes, in lower case, of photos that can be read here."""
     return SUFFIXES + HEIC_SUFFIXES if can_read_heic() else SUFFIXES
+
+
+def same_shape(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Tell whether two (H, W) have the same proportions, as a photo and its map have at whatever size."""
+    return abs(one[0] * other[1] / (one[1] * other[0]) - 1) <= OTHER_SHAPE
 
 
 def require_bytes(source: str | Path | bytes, what: str, limits: Limits) -> None:

@@ -16,7 +16,7 @@ from preprocess.body.inpaint_mask import inpainting_mask
 from preprocess.body.keypoints import BodyFrame, KeypointError, Keypoints
 from preprocess.garment.parse import garment_mask, load_parse
 from preprocess.masks import read_mask
-from preprocess.pictures import look_at, read_picture
+from preprocess.pictures import look_at, read_picture, same_shape
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.source import ManifestRow
 from shards.codec import decode_photo, encode_photo, is_jpeg
@@ -24,9 +24,6 @@ from shards.framing import Frame
 from shards.params import WriteShardsParams
 from shards.sample import SCHEMA_VERSION, Sample, SizeRecord, encode
 from shards.ustar import SampleError, pack
-
-OTHER_SHAPE = 0.02
-"""How far the proportions of a garment's mask may be off those of its photo: rounding, at small sizes."""
 
 GARMENT_MARGIN = 0.1
 """How far a mask that follows the garment reaches beyond it, in shoulder widths."""
@@ -176,12 +173,23 @@ def garment_frame(cloth: Path, params: WriteShardsParams) -> Frame:
 
 
 def mask_of(path: Path, frame: Frame) -> NDArray[np.bool_]:
-    """Read the mask of a garment's photo, at the stored size; one of another shape is another photo's."""
+    """Read the mask of a garment's photo, at the stored size.
+
+    Raises:
+        ValueError: It has another shape, so is another photo's; or it is inverted.
+    """
     mask = read_mask(path, "cloth_mask")
     height, width = mask.shape
-    if abs(height / width * frame.own_width / frame.own_height - 1) > OTHER_SHAPE:
+    if not same_shape(mask.shape, (frame.own_height, frame.own_width)):
         raise ValueError(
             f"cloth_mask {path} must have the proportions of its photo, "
             f"{frame.own_width}x{frame.own_height}, got {width}x{height}"
+        )
+    middle = mask[height // 3 : -(height // 3), width // 3 : -(width // 3)].mean()
+    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]]).mean()
+    if border > 1 / 2 > middle:
+        raise ValueError(
+            f"cloth_mask {path} covers {border:.0%} of the photo's border but {middle:.0%} of its middle: "
+            "is it inverted? It must be light where the garment is"
         )
     return frame.mask(mask)

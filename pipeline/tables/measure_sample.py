@@ -16,7 +16,7 @@ from preprocess.garment.parse import garment_mask, load_parse, other_labels
 from preprocess.garment.scene import Scene
 from preprocess.garment.size_ratios import SizeRatioParams, SizeRatios, size_ratios
 from preprocess.garment.worn import EDGES_WIDTH, measure_parsed
-from preprocess.pictures import PictureError, read_picture
+from preprocess.pictures import PictureError, read_picture, same_shape
 from preprocess.sizes.axes import AXIS_NAMES, LENGTH_COLUMNS
 from preprocess.sources.source import ManifestRow
 from preprocess.vocabulary import SEGMENTED
@@ -50,7 +50,7 @@ def measured(job: MeasureJob) -> Row:
     if not garment.any():
         raise KeypointError("no_garment")
     scale = parse.shape[1] / found["image_width"]
-    if abs(parse.shape[0] / found["image_height"] / scale - 1) > 0.01:
+    if not same_shape(parse.shape, (found["image_height"], found["image_width"])):
         raise KeypointError("parse_of_other_shape")
     person = person_of(job).scaled(scale, scale)
     numbering = other_labels(parse, person, job.sample.parse_labels)
@@ -64,7 +64,7 @@ def measured(job: MeasureJob) -> Row:
         job.params,
         category=job.sample.category,
         photo=photo_of(job.sample, at_least=EDGES_WIDTH),
-        densepose=densepose_of(job.sample),
+        densepose=own_densepose(job),
         doubts=doubts_of(job),
     )
     return columns(worn, result, scale)
@@ -91,7 +91,7 @@ def measured_in_photo(job: MeasureJob) -> Row:
     garment = segment_garment(photo, person)
     if not garment.any():
         raise KeypointError("no_garment")
-    worn = measure_worn(garment, person, Scene(photo=photo, densepose=densepose_of(job.sample)))
+    worn = measure_worn(garment, person, Scene(photo=photo, densepose=own_densepose(job)))
     flags = [SEGMENTED, *doubts_of(job)]
     result = size_ratios(worn, job.params, category=job.sample.category, keypoints=person, flags=flags)
     return columns(worn, result, 1.0)
@@ -131,6 +131,15 @@ def parse_of(sample: ManifestRow) -> Any:
 def unreadable(part: str, error: Exception) -> str:
     """Return the reason of a part that can't be read, without its path."""
     return f"{part}_unreadable: {error.problem}" if isinstance(error, PictureError) else f"{part}_unreadable"
+
+
+def own_densepose(job: MeasureJob) -> Parts | None:
+    """Load DensePose's parts, which must have the proportions of the photo; see `densepose_of`."""
+    parts = densepose_of(job.sample)
+    shape = job.found["image_height"], job.found["image_width"]
+    if parts is not None and not same_shape(parts.shape, shape):
+        raise KeypointError("densepose_of_other_shape")
+    return parts
 
 
 def densepose_of(sample: ManifestRow) -> Parts | None:

@@ -27,6 +27,9 @@ COARSEST_GRID = 8
 NECK_OFFSET = 0.5
 """Largest distance of the neck from mid-shoulder, over the shoulder width; VITON-HD's largest is 0.16."""
 
+FEWEST_BELOW_ZERO = 0.25
+"""Share of the joints that are left of or above the middle, of anybody who is in the picture."""
+
 FEWEST_JOINTS = 8
 """Fewer joints than this are too few to tell a placeholder, or another picture's size, from a person."""
 
@@ -220,11 +223,13 @@ def _person(
 def _from_fractions(table: Array, found: Array) -> Array:
     """Turn `--keypoint_scale 4`, from -1 to 1, into `--keypoint_scale 3`, from 0 to 1; leave the latter.
 
+    From -1 to 1 somebody's head or right side is below 0; from 0 to 1 only what lies outside the picture.
+
     Args:
         table: (N, 2) or (N, 3), x and y first.
         found: (N, 2) x and y of the joints that were found, which tell.
     """
-    if found.min() >= -FAR_OUTSIDE:
+    if (found < 0).any(axis=1).mean() < FEWEST_BELOW_ZERO:
         return table
     return np.column_stack([(table[:, :2] + 1) / 2, table[:, 2:]])
 

@@ -27,7 +27,7 @@ from preprocess.garment.size_ratios import SizeRatioParams, SizeRatios, size_rat
 from preprocess.garment.worn import EDGES_WIDTH, measure_parsed
 from preprocess.masks import MaskSource, read_mask
 from preprocess.person.window import Window
-from preprocess.pictures import PictureSource, read_picture
+from preprocess.pictures import PictureSource, read_picture, same_shape
 from preprocess.sizes.request import SizeRequest
 from preprocess.untrusted import STRANGERS
 from preprocess.vocabulary import NUM_JOINTS, Category, RowStatus
@@ -303,6 +303,11 @@ def read_inpaint_mask(mask: MaskSource, shape: tuple[int, int], person: Keypoint
 def densepose_of(densepose: MaskSource, shape: tuple[int, int]) -> NDArray[np.uint8]:
     """Read DensePose's picture, resized to the photo where it is smaller or larger."""
     picture = read_densepose(densepose, limits=STRANGERS)
+    if not same_shape(picture.shape, shape):
+        raise ValueError(
+            f"the DensePose must have the photo's proportions, {shape[1]}x{shape[0]}, "
+            f"got {picture.shape[1]}x{picture.shape[0]}"
+        )
     if picture.shape[:2] == shape:
         return picture
     return np.asarray(Image.fromarray(picture).resize((shape[1], shape[0]), Image.Resampling.BOX))

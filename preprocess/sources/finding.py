@@ -89,6 +89,12 @@ class Found:
         there = ", ".join(f"{name}/ has {count:,} files" for name, count in others.items())
         return f"{self.part.folders[0]}/ {what}; {there or 'there is no other folder'}"
 
+    def strangers(self) -> str:
+        """Say that none of the files is called after a sample, and how they are called."""
+        names = sorted({path.name for files in self.files for path in files.values()})
+        folder, first = self.folders[0].name, names[0]
+        return f"{folder}/ has {len(names):,} files, but none is named as a photo: the first is {first}"
+
 
 def files_of(folder: Path, part: Part) -> dict[str, Path]:
     """List a folder's files of a part by name, with suffix and without; the better suffix has the name."""
@@ -97,7 +103,7 @@ def files_of(folder: Path, part: Part) -> dict[str, Path]:
     with os.scandir(folder) as entries:
         for entry in entries:
             suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 - a Path for each takes seconds
-            if suffix in wanted and not entry.name.startswith(".") and entry.is_file():
+            if suffix in wanted and not entry.name.startswith("._") and is_file(entry):
                 listed.setdefault(wanted.index(suffix), []).append(folder / entry.name)
     found: dict[str, Path] = {}
     for rank in sorted(listed):
@@ -105,6 +111,14 @@ def files_of(folder: Path, part: Part) -> dict[str, Path]:
             found.setdefault(composed(path.stem), path)
             found[composed(path.name)] = path
     return found
+
+
+def is_file(entry: os.DirEntry[str]) -> bool:
+    """Tell whether an entry is a file; a link in a circle is none."""
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
 
 
 def plain(name: str) -> str:

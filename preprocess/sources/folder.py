@@ -69,7 +69,8 @@ class Folder:
         """
 
         def beside(ends: Sequence[str]) -> Path | None:
-            found = (maps.get((photo.parent, composed(name.name) + end)) for end in ends)
+            names = dict.fromkeys((composed(name.name), composed(photo.name)))
+            found = (maps.get((photo.parent, one + end)) for one in names for end in ends)
             return next((path for path in found if path is not None and path.is_file()), None)
 
         return SourceSample(

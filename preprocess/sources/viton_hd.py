@@ -11,7 +11,7 @@ Source: the layout of VITON-HD's release (Choi et al., CVPR 2021).
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -108,33 +108,27 @@ def samples_of(
         images.setdefault(split.image(pair), pair)
     shared = shared_stems(images) | shared_stems(map(split.cloth, (*tried, *paired)))
     split = replace(split, shared=shared)
+    worn = dressed(split, images, paired)
+    wearers: dict[Path | None, str] = {}
+    for image, name in worn.items():
+        wearers.setdefault(split.file("cloth", name), safe_key(split.name_of(image)))
+    used: set[str] = set()
+    for image, pair in images.items():
+        one = sample(split, image, worn[image], pair, wearers, captions)
+        used.update(part for part, _ in one.parts())
+        yield one
+    split.warn(used, [pair.place for pair in images.values() if split.cloth(pair) is None])
+
+
+def dressed(split: "Split", images: Mapping[Path, Pair], paired: list[Pair]) -> dict[Path, str]:
+    """Return the name of the garment that each person wears: of several lines the first counts."""
     worn: dict[Path, str] = {}
     for pair in paired:
         worn.setdefault(split.image(pair), pair.cloth)
     stems = {stem_of(image.name) for image in images}
     for image, pair in images.items():
         worn.setdefault(image, worn_by(split.name_of(image), pair, split.parts["cloth"], stems))
-    wearers: dict[Path | None, str] = {}
-    for image, name in worn.items():
-        wearers.setdefault(split.file("cloth", name), safe_key(split.name_of(image)))
-    for image, pair in images.items():
-        yield sample(split, image, worn[image], pair, wearers, captions)
-    lacking = [pair.place for pair in images.values() if split.cloth(pair) is None]
-    if lacking:
-        log.warning(
-            "%s: %d pairs name a garment without a photo in cloth/, such as %s: they can be "
-            "measured, not tried on",
-            split.folder,
-            len(lacking),
-            lacking[0],
-        )
-    if shared:
-        log.warning(
-            "%s: several photos are called %s but for their suffix: what belongs to one is found by its "
-            "whole name, as a.jpg.png is",
-            split.folder,
-            ", ".join(sorted(shared)[:5]),
-        )
+    return worn
 
 
 def sample(
@@ -212,6 +206,32 @@ class Split:
         folders = sorted(path for path in self.folder.iterdir() if path.is_dir())
         return file_counts(path for path in folders if path not in claimed)
 
+    def warn(self, used: Set[str], lacking: Sequence[str]) -> None:
+        """Say what the samples don't use or lack.
+
+        Args:
+            used: Parts that a sample has.
+            lacking: Lines of lists whose garment has no photo.
+        """
+        for part, found in self.parts.items():
+            if part not in used and any(found.files):
+                log.warning("%s: %s", self.folder, found.strangers())
+        if lacking:
+            log.warning(
+                "%s: %d pairs name a garment without a photo in cloth/, such as %s: they can be "
+                "measured, not tried on",
+                self.folder,
+                len(lacking),
+                lacking[0],
+            )
+        if self.shared:
+            log.warning(
+                "%s: several photos are called %s but for their suffix: what belongs to one is found by its "
+                "whole name, as a.jpg.png is",
+                self.folder,
+                ", ".join(sorted(self.shared)[:5]),
+            )
+
     def image(self, pair: Pair) -> Path:
         """Return the photo of a person.
 
@@ -236,8 +256,8 @@ class Split:
         return self.parts[part].of(name, whole=stem_of(name) in self.shared)
 
     def map(self, part: str, photo: str) -> Path | None:
-        """Return what belongs to a photo: by its name without suffix, or all of it where others have that."""
-        return self.file(part, self.name_of(Path(photo)))
+        """Return what belongs to a photo: by its name, without suffix unless others have that, or with it."""
+        return self.file(part, self.name_of(Path(photo))) or self.parts[part].of(photo, whole=True)
 
     def name_of(self, photo: Path) -> str:
         """Return the name of a photo: without its suffix, unless that tells it from another."""

@@ -10,6 +10,7 @@ from PIL import Image
 
 from pipeline import compute_size_ratios, extract_keypoints
 from pipeline.tables.incremental import publish
+from preprocess.body.drawing import draw_body
 from preprocess.body.inpaint_mask import MaskParams
 from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
@@ -23,7 +24,7 @@ from preprocess.sources.source import read_manifest
 from preprocess.sources.viton_hd import VitonHd
 from preprocess.vocabulary import Lip
 from tests.pipeline.folders import add_sample, new_root
-from tests.preprocess.people import body_25_numbers, openpose, paint_photo, person, tunic
+from tests.preprocess.people import HEIGHT, WIDTH, body_25_numbers, openpose, paint_photo, person, tunic
 
 PARAMS = SizeRatioParams(workers=1)
 DESIGN_COLUMNS = [
@@ -96,6 +97,10 @@ def test_bad_samples_are_rows_with_nulls(tmp_path: Path) -> None:
     add_sample(root, "00002_00", "{", labels(tunic()))
     add_sample(root, "00003_00", good, labels(tunic())[:512])
     add_sample(root, "00004_00", good, labels(tunic(hem=1024)))
+    add_sample(root, "00005_00", good, labels(tunic()))
+    (root / "test/image-densepose").mkdir()
+    square = Image.fromarray(draw_body(person(), HEIGHT, WIDTH)[128:-128])
+    square.save(root / "test/image-densepose/00005_00.png")
     found = rows(annotate(root))
     assert [(row["status"], row["reason"]) for row in found.values()] == [
         ("failed", "no_parse"),
@@ -103,6 +108,7 @@ def test_bad_samples_are_rows_with_nulls(tmp_path: Path) -> None:
         ("failed", "not_json"),
         ("failed", "parse_of_other_shape"),
         ("suspect", "hem_out_of_frame; length_not_measurable; length_unknown"),
+        ("failed", "densepose_of_other_shape"),
     ]
     assert all(row["width_ratio"] is None and row["fit_label"] is None for row in list(found.values())[:4])
     assert found["00004_00"]["length_ratio"] is None

@@ -1,9 +1,11 @@
 """A data set of which most people have a broken file: rows in are rows out, whatever is wrong with them."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import pyarrow.parquet as pq
 import pytest
@@ -15,6 +17,7 @@ from tests.preprocess.test_fuzzed_files import fuzzed
 
 PEOPLE = 24
 FINISHED, REFUSED = 0, 2
+MOST_MEMORY = 1 << 30
 
 
 @pytest.fixture(scope="module")
@@ -25,15 +28,15 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(*words: object) -> tuple[int, str]:
-    """Exit status and stderr of a command of `cinderella`."""
-    done = subprocess.run(
-        [sys.executable, "-c", "from pipeline.cli import main; main()", *map(str, words)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    return done.returncode, done.stderr
+    """Exit status and stderr of a command of `cinderella`, none of whose processes may outgrow a gibibyte."""
+    command = [sys.executable, "-c", "from pipeline.cli import main; main()", *map(str, words)]
+    with TemporaryFile() as said:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
+        _, process.returncode, usage = os.wait4(process.pid, 0)
+        said.seek(0)
+        text = said.read().decode()
+    assert usage.ru_maxrss * 1024 < MOST_MEMORY, "the largest of the process and those it waited for"
+    return os.waitstatus_to_exitcode(process.returncode), text
 
 
 def keys_of(root: Path) -> list[str]:

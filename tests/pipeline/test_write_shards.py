@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import webdataset
-from PIL import Image
+from PIL import Image, ImageOps
 
 from pipeline.write_shards import run
 from preprocess.body.inpaint_mask import MaskParams
@@ -200,9 +200,10 @@ def test_a_garments_mask_is_stored_at_the_size_of_its_photo(
     assert row.cloth_mask is not None
     whole = Image.open(row.cloth_mask)
 
-    def stored(size: tuple[int, int]) -> Sample:
+    def stored(size: tuple[int, int], *, inverted: bool = False) -> Sample:
         path = tmp_path / "mask.png"
-        whole.resize(size, Image.Resampling.NEAREST).save(path)
+        mask = whole.convert("L").resize(size, Image.Resampling.NEAREST)
+        (ImageOps.invert(mask) if inverted else mask).save(path)
         files = dataclasses.replace(row, cloth_mask=path)
         return build_sample(
             Parts(files=files, keypoints=tuple(joints[row.key]), measures=measures[row.key]), params
@@ -213,10 +214,12 @@ def test_a_garments_mask_is_stored_at_the_size_of_its_photo(
     assert (found == expected).mean() > 0.97
     with pytest.raises(SampleError, match=r"must have the proportions of its photo, 96x128, got 48x48"):
         stored((48, 48))
+    with pytest.raises(SampleError, match=r"\d% of the photo's border but \d+% of its middle: is it inv"):
+        stored((96, 128), inverted=True)
 
 
 def test_labels_of_another_size_lie_where_they_lay(inputs: dict[str, Path], tmp_path: Path) -> None:
-    labels = np.random.default_rng(0).integers(0, 20, (40, 30)).astype(np.uint8)
+    labels = np.random.default_rng(0).integers(0, 20, (10, 6)).astype(np.uint8).repeat(4, 0).repeat(5, 1)
     files = read_manifest(inputs["manifest"])[0]
     resized = []
     for name, one in (("plain", labels), ("mirrored", labels[:, ::-1])):

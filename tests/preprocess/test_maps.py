@@ -189,6 +189,24 @@ def lip_person() -> NDArray[np.uint8]:
     return parse
 
 
+def blended() -> dict[str, bytes]:
+    small = Image.fromarray(lip_person())
+    twice = (2 * WIDTH, 2 * HEIGHT)
+    return {
+        "bilinear": png(np.asarray(small.resize((WIDTH // 2, HEIGHT // 2), Image.Resampling.BILINEAR))),
+        "bicubic": png(np.asarray(small.resize(twice, Image.Resampling.BICUBIC).point(lambda n: min(n, 19)))),
+        "JPEG before": png(np.asarray(Image.open(io.BytesIO(jpeg(lip_person())))).clip(0, 19)),
+    }
+
+
+@pytest.mark.parametrize("name", blended())
+def test_labels_that_were_blended_are_refused(name: str) -> None:
+    """Between background and trousers, 0 and 9, blending makes coats, 7, and whatever else lies between."""
+    np.testing.assert_array_equal(load_parse(png(lip_person())), lip_person())
+    with pytest.raises(PictureError, match="resize it by nearest neighbour, and never save it as JPEG"):
+        load_parse(blended()[name])
+
+
 def test_another_numbering_is_named() -> None:
     lip = lip_person()
     atr = np.zeros(len(Lip), np.uint8)

@@ -114,6 +114,31 @@ def test_what_lies_there_instead_is_said(tmp_path: Path, caplog: pytest.LogCaptu
         list(source.samples())
 
 
+def test_parts_that_are_named_after_nobody_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = viton(
+        tmp_path, "image/a.jpg", "openpose_json/a_000000000000_keypoints.json", pairs="a.jpg a.jpg\n"
+    )
+    list(source.samples())
+    assert (
+        "openpose_json/ has 1 files, but none is named as a photo: the first is a_000000000000_keypoints.json"
+        in caplog.text
+    )
+
+
+def test_a_name_may_begin_with_a_dot_and_a_link_may_lead_in_a_circle(tmp_path: Path) -> None:
+    (tmp_path / "test/image").mkdir(parents=True)
+    (tmp_path / "test/image/circle.jpg").symlink_to(tmp_path / "test/image/circle.jpg")
+    source = viton(
+        tmp_path, "image/.a.jpg", "image/._a.jpg", "cloth/.a.jpg", "pose/.a.jpg.json", pairs=".a.jpg .a.jpg\n"
+    )
+    (sample,) = source.samples()
+    found = [path.relative_to(tmp_path / "test").as_posix() for _, path in sample.parts()]
+    assert (sample.key, found) == ("+2ea", ["image/.a.jpg", "cloth/.a.jpg", "pose/.a.jpg.json"])
+    (tmp_path / "test_pairs.txt").write_text("circle.jpg circle.jpg\n")
+    with pytest.raises(FileNotFoundError, match=r"image/circle\.jpg not found, but .*:1 'circle\.jpg circle"):
+        list(source.samples())
+
+
 def test_photos_that_differ_by_their_suffix_are_two_people(tmp_path: Path) -> None:
     source = viton(tmp_path, "image/a.jpg", "image/a.png", "cloth/a.jpg", pairs="a.jpg a.jpg\na.png a.png\n")
     assert {sample.key: sample.image.name for sample in source.samples()} == {
@@ -132,14 +157,14 @@ def test_photos_that_differ_by_their_suffix_are_two_people(tmp_path: Path) -> No
         photo(tmp_path / "photos" / name)
     keys = {name_of(sample.key) for sample in Folder(tmp_path / "photos").samples()}
     assert keys == {"b.jpg", "b.PNG", "b.PNG.jpg", "c"}
-    for name in ("b.json", "b.PNG.json", "c.JSON", "c.parse.PNG"):
+    for name in ("b.json", "b.PNG.json", "c.jpg.JSON", "c.parse.PNG"):
         (tmp_path / "photos" / name).write_bytes(b"")
     parts = {name_of(sample.key): dict(sample.parts()) for sample in Folder(tmp_path / "photos").samples()}
     assert {key: [path.name for path in found.values()] for key, found in parts.items()} == {
         "b.jpg": ["b.jpg"],
         "b.PNG": ["b.PNG", "b.PNG.json"],
         "b.PNG.jpg": ["b.PNG.jpg"],
-        "c": ["c.jpg", "c.parse.PNG", "c.JSON"],
+        "c": ["c.jpg", "c.parse.PNG", "c.jpg.JSON"],
     }
 
 

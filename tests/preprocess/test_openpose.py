@@ -34,6 +34,13 @@ def from_minus_one() -> list[float]:
     return table.ravel().tolist()
 
 
+def outside() -> Keypoints:
+    """Other tools than OpenPose say where a wrist is that the picture doesn't show."""
+    found = person()
+    found.xy[Joint.RIGHT_WRIST] = -0.15 * WIDTH, 580
+    return found
+
+
 def read(tmp_path: Path, document: object, width: int = WIDTH, height: int = HEIGHT) -> Keypoints:
     return read_openpose(write_json(tmp_path / "pose.json", document), width, height)
 
@@ -67,6 +74,9 @@ def test_reads_every_form_as_the_same_person(tmp_path: Path, document: object, l
         ),
         pytest.param(openpose(body_25_numbers(person().scaled(1 / WIDTH, 1 / HEIGHT))), id="fractions"),
         pytest.param(openpose(from_minus_one()), id="keypoint_scale 4"),
+        pytest.param(
+            openpose(body_25_numbers(outside().scaled(1 / WIDTH, 1 / HEIGHT))), id="fractions, wrist outside"
+        ),
         pytest.param(
             openpose([-1 if value == 0 else value for value in PAIRS]), id="-1 where none was found"
         ),

@@ -47,6 +47,13 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     assert prepared.garment_mask is None
 
 
+def test_densepose_of_another_photo_is_refused() -> None:
+    half = ready(PHOTO, keypoints=person(), densepose=BODY[::2, ::2])
+    assert half.densepose.shape == PHOTO.shape
+    with pytest.raises(ValueError, match="must have the photo's proportions, 768x1024, got 768x768"):
+        ready(PHOTO, keypoints=person(), densepose=BODY[128:-128])
+
+
 def test_without_keypoints_mediapipe_is_needed(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="cinderella fetch-models"):
         ready(PHOTO, pose_model=tmp_path / "none.task")

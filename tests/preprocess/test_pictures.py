@@ -3,6 +3,7 @@
 import io
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -94,6 +95,29 @@ def alike() -> dict[str, bytes]:
         ),
         "broken profile": saved(grey.convert("RGB"), "PNG", icc_profile=b"no profile at all"),
     }
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "run `git lfs pull`"),
+        (b"<html>404 not found</html>", "not an image$"),
+        (b"", "the file is empty$"),
+    ],
+)
+def test_what_is_no_picture_says_what_it_is(content: bytes, reason: str) -> None:
+    with pytest.raises(PictureError, match=reason):
+        read_picture(content)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_sixteen_bits_of_every_colour_are_read(suffix: str, alpha: bool, tmp_path: Path) -> None:
+    """As RAW converters write them."""
+    colours = deep(scene()[:, :, ::-1])
+    opaque = np.full((HEIGHT, WIDTH), 65535, np.uint16)
+    cv2.imwrite(str(tmp_path / f"deep{suffix}"), np.dstack([colours, opaque]) if alpha else colours)
+    assert np.abs(read_picture(tmp_path / f"deep{suffix}").astype(int) - scene()).max() <= 1
 
 
 @pytest.mark.parametrize("name", alike())
