@@ -84,6 +84,8 @@ def write(
             },
         )
         log.info("%s: of %d people are known: %s", split, len(rows), known)
+        if cut := sum(row.what.files.cloth is None for row in rows):
+            log.warning("%s: %d garments are cut out of their wearers' photos", split, cut)
         if left_out[split]:
             log.warning("%s: left out %s", split, dict(left_out[split]))
 
@@ -121,8 +123,8 @@ def gather(row: ManifestRow, joints: Row | None, measures: Row | None) -> Parts 
     ):
         if status == RowStatus.FAILED:
             return f"{what}: {reason or 'failed'}"
-    if row.cloth is None:
-        return "manifest: no photo of the garment"
+    if row.cloth is None and row.parse is None:
+        return "manifest: no photo of the garment, and no parse map to cut it out by"
     assert joints is not None
     assert measures is not None
     return Parts(files=row, keypoints=tuple(joints["keypoints"]), measures=dict(measures))

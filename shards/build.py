@@ -16,14 +16,18 @@ from preprocess.body.inpaint_mask import inpainting_mask
 from preprocess.body.keypoints import BodyFrame, KeypointError, Keypoints
 from preprocess.garment.parse import garment_mask, load_parse
 from preprocess.masks import read_mask
+from preprocess.person.window import Window
 from preprocess.pictures import look_at, read_picture, same_shape
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.source import ManifestRow
-from shards.codec import decode_photo, encode_photo, is_jpeg
+from shards.codec import decode_photo, encode_photo, is_jpeg, resized
 from shards.framing import Frame
 from shards.params import WriteShardsParams
 from shards.sample import SCHEMA_VERSION, Sample, SizeRecord, encode
 from shards.ustar import SampleError, pack
+
+CUT_MARGIN = 0.05
+"""Room about a garment that is cut out of its wearer's photo, as a share of its height and width."""
 
 GARMENT_MARGIN = 0.1
 """How far a mask that follows the garment reaches beyond it, in shoulder widths."""
@@ -57,7 +61,6 @@ def build_packed(parts: Parts, params: WriteShardsParams) -> bytes:
 def build_sample(parts: Parts, params: WriteShardsParams) -> Sample:
     """Read a sample's files and draw its masks; see `build_packed`."""
     files = parts.files
-    assert files.cloth is not None
     with blamed(files.key):
         photo = look_at(files.image, "image", beside=files.maps())
         height, width = photo.image_height, photo.image_width
@@ -68,15 +71,15 @@ def build_sample(parts: Parts, params: WriteShardsParams) -> Sample:
         garment = None if parse is None else garment_mask(parse, files.category)
         inpaint = body if params.mask.follows == "body" else grown(garment, keypoints)
         frame = Frame.around(body, *stored)
-        cloth_frame = garment_frame(files.cloth, params)
+        cloth, cloth_mask = cloth_of(files, garment, stored, params)
         return Sample(
             record=record_of(parts, frame.joints(keypoints), *stored),
             image=photo_bytes(files.image, "image", frame, params, beside=files.maps()),
-            cloth=photo_bytes(files.cloth, "cloth", cloth_frame, params),
+            cloth=cloth,
             densepose=densepose_bytes(files.densepose, frame, params) if files.densepose else None,
             inpaint_mask=frame.mask(inpaint),
             garment_mask=None if garment is None else frame.mask(garment),
-            cloth_mask=mask_of(files.cloth_mask, cloth_frame) if files.cloth_mask else None,
+            cloth_mask=cloth_mask,
         )
 
 
@@ -156,6 +159,54 @@ def photo_bytes(
     if (facts.image_height, facts.image_width) == (frame.image_height, frame.image_width):
         return content
     return encode_photo(decode_photo(content, frame.image_height, frame.image_width), params.jpeg_quality)
+
+
+def cloth_of(
+    files: ManifestRow, garment: NDArray[np.bool_] | None, stored: tuple[int, int], params: WriteShardsParams
+) -> tuple[bytes, NDArray[np.bool_] | None]:
+    """Return the photo of the garment alone and its mask; cut out of the wearer's where there is none."""
+    if files.cloth is not None:
+        frame = garment_frame(files.cloth, params)
+        mask = mask_of(files.cloth_mask, frame) if files.cloth_mask else None
+        return photo_bytes(files.cloth, "cloth", frame, params), mask
+    if garment is None:
+        raise ValueError("without a photo of the garment it takes a parse map to cut it out by")
+    picture, mask = cut_out(read_picture(files.image, beside=files.maps()), garment, *stored)
+    return encode_photo(picture, params.jpeg_quality), mask
+
+
+def cut_out(
+    photo: NDArray[np.uint8], garment: NDArray[np.bool_], image_height: int, image_width: int
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Cut a worn garment out onto white, as large as fits, so that its scale tells nothing of its size.
+
+    Args:
+        photo: (H, W, 3) RGB of the wearer.
+        garment: (H, W) where the garment is.
+        image_height: Rows of the result.
+        image_width: Columns of the result.
+
+    Returns:
+        (image_height, image_width, 3) RGB and (image_height, image_width) bool.
+
+    Raises:
+        ValueError: There is no garment.
+    """
+    x, y, width, height = cv2.boundingRect(garment.view(np.uint8))
+    if not width:
+        raise ValueError("the parse map shows no garment to cut out")
+    scale = (1 + 2 * CUT_MARGIN) * max(height / image_height, width / image_width)
+    window = Window(
+        top=round(y + height / 2 - scale * image_height / 2),
+        left=round(x + width / 2 - scale * image_width / 2),
+        height=max(1, round(scale * image_height)),
+        width=max(1, round(scale * image_width)),
+        image_height=image_height,
+        image_width=image_width,
+    )
+    alone = np.where(garment[..., None], np.uint8(255) - photo, np.uint8(0))  # so that beyond it is white too
+    seen = resized(np.uint8(255) - window.cut(alone, cv2.BORDER_CONSTANT), image_height, image_width)
+    return seen, window.seen_mask(garment)
 
 
 def densepose_bytes(path: Path, frame: Frame, params: WriteShardsParams) -> bytes:

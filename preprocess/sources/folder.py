@@ -1,15 +1,22 @@
-"""A folder of photos of people, with whatever maps lie beside them; MediaPipe finds the joints.
+"""A folder of photos of people, with whatever lies beside them; MediaPipe finds the joints.
 
-`photo.jpg` may have `photo.parse.png` (LIP labels), `photo.densepose.jpg`, and `photo.json` or
-`photo_keypoints.json` (OpenPose); where there is a `photo.png` too, `photo.jpg.parse.png` and so on.
-Without a parse map the garment is told by its colours (`preprocess/garment/grabcut.py`), and the row says so.
+`photo.jpg` may have `photo.parse.png` (LIP labels), `photo.densepose.jpg`, `photo.json` or
+`photo_keypoints.json` (OpenPose), and `photo.cloth.jpg` with `photo.cloth_mask.png`, its garment alone; where
+there is a `photo.png` too, `photo.jpg.parse.png` and so on. Without a parse map the garment is told by its
+colours (`preprocess/garment/grabcut.py`), and the row says so.
+
+Photos below `train/` and `test/` are of those splits. Where there are no such folders, some photos are dealt
+to the test split by their names: always the same ones, whatever the order of the files.
 """
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import xxhash
 
 from preprocess.masks import ARRAYS
 from preprocess.sources.finding import PassedOver, composed
@@ -22,7 +29,13 @@ log = logging.getLogger(__name__)
 PARSE = (".parse.png", ".parse.tif", ".parse.tiff", ".parse.bmp", ".parse.webp", ".parse.npy", ".parse.npz")
 DENSEPOSE = (".densepose.jpg", ".densepose.jpeg", ".densepose.png", ".densepose.npy", ".densepose.npz")
 JOINTS = (".json", "_keypoints.json")
-MAPS = (".parse", ".densepose")
+CLOTH = tuple(f".cloth{suffix}" for suffix in (".jpg", ".jpeg", ".png", ".webp"))
+CLOTH_MASK = (".cloth_mask.png", ".cloth_mask.jpg")
+NO_PERSON = (".parse", ".densepose", ".cloth", ".cloth_mask")
+
+SPLITS = ("train", "test")
+TEST_SHARE, FEWEST_TEST = 0.2, 6
+"""Photos that are dealt to the test split: this share of them, but some where that is few; at most half."""
 
 Filed = tuple[Path, str]
 
@@ -33,7 +46,7 @@ class Folder:
 
     root: Path
     split: str | None = None
-    """Split that every photo belongs to; None: `test`."""
+    """The only split to read, where there are `train/` and `test/`, else that of every photo; None: both."""
     name: str = "folder"
 
     def samples(self) -> Iterator[SourceSample]:
@@ -55,16 +68,30 @@ class Folder:
         names = {photo: photo.relative_to(self.root) for photo in photos}
         stems = Counter(name.with_suffix("").as_posix() for name in names.values())
         stems.update(name.as_posix() for name in names.values())
+        splits = self.splits(list(names.values()))
         for photo, name in names.items():
-            own = name.with_suffix("")
-            yield self.sample(photo, own if stems[own.as_posix()] == 1 else name, maps)
+            if self.split in (None, splits[name]):
+                own = name.with_suffix("")
+                called = own if stems[own.as_posix()] == 1 else name
+                yield self.sample(photo, called, splits[name], maps)
 
-    def sample(self, photo: Path, name: Path, maps: Mapping[Filed, Path]) -> SourceSample:
+    def splits(self, names: Sequence[Path]) -> dict[Path, str]:
+        """Tell the split of each photo, given by its path below the root."""
+        if any(name.parts[0] in SPLITS for name in names):
+            return {name: name.parts[0] if name.parts[0] in SPLITS else "test" for name in names}
+        if self.split is not None:
+            return dict.fromkeys(names, self.split)
+        dealt = sorted(names, key=lambda name: xxhash.xxh3_64_digest(os.fsencode(name)))
+        num_test = max(round(TEST_SHARE * len(dealt)), min(FEWEST_TEST, (len(dealt) + 1) // 2))
+        return {name: "test" if place < num_test else "train" for place, name in enumerate(dealt)}
+
+    def sample(self, photo: Path, name: Path, split: str, maps: Mapping[Filed, Path]) -> SourceSample:
         """Collect the files of one photo.
 
         Args:
             photo: The file.
             name: Below the root; with its suffix where that tells it from another photo.
+            split: Which it is of.
             maps: What lies beside photos.
         """
 
@@ -75,9 +102,11 @@ class Folder:
 
         return SourceSample(
             key=safe_key(name.as_posix()),
-            split=self.split or "test",
+            split=split,
             category=Category.UPPER,
             image=photo,
+            cloth=beside(CLOTH),
+            cloth_mask=beside(CLOTH_MASK),
             parse=beside(PARSE),
             densepose=beside(DENSEPOSE),
             openpose_json=beside(JOINTS),
@@ -86,7 +115,7 @@ class Folder:
 
 def is_map(path: Path) -> bool:
     """Tell whether a path is named as what lies beside a photo."""
-    return path.suffix.lower() in (".json", *ARRAYS) or Path(path.stem).suffix.lower() in MAPS
+    return path.suffix.lower() in (".json", *ARRAYS) or Path(path.stem).suffix.lower() in NO_PERSON
 
 
 def filed(path: Path) -> Filed:

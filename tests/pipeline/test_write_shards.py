@@ -19,7 +19,7 @@ from preprocess.sources.manifest import write_manifest
 from preprocess.sources.paper_dolls.dataset import PaperDolls, render_dataset
 from preprocess.sources.params import PaperDollParams
 from preprocess.sources.source import read_manifest
-from shards.build import Parts, build_sample, labels_of
+from shards.build import Parts, build_sample, cut_out, labels_of
 from shards.params import WriteShardsParams
 from shards.plan import sha256_of
 from shards.sample import Sample, decode
@@ -216,6 +216,45 @@ def test_a_garments_mask_is_stored_at_the_size_of_its_photo(
         stored((48, 48))
     with pytest.raises(SampleError, match=r"\d% of the photo's border but \d+% of its middle: is it inv"):
         stored((96, 128), inverted=True)
+
+
+def test_a_garment_without_a_photo_is_cut_out_as_large_as_fits() -> None:
+    photo, garment = np.full((400, 320, 3), 30, np.uint8), np.zeros((400, 320), np.bool_)
+    photo[320:, 40:120], garment[320:, 40:120] = (200, 20, 40), True  # 80 x 80 px at the lower edge
+    photo[340:348, 60:68], garment[340:348, 60:68] = (0, 255, 0), False  # something lies in front
+    picture, mask = cut_out(photo, garment, 88, 66)
+    assert picture.shape == (88, 66, 3)
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    assert (columns[0], columns[-1]) == (3, 62), "5 % of its width stays free on either side: 60 of 66 px"
+    assert abs(rows[0] + rows[-1] - 87) <= 1, "in the middle"
+    assert (picture[[0, -1]] == 255).all(), "white, beyond the photo's edge too"
+    assert (picture[44, 33] == (200, 20, 40)).all()
+    assert not mask[31:34, 20:23].any(), "20 px down and along, at three quarters: 15 px from its corner"
+    assert (picture[31:34, 20:23] == 255).all()
+    again, _ = cut_out(photo[::2, ::2], garment[::2, ::2], 88, 66)
+    assert np.abs(again.astype(int) - picture).mean() < 8, "how large it is in its photo doesn't show"
+    with pytest.raises(ValueError, match="no garment to cut out"):
+        cut_out(photo, np.zeros_like(garment), 88, 66)
+
+
+def test_people_without_a_photo_of_the_garment_are_written_if_they_have_a_parse_map(
+    inputs: dict[str, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = pq.read_table(inputs["manifest"])
+    rows = table.to_pylist()
+    for row in rows:
+        row["cloth"] = row["cloth_mask"] = None
+    rows[-1]["parse"] = None
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), tmp_path / "manifest.parquet")
+    run(PARAMS, **inputs | {"manifest": tmp_path / "manifest.parquet"}, out=tmp_path / "shards")
+    header = json.loads((tmp_path / "shards" / rows[-1]["split"] / "index.json").read_text())
+    assert header["left_out"]["manifest: no photo of the garment, and no parse map to cut it out by"] == 1
+    assert "train: 7 garments are cut out of their wearers' photos" in caplog.text
+    (batch,) = SampleStream(
+        tmp_path / "shards/train", batch_size=7, image_height=128, image_width=96, seed=0
+    ).epoch_batches()
+    assert (batch.cloth[:, 0] > 250).all(), "on white"
+    assert batch.cloth.reshape(7, -1).std(axis=1).min() > 10
 
 
 def test_labels_of_another_size_lie_where_they_lay(inputs: dict[str, Path], tmp_path: Path) -> None:

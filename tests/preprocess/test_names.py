@@ -243,6 +243,43 @@ def test_junk_is_passed_over_and_counted(tmp_path: Path, caplog: pytest.LogCaptu
         list(Folder(tmp_path / "only").samples())
 
 
+def splits_of(root: Path, split: str | None = None) -> dict[str, str]:
+    return {sample.key: sample.split for sample in Folder(root, split).samples()}
+
+
+def test_a_flat_folder_is_dealt_to_both_splits_by_name(tmp_path: Path) -> None:
+    for index in range(12):
+        photo(tmp_path / f"{index}.jpg")
+    before = splits_of(tmp_path)
+    assert sorted(before.values()) == 6 * ["test"] + 6 * ["train"]
+    assert set(splits_of(tmp_path, "test").values()) == {"test"}, "a split that is named takes every photo"
+    assert len(splits_of(tmp_path, "test")) == 12
+    for index in range(12, 60):
+        photo(tmp_path / f"{index}.jpg")
+    after = splits_of(tmp_path)
+    assert sum(split == "test" for split in after.values()) == 12
+    moved = [key for key, split in before.items() if split == "train" and after[key] == "test"]
+    assert not moved, "who was trained on is never judged"
+
+
+def test_folders_named_like_splits_are_the_splits(tmp_path: Path) -> None:
+    for name in ("train/a.jpg", "train/sub/b.jpg", "test/c.jpg", "d.jpg"):
+        photo(tmp_path / name)
+    expected = {"train__a": "train", "train__sub__b": "train", "test__c": "test", "d": "test"}
+    assert splits_of(tmp_path) == expected
+    assert splits_of(tmp_path, "train") == {key: one for key, one in expected.items() if one == "train"}
+
+
+def test_the_garment_alone_may_lie_beside_a_photo(tmp_path: Path) -> None:
+    for name in ("a.jpg", "a.cloth.jpg", "a.cloth_mask.png", "b.jpg"):
+        photo(tmp_path / name)
+    samples = {sample.key: sample for sample in Folder(tmp_path).samples()}
+    assert set(samples) == {"a", "b"}
+    assert samples["a"].cloth == tmp_path / "a.cloth.jpg"
+    assert samples["a"].cloth_mask == tmp_path / "a.cloth_mask.png"
+    assert samples["b"].cloth is None
+
+
 def test_dress_code_is_found_with_other_suffixes(tmp_path: Path) -> None:
     for name in ("images/1_0.png", "images/1_1.PNG", "dense/1_5.png", "keypoints/1_2.json"):
         photo(tmp_path / "upper_body" / name)
