@@ -1,6 +1,7 @@
 """What the data stages know of all samples."""
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from preprocess.garment.known import known_only
 from preprocess.garment.size_ratios import THRESHOLDS_KEY, fit_label_thresholds
 from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE
 from preprocess.vocabulary import SOURCE_KEY
+
+log = logging.getLogger(__name__)
 
 RATIO_COLUMNS = tuple(f"{name}_ratio" for name in AXIS_NAMES)
 
@@ -29,7 +32,7 @@ class DataSummary:
     """(N, A) ratios, NaN where not known, that ladders and fit labels follow the quantiles of."""
 
     trusted_split: str
-    """Whose rows these are: `train`, or `test` where the data set has no train split."""
+    """Whose rows these are: `train`, or `test` where nobody of a train split is known."""
 
     statuses: Mapping[str, Mapping[str, int]]
     """Split to counts by status."""
@@ -45,19 +48,25 @@ class DataSummary:
 
 
 def summarize_data(size_annotations: Path) -> DataSummary:
-    """Read ratios, statuses and fit label thresholds of a size_annotations.parquet."""
+    """Read ratios, statuses and fit label thresholds of a size_annotations.parquet.
+
+    Raises:
+        ValueError: Nobody in it is known.
+    """
     table = known_only(pq.read_table(size_annotations))
     rows = table.to_pylist()
     splits = sorted({row["split"] for row in rows})
     ratios = {split: ratio_array(row for row in rows if row["split"] == split) for split in splits}
-    trusted_split = "train" if "train" in splits else "test"
-    trusted = ratios.get(trusted_split, ratio_array([]))
-    if not np.isfinite(trusted).any():
+    known = [split for split in ("train", "test") if np.isfinite(ratios.get(split, np.nan)).any()]
+    if not known:
         raise ValueError(
-            f"{size_annotations} has nobody known in its {trusted_split} split, so there is no range of "
-            "sizes to evaluate over: see the reasons with `cinderella inspect`, and what "
+            f"{size_annotations} has nobody known in train or test split, so there is no range of sizes to "
+            "evaluate over: see the reasons with `cinderella inspect`, and what "
             "compute_size_ratios.max_uncertainty lets pass as known"
         )
+    trusted_split, trusted = known[0], ratios[known[0]]
+    if "train" in ratios and trusted_split == "test":
+        log.warning("%s has nobody known in its train split: ladders follow the test split", size_annotations)
     statuses = {split: Counter(row["status"] for row in rows if row["split"] == split) for split in splits}
     reasons = Counter(row["reason"] for row in rows if row["reason"])
     metadata = table.schema.metadata or {}

@@ -89,7 +89,7 @@ def evaluation_data(
         source: Which data set that is.
         shards: Folder with `test/`, in place of `root`.
         size_annotations: Whose train split sets the ladders' range and the fit labels; with `root` it may be
-            left out: then that of the folder does, or its test split where it has no other.
+            left out: then that of the folder does, or its test split where nobody of a train split is known.
         work: Where to.
         mask: How inpainting masks are drawn where `root` is sharded; None: as `params` say.
 

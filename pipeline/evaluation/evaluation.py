@@ -153,7 +153,8 @@ class Evaluation:
         )
         write_report(report, scene.keys, out)
         for name in (name for name in AXIS_NAMES if name in metrics["ladder"]):
-            log.info("%s: order accuracy %s", name, metrics["ladder"][name]["order_accuracy"])
+            found = metrics["ladder"][name]["order_accuracy"]
+            log.info("%s: order accuracy %s", name, "not measurable" if found is None else f"{found:.3f}")
         return metrics
 
 

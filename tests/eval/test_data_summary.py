@@ -1,0 +1,59 @@
+"""Whose sizes the ladders follow."""
+
+import logging
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from eval.report.data_summary import summarize_data
+from preprocess.garment.known import BOUNDS_PARTS, MAX_UNCERTAINTY_KEY
+from preprocess.sizes.axes import AXIS_NAMES
+
+
+def annotations(path: Path, ratios: dict[str, list[float | None]]) -> Path:
+    """Write rows by split; all axes of a row have its ratio and bounds at it."""
+    measures = [f"{axis}_{part}" for axis in AXIS_NAMES for part in BOUNDS_PARTS]
+    rows = [
+        {"split": split, "status": "failed" if ratio is None else "ok", "reason": None}
+        | dict.fromkeys(measures, ratio)
+        for split, found in ratios.items()
+        for ratio in found
+    ]
+    columns = dict.fromkeys(("split", "status", "reason"), pa.string()) | dict.fromkeys(
+        measures, pa.float64()
+    )
+    schema = pa.schema(columns, metadata={MAX_UNCERTAINTY_KEY: b"0.1"})
+    table = pa.Table.from_pylist(rows, schema=schema)
+    pq.write_table(table, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("ratios", "split", "widths", "warned"),
+    [
+        ({"train": [1.0, 1.2], "test": [2.0]}, "train", [1.0, 1.2], False),
+        ({"test": [2.0, None]}, "test", [2.0, float("nan")], False),
+        ({"train": [None, None], "test": [1.5]}, "test", [1.5], True),
+    ],
+    ids=["train", "test alone", "nobody known in train"],
+)
+def test_ladders_follow_the_train_split_where_somebody_of_it_is_known(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    ratios: dict[str, list[float | None]],
+    split: str,
+    widths: list[float],
+    warned: bool,
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        data = summarize_data(annotations(tmp_path / "sizes.parquet", ratios))
+    assert data.trusted_split == split
+    assert data.trusted[:, 1].tolist() == pytest.approx(widths, nan_ok=True)
+    assert ("nobody known in its train split" in caplog.text) == warned
+
+
+def test_a_table_that_knows_nobody_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="nobody known in train or test split"):
+        summarize_data(annotations(tmp_path / "sizes.parquet", {"train": [None], "test": [None]}))
