@@ -101,6 +101,9 @@ def try_on(
     pose_model: PoseModel = POSE_MODEL,
     clamp: Annotated[bool, typer.Option(help="Move sizes out of range to the nearest one.")] = False,
     low_memory: LowMemory = "off",
+    preview: Annotated[
+        bool, typer.Option(help="Resize the garment worn in the photo instead: at once, without a network.")
+    ] = False,
     *,
     drawing: DrawingOptions,
 ) -> None:
@@ -119,6 +122,9 @@ def try_on(
     artifacts/raw/test/cloth/90003_00.jpg --chart chart.csv --wearer wearer.yaml --sizes S,M,L,XL --clamp
     --out brand`
 
+    `cinderella try-on --person artifacts/raw/test/image/90003_00.jpg --preview --steps -1,0,1,2
+    --out preview`
+
     `cinderella try-on --table people.csv --steps 0,2 --out batch`
 
     `cinderella try-on --shards artifacts/shards/test --steps 0,2 --out test`
@@ -131,6 +137,9 @@ def try_on(
     if [person is not None, table is not None, shards is not None].count(True) != 1:
         raise ValueError("name who tries on: exactly one of --person, --table and --shards")
     given = {"keypoints": keypoints, "parse": parse, "densepose": densepose, "inpaint_mask": inpaint_mask}
+    if preview:
+        draw_preview(person, garment, given, named, pose_model, out, clamp=clamp)
+        return
     if person is not None:
         files = files_of(person, garment, given, caption)
         draw_one(load(model, pose_model, low_memory), files, named, drawing, out, clamp=clamp)
@@ -233,7 +242,7 @@ def draw_one(
     """Try one garment on one person, and print what is to be known."""
     from tqdm import tqdm
 
-    from pipeline.tryon.pictures import FIT_FILE, STRIP_FILE, write_fitting
+    from pipeline.tryon.pictures import write_fitting
 
     outfit = files.load(tryon)
     with tqdm(total=len(sizes) * options.num_steps, desc="try-on", unit="step", disable=None) as bar:
@@ -252,12 +261,43 @@ def draw_one(
             caption=outfit.caption,
             on_step=on_step,
         )
+    tell(report, out)
+    return report
+
+
+def draw_preview(
+    person: Path | None,
+    garment: Path | None,
+    given: dict[str, Path | None],
+    sizes: "list[NamedSize]",
+    pose_model: Path,
+    out: Path,
+    *,
+    clamp: bool,
+) -> None:
+    """Resize the garment that a person wears in the photo, and print what is to be known."""
+    from pipeline.tryon.outfits import beside
+    from pipeline.tryon.preview import prepare_for_preview, write_preview
+
+    if person is None or garment is not None:
+        raise ValueError(
+            "--preview shows the garment worn in the photo: it goes with --person alone, not --garment"
+        )
+    files = beside(person) | {name: path for name, path in given.items() if path is not None}
+    tell(
+        write_preview(prepare_for_preview(person, files, pose_model=pose_model), sizes, out, clamp=clamp), out
+    )
+
+
+def tell(report: "Mapping[str, Any]", out: Path) -> None:
+    """Print what `fit.json` says."""
+    from pipeline.tryon.pictures import FIT_FILE, STRIP_FILE
+
     for note in report["notes"]:
         typer.echo(f"note: {note}", err=True)
     for entry in report["sizes"]:
         typer.echo(f"{entry['size']}: {entry['summary']}")
     typer.echo(f"{out / STRIP_FILE}, {out / FIT_FILE}")
-    return report
 
 
 def draw_many(

@@ -143,6 +143,13 @@ class Answers:
         return self.strip(visit, self.room.around(visit), values, progress)
 
     @as_message
+    def preview_around(self, values: Values) -> Update:
+        """Show the garment of the photo itself, resized without the network."""
+        visit = self.visit(values)
+        sizes = self.room.around(visit)
+        return self.side_by_side(visit, sizes, self.room.preview(visit, list(sizes.values())), values)
+
+    @as_message
     def draw_chart(self, values: Values, progress: gr.Progress = PROGRESS) -> Update:
         """Draw every size of the chart."""
         sizes = {name: self.charted(name, values) for name in self.chart.sizes}
@@ -230,6 +237,12 @@ class Answers:
     ) -> Update:
         """Draw several sizes; show each with its name and what was asked for."""
         result = self.try_on(visit, list(sizes.values()), values, progress)
+        return self.side_by_side(visit, sizes, result, values)
+
+    def side_by_side(
+        self, visit: Visit, sizes: Mapping[str, SizeRequest], result: TryOnResult, values: Values
+    ) -> Update:
+        """Show pictures with their names and what was asked for; remember them for overlays."""
         names = [f"{name}: {size[FIT_AXIS]:.2f}" for name, size in zip(sizes, result.requests, strict=True)]
         visit.strip = names, result
         pictures = pictures_of(result, self.overlays(visit, values))

@@ -41,6 +41,7 @@ class Controls:
     garment_refresh: gr.Checkbox
     around: gr.Button
     charted: gr.Button
+    previewed: gr.Button
     strip: gr.Gallery
 
     def settings_sliders(self) -> tuple[gr.Slider, ...]:

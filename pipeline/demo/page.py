@@ -189,6 +189,7 @@ def lay_out_strip() -> dict[str, Any]:
     with gr.Row():
         around = gr.Button("All sizes: three smaller to three larger", variant="primary", elem_id="all-sizes")
         charted = gr.Button("All sizes of the chart", elem_id="all-charted")
+        previewed = gr.Button("Preview: the photo's own garment, without the network", elem_id="preview")
     strip = gr.Gallery(
         label="All sizes, by their width",
         elem_id="strip",
@@ -199,7 +200,7 @@ def lay_out_strip() -> dict[str, Any]:
         object_fit="contain",
         buttons=["download", "fullscreen"],
     )
-    return {"around": around, "charted": charted, "strip": strip}
+    return {"around": around, "charted": charted, "previewed": previewed, "strip": strip}
 
 
 def wire(page: gr.Blocks, controls: Controls, answers: Answers) -> None:
@@ -238,6 +239,7 @@ def wire(page: gr.Blocks, controls: Controls, answers: Answers) -> None:
         controls.chart.input(answers.choose_size, given, sized, **on_picture),
         controls.around.click(answers.draw_around, given, strip, api_name="all_sizes", **NETWORKS),
         controls.charted.click(answers.draw_chart, given, strip, **NETWORKS),
+        controls.previewed.click(answers.preview_around, given, strip, **NETWORKS),
     )
     # a box that is ticked while a picture is on its way has its answer before the picture arrives
     overlaid: dict[str, Any] = {"queue": False, "show_progress": "hidden"}

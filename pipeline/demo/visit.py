@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.params import DrawingOptions
+from pipeline.tryon.preview import preview
 from pipeline.tryon.size_aware import PreparedPerson, SizeAwareTryOn, TryOnResult
 from preprocess.pictures import read_picture
 from preprocess.sizes.axes import axes_of
@@ -164,6 +165,16 @@ class FittingRoom:
             clamp=True,
             on_step=on_step,
         )
+
+    def preview(self, visit: Visit, sizes: Sequence[SizeRequest]) -> TryOnResult:
+        """Show the garment that the chosen person wears in the photo at every size, without the networks.
+
+        Raises:
+            ValueError: No person is chosen, or what they wear isn't known.
+        """
+        if visit.person is None:
+            raise ValueError(FORGOTTEN)
+        return preview(visit.person, sizes, clamp=True)
 
     @property
     def range(self) -> Range:

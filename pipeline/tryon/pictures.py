@@ -171,9 +171,11 @@ def cells_of(sizes: Sequence[NamedSize], result: TryOnResult) -> list[Cell]:
     ]
 
 
-def draw_strip(photo: Picture, garment: Picture, cells: Sequence[Cell]) -> Image.Image:
-    """Lay out photo, garment and every size in one row."""
-    row = [Cell(picture=photo, title="photo"), Cell(picture=garment, title="garment"), *cells]
+def draw_strip(photo: Picture, garment: Picture | None, cells: Sequence[Cell]) -> Image.Image:
+    """Lay out photo, garment, if there is one of its own, and every size in one row."""
+    row = [Cell(picture=photo, title="photo")]
+    row += [] if garment is None else [Cell(picture=garment, title="garment")]
+    row += cells
     thumbnails = [at_height(cell.picture) for cell in row]
     widths = [max(thumbnail.shape[1], 150) for thumbnail in thumbnails]
     line_px = FONT_PX + 4

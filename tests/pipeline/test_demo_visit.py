@@ -36,6 +36,16 @@ def test_a_visit_draws_the_chosen_person_and_garment_at_every_size(room: Fitting
     assert steps[-1][0] == steps[-1][1]
 
 
+def test_a_preview_shows_the_worn_garment_at_every_size(room: FittingRoom) -> None:
+    visit = room.new_visit()
+    person = room.choose_person(visit, 1)
+    result = room.preview(visit, list(room.around(visit).values()))
+    assert [picture.size for picture in result.pictures] == [person.photo.shape[1::-1]] * 7
+    lengths = [fit.measured["length"] for fit in result.fit]
+    assert lengths == sorted(lengths)
+    assert lengths[-1] - lengths[0] == pytest.approx(6 * axes_of(Category.UPPER)["length"].step, rel=0.1)
+
+
 def test_an_example_is_prepared_once_for_all_visitors(room: FittingRoom) -> None:
     first, second = room.new_visit(), room.new_visit()
     assert room.choose_person(first, 0) is room.choose_person(second, 0)

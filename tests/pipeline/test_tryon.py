@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
@@ -17,8 +18,11 @@ from pipeline.tryon.batch import write_fittings
 from pipeline.tryon.loading import load_tryon
 from pipeline.tryon.outfits import FilesFitting, beside, shard_fittings, table_fittings
 from pipeline.tryon.pictures import file_name, ladder_order, write_fitting
+from pipeline.tryon.preview import preview
 from pipeline.tryon.size_aware import SizeAwareTryOn, SizeRequest
 from pipeline.tryon.size_list import NamedSize, SizeChoice, ladder_sizes
+from preprocess.body.inpaint_mask import MaskParams
+from preprocess.person.prepare import prepare_person
 from tests.pipeline.fitting import files_of
 
 FAST = DrawingOptions(num_steps=1)
@@ -238,7 +242,37 @@ def test_the_command_says_what_is_wrong(fitting_artifacts: Path, tmp_path: Path)
         (["--table", "t.csv", *person[2:], "--caption", "red", "--out", "x"], "--garment, --caption go with"),
         (["--shards", "s", "--parse", "p.png", "--out", "x"], "--parse go with --person"),
         ([*person, "--out", "x", "--model", str(tmp_path)], "make repro"),
+        ([*person, "--out", "x", "--preview"], "with --person alone, not --garment"),
+        (["--table", "t.csv", "--out", "x", "--preview"], "with --person alone"),
     ):
         result = CliRunner().invoke(app, ["try-on", *arguments])
         assert isinstance(result.exception, ValueError | OSError)
         assert message in str(result.exception)
+
+
+def test_a_preview_needs_no_network_and_says_what_it_is(fitting_artifacts: Path, tmp_path: Path) -> None:
+    photo = files_of(fitting_artifacts)["person"]
+    arguments = ["--person", str(photo), "--preview", "--steps", "0,2", "--model", str(tmp_path / "none")]
+    CliRunner().invoke(app, ["try-on", *arguments, "--out", str(tmp_path)], catch_exceptions=False)
+    report = json.loads((tmp_path / "fit.json").read_text())
+    assert report["preview"]
+    assert report["notes"][-1].startswith("a preview")
+    natural, larger = report["sizes"]
+    for name, region in larger["regions"].items():
+        assert region["requested"] > report["natural"][name]
+        assert region["measured"] == pytest.approx(region["requested"], rel=0.03)
+    own = np.asarray(Image.open(photo))
+    same, changed = (np.asarray(Image.open(tmp_path / entry["picture"])) for entry in (natural, larger))
+    assert own.shape == same.shape == changed.shape
+    bottom = round(0.9 * len(own))  # the mark stands below
+    np.testing.assert_array_equal(same[:bottom], own[:bottom])
+    assert (same[bottom:] != own[bottom:]).any()
+    assert (changed[:bottom] != own[:bottom]).any()
+
+
+def test_nobody_is_shown_in_a_garment_that_is_not_known(fitting_artifacts: Path) -> None:
+    files = files_of(fitting_artifacts)
+    joints = beside(files["person"])["keypoints"]
+    person = prepare_person(files["person"], keypoints=joints, mask=MaskParams())
+    with pytest.raises(ValueError, match="give a parse map"):
+        preview(person, [SizeRequest.natural(1)])

@@ -1,0 +1,146 @@
+"""Show a person's own garment at other sizes without a network: the photo itself is warped.
+
+A preview is sharp and at once, but knows nothing of how cloth falls; each picture says what it is.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from pipeline.tryon.pictures import (
+    FIT_FILE,
+    STRIP_FILE,
+    cells_of,
+    draw_strip,
+    file_name,
+    write_json,
+    write_picture,
+)
+from pipeline.tryon.size_aware import PreparedPerson, TryOnResult, expected_outline
+from pipeline.tryon.size_list import NamedSize
+from preprocess.body.densepose import nearest_parts
+from preprocess.body.inpaint_mask import MaskParams
+from preprocess.garment.grabcut import segment_garment
+from preprocess.layout.worn_photo import WornPhoto, resize_worn
+from preprocess.person.fit_report import measure_fit
+from preprocess.person.prepare import POSE_MODEL, prepare_person, with_worn_garment
+from preprocess.sizes.request import SizeRequest
+
+MARK = "preview"
+"""Stands in the corner of every picture."""
+
+MARK_HEIGHT = 0.03
+"""Of its letters, over the picture's height."""
+
+
+def prepare_for_preview(
+    photo: Path, given: Mapping[str, Path], *, pose_model: Path = POSE_MODEL
+) -> PreparedPerson:
+    """Prepare a photo whose own garment is to be resized; without a parse map its colours tell the garment.
+
+    Args:
+        photo: Of one person, seen from the front.
+        given: `keypoints`, `parse`, `densepose`, `inpaint_mask`, as far as there are files.
+        pose_model: MediaPipe's pose landmarker, for a photo without keypoints.
+
+    Raises:
+        ValueError: Something given is not what it should be, or nobody with shoulders and hips is found.
+        OSError: A file can't be read.
+    """
+    person = prepare_person(photo, **given, mask=MaskParams(), pose_model=pose_model, key=photo.stem)
+    if "parse" in given:
+        return person
+    garment = segment_garment(person.photo, person.keypoints)
+    return with_worn_garment(person, garment, "garment's colours", given.get("densepose"))
+
+
+def preview(person: PreparedPerson, sizes: Sequence[SizeRequest], *, clamp: bool = False) -> TryOnResult:
+    """Show the garment worn in the photo at every size; what is asked for of an unknown ratio is left out.
+
+    Args:
+        person: Prepared, with the worn garment.
+        sizes: What is asked for.
+        clamp: Move a size out of range to the nearest one in it, with a warning, instead of refusing it.
+
+    Raises:
+        ValueError: A size is out of range, or the garment or its natural size is not known.
+    """
+    if person.garment_mask is None or not person.garment_mask.any() or person.natural_size is None:
+        raise ValueError(
+            "a preview resizes the garment worn in the photo, which isn't known here: give a parse map of "
+            "it (--parse)"
+        )
+    requests = [size.resolved(person.natural_size) for size in sizes]
+    requests = [one.clamped() if clamp else one.required_in_range() for one in requests]
+    body = nearest_parts(person.densepose)
+    shown = [resized(person, person.garment_mask, request, body) for request in requests]
+    no_map = np.zeros(person.photo.shape[:2], np.float32)
+    return TryOnResult(
+        pictures=[marked(one.photo) for one in shown],
+        size_maps=[no_map] * len(shown),
+        expected_outlines=[expected_outline(person, request) for request in requests],
+        requests=requests,
+        fit=[
+            measure_fit(one.garment_mask, person.keypoints, request, person.natural_size)
+            for one, request in zip(shown, requests, strict=True)
+        ],
+    )
+
+
+def resized(
+    person: PreparedPerson, garment: NDArray[np.bool_], request: SizeRequest, body: NDArray[np.uint8]
+) -> WornPhoto:
+    """Show the garment at a size; the photo as it is where nothing changes."""
+    assert person.natural_size is not None
+    worn = WornPhoto(person.photo, garment)
+    natural, asked = person.natural_size.as_array(), request.as_array()
+    return resize_worn(worn, person.keypoints, natural, asked, body) or worn
+
+
+def marked(photo: NDArray[np.uint8]) -> Image.Image:
+    """Write what it is into the lower left corner of a picture."""
+    picture = Image.fromarray(photo)
+    px = max(9, round(MARK_HEIGHT * picture.height))
+    place = (px // 2, picture.height - px // 2)
+    ImageDraw.Draw(picture).text(
+        place,
+        MARK,
+        fill="white",
+        font=ImageFont.load_default(px),
+        anchor="ls",
+        stroke_width=max(1, px // 10),
+        stroke_fill="#334155",
+    )
+    return picture
+
+
+def write_preview(
+    person: PreparedPerson, sizes: Sequence[NamedSize], out: Path, *, clamp: bool = False
+) -> dict[str, Any]:
+    """Write a picture a size, a strip and `fit.json`, which is returned and written last.
+
+    Raises:
+        ValueError: See `preview`.
+    """
+    result = preview(person, [size.request for size in sizes], clamp=clamp)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / FIT_FILE).unlink(missing_ok=True)
+    names = [f"{number:02d}_{file_name(size.name)}.png" for number, size in enumerate(sizes)]
+    for name, picture in zip(names, result.pictures, strict=True):
+        write_picture(picture, out / name)
+    write_picture(draw_strip(person.photo, None, cells_of(sizes, result)), out / STRIP_FILE)
+    assert person.natural_size is not None
+    entries = zip(sizes, names, result.fit, strict=True)
+    report = {
+        "preview": True,
+        "natural": person.natural_size.ratios(),
+        "notes": [*person.notes, "a preview: the photo was warped, no network drew it"],
+        "keypoint_source": person.keypoints.source,
+        "sizes": [{"size": size.name, "picture": name, **fit.to_dict()} for size, name, fit in entries],
+    }
+    write_json(report, out / FIT_FILE)
+    return report
