@@ -24,10 +24,11 @@ from pipeline.tryon.size_aware import PreparedPerson, TryOnResult, expected_outl
 from pipeline.tryon.size_list import NamedSize
 from preprocess.body.densepose import nearest_parts
 from preprocess.body.inpaint_mask import MaskParams
+from preprocess.body.mediapipe import POSE_MODEL
 from preprocess.garment.grabcut import segment_garment
 from preprocess.layout.worn_photo import WornPhoto, resize_worn
 from preprocess.person.fit_report import measure_fit
-from preprocess.person.prepare import POSE_MODEL, prepare_person, with_worn_garment
+from preprocess.person.prepare import prepare_person, with_worn_garment
 from preprocess.sizes.request import SizeRequest
 
 MARK = "preview"
@@ -51,7 +52,8 @@ def prepare_for_preview(
         ValueError: Something given is not what it should be, or nobody with shoulders and hips is found.
         OSError: A file can't be read.
     """
-    person = prepare_person(photo, **given, mask=MaskParams(), pose_model=pose_model, key=photo.stem)
+    files: dict[str, Any] = dict(given)
+    person = prepare_person(photo, **files, mask=MaskParams(), pose_model=pose_model, key=photo.stem)
     if "parse" in given:
         return person
     garment = segment_garment(person.photo, person.keypoints)
