@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
+from torch import Tensor
 from transformers import (
     CLIPTextConfig,
     CLIPTextModel,
@@ -15,8 +16,8 @@ from transformers import (
 )
 
 from model.bases.base import Encodings
-from model.bases.conditions import Photos
-from model.bases.sdxl.conditioning import encode_images
+from model.bases.conditions import Conditioning, Photos, SizeCondition
+from model.bases.sdxl.conditioning import SdxlConditioning, encode_images
 from model.bases.sdxl.networks import SdxlBase
 from model.bases.sdxl.presets import (
     NUM_IMAGE_TOKENS,
@@ -87,7 +88,7 @@ class TinyPreset:
         """Return the constructor arguments of a UNet of this preset."""
         levels = len(self.unet_channels)
         return sdxl_unet_config(in_channels) | {
-            "out_channels": self.latent_channels,
+            "out_channels": self.latent_channels + 1,  # the last says where the laid garment shows
             "sample_size": self.image_height // self.vae_patch,
             "block_out_channels": self.unet_channels,
             "layers_per_block": self.layers_per_block,
@@ -135,6 +136,20 @@ class TinyBase(SdxlBase):
         )
         latents = encode_images(self.vae, laid)
         return encodings | {"laid_garment": latents * known[:, None, None, None]}
+
+    def predict(
+        self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning, size: SizeCondition | None = None
+    ) -> Tensor:
+        """Predict velocity, of which a share is the laid garment's, cell by cell as the UNet says.
+
+        A network of few steps would blur what it has to carry through all its layers.
+        """
+        assert isinstance(conditioning, SdxlConditioning)
+        assert conditioning.laid_garment is not None
+        answer = super().predict(noisy, timesteps, conditioning, size)
+        sigma = (1 - self.scheduler.alphas_cumprod.to(noisy)[timesteps]).sqrt()
+        shown = answer[:, -1:].sigmoid() * conditioning.laid_garment
+        return answer[:, :-1] - sigma.reshape(-1, 1, 1, 1) * shown
 
 
 def build_tiny_base(preset: TinyPreset, seed: int) -> TinyBase:
