@@ -124,3 +124,22 @@ def test_text_guidance_leaves_it_out_with_all_else_of_the_garment() -> None:
 
 def test_the_try_on_unet_has_channels_for_it() -> None:
     assert TinyPreset(latent_channels=4).tryon_channels == 4 + 1 + 4 + 4 + 4
+
+
+@torch.no_grad()
+def test_where_the_unet_says_so_the_picture_is_the_laid_garment() -> None:
+    base = build_tiny_base(PRESET, seed=0)
+    last = base.tryon_unet.conv_out
+    last.weight.zero_()
+    last.bias[:] = torch.tensor(
+        [0.0] * PRESET.latent_channels + [20.0]
+    )  # nothing of its own, all of it shown
+    told = base.told(photos(batch()))
+    noise = torch.randn(told.canvas.shape, generator=torch.manual_seed(0))
+    times = torch.full((len(noise),), 999)
+    told = base.with_garment(told, times)
+    clean = base.noising.clean_from(base.predict(noise, times, told), noise, times)
+    torch.testing.assert_close(clean, told.laid_garment, atol=1e-4, rtol=1e-4)
+    last.bias[-1] = -20.0
+    clean = base.noising.clean_from(base.predict(noise, times, told), noise, times)
+    torch.testing.assert_close(clean, torch.zeros_like(clean), atol=1e-4, rtol=0)
