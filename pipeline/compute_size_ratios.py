@@ -2,7 +2,8 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,8 @@ from preprocess.garment.size_ratios import (
     fit_label_thresholds,
 )
 from preprocess.identity import identity
-from preprocess.sizes.axes import AXIS_NAMES, FIT_AXIS, LENGTH_COLUMNS
-from preprocess.vocabulary import FIT_LABELS, SOURCE_KEY, RowStatus
+from preprocess.sizes.axes import FIT_AXIS, LENGTH_COLUMNS, MEASURED_NAMES
+from preprocess.vocabulary import FIT_LABELS, SOURCE_KEY, Category, RowStatus
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ SCHEMA = pa.schema(
         _field("reason", pa.string(), nullable=True),
         _field("keypoint_source", pa.string()),
         _field("keypoint_format", pa.string()),
-        *_measures(tuple(f"{name}_{part}" for name in AXIS_NAMES for part in BOUNDS_PARTS), "1"),
+        *_measures(tuple(f"{name}_{part}" for name in MEASURED_NAMES for part in BOUNDS_PARTS), "1"),
         *_measures(("ease_ratio", "sleeve_ratio"), "1"),
         _field("fit_label", pa.string(), nullable=True),
         _field("confidence", pa.float64(), "1"),
@@ -71,7 +72,8 @@ SCHEMA = pa.schema(
 )
 """Ratios are garment over body, each with the bounds in which it lies by what the photo shows: all null where
 it can't be measured, the bounds alone where the reading says nothing. The schema's metadata has
-`max_uncertainty` and, under `fit_label_thresholds`, the thresholds of `fit_label`, rising width ratios."""
+`max_uncertainty` and, under `fit_label_thresholds`, the thresholds of `fit_label`, rising width ratios; those
+of other categories than `upper` under `fit_label_thresholds_lower` and `fit_label_thresholds_dress`."""
 
 
 def run(params: SizeRatioParams, *, manifest: Path, keypoints: Path, out: Path) -> None:
@@ -149,28 +151,35 @@ def annotation_row(job: MeasureJob) -> Row:
 
 
 def cut_labels(journal: Path, params: SizeRatioParams) -> tuple[dict[bytes, bytes], Finish]:
-    """Cut the known width ratios of the train split, of all splits where there is none.
+    """Cut the known width ratios of the train split, of all splits where there is none, by category.
 
     Returns:
         Metadata with the thresholds and with what known means, and what fills in the label of a batch.
     """
-    widths: dict[bool, list[Any]] = {True: [], False: []}
+    widths: defaultdict[tuple[str, bool], list[Any]] = defaultdict(list)
     for batch in journal_batches(journal):
         known = known_ratios(batch, FIT_AXIS, params.max_uncertainty)
-        for split, width in zip(batch["split"].to_pylist(), known, strict=True):
+        names = zip(batch["category"].to_pylist(), batch["split"].to_pylist(), strict=True)
+        for (category, split), width in zip(names, known, strict=True):
             if np.isfinite(width):
-                widths[split == "train"].append(width)
-    sample = np.array(widths[True] or widths[False], dtype=np.float64)
+                widths[category, split == "train"].append(width)
     metadata = {MAX_UNCERTAINTY_KEY: json.dumps(params.max_uncertainty).encode()}
-    if sample.size == 0:
+    if not widths:
         log.warning("no row with a known %s: no fit labels", FIT_AXIS)
         return metadata, lambda batch: batch
-    thresholds = fit_label_thresholds(sample, params.fit_quantiles)
-    log.info(
-        "fit labels %s cut at %s (n=%d)", "/".join(FIT_LABELS), thresholds.round(3).tolist(), sample.size
-    )
-    metadata[THRESHOLDS_KEY] = json.dumps(thresholds.tolist()).encode()
+    thresholds = {}
+    for category in sorted({category for category, _ in widths}):
+        sample = np.array(widths[category, True] or widths[category, False], dtype=np.float64)
+        cuts = thresholds[category] = fit_label_thresholds(sample, params.fit_quantiles)
+        words = "/".join(FIT_LABELS), category, cuts.round(3).tolist(), sample.size
+        log.info("fit labels %s of %s cut at %s (n=%d)", *words)
+        metadata[thresholds_key(category)] = json.dumps(cuts.tolist()).encode()
     return metadata, lambda batch: with_labels(batch, thresholds, params.max_uncertainty)
+
+
+def thresholds_key(category: str) -> bytes:
+    """Name the metadata with the thresholds of a category's fit labels."""
+    return THRESHOLDS_KEY if category == Category.UPPER else THRESHOLDS_KEY + f"_{category}".encode()
 
 
 def with_source(
@@ -181,10 +190,15 @@ def with_source(
     return metadata | {SOURCE_KEY: name}, finish
 
 
-def with_labels(batch: pa.RecordBatch, thresholds: Array, max_uncertainty: float) -> pa.RecordBatch:
-    """Fill in the fit label of every row whose width is known."""
+def with_labels(
+    batch: pa.RecordBatch, thresholds: Mapping[str, Array], max_uncertainty: float
+) -> pa.RecordBatch:
+    """Fill in the fit label of every row whose width is known, by the thresholds of its category."""
     widths = known_ratios(batch, FIT_AXIS, max_uncertainty)
-    labels = [fit_label(width, thresholds) if np.isfinite(width) else None for width in widths]
+    labels = [
+        fit_label(width, thresholds[category]) if np.isfinite(width) else None
+        for width, category in zip(widths, batch["category"].to_pylist(), strict=True)
+    ]
     index = batch.schema.get_field_index("fit_label")
     return batch.set_column(index, batch.schema.field(index), pa.array(labels, pa.string()))
 

@@ -14,14 +14,15 @@ import pyarrow.parquet as pq
 
 from pipeline.stage import run_stage
 from pipeline.tables.incremental import Job, Row, iter_manifest, update_rows
-from preprocess.body.keypoints import BodyFrame, ExtractKeypointsParams, KeypointError, Keypoints
+from preprocess.body.keypoints import ExtractKeypointsParams, KeypointError, Keypoints
+from preprocess.body.legs import HIPS_AND_KNEES, require_body
 from preprocess.body.mediapipe import PoseDetector, detect_person
 from preprocess.body.openpose import choose_person, read_people
 from preprocess.garment.parse import garment_mask, load_parse
 from preprocess.identity import identity
 from preprocess.pictures import PictureError, look_at, read_picture
 from preprocess.sources.source import ManifestRow
-from preprocess.vocabulary import NUM_JOINTS, Joint, RowStatus
+from preprocess.vocabulary import NUM_JOINTS, Category, Joint, RowStatus
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,8 @@ MEASURED_JOINTS = (
     Joint.RIGHT_HIP,
     Joint.LEFT_HIP,
 )
-"""Joints that measuring looks at; one of them outside the picture makes the row suspect."""
+"""Joints that measuring looks at; one of them outside the picture makes the row suspect. For garments of the
+lower body they are `HIPS_AND_KNEES`."""
 
 
 HIPS = (Joint.RIGHT_HIP, Joint.LEFT_HIP)
@@ -132,7 +134,7 @@ def keypoint_row(job: KeypointJob) -> Row:
         photo = look_at(sample.image, beside=sample.maps())
         row["image_width"], row["image_height"] = photo.image_width, photo.image_height
         found, row["num_people"], reasons = find_person(job, photo.image_width, photo.image_height)
-        BodyFrame.from_keypoints(found)
+        require_body(found, sample.category)
         status = RowStatus.SUSPECT if reasons else RowStatus.OK
     except KeypointError as problem:
         status, reasons = RowStatus.FAILED, [str(problem)]
@@ -162,7 +164,7 @@ def find_person(job: KeypointJob, width: int, height: int) -> tuple[Keypoints, i
         people = read_json(job, width, height)
         person = choose_person(people, width, height, garment_of(job) if len(people) > 1 else None)
         if job.params.mediapipe_model is not None:
-            BodyFrame.from_keypoints(person)  # unusable without a trunk: let MediaPipe try
+            require_body(person, job.sample.category)  # unusable without: let MediaPipe try
     except KeypointError as problem:
         if job.params.mediapipe_model is None:
             raise
@@ -170,7 +172,7 @@ def find_person(job: KeypointJob, width: int, height: int) -> tuple[Keypoints, i
     doubts = ["several_people"] if len(people) > 1 else []
     if person.source == "mediapipe" and person.confidence[list(HIPS)].min() < SURE_HIPS:
         doubts.append("unsure_hips")
-    return person, max(1, len(people)), doubts + outside_frame(person, width, height)
+    return person, max(1, len(people)), doubts + outside_frame(person, width, height, job.sample.category)
 
 
 def read_json(job: KeypointJob, width: int, height: int) -> list[Keypoints]:
@@ -215,9 +217,9 @@ def close_detector(model: str) -> None:
         pose_detector.cache_clear()
 
 
-def outside_frame(person: Keypoints, width: int, height: int) -> list[str]:
+def outside_frame(person: Keypoints, width: int, height: int, category: Category) -> list[str]:
     """Say whether a joint that measuring looks at lies outside the picture."""
-    xy = person.xy[list(MEASURED_JOINTS)]
+    xy = person.xy[list(HIPS_AND_KNEES if category is Category.LOWER else MEASURED_JOINTS)]
     with np.errstate(invalid="ignore"):
         outside = ((xy < 0) | (xy > (width, height))).any()
     return ["joint_out_of_frame"] if outside else []

@@ -17,7 +17,7 @@ from preprocess.garment.known import known_only
 from preprocess.identity import identity
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.source import ManifestRow, read_manifest
-from preprocess.vocabulary import RowStatus
+from preprocess.vocabulary import TRIED_ON, RowStatus
 from shards.build import Parts, build_packed
 from shards.index import MASK
 from shards.latents import LATENTS_FOLDER
@@ -123,6 +123,8 @@ def gather(row: ManifestRow, joints: Row | None, measures: Row | None) -> Parts 
     ):
         if status == RowStatus.FAILED:
             return f"{what}: {reason or 'failed'}"
+    if row.category not in TRIED_ON:
+        return f"manifest: {row.category} is measured, but not tried on yet"
     if row.cloth is None and row.parse is None:
         return "manifest: no photo of the garment, and no parse map to cut it out by"
     assert joints is not None

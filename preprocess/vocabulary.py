@@ -27,6 +27,12 @@ class Category(StrEnum):
     """What kind of garment is tried on."""
 
     UPPER = "upper"
+    LOWER = "lower"
+    DRESS = "dress"
+
+
+TRIED_ON = (Category.UPPER,)
+"""Categories that are tried on, and so sharded and trained: those that have a mask. Others are measured."""
 
 
 class Joint(IntEnum):
@@ -128,8 +134,18 @@ ARM_PARTS = tuple(range(15, 23))
 
 GARMENT_LABELS: dict[Category, tuple[Lip, ...]] = {
     Category.UPPER: (Lip.UPPER_CLOTHES, Lip.DRESS, Lip.COAT),
+    Category.LOWER: (Lip.PANTS, Lip.SKIRT),
+    Category.DRESS: (Lip.UPPER_CLOTHES, Lip.DRESS, Lip.SKIRT),
 }
-"""The parse labels that make up the worn garment of a category."""
+"""The parse labels that make up the worn garment of a category; many a dress is parsed as top and skirt."""
+
+
+def require_tried_on(category: Category) -> None:
+    """Raise ValueError unless garments of a category can be tried on."""
+    if category not in TRIED_ON:
+        raise ValueError(
+            f"garments of the category {category} are measured, but not tried on: only {', '.join(TRIED_ON)}"
+        )
 
 
 def require_shape(name: str, array: NDArray[np.generic], shape: tuple[int | str, ...]) -> None:

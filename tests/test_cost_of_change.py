@@ -146,12 +146,17 @@ def test_a_category_is_a_line_in_each_of_its_tables(tmp_path: Path) -> None:
         for name, (garment, body) in lengths.items()
     )
     labels, covered = "] = {\n    Category.UPPER: (Lip.", "COVERED = {"
+    two = "TWO_GARMENTS: dict[Category, tuple[tuple[Lip, ...], tuple[Lip, ...]]] = {\n"
     edits = {
         "preprocess/vocabulary.py": {
             '    UPPER = "upper"\n': '    UPPER = "upper"\n    TUNIC = "tunic"\n',
             labels: labels.replace("    ", "    Category.TUNIC: (Lip.UPPER_CLOTHES,),\n    "),
+            "TRIED_ON = (Category.UPPER,)": "TRIED_ON = (Category.UPPER, Category.TUNIC)",
         },
         "preprocess/sizes/axes.py": {AXES_END: rows + AXES_END},
+        "preprocess/garment/worn.py": {
+            two: f"{two}    Category.TUNIC: ((Lip.UPPER_CLOTHES,), (Lip.COAT,)),\n"
+        },
         "preprocess/body/inpaint_mask.py": {covered: f"{covered}Category.TUNIC: cover_upper, "},
         "preprocess/sources/viton_hd.py": {"category=Category.UPPER": "category=Category.TUNIC"},
     }

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from preprocess.garment.known import known_only
 from preprocess.garment.size_ratios import THRESHOLDS_KEY, fit_label_thresholds
 from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE
-from preprocess.vocabulary import SOURCE_KEY
+from preprocess.vocabulary import SOURCE_KEY, TRIED_ON
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ def summarize_data(size_annotations: Path) -> DataSummary:
         ValueError: Nobody in it is known.
     """
     table = known_only(pq.read_table(size_annotations))
-    rows = table.to_pylist()
+    rows = [row for row in table.to_pylist() if row["category"] in TRIED_ON]
     splits = sorted({row["split"] for row in rows})
     ratios = {split: ratio_array(row for row in rows if row["split"] == split) for split in splits}
     known = [split for split in ("train", "test") if np.isfinite(ratios.get(split, np.nan)).any()]

@@ -3,26 +3,26 @@
 import base64
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from jinja2 import StrictUndefined, Template
 from numpy.typing import NDArray
 
 from pipeline.cli.overlay import draw_sample, save_png
-from pipeline.compute_size_ratios import keypoint_rows
+from pipeline.compute_size_ratios import keypoint_rows, thresholds_key
 from pipeline.tables.incremental import iter_manifest
 from preprocess.body.keypoints import KeypointError, Keypoints
 from preprocess.garment.known import BOUNDS_PARTS, known_ratios
-from preprocess.garment.size_ratios import THRESHOLDS_KEY
-from preprocess.sizes.axes import AXIS_NAMES
+from preprocess.sizes.axes import MEASURED_NAMES, axes_of
 from preprocess.sources.source import ManifestRow
-from preprocess.vocabulary import FIT_LABELS, SEGMENTED, RowStatus
+from preprocess.vocabulary import FIT_LABELS, SEGMENTED, Category, RowStatus
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 GALLERY = Path(__file__).with_name("gallery.html")
@@ -90,28 +90,41 @@ def select(annotations: Path, where: str | None) -> pa.Table:
         raise ValueError(f"where must be a DuckDB condition on columns, got {where!r}: {error}") from error
 
 
-def thresholds_of(annotations: Path) -> list[float]:
-    """Width ratios at which the fit labels were cut; empty when there were none."""
-    found: list[float] = json.loads((pq.read_schema(annotations).metadata or {}).get(THRESHOLDS_KEY, b"[]"))
-    return found
+def thresholds_of(annotations: Path) -> dict[Category, list[float]]:
+    """Width ratios at which the fit labels were cut, by the categories that have some."""
+    metadata = pq.read_schema(annotations).metadata or {}
+    keys = {category: thresholds_key(category) for category in Category}
+    return {category: json.loads(metadata[key]) for category, key in keys.items() if key in metadata}
 
 
-def summary(table: pa.Table, thresholds: list[float]) -> list[str]:
+def summary(table: pa.Table, thresholds: Mapping[Category, list[float]]) -> list[str]:
     """Counts by status and reason, of each axis how many rows are known and their quantiles, the labels."""
     status, reason = table["status"].to_pylist(), table["reason"].to_pylist()
     lines = [f"{len(table)} rows"]
     for (name, why), count in Counter(zip(status, reason, strict=True)).most_common():
         lines.append(f"  {count:6d} {name:8s} {why or ''}".rstrip())
     lines.append("known ratios:  rows" + "".join(f"{f'{share:.0%}':>8s}" for share in QUANTILES) + "  +-")
-    lines += [ratio_line(name, known_ratios(table, name), uncertainties(table, name)) for name in AXIS_NAMES]
+    for category, rows in by_category(table).items():
+        if len(rows) < len(table):
+            lines.append(f"  {category}")
+        own = axes_of(category)
+        lines += [ratio_line(name, known_ratios(rows, name), uncertainties(rows, name)) for name in own]
     lines.append("measured:")
     for name in ("ease", "sleeve"):
         lines.append(ratio_line(name, table[f"{name}_ratio"].drop_null().to_numpy(), np.array([])))
     labels = Counter(table["fit_label"].to_pylist())
-    cuts_text = ", ".join(f"{cut:.3f}" for cut in thresholds)
     lines.append("fit labels: " + ", ".join(f"{labels[label]} {label}" for label in FIT_LABELS))
-    lines.append(f"cut at width ratios {cuts_text or '(none)'}")
+    for category, cuts in (thresholds or {Category.UPPER: []}).items():
+        whose = f" of {category}" if len(thresholds) > 1 else ""
+        cuts_text = ", ".join(f"{cut:.3f}" for cut in cuts)
+        lines.append(f"cut at width ratios{whose} {cuts_text or '(none)'}")
     return lines
+
+
+def by_category(table: pa.Table) -> dict[Category, pa.Table]:
+    """The rows of each category that there is; all as `upper`'s where there is no row."""
+    found = {category: table.filter(pc.field("category") == str(category)) for category in Category}
+    return {category: rows for category, rows in found.items() if len(rows)} or {Category.UPPER: table}
 
 
 def ratio_line(name: str, ratios: NDArray[np.floating], doubts: NDArray[np.floating]) -> str:
@@ -188,9 +201,9 @@ def gallery(
     return page.render(
         summary="\n".join(lines),
         statuses=list(RowStatus),
-        histograms=[histogram(table, name) for name in AXIS_NAMES],
+        histograms=histograms(table),
         rows=[row | {"picture": drawn.get((row["split"], row["key"]), "")} for row in rows],
-        ratios=AXIS_NAMES,
+        ratios=MEASURED_NAMES,
     )
 
 
@@ -204,6 +217,16 @@ def thumbnail(sample: ManifestRow, person: Keypoints, *, segmented: bool) -> str
     small = cv2.resize(picture, (width, THUMBNAIL_HEIGHT), interpolation=cv2.INTER_AREA)
     encoded = cv2.imencode(".jpg", small[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()
     return "data:image/jpeg;base64," + base64.b64encode(encoded).decode()
+
+
+def histograms(table: pa.Table) -> list[dict[str, Any]]:
+    """The histogram of each axis, of each category where there are several."""
+    categories = by_category(table)
+    return [
+        histogram(rows, name) | {"name": f"{category} {name}" if len(categories) > 1 else name}
+        for category, rows in categories.items()
+        for name in axes_of(category)
+    ]
 
 
 def histogram(table: pa.Table, name: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pipeline.tables.measure_sample import densepose_of, photo_of
 from preprocess.body.keypoints import BodyFrame, Keypoints
 from preprocess.garment.ends import AXIS_BAND
 from preprocess.garment.grabcut import segment_garment
+from preprocess.garment.lower import LowerMeasures, measure_lower
 from preprocess.garment.measurements import WornMeasures, garment_panel, measure_worn
 from preprocess.garment.parse import garment_mask, load_parse, scene_of
 from preprocess.garment.scene import Scene
@@ -28,6 +29,8 @@ FRAME, BONES, PANEL, SLEEVE = (250, 200, 40), (255, 255, 255), (60, 160, 220), (
 """RGB of what no axis measures."""
 
 SKELETON = ((2, 5), (2, 3), (3, 4), (5, 6), (6, 7), (9, 12), (2, 9), (5, 12), (0, 1))
+LEGS = ((9, 10), (10, 11), (12, 13), (13, 14))
+"""Bones, drawn where garments are measured against them."""
 
 
 def draw_sample(sample: ManifestRow, keypoints: Keypoints, *, segmented: bool = False) -> Picture:
@@ -39,7 +42,7 @@ def draw_sample(sample: ManifestRow, keypoints: Keypoints, *, segmented: bool = 
         segmented: Whether the garment was found by its colours, for want of a parse map.
 
     Raises:
-        KeypointError: The person has no trunk.
+        KeypointError: The person lacks the joints that the garment is measured against.
         ValueError: The photo or the parse map isn't one.
         OSError: They can't be read.
     """
@@ -56,20 +59,31 @@ def draw_sample(sample: ManifestRow, keypoints: Keypoints, *, segmented: bool = 
         return draw_joints(picture, keypoints)
     scale = garment.shape[1] / picture.shape[1]
     person = keypoints.scaled(scale, scale)
+    if sample.category is Category.LOWER:
+        tinted(picture, garment, PANEL)
+        draw_joints(picture, keypoints, (*SKELETON, *LEGS))
+        return draw_lower(picture, measure_lower(garment, person, parse), 1 / scale)
     panel = garment_panel(garment, person)
-    for mask, colour in ((garment & ~panel, SLEEVE), (panel, PANEL)):
-        nearest = cv2.INTER_NEAREST_EXACT  # the plain one looks half a pixel further left and up
-        full = cv2.resize(mask.astype(np.uint8), picture.shape[1::-1], interpolation=nearest) > 0
-        picture[full] = (0.6 * picture[full] + 0.4 * np.array(colour)).astype(np.uint8)
+    tinted(picture, garment & ~panel, SLEEVE)
+    tinted(picture, panel, PANEL)
     draw_joints(picture, keypoints)
     worn = measure_worn(garment, person, scene)
     return draw_measures(picture, worn, BodyFrame.from_keypoints(person), 1 / scale)
 
 
-def draw_joints(picture: Picture, keypoints: Keypoints) -> Picture:
+def tinted(picture: Picture, mask: NDArray[np.bool_], colour: Colour) -> None:
+    """Tint the part of an (H, W, 3) picture that an (h, w) mask covers."""
+    nearest = cv2.INTER_NEAREST_EXACT  # the plain one looks half a pixel further left and up
+    full = cv2.resize(mask.astype(np.uint8), picture.shape[1::-1], interpolation=nearest) > 0
+    picture[full] = (0.6 * picture[full] + 0.4 * np.array(colour)).astype(np.uint8)
+
+
+def draw_joints(
+    picture: Picture, keypoints: Keypoints, bones: tuple[tuple[int, int], ...] = SKELETON
+) -> Picture:
     """Draw bones and joints; missing ones are left out."""
     thickness = max(1, picture.shape[0] // 340)
-    for first, second in SKELETON:
+    for first, second in bones:
         if keypoints.has(first, second):
             _line(picture, keypoints.xy[[first, second]], BONES, thickness)
     for joint in keypoints.xy[np.isfinite(keypoints.xy).all(axis=1)]:
@@ -86,6 +100,15 @@ def draw_measures(picture: Picture, worn: WornMeasures, frame: BodyFrame, scale:
         for ends, bound in paths:
             colour = _faint(axes[name].colour) if bound else axes[name].colour
             _line(picture, scale * frame.to_image(ends), colour, thickness)
+    return picture
+
+
+def draw_lower(picture: Picture, worn: LowerMeasures, scale: float) -> Picture:
+    """Draw the measures of trousers or a skirt, taken in a picture `scale` times smaller."""
+    axes = axes_of(Category.LOWER)
+    for name, lines in worn.lines.items():
+        for line in lines:
+            _line(picture, scale * line, axes[name].colour, max(1, picture.shape[0] // 300))
     return picture
 
 

@@ -9,17 +9,18 @@ from numpy.typing import NDArray
 from pipeline.tables.incremental import Row
 from preprocess.body.densepose import Parts, load_densepose
 from preprocess.body.keypoints import KeypointError, Keypoints
+from preprocess.garment.bounds import Bounds, Measures
 from preprocess.garment.grabcut import segment_garment
 from preprocess.garment.joint_fit import other_scale
-from preprocess.garment.measurements import WornMeasures, measure_worn
+from preprocess.garment.measurements import measure_worn
 from preprocess.garment.parse import garment_mask, load_parse, other_labels
 from preprocess.garment.scene import Scene
 from preprocess.garment.size_ratios import SizeRatioParams, SizeRatios, size_ratios
 from preprocess.garment.worn import EDGES_WIDTH, measure_parsed
 from preprocess.pictures import PictureError, read_picture, same_shape
-from preprocess.sizes.axes import AXIS_NAMES, LENGTH_COLUMNS
+from preprocess.sizes.axes import LENGTH_COLUMNS, MEASURED_NAMES
 from preprocess.sources.source import ManifestRow
-from preprocess.vocabulary import SEGMENTED
+from preprocess.vocabulary import SEGMENTED, Category
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +44,8 @@ def measured(job: MeasureJob) -> Row:
         KeypointError: It can't be measured; the message is the reason.
     """
     found = job.found
-    if job.sample.parse is None and job.params.segmenter == "grabcut":
+    by_colour = job.params.segmenter == "grabcut" and job.sample.category is Category.UPPER
+    if job.sample.parse is None and by_colour:
         return measured_in_photo(job)
     parse = parse_of(job.sample)
     garment = garment_mask(parse, job.sample.category)
@@ -152,14 +154,14 @@ def densepose_of(sample: ManifestRow) -> Parts | None:
         raise KeypointError(unreadable("densepose", error)) from error
 
 
-def columns(worn: WornMeasures, result: SizeRatios, scale: float) -> Row:
+def columns(worn: Measures, result: SizeRatios, scale: float) -> Row:
     """Columns of one measured sample; lengths in px of the photo, null where they can't be measured."""
     found = {f"body_{name}_px": length for name, length in worn.body.items()}
     found |= {f"garment_{name}_px": length.value for name, length in worn.lengths.items()}
     lengths = {name: found.get(name, np.nan) / scale for name in LENGTH_COLUMNS}
     ratios = {
-        f"{name}_{part}": getattr(bounds, attribute)
-        for name, bounds in zip(AXIS_NAMES, result.bounds, strict=True)
+        f"{name}_{part}": getattr(result.bounds.get(name, Bounds.unknown()), attribute)
+        for name in MEASURED_NAMES
         for part, attribute in (("ratio", "value"), ("low", "low"), ("high", "high"))
     }
     extra = {"ease_ratio": result.ease_ratio, "sleeve_ratio": result.sleeve_ratio, "tilt_deg": worn.tilt_deg}

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from preprocess.body.keypoints import BodyFrame, Keypoints
 from preprocess.painting import draw_capsule, fill
 from preprocess.sizes.axes import axes_of
-from preprocess.vocabulary import Category, Joint, Lip, require_shape
+from preprocess.vocabulary import TRIED_ON, Category, Joint, Lip, require_shape, require_tried_on
 
 Mask = NDArray[np.bool_]
 Array = NDArray[np.float64]
@@ -76,14 +76,14 @@ class MaskParams:
             f"{category}.{name}"
             for category, ratios in self.largest.items()
             for name in ratios
-            if name not in axes_of(Category(category))
+            if category not in TRIED_ON or name not in axes_of(Category(category))
         ]
         if wrong:
             raise ValueError(f"largest must have categories and axes of theirs, got {', '.join(wrong)}")
         full = {
             category: {name: axis.asked[1] for name, axis in axes_of(category).items()}
             | dict(self.largest.get(category, {}))
-            for category in Category
+            for category in TRIED_ON
         }
         object.__setattr__(self, "largest", full)
 
@@ -112,7 +112,9 @@ def inpainting_mask(
 
     Raises:
         KeypointError: Shoulders or hips are missing.
+        ValueError: There is no mask of the category.
     """
+    require_tried_on(category)
     frame = BodyFrame.from_keypoints(keypoints)
     region = np.zeros((image_height, image_width), np.uint8)
     COVERED[category](region, keypoints, frame, params)

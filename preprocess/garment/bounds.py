@@ -1,8 +1,8 @@
 """Bounds: the interval in which a length lies by what the picture shows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -66,3 +66,31 @@ class Bounds:
     def over(self, length: float) -> Self:
         """The ratio to another length."""
         return type(self)(value=self.value / length, low=self.low / length, high=self.high / length)
+
+
+class Measures(Protocol):
+    """What is measured of a worn garment and its wearer, whatever the category; NaN: it can't be."""
+
+    @property
+    def lengths(self) -> Mapping[str, Bounds]:
+        """Px of the garment, by what the axes of its category divide."""
+
+    @property
+    def body(self) -> Mapping[str, float]:
+        """Px of the wearer, by what the axes divide by."""
+
+    @property
+    def tilt_deg(self) -> float:
+        """Angle of the body against the vertical."""
+
+    @property
+    def ease_ratio(self) -> float:
+        """Garment's width over the body's own in the same rows."""
+
+    @property
+    def sleeve_ratio(self) -> float:
+        """Sleeve over arm length."""
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What was seen that speaks against a measure, in a fixed order."""

@@ -126,7 +126,7 @@ def hem_bounds(canvas: BodyCanvas, occluders: Mask | None) -> tuple[Bounds, bool
     inside = canvas.cover[np.ix_(rows, columns)] > INSIDE
     gap = max(2, round(LONGEST_GAP * torso / canvas.step))
     ends, lowest = (
-        column_ends(canvas, rows, columns, part) for part in (_before_gap(inside, front, gap), inside)
+        column_ends(canvas, rows, columns, part) for part in (before_gap(inside, front, gap), inside)
     )
     if not np.isfinite(ends).any():
         return Bounds.unknown(), False
@@ -136,7 +136,7 @@ def hem_bounds(canvas: BodyCanvas, occluders: Mask | None) -> tuple[Bounds, bool
     return Bounds(value=hem, low=hem, high=hem).widened(slack, slack + hidden), stray > hem
 
 
-def _before_gap(inside: Mask, front: Mask, gap: int) -> Mask:
+def before_gap(inside: Mask, front: Mask, gap: int) -> Mask:
     """(R, C) the part of `inside` above the first `gap` rows of a column that show neither it nor `front`."""
     started = np.maximum.accumulate(inside, axis=0)
     shown = np.cumsum(inside | front | ~started, axis=0)

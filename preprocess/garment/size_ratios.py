@@ -1,6 +1,6 @@
 """Divide a worn garment's lengths by the body's, judge the result and name the fit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -9,9 +9,9 @@ from annotated_types import Ge, Gt
 from numpy.typing import NDArray
 
 from preprocess.body.keypoints import Array, Keypoints
-from preprocess.garment.bounds import MAX_UNCERTAINTY, Bounds
-from preprocess.garment.measurements import WornMeasures
-from preprocess.sizes.axes import AXIS_NAMES, axes_of
+from preprocess.body.legs import HIPS, HIPS_AND_KNEES, LEG_JOINTS
+from preprocess.garment.bounds import MAX_UNCERTAINTY, Bounds, Measures
+from preprocess.sizes.axes import AXIS_NAMES, MEASURED_NAMES, axes_of
 from preprocess.vocabulary import FIT_LABELS, SEGMENTED, Category, Joint, RowStatus
 
 MEDIAPIPE_TRUST = 0.9
@@ -27,18 +27,22 @@ COLOURS_TELL = 0.05
 """How far a ratio may be off, either way, of a garment that was told by its colours."""
 
 MEANINGLESS: dict[str, tuple[str, ...]] = {
-    "back_view": AXIS_NAMES,
-    "several_people": AXIS_NAMES,
-    "garment_off_body": AXIS_NAMES,
-    "open_jacket": AXIS_NAMES,
-    "joint_out_of_frame": AXIS_NAMES,
-    "unsure_hips": AXIS_NAMES,
-    "side_view": ("shoulder", "width"),
+    "back_view": MEASURED_NAMES,
+    "several_people": MEASURED_NAMES,
+    "garment_off_body": MEASURED_NAMES,
+    "open_jacket": MEASURED_NAMES,
+    "joint_out_of_frame": MEASURED_NAMES,
+    "unsure_hips": MEASURED_NAMES,
+    "side_view": ("shoulder", "waist", "width"),
     "raised_arm": ("shoulder",),
     "missing_elbow": ("width",),
     "axis_hidden": ("width",),
-    "garment_out_of_frame": ("shoulder", "width"),
+    "garment_out_of_frame": ("shoulder", "waist", "width"),
     "hem_out_of_frame": ("length",),
+    "waist_covered": ("waist",),
+    "waist_out_of_frame": ("waist",),
+    "crossed_legs": ("width",),
+    "bent_leg": ("length",),
 }
 """Which ratios say nothing when a flag is up: they have no bounds. Other flags describe."""
 
@@ -48,13 +52,22 @@ THRESHOLDS_KEY = b"fit_label_thresholds"
 SHOULDERS = (Joint.RIGHT_SHOULDER, Joint.LEFT_SHOULDER)
 TRUNK = (*SHOULDERS, Joint.RIGHT_HIP, Joint.LEFT_HIP)
 
+RESTS_ON: dict[str, tuple[Joint, ...]] = {
+    "shoulder": SHOULDERS,
+    "torso": TRUNK,
+    "hip": HIPS,
+    "leg": tuple(joint for leg in LEG_JOINTS for joint in leg),
+}
+"""By the length of the body, the joints that it is measured between."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SizeRatioParams:
     """Section `compute_size_ratios` of params.yaml."""
 
     credible: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    """By axis: ratios outside are taken for measuring errors. Axes left out have the bounds of `AXES`."""
+    """By axis, in every category that has it: ratios outside are taken for measuring errors. Axes left out
+    have the bounds of `AXES`."""
 
     max_uncertainty: Annotated[float, Gt(0)] = MAX_UNCERTAINTY
     """A ratio is known where its bounds are no further apart than this share of it."""
@@ -72,9 +85,9 @@ class SizeRatioParams:
 
     def __post_init__(self) -> None:
         for name, (low, high) in self.credible.items():
-            if name not in AXIS_NAMES or not 0 < low < high:
+            if name not in MEASURED_NAMES or not 0 < low < high:
                 raise ValueError(
-                    f"credible must have bounds that rise from above 0 for {', '.join(AXIS_NAMES)}, "
+                    f"credible must have bounds that rise from above 0 for {', '.join(MEASURED_NAMES)}, "
                     f"got {name}: {low} and {high}"
                 )
         if len(self.fit_quantiles) != len(FIT_LABELS) - 1 or list(self.fit_quantiles) != sorted(
@@ -89,9 +102,9 @@ class SizeRatioParams:
 class SizeRatios:
     """How large a worn garment is against its wearer, and how far to trust that."""
 
-    bounds: tuple[Bounds, ...]
-    """Garment over body in the order of `AXIS_NAMES`, with the interval in which it lies; without one where
-    it says nothing, NaN where it can't be measured."""
+    bounds: Mapping[str, Bounds]
+    """By axis of the category, garment over body with the interval in which it lies; without one where it
+    says nothing, NaN where it can't be measured."""
 
     max_uncertainty: float
     """Bounds no further apart than this share of the ratio make it known."""
@@ -117,7 +130,7 @@ class SizeRatios:
     @property
     def ratios(self) -> Array:
         """(A,) best estimates in the order of `AXIS_NAMES`."""
-        return np.array([ratio.value for ratio in self.bounds])
+        return np.array([self._bounds_of(name).value for name in AXIS_NAMES])
 
     @property
     def credible(self) -> Array:
@@ -127,11 +140,15 @@ class SizeRatios:
     @property
     def known(self) -> NDArray[np.bool_]:
         """(A,) whether a ratio's bounds are narrow."""
-        return np.array([ratio.uncertainty <= self.max_uncertainty for ratio in self.bounds])
+        return np.array([self._bounds_of(name).uncertainty <= self.max_uncertainty for name in AXIS_NAMES])
+
+    def _bounds_of(self, name: str) -> Bounds:
+        """The bounds of an axis, which the category may lack."""
+        return self.bounds.get(name, Bounds.unknown())
 
 
 def size_ratios(
-    worn: WornMeasures,
+    worn: Measures,
     params: SizeRatioParams,
     *,
     category: Category = Category.UPPER,
@@ -152,19 +169,19 @@ def size_ratios(
     """
     found = bounds_over_body(worn, category)
     beyond = _beyond(found, category, params)
-    reasons = list(dict.fromkeys([*worn.flags, *flags, *_ratio_flags(found, category, beyond)]))
+    reasons = list(dict.fromkeys([*worn.flags, *flags, *_ratio_flags(found, beyond)]))
     void = {*beyond, *(name for reason in reasons for name in MEANINGLESS.get(reason, ()))}
     slack = COLOURS_TELL if SEGMENTED in reasons else 0.0
-    bounds = tuple(
-        ratio.vague() if name in void else ratio.widened((slack + doubt) * ratio.value)
-        for name, ratio, doubt in zip(AXIS_NAMES, found, joint_doubts(keypoints, category), strict=True)
-    )
-    own = [ratio for name, ratio in zip(AXIS_NAMES, bounds, strict=True) if name in axes_of(category)]
-    known = [ratio.uncertainty <= params.max_uncertainty for ratio in own]
+    doubts = joint_doubts(keypoints, category)
+    bounds = {
+        name: ratio.vague() if name in void else ratio.widened((slack + doubts[name]) * ratio.value)
+        for name, ratio in found.items()
+    }
+    known = [ratio.uncertainty <= params.max_uncertainty for ratio in bounds.values()]
     status = RowStatus.OK if all(known) else RowStatus.SUSPECT
-    if np.isnan([ratio.value for ratio in own]).all():
+    if np.isnan([ratio.value for ratio in bounds.values()]).all():
         status = RowStatus.FAILED
-    reasons += [f"{name}_unknown" for name, sure in zip(axes_of(category), known, strict=True) if not sure]
+    reasons += [f"{name}_unknown" for name, sure in zip(bounds, known, strict=True) if not sure]
     return SizeRatios(
         bounds=bounds,
         max_uncertainty=params.max_uncertainty,
@@ -172,42 +189,47 @@ def size_ratios(
         sleeve_ratio=worn.sleeve_ratio,
         status=status,
         reason="; ".join(reasons) or None,
-        confidence=_confidence(own, params.max_uncertainty, keypoints),
+        confidence=_confidence(bounds.values(), params.max_uncertainty, keypoints, category),
         beyond=beyond,
     )
 
 
-def bounds_over_body(worn: WornMeasures, category: Category) -> tuple[Bounds, ...]:
+def bounds_over_body(worn: Measures, category: Category) -> dict[str, Bounds]:
     """Divide a worn garment's lengths by its wearer's: `shoulder_ratio`, `width_ratio`, `length_ratio`, ….
 
     Returns:
-        By the order of `AXIS_NAMES`; unknown where a length is, and for the axes of other categories.
+        By axis of the category, in the table's order; unknown where a length is.
     """
-    found = {
+    return {
         name: worn.lengths[axis.garment].over(worn.body[axis.body])
         for name, axis in axes_of(category).items()
     }
-    return tuple(found.get(name, Bounds.unknown()) for name in AXIS_NAMES)
 
 
-def over_body(worn: WornMeasures, category: Category) -> Array:
-    """(A,) the ratios of `bounds_over_body` alone; NaN where unknown."""
-    return np.array([ratio.value for ratio in bounds_over_body(worn, category)])
+def over_body(worn: Measures, category: Category) -> Array:
+    """(A,) the ratios of `bounds_over_body` in the order of `AXIS_NAMES`; NaN where unknown."""
+    found = bounds_over_body(worn, category)
+    return np.array([found.get(name, Bounds.unknown()).value for name in AXIS_NAMES])
 
 
-def joint_doubts(keypoints: Keypoints | None, category: Category) -> tuple[float, ...]:
-    """How far each ratio may be off because its joints are unsure, either way, as a share of it."""
-    if keypoints is None:
-        return (0.0,) * len(AXIS_NAMES)
+def joint_doubts(keypoints: Keypoints | None, category: Category) -> dict[str, float]:
+    """By axis, how far the ratio may be off because its joints are unsure, either way, as a share of it."""
     axes = axes_of(category)
-    joints = [SHOULDERS if name in axes and axes[name].body == "shoulder" else TRUNK for name in AXIS_NAMES]
-    return tuple(UNSURE_JOINTS * (1 - joint_confidence(keypoints, which)) for which in joints)
+    if keypoints is None:
+        return dict.fromkeys(axes, 0.0)
+    return {
+        name: UNSURE_JOINTS * (1 - joint_confidence(keypoints, RESTS_ON[axis.body]))
+        for name, axis in axes.items()
+    }
 
 
-def _confidence(bounds: Sequence[Bounds], max_uncertainty: float, keypoints: Keypoints | None) -> float:
+def _confidence(
+    bounds: Collection[Bounds], max_uncertainty: float, keypoints: Keypoints | None, category: Category
+) -> float:
     """Confidence 0 to 1; a ratio whose bounds are twice as wide as a known one's adds nothing to it."""
     sure = np.clip([1 - ratio.uncertainty / (2 * max_uncertainty) for ratio in bounds], 0, 1)
-    trust = 1.0 if keypoints is None else joint_confidence(keypoints, TRUNK)
+    joints = HIPS_AND_KNEES if category is Category.LOWER else TRUNK
+    trust = 1.0 if keypoints is None else joint_confidence(keypoints, joints)
     return round(trust * float(sure.mean()), 4)
 
 
@@ -219,19 +241,19 @@ def joint_confidence(keypoints: Keypoints, joints: Sequence[int]) -> float:
     return trust * float(np.clip(found.min() / SURE_JOINT, 0, 1)) if found.size else 0.0
 
 
-def _beyond(ratios: Sequence[Bounds], category: Category, params: SizeRatioParams) -> tuple[str, ...]:
+def _beyond(ratios: Mapping[str, Bounds], category: Category, params: SizeRatioParams) -> tuple[str, ...]:
     """Return the axes of which the ratio is there, and out of bounds."""
     limits = {name: params.credible.get(name, axis.credible) for name, axis in axes_of(category).items()}
-    values = {name: ratios[AXIS_NAMES.index(name)].value for name in limits}
-    return tuple(name for name, (low, high) in limits.items() if values[name] < low or values[name] > high)
+    return tuple(
+        name for name, (low, high) in limits.items() if ratios[name].value < low or ratios[name].value > high
+    )
 
 
-def _ratio_flags(ratios: Sequence[Bounds], category: Category, beyond: Sequence[str]) -> list[str]:
+def _ratio_flags(ratios: Mapping[str, Bounds], beyond: Sequence[str]) -> list[str]:
     """Name the ratios that are missing or out of bounds."""
-    found = {name: ratios[AXIS_NAMES.index(name)].value for name in axes_of(category)}
-    wrong = {name: "not_measurable" for name, value in found.items() if np.isnan(value)}
+    wrong = {name: "not_measurable" for name, ratio in ratios.items() if np.isnan(ratio.value)}
     wrong |= dict.fromkeys(beyond, "out_of_bounds")
-    return [f"{name}_{wrong[name]}" for name in found if name in wrong]
+    return [f"{name}_{wrong[name]}" for name in ratios if name in wrong]
 
 
 def fit_label_thresholds(

@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 
 from preprocess.body.densepose import Parts
 from preprocess.body.keypoints import Array, BodyFrame, Keypoints
+from preprocess.garment.bounds import Measures
 from preprocess.garment.ends import SHOULDER_ROWS
+from preprocess.garment.lower import measure_lower
 from preprocess.garment.measurements import WornMeasures, measure_worn
 from preprocess.garment.parse import scene_of
+from preprocess.garment.scene import Scene
 from preprocess.garment.size_ratios import SizeRatioParams, SizeRatios, size_ratios
 from preprocess.vocabulary import Category, Lip
 
@@ -38,6 +41,12 @@ TUCKED_WIDTH = 0.97
 
 BOTTOM_LABELS = (Lip.PANTS, Lip.SKIRT)
 
+TWO_GARMENTS: dict[Category, tuple[tuple[Lip, ...], tuple[Lip, ...]]] = {
+    Category.UPPER: ((Lip.UPPER_CLOTHES,), (Lip.COAT,)),
+    Category.DRESS: ((Lip.DRESS,), (Lip.UPPER_CLOTHES, Lip.COAT)),
+}
+"""Labels of two garments that aren't one."""
+
 
 def measure_parsed(
     garment: NDArray[np.bool_],
@@ -49,7 +58,7 @@ def measure_parsed(
     photo: NDArray[np.uint8],
     densepose: Parts | None,
     doubts: Sequence[str] = (),
-) -> tuple[WornMeasures, SizeRatios]:
+) -> tuple[Measures, SizeRatios]:
     """Measure a worn garment and judge what is measured.
 
     Args:
@@ -62,18 +71,32 @@ def measure_parsed(
         densepose: (h, w) DensePose's parts; None where there are none.
         doubts: What else is known against the measures.
     """
-    worn = measure_worn(garment, person, scene_of(parse, photo=photo, densepose=densepose))
-    flags = [*parse_flags(parse, worn, BodyFrame.from_keypoints(person)), *doubts]
-    return worn, size_ratios(worn, params, category=category, keypoints=person, flags=flags)
+    scene = scene_of(parse, photo=photo, densepose=densepose)
+    worn, flags = measured(garment, parse, person, category, scene)
+    result = size_ratios(worn, params, category=category, keypoints=person, flags=[*flags, *doubts])
+    return worn, result
 
 
-def parse_flags(parse: Labels, worn: WornMeasures, frame: BodyFrame) -> list[str]:
+def measured(
+    garment: NDArray[np.bool_], parse: Labels, person: Keypoints, category: Category, scene: Scene
+) -> tuple[Measures, list[str]]:
+    """Measure a worn garment in the way of its category, and name what its parse map tells against it."""
+    if category is Category.LOWER:
+        return measure_lower(garment, person, parse), []
+    worn = measure_worn(garment, person, scene)
+    return worn, parse_flags(parse, worn, BodyFrame.from_keypoints(person), category)
+
+
+def parse_flags(
+    parse: Labels, worn: WornMeasures, frame: BodyFrame, category: Category = Category.UPPER
+) -> list[str]:
     """Name what the (H, W) LIP labels tell against a measure.
 
     Args:
         parse: Labels of the picture that `worn` was measured in.
         worn: Where the garment's edges were found.
         frame: Whose body, in px of that picture.
+        category: Of the garment.
     """
     torso = frame.torso_length
     shoulder_rows = np.linspace(SHOULDER_ROWS[0] * torso, SHOULDER_ROWS[1] * torso, 5)
@@ -81,8 +104,8 @@ def parse_flags(parse: Labels, worn: WornMeasures, frame: BodyFrame) -> list[str
     doubts = {
         "hair_over_shoulder": _lies_outside(parse, frame, shoulder_rows, worn.shoulder_span, Lip.HAIR),
         "hair_over_panel": _lies_outside(parse, frame, width_rows, worn.width_span, Lip.HAIR),
-        "open_jacket": _two_garments(parse),
-        "tucked_hem": _tucked(parse, worn, frame),
+        "open_jacket": _two_garments(parse, *TWO_GARMENTS[category]),
+        "tucked_hem": category is Category.UPPER and _tucked(parse, worn, frame),
     }
     return [name for name, doubtful in doubts.items() if doubtful]
 
@@ -110,10 +133,10 @@ def _lies_outside(
     return False
 
 
-def _two_garments(parse: Labels) -> bool:
-    """Whether top and coat are both worn: an open jacket, of which only one is tried on."""
+def _two_garments(parse: Labels, worn: Sequence[Lip], other: Sequence[Lip]) -> bool:
+    """Whether two garments are worn over one another: an open jacket, of which only one is tried on."""
     coarse = parse[::4, ::4]
-    counts = np.array([np.count_nonzero(coarse == label) for label in (Lip.UPPER_CLOTHES, Lip.COAT)])
+    counts = np.array([np.count_nonzero(np.isin(coarse, labels)) for labels in (worn, other)])
     return bool(counts.min() >= SECOND_GARMENT * counts.sum() > 0)
 
 

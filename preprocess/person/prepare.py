@@ -30,7 +30,7 @@ from preprocess.person.window import Window
 from preprocess.pictures import PictureSource, read_picture, same_shape
 from preprocess.sizes.request import SizeRequest
 from preprocess.untrusted import STRANGERS
-from preprocess.vocabulary import NUM_JOINTS, Category, RowStatus
+from preprocess.vocabulary import NUM_JOINTS, Category, RowStatus, require_tried_on
 
 Mask = NDArray[np.bool_]
 
@@ -149,6 +149,7 @@ def prepare_person(
         ValueError: Something given is not what it should be, or nobody with shoulders and hips is found.
         OSError: A file can't be read, `pose_model` among them.
     """
+    require_tried_on(category)
     maps = [Path(one) for one in (parse, densepose, inpaint_mask) if isinstance(one, str | Path)]
     picture = read_picture(photo, "person photo", limits=STRANGERS, beside=maps)
     shape = (picture.shape[0], picture.shape[1])

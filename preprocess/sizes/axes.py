@@ -4,9 +4,9 @@ Columns of tables, fields of requests, inputs of the networks, rungs of ladders,
 `AXES` and its order. A further axis is a further row, and in `WornMeasures` the length that it divides.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from preprocess.vocabulary import Category
+from preprocess.vocabulary import TRIED_ON, Category
 
 Colour = tuple[int, int, int]
 
@@ -55,47 +55,99 @@ class Axis:
     """RGB of its lines in drawings."""
 
 
+_SHOULDER = Axis(
+    name="shoulder",
+    category=Category.UPPER,
+    garment="shoulder",
+    body="shoulder",
+    meaning="extent of the garment at the shoulders over the distance of the shoulder joints",
+    asked=(0.7, 1.8),
+    credible=(0.5, 2.2),
+    step=0.04,
+    usual=1.1,
+    growth=2,
+    region="shoulder",
+    words=("tight", "wide"),
+    colour=(214, 40, 40),
+)
+_WIDTH = Axis(
+    name="width",
+    category=Category.UPPER,
+    garment="width",
+    body="shoulder",
+    meaning="width without sleeves, at 35 to 55 % of the torso, over the distance of the shoulder joints",
+    asked=(0.7, 2.2),
+    credible=(0.6, 2.6),
+    step=0.1,
+    usual=1.2,
+    growth=2,
+    region="chest",
+    words=("tight", "wide"),
+    colour=(170, 60, 190),
+)
+_LENGTH = Axis(
+    name="length",
+    category=Category.UPPER,
+    garment="length",
+    body="torso",
+    meaning="how far the garment reaches down from the shoulders, over the length of the torso",
+    asked=(0.3, 1.8),
+    credible=(0.25, 2.2),
+    step=0.03,
+    usual=1.1,
+    growth=1,
+    region="hem",
+    words=("short", "long"),
+    colour=(30, 90, 220),
+)
+
 AXES = (
+    _SHOULDER,
+    _WIDTH,
+    _LENGTH,
+    replace(_SHOULDER, category=Category.DRESS),
+    replace(_WIDTH, category=Category.DRESS),
+    replace(_LENGTH, category=Category.DRESS, asked=(1.2, 3.2), credible=(0.9, 3.6), step=0.06, usual=2.0),
     Axis(
-        name="shoulder",
-        category=Category.UPPER,
-        garment="shoulder",
-        body="shoulder",
-        meaning="extent of the garment at the shoulders over the distance of the shoulder joints",
-        asked=(0.7, 1.8),
-        credible=(0.5, 2.2),
-        step=0.04,
-        usual=1.1,
+        name="waist",
+        category=Category.LOWER,
+        garment="waist",
+        body="hip",
+        meaning="extent of the garment just below its upper edge over the distance of the hip joints",
+        asked=(1.2, 2.8),
+        credible=(0.9, 3.6),
+        step=0.08,
+        usual=1.8,
         growth=2,
-        region="shoulder",
+        region="waist",
         words=("tight", "wide"),
         colour=(214, 40, 40),
     ),
     Axis(
         name="width",
-        category=Category.UPPER,
+        category=Category.LOWER,
         garment="width",
-        body="shoulder",
-        meaning="width without sleeves, at 35 to 55 % of the torso, over the distance of the shoulder joints",
-        asked=(0.7, 2.2),
-        credible=(0.6, 2.6),
-        step=0.1,
-        usual=1.2,
+        body="hip",
+        meaning="width without the gap between the legs, at 35 to 55 % of the thighs, over that of the hips",
+        asked=(1.3, 4.5),
+        credible=(1.0, 6.0),
+        step=0.12,
+        usual=2.2,
         growth=2,
-        region="chest",
+        region="thigh",
         words=("tight", "wide"),
         colour=(170, 60, 190),
     ),
     Axis(
         name="length",
-        category=Category.UPPER,
+        category=Category.LOWER,
         garment="length",
-        body="torso",
-        meaning="how far the garment reaches down from the shoulders, over the length of the torso",
-        asked=(0.3, 1.8),
-        credible=(0.25, 2.2),
+        body="leg",
+        meaning="how far the garment reaches down from the hip joints, over the length of the legs",
+        asked=(0.2, 1.15),
+        credible=(0.1, 1.25),
         step=0.03,
-        usual=1.1,
+        usual=0.95,
         growth=1,
         region="hem",
         words=("short", "long"),
@@ -110,11 +162,17 @@ shoulders and 1.5 cm in length; with 32 cm between the joints, a torso of 50 cm 
 from the front (`preprocess.sizes.centimetres`) that is about 0.1, 0.04 and 0.03.
 """
 
-AXIS_NAMES = tuple(dict.fromkeys(axis.name for axis in AXES))
-"""In the order that every array of ratios has; categories share a name, and so its place."""
+MEASURED_NAMES = tuple(dict.fromkeys(axis.name for axis in AXES))
+"""Of every category: the columns of tables. Categories share a name, and so its column."""
+
+AXIS_NAMES = tuple(dict.fromkeys(axis.name for axis in AXES if axis.category in TRIED_ON))
+"""Of the categories that are tried on, in the order that every array of ratios has."""
 
 MEANINGS = {
-    name: "; ".join(dict.fromkeys(axis.meaning for axis in AXES if axis.name == name)) for name in AXIS_NAMES
+    name: "; ".join(
+        dict.fromkeys(axis.meaning for axis in AXES if axis.name == name and axis.category in TRIED_ON)
+    )
+    for name in AXIS_NAMES
 }
 """What each is, in words: networks are saved with it."""
 

@@ -1,11 +1,13 @@
 """Dress Code: `upper_body/images/{id}_0.jpg` with its garment `{id}_1.jpg` and parts in folders beside it.
 
+`lower_body` and `dresses` lie beside `upper_body`; a root may lack some of the three.
+
 `{split}_pairs_paired.txt` and `{split}_pairs_unpaired.txt` (train has `train_pairs.txt`) list
 "person_0.jpg garment_1.jpg" in each category's folder. Keypoints are COCO-18 for a picture of 384 x 512,
 whatever the size of the photo; `preprocess.body.openpose` scales them. Parse maps have ATR's labels, not
 LIP's, and DensePose is a grey map of part numbers.
 
-Source: the layout of Dress Code's release (Morelli et al., ECCV 2022). Only upper body is read.
+Source: the layout of Dress Code's release (Morelli et al., ECCV 2022).
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,7 +20,11 @@ from preprocess.sources.pairs import read_pairs, stem_of
 from preprocess.sources.source import SourceSample
 from preprocess.vocabulary import Category, ParseLabels
 
-CATEGORY_FOLDER = "upper_body"
+CATEGORY_FOLDERS = {
+    Category.UPPER: "upper_body",
+    Category.LOWER: "lower_body",
+    Category.DRESS: "dresses",
+}
 
 PARTS = {
     "image": Part(folders=("images",), ends=("_0",)),
@@ -37,6 +43,8 @@ class DressCode:
     root: Path
     split: str | None = None
     """The only split to read; None: both."""
+    category: Category | None = None
+    """The only category to read; None: all that there are."""
     name: str = "dress_code"
 
     def samples(self) -> Iterator[SourceSample]:
@@ -46,22 +54,32 @@ class DressCode:
             FileNotFoundError: The root, a pairs file, or a photo that a pairs file names is missing.
             ValueError: A line of a pairs file can't be understood.
         """
-        folder = self.root / CATEGORY_FOLDER
-        if not folder.is_dir():
+        wanted = (
+            CATEGORY_FOLDERS if self.category is None else {self.category: CATEGORY_FOLDERS[self.category]}
+        )
+        there = {category: name for category, name in wanted.items() if (self.root / name).is_dir()}
+        if not there:
             raise FileNotFoundError(
-                f"{folder} is not a folder: the root must be Dress Code's, with {CATEGORY_FOLDER}/"
+                f"{self.root / next(iter(wanted.values()))} is not a folder: the root must be Dress Code's, "
+                f"with {' or '.join(f'{name}/' for name in wanted.values())}"
             )
+        for category, name in there.items():
+            yield from self.samples_of(category, self.root / name)
+
+    def samples_of(self, category: Category, folder: Path) -> Iterator[SourceSample]:
+        """Yield every person of one category."""
         parts = {name: Found.below(folder, part) for name, part in PARTS.items()}
         for split in (self.split,) if self.split else ("train", "test"):
             unpaired = ids_of_pairs(folder / f"{split}_pairs_unpaired.txt")
             for person in read_people(folder, split):
-                yield sample(folder, parts, split, person, unpaired.get(person))
+                yield sample(folder, parts, (category, split), person, unpaired.get(person))
 
 
 def sample(
-    folder: Path, parts: Mapping[str, Found], split: str, person: str, other: str | None
+    folder: Path, parts: Mapping[str, Found], which: tuple[Category, str], person: str, other: str | None
 ) -> SourceSample:
     """Collect the files of one person, who tries on the garment of `other`."""
+    category, split = which
     image = parts["image"].of(person)
     if image is None:
         raise FileNotFoundError(
@@ -71,7 +89,7 @@ def sample(
     return SourceSample(
         key=safe_key(person),
         split=split,
-        category=Category.UPPER,
+        category=category,
         image=image,
         cloth=parts["cloth"].of(person),
         parse=parts["parse"].of(person),

@@ -33,12 +33,14 @@ DESIGN_COLUMNS = [
         *("shoulder_ratio", "shoulder_low", "shoulder_high"),
         *("width_ratio", "width_low", "width_high"),
         *("length_ratio", "length_low", "length_high"),
+        *("waist_ratio", "waist_low", "waist_high"),
         "ease_ratio",
         "sleeve_ratio",
         "fit_label",
         "confidence",
     ),
-    *("body_shoulder_px", "body_torso_px", "garment_shoulder_px", "garment_width_px", "garment_length_px"),
+    *("body_shoulder_px", "body_torso_px", "body_hip_px", "body_leg_px"),
+    *("garment_shoulder_px", "garment_width_px", "garment_length_px", "garment_waist_px"),
     *("tilt_deg", "image_width", "image_height", "input_hash"),
 ]
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.body.keypoints import COCO_18_TO_BODY_25, Keypoints
-from preprocess.vocabulary import NUM_JOINTS, Joint
+from preprocess.vocabulary import NUM_JOINTS, Joint, Lip
 
 WIDTH, HEIGHT = 768, 1024
 
@@ -97,3 +97,48 @@ def paint_photo(
     cv2.circle(photo, (384, 170), 80, skin, cv2.FILLED)
     photo[mask] = colour
     return photo
+
+
+LEG_JOINTS = {
+    Joint.RIGHT_HIP: (334, 400),
+    Joint.LEFT_HIP: (434, 400),
+    Joint.RIGHT_KNEE: (334, 600),
+    Joint.LEFT_KNEE: (434, 600),
+    Joint.RIGHT_ANKLE: (334, 800),
+    Joint.LEFT_ANKLE: (434, 800),
+}
+"""H = 100 px, thighs of 200 px, L = 400 px, and nothing above the hips."""
+
+
+def legs(**moved: tuple[float, float]) -> Keypoints:
+    """The person of `LEG_JOINTS`, with some joints elsewhere; (NaN, NaN): not found."""
+    keypoints = Keypoints.missing()
+    for joint, xy in LEG_JOINTS.items():
+        place = moved.get(joint.name.lower(), xy)
+        keypoints.xy[joint] = place
+        keypoints.confidence[joint] = 0.0 if np.isnan(place).any() else 0.9
+    return keypoints
+
+
+def trousers(
+    *, waist: int = 180, leg: int = 70, hem: int = 780, skirt: bool = False, tucked: bool = True
+) -> tuple[NDArray[np.bool_], Keypoints, NDArray[np.uint8]]:
+    """Trousers of rectangles: `waist` px wide from row 340 to 420, legs of `leg` px from there to `hem`.
+
+    Returns:
+        The garment, its wearer, and LIP labels with a narrower top that ends at the waistband, unless that is
+        bare; bare legs and shoes.
+    """
+    parse = np.zeros((HEIGHT, WIDTH), np.uint8)
+    if tucked:
+        parse[100:340, 300:468] = Lip.UPPER_CLOTHES
+    for middle, bare, shoe in ((334, Lip.RIGHT_LEG, Lip.RIGHT_SHOE), (434, Lip.LEFT_LEG, Lip.LEFT_SHOE)):
+        parse[340:810, middle - 25 : middle + 25] = bare
+        parse[810:840, middle - 30 : middle + 30] = shoe
+    cloth = Lip.SKIRT if skirt else Lip.PANTS
+    parse[340:420, 384 - waist // 2 : 384 + waist // 2] = cloth
+    for middle in (334, 434):
+        parse[420:hem, middle - leg // 2 : middle + leg // 2] = cloth
+    if skirt:
+        parse[420:hem, 334:434] = cloth
+    return parse == cloth, legs(), parse

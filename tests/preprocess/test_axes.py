@@ -7,25 +7,32 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from preprocess.body.inpaint_mask import COVERED, MaskParams
-from preprocess.garment.bounds import Bounds
+from preprocess.body.inpaint_mask import COVERED, MaskParams, inpainting_mask
+from preprocess.garment.bounds import Bounds, Measures
+from preprocess.garment.lower import measure_lower
 from preprocess.garment.measurements import measure_worn
 from preprocess.garment.size_ratios import over_body
-from preprocess.sizes.axes import AXES, AXIS_NAMES, FIT_AXIS, Axis, axes_of
+from preprocess.sizes.axes import AXES, AXIS_NAMES, FIT_AXIS, MEASURED_NAMES, Axis, axes_of
 from preprocess.sizes.request import SizeRequest
-from preprocess.vocabulary import GARMENT_LABELS, Category
-from tests.preprocess.people import person, tunic
+from preprocess.vocabulary import GARMENT_LABELS, TRIED_ON, Category
+from tests.preprocess.people import person, trousers, tunic
 
 ROOT = Path(__file__).parents[2]
 
 
 WORN = measure_worn(tunic(), person())
+MEASURED: dict[Category, Measures] = {
+    Category.UPPER: WORN,
+    Category.DRESS: WORN,
+    Category.LOWER: measure_lower(*trousers()),
+}
 
 
 @pytest.mark.parametrize("axis", AXES, ids=lambda axis: f"{axis.category} {axis.name}")
 def test_the_lengths_that_are_divided_are_measured(axis: Axis) -> None:
-    assert WORN.lengths[axis.garment].value > 0
-    assert WORN.body[axis.body] > 0
+    worn = MEASURED[axis.category]
+    assert worn.lengths[axis.garment].value > 0
+    assert worn.body[axis.body] > 0
 
 
 @pytest.mark.parametrize("axis", AXES, ids=lambda axis: f"{axis.category} {axis.name}")
@@ -37,9 +44,21 @@ def test_a_row_is_sound(axis: Axis) -> None:
 
 @pytest.mark.parametrize("category", Category)
 def test_a_category_is_whole(category: Category) -> None:
-    assert all(category in table for table in (GARMENT_LABELS, COVERED))
+    assert category in GARMENT_LABELS
     assert FIT_AXIS in axes_of(category), "its fit labels are cut from it"
+
+
+@pytest.mark.parametrize("category", TRIED_ON)
+def test_what_is_tried_on_has_a_mask(category: Category) -> None:
+    assert category in COVERED
     assert MaskParams().largest[category].keys() == axes_of(category).keys()
+
+
+def test_what_has_no_mask_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="lower are measured, but not tried on: only upper"):
+        inpainting_mask(person(), 1024, 768, Category.LOWER, MaskParams())
+    with pytest.raises(ValueError, match=r"categories and axes of theirs, got lower\.width"):
+        MaskParams(largest={Category.LOWER: {"width": 3.0}})
 
 
 def test_a_garment_is_divided_by_the_body() -> None:
@@ -68,7 +87,7 @@ def test_dvc_plots_every_ladder() -> None:
 
 def test_pages_tell_the_axes_that_there_are() -> None:
     design = (ROOT / "docs" / "design.md").read_text()
-    assert all(f"| `{name}_ratio` |" in design for name in AXIS_NAMES)
+    assert all(f"| `{name}_ratio` |" in design for name in MEASURED_NAMES)
     ranges = [f"{name} {axis.asked[0]} to {axis.asked[1]}" for name, axis in axes_of(Category.UPPER).items()]
     page = " ".join((ROOT / "docs" / "try-on.md").read_text().lower().split())
     assert f"{', '.join(ranges[:-1])} and {ranges[-1]}" in page

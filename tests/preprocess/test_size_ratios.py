@@ -37,7 +37,7 @@ def test_a_ratio_is_known_where_its_bounds_are_narrow() -> None:
     narrow, wide = (size_ratios(between(low, 200, 212), PARAMS) for low in (193, 191))
     assert (narrow.known[1], narrow.status, narrow.reason) == (True, RowStatus.OK, None)
     assert (wide.known[1], wide.status, wide.reason) == (False, RowStatus.SUSPECT, "width_unknown")
-    assert (wide.bounds[1].low, wide.bounds[1].high) == (191 / 200, 212 / 200)
+    assert (wide.bounds["width"].low, wide.bounds["width"].high) == (191 / 200, 212 / 200)
     assert size_ratios(between(191, 200, 212), replace(PARAMS, max_uncertainty=0.11)).known[1]
 
 
@@ -52,7 +52,7 @@ def test_a_ratio_is_known_where_its_bounds_are_narrow() -> None:
 )
 def test_flags_leave_only_the_meaningless_without_bounds(flag: str, unknown: list[bool]) -> None:
     result = size_ratios(replace(WORN, flags=(flag,)), PARAMS)
-    assert [bool(np.isnan(ratio.low)) for ratio in result.bounds] == unknown
+    assert [bool(np.isnan(ratio.low)) for ratio in result.bounds.values()] == unknown
     np.testing.assert_array_equal(result.ratios, size_ratios(WORN, PARAMS).ratios)
     assert (result.reason or "").startswith(flag)
 
@@ -78,15 +78,15 @@ def test_a_row_without_any_ratio_has_failed() -> None:
 
 def test_a_garment_told_by_its_colours_has_wider_bounds() -> None:
     sure, told = (size_ratios(exactly(width=200), PARAMS, flags=flags) for flags in ((), (SEGMENTED,)))
-    assert (sure.bounds[1].low, sure.bounds[1].high) == (1.0, 1.0)
-    np.testing.assert_allclose([told.bounds[1].low, told.bounds[1].high], [0.95, 1.05])
+    assert (sure.bounds["width"].low, sure.bounds["width"].high) == (1.0, 1.0)
+    np.testing.assert_allclose([told.bounds["width"].low, told.bounds["width"].high], [0.95, 1.05])
 
 
 def test_unsure_joints_widen_what_is_measured_over_them() -> None:
     unsure = person()
     unsure.confidence[9] = 0.1  # a fifth of what counts as sure: 4 % either way
     result = size_ratios(exactly(shoulder=260, width=220, length=400), PARAMS, keypoints=unsure)
-    np.testing.assert_allclose([ratio.uncertainty for ratio in result.bounds], [0, 0, 0.08])
+    np.testing.assert_allclose([ratio.uncertainty for ratio in result.bounds.values()], [0, 0, 0.08])
 
 
 def test_confidence_falls_with_the_least_certain_joint_and_for_mediapipe() -> None:

@@ -1,0 +1,151 @@
+"""The legs in a picture, and the frame that hips and knees span, in which trousers and skirts are measured.
+
+Nothing above the hips is needed: photos of trousers end at the chest.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocess.body.keypoints import Array, BodyFrame, KeypointError, Keypoints
+from preprocess.vocabulary import Category, Joint
+
+LEG_JOINTS = (
+    (Joint.RIGHT_HIP, Joint.RIGHT_KNEE, Joint.RIGHT_ANKLE),
+    (Joint.LEFT_HIP, Joint.LEFT_KNEE, Joint.LEFT_ANKLE),
+)
+"""Right first."""
+
+HIPS_AND_KNEES = tuple(joint for leg in LEG_JOINTS for joint in leg[:2])
+HIPS = tuple(leg[0] for leg in LEG_JOINTS)
+
+THIGHS_OF_LEG = 0.5
+"""Thigh over leg, where no ankle was found."""
+
+BEYOND = 0.35
+"""How far beyond the ankle a leg's line goes on, over the leg."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class LegFrame:
+    """Coordinates that go with the legs: a from the hips towards the knees, b towards the person's left."""
+
+    hip_mid: Array
+    """M: (2,) px, the mean of the hip joints."""
+
+    hip_width: float
+    """H = |left hip - right hip| in px."""
+
+    thigh: float
+    """px from M to the middle of the knees."""
+
+    u: Array
+    """(2,) unit vector from M to the middle of the knees."""
+
+    v: Array
+    """(2,) unit vector square to u, towards the left hip."""
+
+    legs: Array
+    """(2, 3, 2) px hip, knee and ankle, right first; NaN where an ankle is missing."""
+
+    @classmethod
+    def from_keypoints(cls, keypoints: Keypoints) -> Self:
+        """Span the frame of a person.
+
+        Raises:
+            KeypointError: A hip or a knee is missing, or they coincide.
+        """
+        if not keypoints.has(*HIPS):
+            raise KeypointError("missing_hips")
+        if not keypoints.has(*HIPS_AND_KNEES):
+            raise KeypointError("missing_knees")
+        legs = keypoints.xy[np.array(LEG_JOINTS)]
+        hips, knees = legs[:, 0], legs[:, 1]
+        hip_mid, down = hips.mean(axis=0), knees.mean(axis=0) - hips.mean(axis=0)
+        hip_width, thigh = float(np.hypot(*(hips[1] - hips[0]))), float(np.hypot(*down))
+        if not (hip_width > 1 and thigh > 1):
+            raise KeypointError("hips or knees coincide")
+        u = down / thigh
+        v = np.array([u[1], -u[0]])
+        v = -v if v @ (hips[1] - hips[0]) < 0 else v
+        return cls(hip_mid=hip_mid, hip_width=hip_width, thigh=thigh, u=u, v=v, legs=legs)
+
+    @property
+    def leg_lengths(self) -> Array:
+        """(2,) px along the bones from hip to ankle, right first; NaN where the ankle is missing."""
+        return np.asarray(np.hypot(*np.moveaxis(np.diff(self.legs, axis=1), 2, 0)).sum(axis=1))
+
+    @property
+    def leg(self) -> float:
+        """L in px: the mean of the legs that were found whole; NaN where none was."""
+        whole = self.leg_lengths[np.isfinite(self.leg_lengths)]
+        return float(whole.mean()) if len(whole) else float("nan")
+
+    @property
+    def scale(self) -> float:
+        """L in px, or a guess at it from the thighs."""
+        return self.leg if np.isfinite(self.leg) else self.thigh / THIGHS_OF_LEG
+
+    @property
+    def lengths(self) -> dict[str, float]:
+        """Lengths of the body (px) that garments are measured against: H and L."""
+        return {"hip": self.hip_width, "leg": self.leg}
+
+    @property
+    def back_view(self) -> bool:
+        """Whether the left hip is on the viewer's left: we see the back, or the labels are swapped."""
+        return bool(self.u[1] * self.v[0] - self.u[0] * self.v[1] < 0)
+
+    @property
+    def tilt_deg(self) -> float:
+        """Angle of the thighs against the vertical; positive when the knees are right of the hips."""
+        return float(np.degrees(np.arctan2(self.u[0], self.u[1])))
+
+    def to_body(self, xy: Array) -> Array:
+        """Map (..., 2) px of the image to a, b in px of the frame."""
+        offsets = xy - self.hip_mid
+        return np.stack([offsets @ self.u, offsets @ self.v], axis=-1)
+
+    def to_image(self, a: Array, b: Array) -> Array:
+        """Map coordinates of one shape to (..., 2) px of the image."""
+        return np.asarray(self.hip_mid + a[..., None] * self.u + b[..., None] * self.v)
+
+    def along(self, side: int, distance: Array, offset: Array) -> Array:
+        """Points beside the bones of a leg that has an ankle.
+
+        Args:
+            side: 0 the right leg, 1 the left.
+            distance: (R,) px walked from the hip joint towards the ankle; beyond it the line goes on.
+            offset: (C,) px across the bone, towards the person's left.
+
+        Returns:
+            (R, C, 2) px of the image.
+        """
+        joints = self.legs[side]
+        lengths = np.hypot(*np.diff(joints, axis=0).T)
+        end = joints[2] + (joints[2] - joints[1]) / lengths[1] * BEYOND * lengths.sum()
+        walked = np.cumsum([0, *lengths, BEYOND * lengths.sum()])
+        corners = np.vstack([joints, end])
+        bone = np.column_stack([np.interp(distance, walked, corners[:, axis]) for axis in (0, 1)])
+        along = np.gradient(bone, axis=0)
+        across = along[:, ::-1] * (1, -1) / np.maximum(np.hypot(*along.T), 1e-9)[:, None]
+        across *= np.where(across @ self.v < 0, -1, 1)[:, None]
+        return np.asarray(bone[:, None] + offset[:, None] * across[:, None])
+
+
+def require_body(keypoints: Keypoints, category: Category) -> None:
+    """Raise KeypointError unless the joints were found that a garment of a category is measured against."""
+    if category is Category.LOWER:
+        LegFrame.from_keypoints(keypoints)
+    else:
+        BodyFrame.from_keypoints(keypoints)
+
+
+def seen_at(mask: NDArray[np.bool_], xy: Array) -> NDArray[np.uint8]:
+    """(R, C) cover, 0 to 255, of an (H, W) mask at (R, C, 2) px; 0 outside the picture."""
+    levels = np.ascontiguousarray(mask).view(np.uint8) * np.uint8(255)
+    places = (xy - 0.5).astype(np.float32)
+    return np.asarray(cv2.remap(levels, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT))
