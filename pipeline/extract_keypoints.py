@@ -8,12 +8,14 @@ from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.stage import run_stage
 from pipeline.tables.incremental import Job, Row, iter_manifest, update_rows
+from preprocess.body.bodypix import LONG_SIDE, PartDetector, of_wearer
 from preprocess.body.keypoints import ExtractKeypointsParams, KeypointError, Keypoints
 from preprocess.body.legs import HIPS_AND_KNEES, require_body
 from preprocess.body.mediapipe import PoseDetector, detect_person
@@ -26,7 +28,7 @@ from preprocess.vocabulary import NUM_JOINTS, Category, Joint, RowStatus
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 
 
 def _field(name: str, kind: pa.DataType, unit: str = "", *, nullable: bool = False) -> pa.Field:
@@ -45,11 +47,13 @@ SCHEMA = pa.schema(
         _field("image_width", pa.int32(), "px"),
         _field("image_height", pa.int32(), "px"),
         _field("keypoints", pa.list_(pa.float32(), 3 * NUM_JOINTS), "px, px, 1"),
+        _field("body_parts", pa.binary(), nullable=True),
         _field("input_hash", pa.string()),
     ],
     metadata={"schema_version": SCHEMA_VERSION},
 )
-"""`keypoints` is x, y, confidence of each BODY_25 joint; NaN, NaN, 0 where it is missing."""
+"""`keypoints` is x, y, confidence of each BODY_25 joint; NaN, NaN, 0 where it is missing. `body_parts` is a
+grey PNG of BodyPix's parts by DensePose's numbers; null without a model, and where there is DensePose."""
 
 MEASURED_JOINTS = (
     Joint.RIGHT_SHOULDER,
@@ -95,13 +99,16 @@ def run(params: ExtractKeypointsParams, *, manifest: Path, out: Path) -> None:
         )
     finally:
         close_detector(str(params.mediapipe_model))
+        part_detector.cache_clear()
 
 
 def made_by(params: ExtractKeypointsParams) -> str:
-    """Name the parameters, model and code that every row depends on."""
-    model = params.mediapipe_model
-    own = {**asdict(params), "workers": 0, "mediapipe_model": None}
-    return identity("pipeline.extract_keypoints", own, [Path(model)] if model is not None else [])
+    """Name the parameters, models and code that every row depends on."""
+    models = {"mediapipe_model": params.mediapipe_model, "bodypix_model": params.bodypix_model}
+    own = {**asdict(params), "workers": 0, **{name: model is not None for name, model in models.items()}}
+    return identity(
+        "pipeline.extract_keypoints", own, [Path(model) for model in models.values() if model is not None]
+    )
 
 
 def jobs(params: ExtractKeypointsParams, manifest: Path) -> Iterator[Job]:
@@ -124,6 +131,7 @@ def keypoint_row(job: KeypointJob) -> Row:
         "num_people": 0,
         "image_width": 0,
         "image_height": 0,
+        "body_parts": None,
         "input_hash": sample.input_hash,
     }
     reasons: list[str] = []
@@ -135,6 +143,7 @@ def keypoint_row(job: KeypointJob) -> Row:
         row["image_width"], row["image_height"] = photo.image_width, photo.image_height
         found, row["num_people"], reasons = find_person(job, photo.image_width, photo.image_height)
         require_body(found, sample.category)
+        row["body_parts"] = body_parts(job, found, photo.image_width)
         status = RowStatus.SUSPECT if reasons else RowStatus.OK
     except KeypointError as problem:
         status, reasons = RowStatus.FAILED, [str(problem)]
@@ -200,6 +209,21 @@ def from_photo(job: KeypointJob, problem: KeypointError) -> Keypoints:
         return detect_person(detector, photo, job.params.min_confidence)
     except KeypointError as error:
         raise KeypointError(f"{problem}; {error}") from error
+
+
+def body_parts(job: KeypointJob, person: Keypoints, image_width: int) -> bytes | None:
+    """Find the parts of a person's body, as a PNG; None without a model, and where there is DensePose."""
+    if job.params.bodypix_model is None or job.sample.densepose is not None:
+        return None
+    photo = read_picture(job.sample.image, beside=job.sample.maps(), at_least=LONG_SIDE)
+    parts = part_detector(job.params.bodypix_model).detect(photo)
+    return bytes(cv2.imencode(".png", of_wearer(parts, person, image_width))[1])
+
+
+@cache
+def part_detector(model: str) -> PartDetector:
+    """One detector a process."""
+    return PartDetector(Path(model))
 
 
 @cache

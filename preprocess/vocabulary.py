@@ -129,6 +129,9 @@ class ParseLabels(StrEnum):
 TORSO_PARTS = (1, 2)
 """DensePose's back and front of the torso."""
 
+CLOTHED_TORSO = 25
+"""Beyond DensePose's numbers: the torso with its garment, by a detector that doesn't see under it."""
+
 ARM_PARTS = tuple(range(15, 23))
 """DensePose's upper and lower arms, from all sides."""
 

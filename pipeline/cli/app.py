@@ -33,6 +33,7 @@ Annotations = Annotated[Path, typer.Option(help="size_annotations.parquet of the
 DetectorModel = Annotated[
     Path | None, typer.Option(help="MediaPipe pose landmarker (.task), for photos without keypoints.")
 ]
+PartsModel = Annotated[Path | None, typer.Option(help="BodyPix (.onnx), for photos without DensePose.")]
 
 
 def annotate(
@@ -41,6 +42,7 @@ def annotate(
     source: Source = "viton_hd",
     split: Annotated[str | None, typer.Option(help="train or test; all there are when left out.")] = None,
     mediapipe_model: DetectorModel = None,
+    bodypix_model: PartsModel = None,
     segmenter: Annotated[
         Literal["none", "grabcut"] | None,
         typer.Option(help="Finds garments where there is no parse map; grabcut when left out for folder."),
@@ -56,8 +58,8 @@ def annotate(
     from preprocess.body.keypoints import ExtractKeypointsParams
     from preprocess.garment.size_ratios import SizeRatioParams
 
-    model = str(mediapipe_model) if mediapipe_model else None
-    keypoints = ExtractKeypointsParams(mediapipe_model=model)
+    model, parts_model = (str(path) if path else None for path in (mediapipe_model, bodypix_model))
+    keypoints = ExtractKeypointsParams(mediapipe_model=model, bodypix_model=parts_model)
     sizes = SizeRatioParams(segmenter=segmenter) if segmenter else None
     chain = DataChain(source=source, root=root, split=split, keypoints=keypoints, sizes=sizes)
     chain.annotate(out.parent / f".{out.stem}", out)
@@ -216,10 +218,14 @@ def fetch_models(
 
     Example: `cinderella fetch-models --out data/pose_landmarker_full.task`
     """
+    from preprocess.body.bodypix import BODYPIX_AT
     from preprocess.body.mediapipe import fetch_pose_landmarker
 
     fetch_pose_landmarker(out)
     typer.echo(f"{out}: set extract_keypoints.mediapipe_model to this path")
+    typer.echo(
+        f"BodyPix, for photos without DensePose: {BODYPIX_AT}; extract_keypoints.bodypix_model takes its path"
+    )
 
 
 COMMANDS = {

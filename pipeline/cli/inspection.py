@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from pipeline.cli.overlay import draw_sample, save_png
 from pipeline.compute_size_ratios import keypoint_rows, thresholds_key
-from pipeline.tables.incremental import iter_manifest
-from preprocess.body.keypoints import KeypointError, Keypoints
+from pipeline.tables.incremental import Row, iter_manifest
+from preprocess.body.keypoints import KeypointError
 from preprocess.garment.known import BOUNDS_PARTS, known_ratios
 from preprocess.sizes.axes import MEASURED_NAMES, axes_of
 from preprocess.sources.source import ManifestRow
@@ -161,11 +161,11 @@ def sidecars(annotations: Path, manifest: Path | None, keypoints: Path | None) -
     return found
 
 
-def samples_of(manifest: Path, keypoints: Path, keys: set[str]) -> Iterator[tuple[ManifestRow, Keypoints]]:
-    """Yield the files and joints of some samples."""
+def samples_of(manifest: Path, keypoints: Path, keys: set[str]) -> Iterator[tuple[ManifestRow, Row]]:
+    """Yield the files of some samples, and their rows of keypoints.parquet."""
     for sample, row in zip(iter_manifest(manifest), keypoint_rows(keypoints), strict=True):
         if sample.key in keys:
-            yield sample, Keypoints.from_flat(row["keypoints"], source=row["keypoint_source"])
+            yield sample, row
 
 
 def draw_key(key: str, manifest: Path, keypoints: Path, segmented: set[tuple[str, str]]) -> Any:
@@ -174,9 +174,9 @@ def draw_key(key: str, manifest: Path, keypoints: Path, segmented: set[tuple[str
     Raises:
         ValueError: There is no such sample, or it has no trunk to draw.
     """
-    for sample, person in samples_of(manifest, keypoints, {key}):
+    for sample, found in samples_of(manifest, keypoints, {key}):
         try:
-            return draw_sample(sample, person, segmented=(sample.split, sample.key) in segmented)
+            return draw_sample(sample, found, segmented=(sample.split, sample.key) in segmented)
         except KeypointError as problem:
             raise ValueError(f"{key} can't be drawn: {problem}") from problem
     raise ValueError(f"key must be one of {manifest}, got {key!r}")
@@ -194,9 +194,9 @@ def gallery(
     """A page that needs nothing else: summary, histograms, least certain rows first, filters."""
     rows = sorted(table.to_pylist(), key=lambda row: (row["confidence"], row["key"]))[:limit]
     drawn = {}
-    for sample, person in samples_of(manifest, keypoints, {row["key"] for row in rows}):
+    for sample, found in samples_of(manifest, keypoints, {row["key"] for row in rows}):
         which = (sample.split, sample.key)
-        drawn[which] = thumbnail(sample, person, segmented=which in segmented)
+        drawn[which] = thumbnail(sample, found, segmented=which in segmented)
     page = Template(GALLERY.read_text(), autoescape=True, trim_blocks=True, undefined=StrictUndefined)
     return page.render(
         summary="\n".join(lines),
@@ -207,10 +207,10 @@ def gallery(
     )
 
 
-def thumbnail(sample: ManifestRow, person: Keypoints, *, segmented: bool) -> str:
+def thumbnail(sample: ManifestRow, found: Row, *, segmented: bool) -> str:
     """The drawn sample as a data URL; empty when it can't be drawn."""
     try:
-        picture = draw_sample(sample, person, segmented=segmented)
+        picture = draw_sample(sample, found, segmented=segmented)
     except (KeypointError, OSError, ValueError):
         return ""
     width = round(picture.shape[1] * THUMBNAIL_HEIGHT / picture.shape[0])

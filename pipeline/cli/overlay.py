@@ -1,13 +1,15 @@
 """Draw what was measured over the photo: joints, body frame, panel and measures."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.tables.measure_sample import densepose_of, photo_of
+from pipeline.tables.measure_sample import parts_of, photo_of
 from preprocess.body.keypoints import BodyFrame, Keypoints
 from preprocess.garment.ends import AXIS_BAND
 from preprocess.garment.grabcut import segment_garment
@@ -33,12 +35,12 @@ LEGS = ((9, 10), (10, 11), (12, 13), (13, 14))
 """Bones, drawn where garments are measured against them."""
 
 
-def draw_sample(sample: ManifestRow, keypoints: Keypoints, *, segmented: bool = False) -> Picture:
+def draw_sample(sample: ManifestRow, found: Mapping[str, Any], *, segmented: bool = False) -> Picture:
     """Return the (H, W, 3) RGB photo of a sample with everything that was measured on it.
 
     Args:
         sample: Its files.
-        keypoints: Its joints, px of the photo.
+        found: Its row of keypoints.parquet.
         segmented: Whether the garment was found by its colours, for want of a parse map.
 
     Raises:
@@ -47,7 +49,8 @@ def draw_sample(sample: ManifestRow, keypoints: Keypoints, *, segmented: bool = 
         OSError: They can't be read.
     """
     picture = read_picture(sample.image, beside=sample.maps()).copy()
-    small, parts = photo_of(sample, at_least=EDGES_WIDTH), densepose_of(sample)
+    keypoints = Keypoints.from_flat(found["keypoints"], source=found["keypoint_source"])
+    small, parts = photo_of(sample, at_least=EDGES_WIDTH), parts_of(sample, found)
     if sample.parse is not None:
         parse = load_parse(sample.parse, sample.parse_labels)
         garment = garment_mask(parse, sample.category)

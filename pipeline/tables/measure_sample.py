@@ -1,8 +1,10 @@
 """Measure one sample of the stage `compute_size_ratios`: from its files and joints to its columns."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -66,7 +68,7 @@ def measured(job: MeasureJob) -> Row:
         job.params,
         category=job.sample.category,
         photo=photo_of(job.sample, at_least=EDGES_WIDTH),
-        densepose=own_densepose(job),
+        densepose=parts_of(job.sample, job.found),
         doubts=doubts_of(job),
     )
     return columns(worn, result, scale)
@@ -93,7 +95,7 @@ def measured_in_photo(job: MeasureJob) -> Row:
     garment = segment_garment(photo, person)
     if not garment.any():
         raise KeypointError("no_garment")
-    worn = measure_worn(garment, person, Scene(photo=photo, densepose=own_densepose(job)))
+    worn = measure_worn(garment, person, Scene(photo=photo, densepose=parts_of(job.sample, job.found)))
     flags = [SEGMENTED, *doubts_of(job)]
     result = size_ratios(worn, job.params, category=job.sample.category, keypoints=person, flags=flags)
     return columns(worn, result, 1.0)
@@ -135,23 +137,31 @@ def unreadable(part: str, error: Exception) -> str:
     return f"{part}_unreadable: {error.problem}" if isinstance(error, PictureError) else f"{part}_unreadable"
 
 
-def own_densepose(job: MeasureJob) -> Parts | None:
-    """Load DensePose's parts, which must have the proportions of the photo; see `densepose_of`."""
-    parts = densepose_of(job.sample)
-    shape = job.found["image_height"], job.found["image_width"]
-    if parts is not None and not same_shape(parts.shape, shape):
+def parts_of(sample: ManifestRow, found: Mapping[str, Any]) -> Parts | None:
+    """Load the body's parts: DensePose's, else what was found with the joints; None where there are none.
+
+    Args:
+        sample: Its files.
+        found: Its row of keypoints.parquet.
+
+    Raises:
+        KeypointError: Its DensePose can't be read, or hasn't the proportions of the photo.
+    """
+    if sample.densepose is None:
+        packed = found["body_parts"]
+        return None if packed is None else decode_grey(packed)
+    try:
+        parts = load_densepose(sample.densepose, reduce=True)
+    except (OSError, ValueError) as error:
+        raise KeypointError(unreadable("densepose", error)) from error
+    if not same_shape(parts.shape, (found["image_height"], found["image_width"])):
         raise KeypointError("densepose_of_other_shape")
     return parts
 
 
-def densepose_of(sample: ManifestRow) -> Parts | None:
-    """Load DensePose's parts, or give the reason why not; None where the sample has no DensePose."""
-    if sample.densepose is None:
-        return None
-    try:
-        return load_densepose(sample.densepose, reduce=True)
-    except (OSError, ValueError) as error:
-        raise KeypointError(unreadable("densepose", error)) from error
+def decode_grey(content: bytes) -> Parts:
+    """Decode a grey PNG of ours."""
+    return np.asarray(cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE))
 
 
 def columns(worn: Measures, result: SizeRatios, scale: float) -> Row:

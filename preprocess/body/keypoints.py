@@ -74,6 +74,10 @@ class ExtractKeypointsParams:
     """MediaPipe's pose landmarker (.task), used where OpenPose's JSON is missing or unusable; null: never.
     `cinderella fetch-models` builds one."""
 
+    bodypix_model: str | None = None
+    """BodyPix (.onnx), which finds the parts of the body where there is no DensePose; null: never. Needs the
+    extra `bodypix`."""
+
     workers: Annotated[int, Ge(0)] = 0
     """Processes; 0 takes every core. The result doesn't depend on it."""
 

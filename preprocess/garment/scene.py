@@ -23,4 +23,4 @@ class Scene:
     """(h, w, 3) RGB."""
 
     densepose: NDArray[np.uint8] | None = None
-    """(h, w) DensePose's parts, 0 to 24."""
+    """(h, w) DensePose's parts, 0 to 24, or those of a detector that sees clothes: `CLOTHED_TORSO`."""

@@ -26,7 +26,9 @@ from preprocess.garment.panel import (
     outward,
 )
 from preprocess.garment.scene import Parts, Scene
-from preprocess.vocabulary import ARM_PARTS, TORSO_PARTS
+from preprocess.vocabulary import ARM_PARTS, CLOTHED_TORSO, TORSO_PARTS
+
+SEEN_TORSO = (*TORSO_PARTS, CLOTHED_TORSO)
 
 OUTLINE_REACH = 0.02
 """How far off the parse map's outline, in B, the photo's edge is looked for."""
@@ -381,12 +383,14 @@ def _guess(view: _View, canvas: BodyCanvas, rows: Rows, densepose: Parts | None)
     guess, spread = bone - half + GUESS_OFFSET * shoulders, np.full(len(rows), GUESS_SPREAD * shoulders)
     if densepose is None:
         return guess, spread
-    body = outward(view.side, axis_runs(canvas, canvas.resampled(np.isin(densepose, TORSO_PARTS), rows)))
+    body = outward(view.side, axis_runs(canvas, canvas.resampled(np.isin(densepose, SEEN_TORSO), rows)))
     arms = canvas.resampled(np.isin(densepose, ARM_PARTS), rows)[:, view.columns] > INSIDE
     beyond = arms & (view.b > INNERMOST * np.nan_to_num(body)[:, None])
     inner = np.where(beyond.any(axis=1), view.b[beyond.argmax(axis=1)], np.nan)
     middle = (body + inner) / 2 + BODY_OFFSET * shoulders
     seen = np.isfinite(middle)
+    if (densepose == CLOTHED_TORSO).any():  # it has bags and open coats in it: believed where joints agree
+        seen &= np.abs(middle - guess) < GUESS_SPREAD * shoulders
     return np.where(seen, middle, guess), np.where(seen, BODY_SPREAD * shoulders, spread)
 
 

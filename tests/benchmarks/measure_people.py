@@ -29,8 +29,8 @@ ON_THE_SHEET, COLUMNS, HEIGHT = 60, 10, 320
 def sheet(annotations: Path, keys: set[str]) -> NDArray[np.uint8]:
     """Draw some people side by side."""
     pictures = []
-    for sample, person in samples_of(*sidecars(annotations, None, None), keys):
-        picture = draw_sample(sample, person)
+    for sample, found in samples_of(*sidecars(annotations, None, None), keys):
+        picture = draw_sample(sample, found)
         width = round(picture.shape[1] * HEIGHT / picture.shape[0])
         picture = cv2.resize(picture, (width, HEIGHT), interpolation=cv2.INTER_CUBIC)
         cv2.putText(picture, sample.key, (3, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (200, 0, 0), 1)

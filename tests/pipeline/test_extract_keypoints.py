@@ -1,19 +1,23 @@
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.extract_keypoints import run
+from pipeline.extract_keypoints import made_by, run
 from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.sources.manifest import write_manifest
 from preprocess.sources.viton_hd import VitonHd
 from preprocess.vocabulary import Joint
 from tests.pipeline.folders import add_sample, new_root
-from tests.preprocess.people import body_25_numbers, coco_18_numbers, openpose, person, shifted
+from tests.preprocess.people import HEIGHT, WIDTH, body_25_numbers, coco_18_numbers, openpose, person, shifted
+from tests.preprocess.tiny_bodypix import write_tiny_bodypix
 from tests.shared_data import shared_data
 
 PARAMS = ExtractKeypointsParams(workers=1)
+RIGHT_HAND = 3
+"""DensePose's number."""
 
 
 def rows(root: Path, params: ExtractKeypointsParams = PARAMS) -> dict[str, dict[str, object]]:
@@ -80,6 +84,25 @@ def test_a_picture_without_anybody_fails_with_both_reasons(tmp_path: Path) -> No
     assert (row["status"], row["reason"]) == ("failed", "not_json; no_person_detected")
 
 
+def test_bodypix_steps_in_where_there_is_no_densepose(tmp_path: Path) -> None:
+    root, model = new_root(tmp_path), write_tiny_bodypix(tmp_path / "tiny.onnx")
+    for key in ("00000_00", "00001_00"):
+        add_sample(root, key, openpose(body_25_numbers(person())))
+    (root / "test/image-densepose").mkdir()
+    cv2.imwrite(str(root / "test/image-densepose/00001_00.png"), np.full((HEIGHT, WIDTH), 2, np.uint8))
+    assert {row["body_parts"] for row in rows(root).values()} == {None}
+    params = ExtractKeypointsParams(workers=1, bodypix_model=str(model))
+    found = rows(root, params)
+    assert found["00001_00"]["body_parts"] is None
+    parts = cv2.imdecode(np.frombuffer(found["00000_00"]["body_parts"], np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert parts.shape == (513, 385)
+    assert (parts == RIGHT_HAND).all(), "the wall is as blue as it is green, and the hand comes first"
+    assert made_by(params) != made_by(PARAMS)
+    before = made_by(params)
+    model.write_bytes(model.read_bytes() + b"\x72\x00")
+    assert made_by(params) != before, "another network finds other parts"
+
+
 def test_every_shared_json_gets_a_row(tmp_path: Path) -> None:
     files = sorted((shared_data() / "data").rglob("openpose_*/*.json"))
     root = new_root(tmp_path)
@@ -104,4 +127,4 @@ def test_units_stand_in_the_file(tmp_path: Path) -> None:
     rows(root)
     schema = pq.read_schema(tmp_path / "keypoints.parquet")
     assert schema.field("image_width").metadata == {b"unit": b"px"}
-    assert schema.metadata[b"schema_version"] == b"1"
+    assert schema.metadata[b"schema_version"] == b"2"

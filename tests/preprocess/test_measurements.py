@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from preprocess.garment.worn import parse_flags
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.paper_dolls.dataset import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
-from preprocess.vocabulary import TORSO_PARTS, Category, Joint, Lip
+from preprocess.vocabulary import ARM_PARTS, CLOTHED_TORSO, TORSO_PARTS, Category, Joint, Lip
 from tests.preprocess.people import HEIGHT, WIDTH, person, shifted, tunic, with_sleeves
 from tests.shared_data import shared_data
 
@@ -184,6 +186,29 @@ def test_ease_is_over_the_body_at_any_scale_of_the_body() -> None:
     for torso in (body, body[::2, ::2]):
         scene = Scene(densepose=torso.astype(np.uint8))
         assert measure_worn(tunic(width=240), person(), scene).ease_ratio == pytest.approx(1.2, rel=0.01)
+
+
+def test_a_torso_with_its_garment_tells_where_sleeves_end_but_no_ease() -> None:
+    xy = person().xy.copy()
+    xy[[Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST]] = (254, 430), (244, 580)
+    xy[[Joint.LEFT_ELBOW, Joint.LEFT_WRIST]] = (514, 430), (524, 580)
+    wearer = replace(person(), xy=xy)
+    sleeved = with_sleeves(tunic(width=240), wearer)
+    parts = np.zeros((HEIGHT, WIDTH), np.uint8)
+    parts[280:700, 200:262] = parts[280:700, 506:568] = ARM_PARTS[0]
+
+    def seen(torso: int, half: int = 98) -> WornMeasures:
+        parts[280:700, 262:506] = 0
+        parts[280:700, 384 - half : 384 + half] = torso
+        return measure_worn(sleeved, wearer, Scene(densepose=parts))
+
+    body, clothed, nothing = (seen(torso) for torso in (TORSO_PARTS[0], CLOTHED_TORSO, 0))
+    assert clothed.lengths == body.lengths
+    assert clothed.lengths["width"] != nothing.lengths["width"]
+    assert body.ease_ratio == pytest.approx(body.lengths["width"].value / 196, rel=0.001)
+    assert np.isnan(clothed.ease_ratio)
+    bag = [seen(torso, half=122).lengths["width"].value for torso in (TORSO_PARTS[0], CLOTHED_TORSO)]
+    assert bag[1] < bag[0] - 10, "clothes that the joints don't agree with are believed less than a body"
 
 
 def test_the_panel_is_the_garment_without_sleeves() -> None:
