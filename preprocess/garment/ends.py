@@ -27,7 +27,11 @@ HIDDEN_COLUMNS = 0.4
 """Share of the hem's columns below which something lies that make it hidden."""
 
 HEM_SLACK = 0.015
-"""T. How far the hem is off at most where nothing is in the way."""
+"""T. How far the hem is off at most where nothing is in the way.
+
+Nine of ten hems lie within 0.0145 T by eleven marked ones (Student's prediction interval, 0.0077 T root mean
+square); each left out of that in turn, ten of eleven do. `python -m tests.benchmarks.measure_marks`.
+"""
 
 LOPSIDED = 0.4
 """Ends so unevenly far out, in B, are of one shoulder: the garment, or its parse map, lacks the other."""

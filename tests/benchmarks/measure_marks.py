@@ -28,6 +28,9 @@ from tests.shared_data import shared_data
 SOURCES = {"vitonhd": ("viton_hd", "vitonhd"), "dc_upper": ("dress_code", "dress_code")}
 """Data set and folder of each source that marks name."""
 
+HEMS = Path(__file__).with_name("hems.csv")
+"""Hems of further photos, in T, read by eye off a ruler beside the photo, without looking at a measure."""
+
 WIDTH_MARKS, SHOULDER_MARK = (0.35, 0.45, 0.55), 0.025
 
 
@@ -70,9 +73,9 @@ def read_marks(folder: Path) -> dict[tuple[str, str], dict[str, float]]:
         ratios[photo] = {"width": float(np.mean(widths))} if widths else {}
         if SHOULDER_MARK in rows:
             ratios[photo]["shoulder"] = rows[SHOULDER_MARK]
-    if (folder / "photos.csv").is_file():
-        for line in csv.DictReader((folder / "photos.csv").open()):
-            if line["hem_a"]:
+    for file in filter(Path.is_file, (HEMS, folder / "photos.csv")):
+        for line in csv.DictReader(file.open()):
+            if line["hem_a"] and (line["source"], line["key"]) in ratios:
                 ratios[line["source"], line["key"]]["length"] = float(line["hem_a"])
     return ratios
 
