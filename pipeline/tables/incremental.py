@@ -34,7 +34,9 @@ DIGEST_KEY = b"made_by"
 CHUNK = 32
 """Samples a process takes at a time."""
 
-ROWS_PER_GROUP = 4096
+ROWS_PER_GROUP = 1024
+"""Rows of a row group of the finished file, which are held until it is whole."""
+
 BATCH = 512
 """Rows read and journalled at a time."""
 
