@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-# Idle OpenMP threads that spin steal the cores from the ones that work.
-export OMP_WAIT_POLICY := passive
+# Idle OpenMP threads that spin for long steal the cores from the ones that work; those that sleep at once must be
+# woken for each of many small layers.
+export GOMP_SPINCOUNT := 30000
 export GRADIO_ANALYTICS_ENABLED := False
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Without compiled bytecode every stage spends seconds on imports.
