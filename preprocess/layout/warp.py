@@ -40,6 +40,9 @@ BELOW_BAND = 0.2
 MOST_OFF = (0.75, 1.33)
 """How far off sides may be that are set to a known width: further off, something else is."""
 
+AGREED = 0.05
+"""Share by which the sides that the photo shows may be off a known width and still tell where it ends."""
+
 BESIDE = (0.02, 0.05, 0.08, 0.11)
 """So far outside of the panel cloth is a sleeve that touches it."""
 
@@ -51,6 +54,9 @@ TOUCHED = 0.3
 
 CAP_ROWS, CAP_REACH = 0.25, 0.5
 """How far below the shoulders, and outside of the sides, sleeves come to rest that went with the shoulder."""
+
+MOST_DRAWN = 0.08
+"""How far a sleeve follows a panel that gives way; then there is a gap."""
 
 SLEEVE = 0.3
 """How far outside of a panel that gives way a sleeve comes to rest, at least."""
@@ -70,14 +76,23 @@ class Sides:
     """(2, R) 1 where a sleeve touches it, 0 where none does."""
 
     @classmethod
-    def of(cls, parts: Parts, width: float) -> Self:
-        """Lay lines along the sides, so that the mean width is `width`; as they are seen where it is NaN."""
+    def of(cls, parts: Parts, width: float, seen: Array) -> Self:
+        """Lay lines along the sides.
+
+        Args:
+            parts: The garment taken apart.
+            width: Its mean width; NaN where it isn't known: then the lines are where the mask shows them.
+            seen: (2,) mean ends by the photo's edges, which count where they are that far apart.
+        """
         rows = np.arange(-1.0, max(parts.length, 1.0) + 1, ROW)
         lines = np.stack([line_along(parts, even, rows) for even in parts.sides.even])
         first, last = width_band(parts.length)
         band = (rows >= first) & (rows <= last)
         if np.isfinite(width) and band.any():
-            lines *= np.clip(width / lines[:, band].sum(axis=0).mean(), *MOST_OFF)
+            ends = lines[:, band].mean(axis=1)
+            agreed = abs(seen.sum() / width - 1) <= AGREED
+            wanted = seen * width / seen.sum() if agreed else ends * width / ends.sum()
+            lines *= np.clip(wanted / ends, *MOST_OFF)[:, None]
         shoulders = (parts.sides.rows >= SHOULDER_ROWS[0]) & (parts.sides.rows <= SHOULDER_ROWS[1])
         caps = np.median(parts.sides.ends[:, shoulders], axis=1, keepdims=True)
         ends = caps + blended(rows, parts.length) * (lines - caps)
@@ -182,7 +197,7 @@ def sleeve_layer(parts: Parts, sides: Sides, growth: Array, mask: Mask) -> Layer
     """Move the sleeves, `mask`."""
     shoulder = sides.ends * (growth[0] - 1) * (1 - eased((sides.rows - BLEND[0]) / CAP_ROWS))
     gap = np.minimum(sides.resized(growth, parts.length) - sides.ends, 0) * sides.touched
-    gap = gap * eased((sides.rows - ARMPIT) / (BLEND[1] - ARMPIT))
+    gap = np.maximum(gap, -MOST_DRAWN) * eased((sides.rows - ARMPIT) / (BLEND[1] - ARMPIT))
     side, cap, drawn_in = (sides.at(values, parts) for values in (sides.ends, shoulder, gap))
     out = np.abs(parts.b) - side
     reach = np.maximum(SLEEVE, 2 * np.abs(drawn_in))  # further, or it would fold over

@@ -12,15 +12,18 @@ from numpy.typing import NDArray
 
 from preprocess.body.canvas import Mask
 from preprocess.body.keypoints import Array, Keypoints
+from preprocess.garment.measurements import measure_worn
+from preprocess.garment.scene import Scene
 from preprocess.layout.bare import Picture, spread, without_garment
-from preprocess.layout.parts import split
+from preprocess.layout.parts import Parts, split
+from preprocess.layout.prints import periods_of, whole_periods
 from preprocess.layout.resized import RESIZED, UNCHANGED
 from preprocess.layout.warp import Layer, Sides, panel_of, sleeve_layer, torso_layer
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.vocabulary import require_shape
 
-RIM, INNER_RIM = 0.015, 0.006
-"""T. So far outside its mask a garment may show, and so far inside something else: masks are inexact."""
+RIM, INNER_RIM = (2, 0.015), (1, 0.006)
+"""Least px, and T. Masks are inexact: a garment may show so far outside, and something else inside."""
 
 STRAY = 0.08
 """T. What a mask has of the torso part so far below the hem is something else."""
@@ -81,12 +84,13 @@ def resize_worn(
     parts = split(worn.garment_mask, keypoints)
     if parts is None:
         return None
-    rim, inner = (max(1, round(share * parts.frame.torso_length)) for share in (RIM, INNER_RIM))
+    rim, inner = (max(px, round(share * parts.frame.torso_length)) for px, share in (RIM, INNER_RIM))
     stray = parts.torso & (parts.a > parts.length + STRAY)
     garment = worn.garment_mask & ~stray
     below = parts.a > parts.length * min(growth[2], 1.0) - HEM_HEIGHT
     plate = without_garment(worn.photo, grown(garment, rim), below, parts, densepose)
-    sides = Sides.of(parts, float(natural[places][RESIZED.index("width")]))
+    width = float(natural[places][RESIZED.index("width")])
+    sides = Sides.of(parts, width, sides_seen(worn, keypoints, densepose))
     torso = panel_of(parts, sides, garment)
     sleeves = garment & grown(
         garment & ~torso, 2 * rim
@@ -94,8 +98,9 @@ def resize_worn(
     layers = sleeve_layer(parts, sides, growth, sleeves), torso_layer(parts, sides, growth, torso)
     cloth = spread(worn.photo, ~grown(~garment, inner))
     drawn, cover, moved = plate, np.zeros(garment.shape, np.float32), np.zeros(garment.shape, np.bool_)
+    repeats = periods_of(cloth, parts)
     for layer in layers:
-        over, drawn = lay_over(drawn, cloth, layer, *layer.sources(parts))
+        over, drawn = lay_over(drawn, carried(cloth, layer, parts, repeats), layer, parts)
         cover = np.maximum(cover, over)
         moved = np.where(over > 1 / 2, layer.distance(parts) > MOVED, moved)
     layout = (cover > 1 / 2) | stray
@@ -104,28 +109,48 @@ def resize_worn(
     return WornPhoto(photo.round().clip(0, 255).astype(np.uint8), layout)
 
 
-def lay_over(
-    below: NDArray[np.float32],
-    cloth: NDArray[np.float32],
-    layer: Layer,
-    x: NDArray[np.float32],
-    y: NDArray[np.float32],
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Lay a layer over what is below.
+def sides_seen(worn: WornPhoto, keypoints: Keypoints, densepose: NDArray[np.uint8]) -> Array:
+    """Return (2,) how far from the axis, in B, the panel ends by the photo's edges; NaN where that fails."""
+    scene = Scene(photo=worn.photo, densepose=densepose)
+    measured = measure_worn(worn.garment_mask, keypoints, scene)
+    right, left = measured.width_span
+    return np.array([-right, left]) / measured.body["shoulder"]
 
-    Args:
-        below: (H, W, 3).
-        cloth: (H, W, 3) the garment's colours, going on beyond its edges.
-        layer: Its mask.
-        x: (H, W) column that each pixel takes it from.
-        y: (H, W) row likewise.
+
+def carried(
+    cloth: NDArray[np.float32], layer: Layer, parts: Parts, repeats: tuple[float, float]
+) -> NDArray[np.float32]:
+    """Return (H, W, 3) the cloth where a layer has it; a print that repeats keeps its scale."""
+    x, y = layer.sources(parts)
+    moved = cv2.remap(cloth, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    if np.isnan(repeats).all():
+        return np.asarray(moved)
+    across = repeats[1] * parts.frame.torso_length / parts.frame.shoulder_width
+    whole = Layer(
+        layer.mask,
+        parts.a - whole_periods(parts.a - layer.a, repeats[0]),
+        parts.b - whole_periods(parts.b - layer.b, across),
+    )
+    x, y = whole.sources(parts)
+    printed = cv2.remap(cloth, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    spread_px = float(np.nanmax(repeats)) * parts.frame.torso_length
+    light = cv2.GaussianBlur(moved, (0, 0), spread_px) / np.maximum(
+        cv2.GaussianBlur(printed, (0, 0), spread_px), 1
+    )
+    return np.asarray(printed * light.clip(0.7, 1.4))
+
+
+def lay_over(
+    below: NDArray[np.float32], cloth: NDArray[np.float32], layer: Layer, parts: Parts
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Lay a layer, whose cloth is carried there, over what is below, both (H, W, 3).
 
     Returns:
         (H, W) how far the layer covers each pixel, and (H, W, 3) both together.
     """
-    moved = cv2.remap(cloth, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    x, y = layer.sources(parts)
     cover = cv2.remap(softened(layer.mask), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(cover), np.asarray(below + cover[..., None] * (moved - below))
+    return np.asarray(cover), np.asarray(below + cover[..., None] * (cloth - below))
 
 
 def grown(mask: Mask, px: int) -> Mask:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from preprocess.body.densepose import nearest_parts
 from preprocess.garment.parse import garment_mask
 from preprocess.layout.bare import spread
+from preprocess.layout.prints import period_along, whole_periods
 from preprocess.layout.warp import rows_before
 from preprocess.layout.worn_photo import WornPhoto, resize_worn
 from preprocess.sources.paper_dolls.dataset import doll_sample, render_sample
@@ -103,3 +104,18 @@ def test_rows_go_down_to_the_new_hem_and_what_is_below_moves_along() -> None:
     rows = np.array([0.2, 0.3, 0.65, 1.2, 1.4])  # still to 0.3; the hem goes from 1.0 to 1.2
     before = rows_before(rows, 1.0, 1.2)
     np.testing.assert_allclose(before, [0.2, 0.3, 0.3 + 0.35 * 0.7 / 0.9, 1.0, 1.2])
+
+
+def test_a_print_that_repeats_is_found_and_a_plain_cloth_is_not() -> None:
+    """Stripes every 18 of 120 lines a torso length: a period of 0.15."""
+    stripes = np.tile(np.sin(2 * np.pi * np.arange(80) / 18)[:, None], (1, 40))
+    assert period_along(stripes) == pytest.approx(0.15, rel=0.02)
+    assert np.isnan(period_along(stripes.T))  # the same all along: any shift is as good
+    assert np.isnan(period_along(np.random.default_rng(0).normal(size=(80, 40))))
+    assert np.isnan(period_along(np.zeros((80, 40))))
+
+
+def test_a_print_moves_by_whole_periods() -> None:
+    moved = np.array([[0.0, 0.06, 0.08, -0.2]], np.float32)
+    np.testing.assert_allclose(whole_periods(moved, 0.15), [[0, 0, 0.15, -0.15]])
+    np.testing.assert_array_equal(whole_periods(moved, float("nan")), moved)
