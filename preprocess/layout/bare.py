@@ -26,6 +26,9 @@ NUM_KINDS = 4
 SKIN = (LIMBS, BELLY)
 """Kinds of places: what bare ones show is of the same kind, or skin for skin."""
 
+NEARBY = 8
+"""Colours are looked for within this part of the picture's height about a place that is to be filled."""
+
 COARSEST = 4
 """Rows or columns of the smallest picture that colours are spread in."""
 
@@ -75,9 +78,19 @@ def without_garment(
         known = ~garment & (np.isin(kinds, SKIN) if kind in SKIN else kinds == kind)
         left = garment & ~found & (kinds == kind)
         if left.any():
-            filled = spread(photo, known if known.any() else ~garment)
-            plate[left] = filled[left]
+            near = around(left, photo.shape[0] // NEARBY)
+            filled = spread(photo[near], known[near] if known[near].any() else ~garment[near])
+            plate[near][left[near]] = filled[left[near]]
     return plate
+
+
+def around(places: Mask, margin: int) -> tuple[slice, slice]:
+    """Return rows and columns of a box about (H, W) places, with a margin in px."""
+    left, top, width, height = cv2.boundingRect(places.view(np.uint8))
+    return (
+        slice(max(0, top - margin), top + height + margin),
+        slice(max(0, left - margin), left + width + margin),
+    )
 
 
 def kinds_of(densepose: NDArray[np.uint8], a: Floats) -> NDArray[np.uint8]:
