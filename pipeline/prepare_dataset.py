@@ -19,7 +19,7 @@ NOTE = "This data set is read where it lies ({root}); only paper dolls are drawn
 def prepared(params: PrepareDatasetParams, raw: Path) -> Source:
     """Open the data set: paper dolls are drawn into `raw`, of others there is only a note."""
     drawn = params.source == "paper_dolls"
-    source = open_source(params.source, raw if drawn else Path(params.root))
+    source = open_source(params.source, raw if drawn else Path(params.root), category=params.category)
     with whole_folder(raw) as partial:
         if drawn:
             render_dataset(params.paper_dolls, partial)

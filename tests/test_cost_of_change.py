@@ -158,7 +158,7 @@ def test_a_category_is_a_line_in_each_of_its_tables(tmp_path: Path) -> None:
             two: f"{two}    Category.TUNIC: ((Lip.UPPER_CLOTHES,), (Lip.COAT,)),\n"
         },
         "preprocess/body/inpaint_mask.py": {covered: f"{covered}Category.TUNIC: cover_upper, "},
-        "preprocess/sources/viton_hd.py": {"category=Category.UPPER": "category=Category.TUNIC"},
+        "preprocess/sources/viton_hd.py": {"y: Category = Category.UPPER": "y: Category = Category.TUNIC"},
     }
     copy_with(tmp_path, edits)
     run_all_stages(tmp_path, "tunic", *lengths)

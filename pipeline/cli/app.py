@@ -41,6 +41,10 @@ def annotate(
     out: Annotated[Path, typer.Option(help="Parquet file to write.")],
     source: Source = "viton_hd",
     split: Annotated[str | None, typer.Option(help="train or test; all there are when left out.")] = None,
+    category: Annotated[
+        Literal["upper", "lower", "dress"] | None,
+        typer.Option(help="What is worn, where the data set doesn't tell; else the only one to read."),
+    ] = None,
     mediapipe_model: DetectorModel = None,
     bodypix_model: PartsModel = None,
     segmenter: Annotated[
@@ -57,11 +61,13 @@ def annotate(
     from pipeline.cli.without_dvc import DataChain
     from preprocess.body.keypoints import ExtractKeypointsParams
     from preprocess.garment.size_ratios import SizeRatioParams
+    from preprocess.vocabulary import Category
 
     model, parts_model = (str(path) if path else None for path in (mediapipe_model, bodypix_model))
     keypoints = ExtractKeypointsParams(mediapipe_model=model, bodypix_model=parts_model)
     sizes = SizeRatioParams(segmenter=segmenter) if segmenter else None
-    chain = DataChain(source=source, root=root, split=split, keypoints=keypoints, sizes=sizes)
+    worn = Category(category) if category else None
+    chain = DataChain(source=source, root=root, split=split, category=worn, keypoints=keypoints, sizes=sizes)
     chain.annotate(out.parent / f".{out.stem}", out)
 
 

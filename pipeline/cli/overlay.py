@@ -13,11 +13,11 @@ from pipeline.tables.measure_sample import parts_of, photo_of
 from preprocess.body.keypoints import BodyFrame, Keypoints
 from preprocess.garment.ends import AXIS_BAND
 from preprocess.garment.grabcut import segment_garment
-from preprocess.garment.lower import LowerMeasures, measure_lower
 from preprocess.garment.measurements import WornMeasures, garment_panel, measure_worn
 from preprocess.garment.parse import garment_mask, load_parse, scene_of
 from preprocess.garment.scene import Scene
 from preprocess.garment.worn import EDGES_WIDTH
+from preprocess.lower.measures import LowerMeasures, measure_lower
 from preprocess.painting import draw_disc, draw_line
 from preprocess.pictures import read_picture
 from preprocess.sizes.axes import Colour, axes_of

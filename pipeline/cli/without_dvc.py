@@ -10,6 +10,7 @@ from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.sources.manifest import write_manifest
 from preprocess.sources.registry import open_source
+from preprocess.vocabulary import Category
 from shards.params import WriteShardsParams
 
 
@@ -25,6 +26,9 @@ class DataChain:
 
     split: str | None = None
     """`train` or `test`; None takes all there are."""
+
+    category: Category | None = None
+    """What is worn where the data set doesn't tell, the only one to read where it does; see `open_source`."""
 
     keypoints: ExtractKeypointsParams = field(default_factory=ExtractKeypointsParams)
     """Where joints come from."""
@@ -50,7 +54,7 @@ class DataChain:
             ValueError: There is no such data set, or the folder has no sample.
             FileNotFoundError: The folder, or a file that it names, is missing.
         """
-        source = open_source(self.source, self.root, self.split)
+        source = open_source(self.source, self.root, self.split, self.category)
         work.mkdir(parents=True, exist_ok=True)
         manifest, keypoints = work / "manifest.parquet", work / "keypoints.parquet"
         annotations = out or work / "size_annotations.parquet"

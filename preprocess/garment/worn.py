@@ -12,11 +12,11 @@ from preprocess.body.densepose import Parts
 from preprocess.body.keypoints import Array, BodyFrame, Keypoints
 from preprocess.garment.bounds import Measures
 from preprocess.garment.ends import SHOULDER_ROWS
-from preprocess.garment.lower import measure_lower
 from preprocess.garment.measurements import WornMeasures, measure_worn
 from preprocess.garment.parse import scene_of
 from preprocess.garment.scene import Scene
 from preprocess.garment.size_ratios import SizeRatioParams, SizeRatios, size_ratios
+from preprocess.lower.measures import measure_lower
 from preprocess.vocabulary import Category, Lip
 
 Labels = NDArray[np.uint8]

@@ -19,6 +19,7 @@ from pathlib import Path
 import xxhash
 
 from preprocess.masks import ARRAYS
+from preprocess.sources.dress_code import CATEGORY_FOLDERS
 from preprocess.sources.finding import PassedOver, composed
 from preprocess.sources.keys import safe_key
 from preprocess.sources.source import SourceSample
@@ -32,6 +33,11 @@ JOINTS = (".json", "_keypoints.json")
 CLOTH = tuple(f".cloth{suffix}" for suffix in (".jpg", ".jpeg", ".png", ".webp"))
 CLOTH_MASK = (".cloth_mask.png", ".cloth_mask.jpg")
 NO_PERSON = (".parse", ".densepose", ".cloth", ".cloth_mask")
+
+CATEGORIES = {str(category): category for category in Category} | {
+    folder: category for category, folder in CATEGORY_FOLDERS.items()
+}
+"""Names of folders whose photos are of a category, as ours and as Dress Code's."""
 
 SPLITS = ("train", "test")
 TEST_SHARE, FEWEST_TEST = 0.2, 6
@@ -48,6 +54,8 @@ class Folder:
     split: str | None = None
     """The only split to read, where there are `train/` and `test/`, else that of every photo; None: both."""
     name: str = "folder"
+    category: Category = Category.UPPER
+    """What is worn in photos that aren't below a folder named by a category."""
 
     def samples(self) -> Iterator[SourceSample]:
         """Yield every photo, and say what was passed over.
@@ -103,7 +111,7 @@ class Folder:
         return SourceSample(
             key=safe_key(name.as_posix()),
             split=split,
-            category=Category.UPPER,
+            category=next((CATEGORIES[one] for one in name.parts[:-1] if one in CATEGORIES), self.category),
             image=photo,
             cloth=beside(CLOTH),
             cloth_mask=beside(CLOTH_MASK),

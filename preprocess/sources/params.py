@@ -6,6 +6,7 @@ from typing import Annotated
 from annotated_types import Ge
 
 from preprocess.pictures import LIMITS, Limits
+from preprocess.vocabulary import Category
 
 LARGEST_SPLIT = 90_000
 """Dolls a split can have: keys are VITON-HD's five digits, and test keys start here."""
@@ -48,6 +49,10 @@ class PrepareDatasetParams:
 
     root: str = "data"
     """Folder of a real data set. Not read when the source is `paper_dolls`."""
+
+    category: Category | None = None
+    """What is worn: `upper`, `lower` or `dress`. For `viton_hd` and `folder`, which don't tell, all is
+    `upper` when left out; of `dress_code`, which does, the only one to read."""
 
     limits: Limits = field(default_factory=Limits)
     """Pictures that claim more pixels, and files of more bytes, are `failed` rows. The defaults are what the

@@ -1,6 +1,7 @@
 """Which data sets there are. A new one is a module and a line here."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from preprocess.sources.dress_code import DressCode
@@ -8,6 +9,7 @@ from preprocess.sources.folder import Folder
 from preprocess.sources.paper_dolls.dataset import PaperDolls
 from preprocess.sources.source import Source
 from preprocess.sources.viton_hd import VitonHd
+from preprocess.vocabulary import Category
 
 SOURCES: dict[str, Callable[[Path, str | None], Source]] = {
     "paper_dolls": PaperDolls,
@@ -18,17 +20,24 @@ SOURCES: dict[str, Callable[[Path, str | None], Source]] = {
 """What opens a folder, and one split of it or all, by the name that params.yaml and the command line use."""
 
 
-def open_source(name: str, root: Path, split: str | None = None) -> Source:
+def open_source(name: str, root: Path, split: str | None = None, category: Category | None = None) -> Source:
     """Open the folder of a data set.
 
     Args:
         name: A key of `SOURCES`.
         root: The folder.
         split: `train` or `test`; None: all there are.
+        category: What is worn where the data set doesn't tell; the only one to read where it does. None:
+            `upper`, and all.
 
     Raises:
-        ValueError: There is no such data set.
+        ValueError: There is no such data set, or it has nothing to choose.
     """
     if name not in SOURCES:
         raise ValueError(f"source must be one of {', '.join(SOURCES)}, got {name!r}")
-    return SOURCES[name](root, split)
+    source = SOURCES[name](root, split)
+    if category is None:
+        return source
+    if not isinstance(source, VitonHd | DressCode | Folder):
+        raise ValueError(f"category must be left out for {name}, which has its own, got {category}")
+    return replace(source, category=category)

@@ -49,6 +49,8 @@ class VitonHd:
     captions: Mapping[str, str] = field(default_factory=dict)
     """Descriptions of garments by key."""
     name: str = "viton_hd"
+    category: Category = Category.UPPER
+    """What is worn; the layout doesn't tell."""
 
     def samples(self) -> Iterator[SourceSample]:
         """Yield every person of the pairs files.
@@ -65,7 +67,8 @@ class VitonHd:
         for split in (self.split,) if self.split else self.listed() or SPLITS:
             tried, worn = self.pairs(split), self.paired(split)
             if tried or worn:
-                yield from samples_of(Split.listed(self.root / split), tried, worn, self.captions)
+                found = samples_of(Split.listed(self.root / split), tried, worn, self.captions)
+                yield from (replace(sample, category=self.category) for sample in found)
 
     def listed(self) -> list[str]:
         """Return the splits that have a list of pairs, and say which have none."""

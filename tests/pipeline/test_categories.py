@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline import write_shards
+from pipeline.cli.inspection import inspect
 from pipeline.cli.without_dvc import DataChain
 from preprocess.body.keypoints import COCO_18_TO_BODY_25, Keypoints
 from preprocess.sources.dress_code import CATEGORY_FOLDERS, DressCode
+from preprocess.sources.registry import open_source
 from preprocess.vocabulary import ATR_TO_LIP, Category, Lip
 from shards.params import WriteShardsParams
-from tests.pipeline.folders import blank_photo
-from tests.preprocess.people import body_25_numbers, person, trousers, tunic
+from tests.pipeline.folders import add_sample, blank_photo, new_root
+from tests.preprocess.people import body_25_numbers, openpose, person, trousers, tunic
 
 
 def write_dress_code(
@@ -117,6 +119,41 @@ def test_a_data_set_of_trousers_alone_has_nothing_to_shard(wardrobe: Path, tmp_p
     chain = DataChain(source="dress_code", root=root, split="train", shards=WriteShardsParams(num_workers=0))
     with pytest.raises(ValueError, match=r"no usable sample.*lower is measured, but not tried on yet': 2"):
         chain.shard("train", tmp_path / "work", tmp_path / "out")
+
+
+def test_a_category_is_said_where_a_data_set_does_not_tell(tmp_path: Path) -> None:
+    """By the name of a folder, else by the parameter; paper dolls have their own."""
+    for place in ("lower/me.jpg", "paris/dresses/me.jpg", "me.jpg"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_bytes(blank_photo())
+
+    def told(category: Category | None) -> dict[str, str]:
+        source = open_source("folder", tmp_path, "test", category)
+        return {sample.key: str(sample.category) for sample in source.samples()}
+
+    assert told(None) == {"lower__me": "lower", "paris__dresses__me": "dress", "me": "upper"}
+    assert told(Category.LOWER)["me"] == "lower"
+    with pytest.raises(ValueError, match="category must be left out for paper_dolls"):
+        open_source("paper_dolls", tmp_path, category=Category.LOWER)
+
+
+def test_a_viton_hd_root_of_trousers_is_measured_as_such(tmp_path: Path) -> None:
+    root = new_root(tmp_path)
+    _, wearer, parse = trousers()
+    add_sample(root, "00000_00", openpose(body_25_numbers(wearer)), parse)
+    chain = DataChain(source="viton_hd", root=root, split="test", category=Category.LOWER)
+    (row,) = pq.read_table(chain.annotate(tmp_path / "work")["size_annotations"]).to_pylist()
+    assert (row["category"], row["status"]) == ("lower", "ok")
+    assert row["waist_ratio"] == pytest.approx(1.8, abs=0.01)
+
+
+def test_inspect_tells_categories_apart_and_draws_each(tables: dict[str, Path], tmp_path: Path) -> None:
+    page = tmp_path / "gallery.html"
+    text = inspect(tables["size_annotations"], html=page)
+    assert [line.strip() for line in text.splitlines() if line.strip() in list(Category)] == list(Category)
+    assert sum(line.startswith("cut at width ratios of ") for line in text.splitlines()) == 3
+    assert page.read_text().count("data:image/jpeg;base64,") == 6
+    assert "lower waist_ratio" in page.read_text()
 
 
 def test_dress_code_reads_the_folders_that_there_are_or_one(wardrobe: Path, tmp_path: Path) -> None:

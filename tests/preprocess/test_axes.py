@@ -9,9 +9,9 @@ from ruamel.yaml import YAML
 
 from preprocess.body.inpaint_mask import COVERED, MaskParams, inpainting_mask
 from preprocess.garment.bounds import Bounds, Measures
-from preprocess.garment.lower import measure_lower
 from preprocess.garment.measurements import measure_worn
 from preprocess.garment.size_ratios import over_body
+from preprocess.lower.measures import measure_lower
 from preprocess.sizes.axes import AXES, AXIS_NAMES, FIT_AXIS, MEASURED_NAMES, Axis, axes_of
 from preprocess.sizes.request import SizeRequest
 from preprocess.vocabulary import GARMENT_LABELS, TRIED_ON, Category

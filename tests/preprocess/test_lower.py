@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from preprocess.body.keypoints import KeypointError, Keypoints
 from preprocess.body.legs import LegFrame
-from preprocess.garment.lower import measure_lower
 from preprocess.garment.size_ratios import SizeRatioParams, SizeRatios, size_ratios
+from preprocess.lower.measures import measure_lower
 from preprocess.vocabulary import Category, Lip, RowStatus
 from tests.preprocess.people import legs, trousers
 

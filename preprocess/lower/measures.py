@@ -15,8 +15,8 @@ from preprocess.body.canvas import INSIDE, SMALLEST_PART
 from preprocess.body.keypoints import Array, Keypoints
 from preprocess.body.legs import LegFrame
 from preprocess.garment.bounds import Bounds
-from preprocess.garment.leg_hem import hem_bounds_along
-from preprocess.garment.waist import (
+from preprocess.lower.hem import hem_bounds_along
+from preprocess.lower.waist import (
     AXIS_BAND,
     CLEAN_ROWS,
     FRAME_MARGIN,

@@ -9,7 +9,7 @@ from preprocess.body.legs import LegFrame, seen_at
 from preprocess.garment.bounds import Bounds
 from preprocess.garment.ends import before_gap
 from preprocess.garment.parse import OCCLUDERS, labels_mask
-from preprocess.garment.waist import AXIS_BAND, EDGE_PX, FRAME_MARGIN, GRID, HIDDEN_ROWS
+from preprocess.lower.waist import AXIS_BAND, EDGE_PX, FRAME_MARGIN, GRID, HIDDEN_ROWS
 from preprocess.vocabulary import Lip
 
 Mask = NDArray[np.bool_]

@@ -1,0 +1,1 @@
+"""Trousers, shorts and skirts, measured against hips and legs."""
