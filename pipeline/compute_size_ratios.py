@@ -33,7 +33,7 @@ from preprocess.garment.size_ratios import (
 )
 from preprocess.identity import identity
 from preprocess.sizes.axes import FIT_AXIS, LENGTH_COLUMNS, MEASURED_NAMES
-from preprocess.vocabulary import FIT_LABELS, SOURCE_KEY, Category, RowStatus
+from preprocess.vocabulary import DRAWING_KEY, FIT_LABELS, SOURCE_KEY, Category, RowStatus
 
 log = logging.getLogger(__name__)
 
@@ -185,9 +185,9 @@ def thresholds_key(category: str) -> bytes:
 def with_source(
     manifest: Path, metadata: dict[bytes, bytes], finish: Finish
 ) -> tuple[dict[bytes, bytes], Finish]:
-    """Add the data set's name, as the manifest has it, to the metadata."""
-    name = (pq.read_schema(manifest).metadata or {}).get(SOURCE_KEY, b"")
-    return metadata | {SOURCE_KEY: name}, finish
+    """Add what the manifest knows of where the data came from to the metadata."""
+    known = pq.read_schema(manifest).metadata or {}
+    return metadata | {key: known.get(key, b"") for key in (SOURCE_KEY, DRAWING_KEY)}, finish
 
 
 def with_labels(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from eval.images.everybody import Make
@@ -18,7 +19,8 @@ from eval.report.write import HEADLINE_FILE
 from model.adapter.adapter import SizeAdapter
 from model.bases.base import TryOnBase
 from model.params import DrawingOptions
-from model.sampling import SizedDrawer, TryOnInputs, garment_refresh
+from model.pixels import from_uint8, to_uint8
+from model.sampling import SizedDrawer, TryOnInputs, composite, garment_refresh
 from pipeline.checkpoints import load_size_aware, read_record
 from pipeline.evaluation.evaluation import Evaluation
 from pipeline.stage import run_stage
@@ -49,7 +51,8 @@ def run(
     trials |= evaluation.baselines()
     system = what_drew(params, base, networks[0])
     system |= {"size_hash": folder_hash(size), "joint_hash": folder_hash(joint)}
-    evaluation.finish(trials, natural_size(params, *networks), system, out)
+    make, beside = natural_size(params, *networks), ceiling(networks[0])
+    evaluation.finish(trials, make, system, out, beside=beside)
     shutil.copyfile(out / HEADLINE_FILE, headline)
 
 
@@ -109,6 +112,18 @@ def natural_size(params: EvaluateParams, networks: TryOnBase, adapter: SizeAdapt
     return make
 
 
+def ceiling(networks: TryOnBase) -> dict[str, Make]:
+    """What the autoencoder alone leaves of everybody's own photo: no picture of this base can be better."""
+
+    @torch.no_grad()
+    def make(people: Batch, unpaired: bool) -> list[NDArray[np.uint8]]:  # noqa: ARG001 - own garments alone
+        photos = from_uint8(people.image).to(networks.device, networks.dtype)
+        pictures = to_uint8(networks.to_images(networks.to_latents(photos))).cpu().numpy()
+        return list(composite(people.image, pictures, people.inpaint_mask, feather=DrawingOptions().seam))
+
+    return {"autoencoder": make}
+
+
 def evaluate_checkpoint(
     params: EvaluateParams, *, shards: Path, size_annotations: Path, base: Path, checkpoint: Path, out: Path
 ) -> dict[str, Any]:
@@ -129,7 +144,8 @@ def evaluate_checkpoint(
     networks = load_trained(evaluation, base, checkpoint)
     trials = score_sized(evaluation, *networks) | evaluation.baselines()
     system = what_drew(params, base, networks[0]) | {"checkpoint_hash": folder_hash(checkpoint)}
-    return evaluation.finish(trials, natural_size(params, *networks), system, out)
+    make = natural_size(params, *networks)
+    return evaluation.finish(trials, make, system, out, beside=ceiling(networks[0]))
 
 
 def score_size_only(evaluation: Evaluation, base: Path, size: Path) -> Trials:

@@ -11,6 +11,9 @@ FIT_LABELS = ("tight", "fitted", "loose", "oversized")
 SOURCE_KEY = b"source"
 """Metadata of the manifest and of size annotations: the data set's name."""
 
+DRAWING_KEY = b"drawing"
+"""Metadata beside it, of a data set that was drawn: the parameters that draw it again, as JSON."""
+
 SEGMENTED = "segmented_garment"
 """Flag of a row whose garment was told by its colours, not by a parse map."""
 

@@ -109,8 +109,9 @@ def test_editing_what_shows_or_tries_on_reruns_nothing(folder: str) -> None:
     assert reruns(below(folder)) == set()
 
 
-def test_editing_a_renderer_of_dolls_reruns_only_the_first_stage() -> None:
-    assert reruns(below("preprocess/sources/paper_dolls")) == {"prepare_dataset"}
+def test_editing_a_renderer_of_dolls_reruns_only_who_draws_them() -> None:
+    """The evaluation draws held-out dolls again, without their prints."""
+    assert reruns(below("preprocess/sources/paper_dolls")) == {"prepare_dataset", "evaluate_tryon"}
 
 
 def test_editing_the_names_of_parse_labels_reruns_all_that_reads_them() -> None:

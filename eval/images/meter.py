@@ -5,7 +5,7 @@ and of unpaired ones. A metric without its weights is absent with a reason, neve
 """
 
 import warnings
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any
 
 import cv2
@@ -17,16 +17,27 @@ from torchmetrics import Metric
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
+from eval.images.fidelity import KEPT, Pictures, Truth, garment_delta_e, print_correlation
 from eval.images.judges import ABSENT, Backbone, Judges
 from eval.report.card import SET_FIGURES
-
-Pictures = NDArray[np.uint8]
-Masks = NDArray[np.bool_]
 
 INSIDE = "_inside_mask"
 """Ends the name of a figure that only counts the pixels that were painted anew."""
 
 WHERE = ("", INSIDE)
+
+NO_GARMENT = "needs the mask of a worn garment, which no sample has"
+NO_PRINT = "needs people who can be drawn again without their print: paper dolls alone, and some wear none"
+INSIDE_GARMENT = {
+    "psnr_garment": NO_GARMENT,
+    "garment_delta_e": NO_GARMENT,
+    "print_correlation": NO_PRINT,
+    "print_kept": NO_PRINT,
+}
+"""Figures of paired pictures inside the worn garment, and why one is absent."""
+
+FIDELITY = (f"ssim{INSIDE}", f"psnr{INSIDE}", *INSIDE_GARMENT)
+"""Figures that tell whether the garment is the same one."""
 
 GREY = 128
 """What features inside the mask see elsewhere, in pictures and photos alike."""
@@ -50,18 +61,20 @@ class ImageMeter:
         self.judges, self.paired, self.seed = judges, paired, seed
         self.count = 0
         self._sums: defaultdict[str, float] = defaultdict(float)
+        self._counts: Counter[str] = Counter()
         self._sets = {
             (backbone.figures, where): SetDistances(backbone, seed)
             for backbone in judges.backbones
             for where in WHERE
         }
 
-    def update(self, pictures: Pictures, photos: Pictures, masks: Masks) -> None:
-        """Take in (N, H, W, 3) pictures, the photos of the same people and (N, H, W) inpainting masks."""
+    def update(self, pictures: Pictures, truth: Truth) -> None:
+        """Take in (N, H, W, 3) pictures and what they are held against."""
         self.count += len(pictures)
         if self.paired:
-            for picture, photo, mask in zip(pictures, photos, masks, strict=True):
-                self._compare(picture, photo, mask)
+            for row, picture in enumerate(pictures):
+                self._compare(picture, truth, row)
+        photos, masks = truth.photos, truth.masks
         for backbone in self.judges.backbones:
             for where in WHERE:
                 for real, seen in ((False, pictures), (True, photos)):
@@ -73,14 +86,15 @@ class ImageMeter:
         section: dict[str, Any] = {
             f"{name}{where}": self._absent(name) for name in self._names() for where in WHERE
         }
+        section |= {name: self._absent(name) for name in INSIDE_GARMENT if self.paired}
         if not self.count:
             return section
-        section |= {name: finite(total / self.count) for name, total in self._sums.items()}
+        section |= {name: finite(total / self._counts[name]) for name, total in self._sums.items()}
         for (names, where), sets in self._sets.items():
             few = {"absent": "needs at least 2 pictures"}
             found = dict.fromkeys(names, few) if self.count < 2 else sets.by_name(self.count)
             section |= {f"{name}{where}": distance for name, distance in found.items()}
-        return section | {"pictures": self.count}
+        return section | {"pictures": self.count} | self._behind()
 
     def _names(self) -> tuple[str, ...]:
         """What is measured; without a photo of the same there are only distances between sets."""
@@ -88,10 +102,17 @@ class ImageMeter:
 
     def _absent(self, name: str) -> dict[str, str]:
         """Why a figure is absent, unless it replaces this."""
-        return {"absent": ABSENT[name] if self.count and name in ABSENT else "there are no such pictures"}
+        reasons = {**ABSENT, **INSIDE_GARMENT} if self.count else {}
+        return {"absent": reasons.get(name, "there are no such pictures")}
 
-    def _compare(self, picture: Pictures, photo: Pictures, mask: Masks) -> None:
+    def _behind(self) -> dict[str, int]:
+        """How many pictures are behind the figures that not everybody has."""
+        counts = {"garments": "garment_delta_e", "prints": "print_correlation"} if self.paired else {}
+        return {name: self._counts[figure] for name, figure in counts.items()}
+
+    def _compare(self, picture: Pictures, truth: Truth, row: int) -> None:
         """Add one pair's similarities."""
+        photo, mask = truth.photos[row], truth.masks[row]
         similarity = ssim_map(picture, photo)
         values = {
             "ssim": float(similarity.mean(dtype=np.float64)),
@@ -104,8 +125,23 @@ class ImageMeter:
         for name, judge in self.judges.lpips.items():
             whole, inside = judge.distances(one, other, [None, weights])
             values |= {f"lpips_{name}": float(whole), f"lpips_{name}{INSIDE}": float(inside)}
-        for name, value in values.items():
+        for name, value in (values | inside_garment(picture, truth, row)).items():
             self._sums[name] += value
+            self._counts[name] += 1
+
+
+def inside_garment(picture: Pictures, truth: Truth, row: int) -> dict[str, float]:
+    """The figures of `INSIDE_GARMENT` that person `row` of a truth has, of a (H, W, 3) picture."""
+    garment, drawn = truth.garments[row], truth.prints[row]
+    if not garment.any():
+        return {}
+    photo = truth.photos[row]
+    values = {
+        "psnr_garment": psnr(picture, photo, garment),
+        "garment_delta_e": garment_delta_e(picture, photo, garment),
+    }
+    kept = None if drawn is None else print_correlation(picture, drawn, garment)
+    return values if kept is None else values | {"print_correlation": kept, "print_kept": float(kept >= KEPT)}
 
 
 class Given(nn.Identity):

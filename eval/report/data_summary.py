@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from preprocess.garment.known import known_only
 from preprocess.garment.size_ratios import THRESHOLDS_KEY, fit_label_thresholds
 from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE
-from preprocess.vocabulary import SOURCE_KEY, TRIED_ON
+from preprocess.sources.params import PaperDollParams
+from preprocess.vocabulary import DRAWING_KEY, SOURCE_KEY, TRIED_ON
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,9 @@ class DataSummary:
 
     source: str
     """The data set's name, as `prepare_dataset` wrote it down; empty where nothing did."""
+
+    drawing: PaperDollParams | None
+    """How its people were drawn, so that they can be drawn again; None of photographs."""
 
 
 def summarize_data(size_annotations: Path) -> DataSummary:
@@ -78,7 +82,14 @@ def summarize_data(size_annotations: Path) -> DataSummary:
         reasons=dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
         thresholds=frozen_thresholds(metadata, trusted[:, FIT_PLACE]),
         source=metadata.get(SOURCE_KEY, b"").decode(),
+        drawing=drawing_of(metadata),
     )
+
+
+def drawing_of(metadata: Mapping[bytes, bytes]) -> PaperDollParams | None:
+    """How the people were drawn, from metadata of size_annotations.parquet; None where that isn't known."""
+    found = metadata.get(DRAWING_KEY)
+    return PaperDollParams(**json.loads(found)) if found else None
 
 
 def frozen_thresholds(metadata: Mapping[bytes, bytes], widths: NDArray[np.float64]) -> NDArray[np.float64]:

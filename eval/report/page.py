@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from eval.images.fidelity import KEPT
+from eval.images.meter import FIDELITY
 from eval.ladder.pictures import StripRow, WorstCase, data_uri
 from eval.ladder.trials import Trials
 from eval.report.data_summary import DataSummary
@@ -57,11 +59,14 @@ def render(report: Report) -> str:
         ladders=ladder_sections(metrics),
         against=against_baselines(metrics),
         deviations=deviation_sections(metrics),
+        fidelity=fidelity_table(metrics["image"]),
         image=[image_table(*sections) for sections in image_sections(metrics["image"])],
         statuses=sorted({status for counts in statuses for status in counts}),
         absences=by_reason(absences(metrics)),
         talk=talk_of(metrics),
         fit_axis=FIT_AXIS,
+        kept=KEPT,
+        fidelity_figures=FIDELITY,
         labels=FIT_LABELS,
     )
 
@@ -135,6 +140,14 @@ def image_table(size: str, paired: Mapping[str, Any], unpaired: Mapping[str, Any
         if any(value is not None for value in values):
             rows[name] = values
     return {"size": size, "paired": paired, "unpaired": unpaired, "rows": rows}
+
+
+def fidelity_table(image: Mapping[str, Any]) -> dict[str, list[float | None]]:
+    """Figures of the garment itself, of the adapter and of the baselines beside it."""
+    return {
+        method: [section[name] if isinstance(section[name], float) else None for name in FIDELITY]
+        for method, section in ({ADAPTER: image} | image["baselines"]).items()
+    }
 
 
 def by_reason(missing: Iterator[tuple[str, str]]) -> dict[str, list[str]]:

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from eval.images.meter import FIDELITY
 from eval.ladder.pictures import strip
 from eval.ladder.scoring import asked_cells
 from eval.ladder.trials import Trials
@@ -67,6 +68,8 @@ HEADLINE = (
     "gfd.coverage",
     "image.ssim",
     "image.psnr",
+    *(f"image.{name}" for name in FIDELITY),
+    *(f"image.baselines.autoencoder.{name}" for name in ("psnr_garment", "garment_delta_e", "print_kept")),
     "image.lpips_alex",
     "image.fid",
     "image.unpaired.fid",

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from eval.images.everybody import Make, image_section
+from eval.images.fidelity import KEPT
 from eval.images.judges import Judges
 from eval.ladder.baselines import baseline_draws
 from eval.ladder.people import Scene, Wardrobe, first_people, scene_of
@@ -115,6 +117,7 @@ class Evaluation:
         system: dict[str, Any],
         out: Path,
         census: Callable[[], Mapping[str, Any]] | None = None,
+        beside: Mapping[str, Make] = MappingProxyType({}),
     ) -> dict[str, Any]:
         """Write the report.
 
@@ -124,13 +127,17 @@ class Evaluation:
             system: What was judged.
             out: The reports folder.
             census: Counts the system's pictures, where some may be missing.
+            beside: Further baselines of the image metrics, by name.
 
         Returns:
             metrics.json.
         """
         scene, params = self.scene, self.params
         trials = trials | {SHUFFLED: self.shuffled()}
-        image = image_section(self.stream.epoch_batches(), self.wardrobe, make, self.judges, params)
+        everybody, drawing = self.stream.epoch_batches(), self.data.drawing
+        image = image_section(
+            everybody, self.wardrobe, make, self.judges, params, drawing=drawing, beside=beside
+        )
         if census is not None:
             system = system | {PICTURES: census()}
         image["outside_mask_mean_abs_difference"] = self.collector.outside_difference()
@@ -238,6 +245,8 @@ def protocol(
         "boundary_points": params.num_boundary_points,
         "ssim": "Gaussian window 11x11, sigma 1.5, equal to torchmetrics",
         "inside_mask": "pixels of the inpainting mask; features see grey elsewhere",
+        "garment": "pixels of the worn garment's mask; CIEDE2000 by scikit-image",
+        "print_kept": f"correlation with the doll's print of {KEPT} or more, the doll without it subtracted",
         "backbones": dict(judges.hashes),
         "bootstrap": params.num_bootstrap,
         "seed": params.seed,

@@ -14,8 +14,8 @@ from tqdm import tqdm
 from preprocess.identity import identity
 from preprocess.masks import ARRAYS, read_levels
 from preprocess.pictures import LIMITS, Limits, PictureError, check_picture
-from preprocess.sources.source import MANIFEST_SCHEMA, SCHEMA_VERSION, Source, SourceSample
-from preprocess.vocabulary import SOURCE_KEY, RowStatus
+from preprocess.sources.source import MANIFEST_SCHEMA, SCHEMA_VERSION, Drawn, Source, SourceSample
+from preprocess.vocabulary import DRAWING_KEY, SOURCE_KEY, RowStatus
 from preprocess.whole import whole_file
 
 MADE_BY = "made_by"
@@ -106,6 +106,8 @@ def write_manifest(source: Source, out: Path, limits: Limits = LIMITS) -> Counte
     made_by = identity(__name__, limits)
     before = rows_before(out, made_by)
     metadata = {"root": source.root.as_posix(), SOURCE_KEY: source.name, "schema_version": SCHEMA_VERSION}
+    if isinstance(source, Drawn):
+        metadata[DRAWING_KEY] = source.drawing()
     schema = MANIFEST_SCHEMA.with_metadata(metadata | {MADE_BY: made_by})
     counts: Counter[str] = Counter()
 

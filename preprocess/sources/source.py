@@ -7,7 +7,7 @@ Nothing after the manifest knows where a sample came from.
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -140,6 +140,14 @@ class Source(Protocol):
             FileNotFoundError: A folder, or a file that the data set itself names, is missing.
             ValueError: A list of the data set can't be understood.
         """
+
+
+@runtime_checkable
+class Drawn(Protocol):
+    """A data set that was drawn, so that whoever evaluates can draw its people again in other ways."""
+
+    def drawing(self) -> str:
+        """Return the parameters that its drawing needs, as JSON; empty where they aren't known."""
 
 
 def read_manifest(path: Path) -> list[ManifestRow]:

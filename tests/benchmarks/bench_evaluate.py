@@ -24,6 +24,7 @@ import cv2
 import numpy as np
 import torch
 
+from eval.images.fidelity import Truth
 from eval.images.judges import Judges, efficientnet_lite0
 from eval.images.lpips import TRUNKS, Lpips
 from eval.images.meter import ImageMeter, to_tensor
@@ -111,12 +112,18 @@ def image(num_pictures: int, height: int) -> str:
         paths = write_pictures(Path(name), scene)
         files = [paths[index % len(paths)] for index in range(num_pictures)]
         meter = ImageMeter(networks, paired=True, seed=0)
+        truth = Truth(
+            photos=scene.photos,
+            masks=scene.inpaint_masks,
+            garments=scene.garment_masks,
+            prints=[None] * len(scene.photos),
+        )
 
         def compare() -> None:
             for start in range(0, num_pictures, BATCH):
                 rows = np.arange(start, min(start + BATCH, num_pictures))
                 pictures = np.stack([read_picture(files[row]) for row in rows])
-                meter.update(pictures, scene.photos[rows % DOLLS], scene.inpaint_masks[rows % DOLLS])
+                meter.update(pictures, truth.rows(rows % DOLLS))
 
         def merely() -> None:
             for index, file in enumerate(files):

@@ -12,6 +12,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import poly_mmd
 
 from eval.images.everybody import ImageTest
+from eval.images.fidelity import Truth
 from eval.images.judges import ABSENT, Backbone, Judges, efficientnet_lite0, inception
 from eval.images.meter import ImageMeter, SetDistances, psnr, ssim_map, to_tensor
 
@@ -20,6 +21,7 @@ PHOTOS = RNG.integers(0, 256, (6, 48, 40, 3), dtype=np.uint8)
 NOISY = np.clip(PHOTOS + RNG.normal(0, 12, PHOTOS.shape), 0, 255).astype(np.uint8)
 MASKS = np.zeros((6, 48, 40), bool)
 MASKS[:, 10:30, 8:32] = True
+TRUTH = Truth(photos=PHOTOS, masks=MASKS, garments=MASKS[:, ::-1], prints=[None] * 6)
 
 
 def mean_colours(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -36,7 +38,7 @@ def metered(pictures: NDArray[np.uint8], *, paired: bool = True, batch_size: int
     meter = ImageMeter(Judges(backbones=[COLOURS]), paired=paired, seed=0)
     for start in range(0, len(pictures), batch_size):
         rows = slice(start, start + batch_size)
-        meter.update(pictures[rows], PHOTOS[rows], MASKS[rows])
+        meter.update(pictures[rows], TRUTH.rows(range(6)[rows]))
     return meter.section()
 
 
@@ -131,7 +133,7 @@ def test_a_picture_is_most_similar_to_itself() -> None:
 def test_figures_do_not_depend_on_the_batches() -> None:
     one, other = metered(NOISY, batch_size=1), metered(NOISY, batch_size=6)
     numbers = [name for name, value in one.items() if isinstance(value, float)]
-    assert len(numbers) == 8
+    assert len(numbers) == 10
     assert [one[name] for name in numbers] == pytest.approx([other[name] for name in numbers])
 
 
@@ -153,10 +155,11 @@ def test_psnr_of_a_known_error() -> None:
 def test_what_is_absent_says_why() -> None:
     meter = ImageMeter(Judges(), paired=True, seed=0)
     assert meter.section()["ssim"] == {"absent": "there are no such pictures"}
-    meter.update(NOISY, PHOTOS, MASKS)
+    meter.update(NOISY, TRUTH)
     section = meter.section()
     assert {name for name, value in section.items() if not isinstance(value, float | int)} == {
-        f"{name}{where}" for name in ABSENT for where in ("", "_inside_mask")
+        *(f"{name}{where}" for name in ABSENT for where in ("", "_inside_mask")),
+        *("print_correlation", "print_kept"),
     }
     assert section["fid"] == {"absent": ABSENT["fid"]}
     assert "AlexNet" in section["lpips_alex"]["absent"]
@@ -165,7 +168,7 @@ def test_what_is_absent_says_why() -> None:
 
 def test_pictures_are_compared_at_smaller_sizes_and_never_enlarged() -> None:
     test = ImageTest(Judges(), (48, 40), [(96, 80), (48, 40), (24, 20)], paired=True, seed=0)
-    test.update(NOISY, PHOTOS, MASKS)
+    test.update(NOISY, TRUTH)
     section = test.section()
     assert section["at_96x80"] == {
         "absent": "the pictures have 48x40 px: enlarged, the resizing would be measured"

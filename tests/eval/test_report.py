@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from eval.images.fidelity import Truth
 from eval.images.judges import ABSENT, Judges
-from eval.images.meter import ImageMeter
+from eval.images.meter import FIDELITY, NO_GARMENT, ImageMeter
 from eval.ladder.pictures import StripCell, StripRow, WorstCase
 from eval.ladder.scoring import ladder_cells
 from eval.ladder.trials import Trials
@@ -25,6 +26,9 @@ NATURAL = RNG.uniform([1.0, 1.0, 0.7], [1.3, 1.6, 1.1], (5, 3))
 VALUES = np.array([[0.9, 1.1, 1.3], [0.9, 1.3, 1.7], [0.6, 0.9, 1.2]])
 KEYS = [f"0000{person}_00" for person in range(5)]
 THRESHOLDS = np.array([1.0, 1.25, 1.5])
+
+
+BESIDE = {"autoencoder": dict.fromkeys(FIDELITY, 29.125)}
 
 
 def measured_as(answer: Callable[[np.ndarray], np.ndarray], gfd: float) -> Trials:
@@ -44,9 +48,12 @@ def report(adapter: Trials) -> Report:
     pictures = RNG.integers(0, 256, (5, 32, 24, 3), dtype=np.uint8)
     masks = np.ones((5, 32, 24), bool)
     images = ImageMeter(Judges(), paired=True, seed=0)
-    images.update(pictures, pictures[::-1], masks)
+    garments = np.zeros_like(masks)
+    images.update(
+        pictures, Truth(photos=pictures[::-1], masks=masks, garments=garments, prints=[None] * len(pictures))
+    )
     metrics = summarize(trials, THRESHOLDS, PARAMS) | {
-        "image": images.section() | {"outside_mask_mean_abs_difference": 0.0},
+        "image": images.section() | {"outside_mask_mean_abs_difference": 0.0, "baselines": BESIDE},
         "annotator": {"width_mae": 0.01},
         "protocol": {"seed": 0, "people": 5},
     }
@@ -65,6 +72,7 @@ def report(adapter: Trials) -> Report:
             reasons={"back view": 1},
             thresholds=THRESHOLDS,
             source="paper_dolls",
+            drawing=None,
         ),
     )
 
@@ -88,6 +96,12 @@ def test_the_page_names_every_reason_a_number_is_absent(page: str) -> None:
     for name, reason in ABSENT.items():
         (line,) = re.findall(f"<li>{re.escape(reason)}: (.*?)</li>", unescape(page))
         assert f"<code>image.{name}</code>" in line
+
+
+def test_the_page_shows_the_garment_beside_what_the_autoencoder_leaves(page: str) -> None:
+    table = unescape(page).split("Is it the same garment?")[1].split("</table>")[0]
+    assert table.count("29.125") == len(FIDELITY)
+    assert NO_GARMENT in unescape(page)
 
 
 def test_the_page_says_that_dolls_are_no_photographs(page: str) -> None:
@@ -127,6 +141,7 @@ def test_writes_the_same_bytes_twice(tmp_path: Path) -> None:
     headline = json.loads((tmp_path / "one" / "headline.json").read_text())
     assert headline["ladder.width.order_accuracy"] == 1.0
     assert "image.fid" not in headline  # absent
+    assert headline["image.baselines.autoencoder.garment_delta_e"] == 29.125
     plot = (tmp_path / "one" / "plots" / "ladder_width.csv").read_text().splitlines()
     assert plot[0] == "requested,measured,gfd"
     assert [float(line.split(",")[0]) for line in plot[1:]] == VALUES[1].tolist()

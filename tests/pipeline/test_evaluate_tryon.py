@@ -8,6 +8,7 @@ import pytest
 from peft import LoraConfig
 from PIL import Image
 
+from eval.images.fidelity import KEPT
 from eval.images.judges import ABSENT
 from eval.ladder.people import Wardrobe
 from eval.params import EvaluateParams
@@ -26,6 +27,7 @@ from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.identity import ROOT
 from preprocess.sizes.axes import MEANINGS
+from preprocess.sources.paper_dolls.dataset import plain_sample, sample_of_key
 from preprocess.sources.params import PaperDollParams, PrepareDatasetParams
 from shards.index import ShardIndex
 from shards.params import WriteShardsParams
@@ -35,15 +37,16 @@ PARAMS = EvaluateParams(
     num_people=2, num_rungs=2, num_steps=1, num_bootstrap=20, num_worst=2, num_strip_people=1
 )
 
+DOLLS = PaperDollParams(train=12, test=6, image_height=256, image_width=192)
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Shards and size annotations of a few paper dolls."""
     folder = tmp_path_factory.mktemp("data")
-    dolls = PaperDollParams(train=12, test=6, image_height=256, image_width=192)
     manifest, keypoints = folder / "manifest.parquet", folder / "keypoints.parquet"
     annotations = folder / "size_annotations.parquet"
-    prepare_dataset.run(PrepareDatasetParams(paper_dolls=dolls), raw=folder / "raw", out=manifest)
+    prepare_dataset.run(PrepareDatasetParams(paper_dolls=DOLLS), raw=folder / "raw", out=manifest)
     extract_keypoints.run(ExtractKeypointsParams(), manifest=manifest, out=keypoints)
     compute_size_ratios.run(SizeRatioParams(), manifest=manifest, keypoints=keypoints, out=annotations)
     write_shards.run(
@@ -140,6 +143,22 @@ def test_masks_like_those_of_training_are_asked_for(
 def test_outside_the_mask_the_photo_is_untouched(reports: Path) -> None:
     image = json.loads((reports / "metrics.json").read_text())["image"]
     assert image["outside_mask_mean_abs_difference"] == 0.0
+
+
+def test_the_garment_and_its_print_stand_beside_what_the_autoencoder_leaves(
+    reports: Path, data: Path
+) -> None:
+    image = json.loads((reports / "metrics.json").read_text())["image"]
+    people = people_of(data)
+    printed = [key for key in people if plain_sample(sample_of_key(DOLLS, key)) is not None]
+    assert (image["garments"], image["prints"]) == (len(people), len(printed))
+    assert printed
+    for section in (image, *image["baselines"].values()):
+        assert section["garment_delta_e"] > 1
+        assert -1 <= section["print_correlation"] < KEPT  # networks that never learned draw none
+    assert set(image["baselines"]) == {"autoencoder", "flat_colour"}
+    headline = json.loads(reports.with_suffix(".json").read_text())
+    assert headline["image.psnr_garment"] == round(image["psnr_garment"], 6)
 
 
 def test_two_runs_write_the_same_bytes(reports: Path, data: Path, networks: Path, tmp_path: Path) -> None:

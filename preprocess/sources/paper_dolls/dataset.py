@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -29,6 +29,7 @@ from preprocess.sources.paper_dolls.render import DollPicture, render
 from preprocess.sources.params import LARGEST_SPLIT, PaperDollParams
 from preprocess.sources.source import SourceSample
 from preprocess.sources.viton_hd import SPLITS, VitonHd
+from preprocess.vocabulary import DRAWING_KEY
 
 TRUTH_FILE = "truth.parquet"
 JPEG_QUALITY = 92
@@ -78,6 +79,26 @@ def doll_sample(params: PaperDollParams, split: str, index: int) -> DollSample:
         design=sample_design(streams[1]),
         ratios=streams[2].uniform(*np.array([*DRAWN.values()]).T),
     )
+
+
+def sample_of_key(params: PaperDollParams, key: str) -> DollSample:
+    """Return the entry that `doll_key` named.
+
+    Raises:
+        ValueError: The key isn't one of a doll.
+    """
+    digits, split = key.removesuffix("_00"), SPLITS[0]
+    if not digits.isdecimal() or doll_key(split, int(digits)) != key:
+        raise ValueError(f"a doll's key must be five digits and _00, got {key!r}")
+    place, index = divmod(int(digits), LARGEST_SPLIT)
+    return doll_sample(params, SPLITS[place], index)
+
+
+def plain_sample(sample: DollSample) -> DollSample | None:
+    """The same doll in the same garment without its print; None where it has none."""
+    if sample.design.pattern == "plain":
+        return None
+    return replace(sample, design=replace(sample.design, pattern="plain"))
 
 
 def render_sample(params: PaperDollParams, sample: DollSample, ratios: Ratios | None = None) -> DollPicture:
@@ -145,7 +166,8 @@ def render_dataset(params: PaperDollParams, root: Path) -> None:
     with worker_map(len(entries)) as run:
         work = run(partial(write_sample, root, params), entries)
         rows = list(tqdm(work, total=len(entries), desc="paper dolls", unit="doll", disable=None))
-    pq.write_table(pa.Table.from_pylist(rows), root / TRUTH_FILE, compression="zstd")
+    table = pa.Table.from_pylist(rows).replace_schema_metadata({DRAWING_KEY: json.dumps(asdict(params))})
+    pq.write_table(table, root / TRUTH_FILE, compression="zstd")
     write_pairs(root, params)
 
 
@@ -174,3 +196,8 @@ class PaperDolls:
         truth = pq.read_table(self.root / TRUTH_FILE, columns=["key", "caption"]).to_pydict()
         captions = dict(zip(truth["key"], truth["caption"], strict=True))
         yield from VitonHd(self.root, self.split, captions).samples()
+
+    def drawing(self) -> str:
+        """Return the parameters that draw every doll again, as JSON; empty where nobody wrote them down."""
+        metadata: dict[bytes, bytes] = pq.read_schema(self.root / TRUTH_FILE).metadata or {}
+        return metadata.get(DRAWING_KEY, b"").decode()
