@@ -9,7 +9,7 @@ LIBRARIES = ("diffusers", "safetensors", "torch", "transformers")
 
 CARD = """---
 library_name: diffusers
-license: apache-2.0
+license: {licence}
 pipeline_tag: image-to-image
 tags: [virtual-try-on, size-control]
 ---
@@ -62,6 +62,7 @@ def model_card(
     *,
     base: str,
     adapter: str,
+    licence: str = "apache-2.0",
 ) -> str:
     """Return the text of a model card.
 
@@ -72,7 +73,16 @@ def model_card(
         provenance: Parameters, hash of the data and versions.
         base: Folder of the base, as a user of the card reaches it.
         adapter: Folder of the adapter.
+        licence: Of the weights beside the card.
     """
     lines, ratios = ("\n".join(f"- {name}: {value}" for name, value in of.items()) for of in (parts, axes))
     facts = json.dumps(dict(provenance), indent=2, sort_keys=True)
-    return CARD.format(title=title, axes=ratios, parts=lines, provenance=facts, base=base, adapter=adapter)
+    return CARD.format(
+        title=title,
+        axes=ratios,
+        parts=lines,
+        provenance=facts,
+        base=base,
+        adapter=adapter,
+        licence=licence,
+    )

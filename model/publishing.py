@@ -48,7 +48,9 @@ def save_pipeline(
         segmenter.save_pretrained(target / SEGMENTER_FOLDER)
     (target / PICTURE_FILE).write_text(json.dumps(picture) + "\n")
     title, axes, facts = "Size-aware try-on", dict(adapter.config.axes), adapter.provenance
-    card = model_card(title, axes, adapter.parts(), facts, base=".", adapter=ADAPTER_FOLDER)
+    card = model_card(
+        title, axes, adapter.parts(), facts, base=".", adapter=ADAPTER_FOLDER, licence=base.licence
+    )
     (target / "README.md").write_text(card)
 
 

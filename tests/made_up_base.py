@@ -83,6 +83,7 @@ class MadeUpBase(TryOnBase):
     picture_hw: ClassVar[tuple[int, int]] = (32, 24)
     lora_targets: ClassVar[Sequence[str]] = ("0",)
     attention_layers: ClassVar[tuple[str, ...]] = ("0",)
+    licence = "mit"
 
     def __init__(self) -> None:
         super().__init__()

@@ -101,6 +101,9 @@ class TryOnBase(nn.Module, ABC):
     attention_layers: ClassVar[tuple[str, ...]]
     """Ends of the names of the layers that learn where attention is trained in full."""
 
+    licence: str
+    """Of its weights, by the hub's name: what is published with them says so on its card."""
+
     garment_follows_time: ClassVar[bool] = False
     """Whether the garment is seen at the step's own time, in training and so in drawing; else at time 0."""
 

@@ -11,7 +11,6 @@ from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 from transformers import CLIPTokenizer, CLIPVisionModelWithProjection
@@ -84,16 +83,6 @@ class SdxlConditioning(Conditioning):
             garment=tree_map_only(Tensor, lambda x: x.masked_fill(rows[:, None, None], 0.0), self.garment),
             laid_garment=None if laid is None else laid * kept[:, None, None, None],
         )
-
-
-def encode_images(vae: AutoencoderKL, images: Tensor) -> Tensor:
-    """Return the scaled (B, 4, h, w) latents of (B, 3, H, W) images in -1 .. 1, the mode of the posterior."""
-    return vae.encode(images.to(vae.dtype)).latent_dist.mode() * vae.config.scaling_factor
-
-
-def decode_latents(vae: AutoencoderKL, latents: Tensor) -> Tensor:
-    """Return the (B, 3, H, W) images in -1 .. 1 of scaled latents; the inverse of `encode_images`."""
-    return vae.decode(latents.to(vae.dtype) / vae.config.scaling_factor).sample.float().clamp(-1, 1)
 
 
 def tokenize(tokenizer: CLIPTokenizer, captions: Sequence[str]) -> Tensor:

@@ -189,12 +189,17 @@ def header_shapes(folder: Path) -> dict[str, Tensor]:
     shapes: dict[str, Tensor] = {}
     for file in weight_files(folder):
         if file.suffix == ".safetensors":
-            with safe_open(file, framework="pt") as opened:
-                sizes = {name: opened.get_slice(name).get_shape() for name in opened.keys()}  # noqa: SIM118
-            shapes |= {name: torch.empty(size, device="meta") for name, size in sizes.items()}
+            shapes |= header_of(file)
         else:
             shapes |= {name: tensor.to("meta") for name, tensor in load_weight_file(file).items()}
     return shapes
+
+
+def header_of(file: Path) -> dict[str, Tensor]:
+    """Return what a safetensors file holds as tensors on the meta device."""
+    with safe_open(file, framework="pt") as opened:
+        sizes = {name: opened.get_slice(name).get_shape() for name in opened.keys()}  # noqa: SIM118
+    return {name: torch.empty(size, device="meta") for name, size in sizes.items()}
 
 
 def tryon_unet_of(preset: Preset) -> UNet2DConditionModel:

@@ -21,16 +21,15 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
-from model.bases.base import Encodings, Sites, TryOnBase
+from model.bases.autoencoded import AutoencodedBase, encode_images
+from model.bases.base import Encodings, Sites
 from model.bases.conditions import Conditioning, Photos, SizeCondition
 from model.bases.noising import DiffusionNoising
 from model.bases.sdxl.conditioning import (
     GARMENT_PROMPT,
     PERSON_PROMPT,
     SdxlConditioning,
-    decode_latents,
     encode_garment_image,
-    encode_images,
     encode_text,
     time_ids_of,
 )
@@ -44,7 +43,7 @@ from model.bases.sdxl.garment_attention import (
 from model.bases.sdxl.image_tokens import Resampler
 from model.bases.sdxl.loading import SHARED_PARTS, SizeTryOnPipeline, load_parts, released_configs
 from model.bases.sdxl.presets import SdxlPreset
-from model.bases.sdxl.unet import add_to_first_skips, num_intrablock_residuals, open_time_embedding, sites_of
+from model.bases.sdxl.unet import open_time_embedding, sites_of, size_inputs
 from model.pixels import from_uint8
 
 if TYPE_CHECKING:
@@ -58,11 +57,8 @@ CONVOLUTIONS = ("conv1", "conv2")
 GARMENT = "garment_tokens/"
 """In encodings, before a layer's name: what the frozen garment UNet shows to that layer."""
 
-TILE_PX = 512
-"""Side of a tile of the picture: SDXL's autoencoder would take 1024, which is the whole picture."""
 
-
-class SdxlBase(TryOnBase):
+class SdxlBase(AutoencodedBase):
     """The networks of IDM-VTON on stock classes.
 
     Both UNets are stock ones. The try-on UNet has our attention processors (`install_tryon_attention`) and
@@ -73,9 +69,8 @@ class SdxlBase(TryOnBase):
     picture_hw: ClassVar[tuple[int, int]] = (PICTURE.image_height, PICTURE.image_width)
     lora_targets: ClassVar[Sequence[str]] = TRANSFORMER + CONVOLUTIONS
     attention_layers: ClassVar[tuple[str, ...]] = ("attn1", "attn2")
+    licence = "cc-by-nc-sa-4.0"
     garment_follows_time: ClassVar[bool] = True
-    autoencoder: ClassVar[Any] = AutoencoderKL
-    """Class of the autoencoder that is loaded."""
 
     def __init__(
         self,
@@ -135,26 +130,6 @@ class SdxlBase(TryOnBase):
     def text_stages(self) -> list[tuple[CLIPTokenizer, Any]]:
         """Return each tokenizer with its text encoder; the second one's pooled text is used."""
         return [(self.tokenizer, self.text_encoder), (self.tokenizer_2, self.text_encoder_2)]
-
-    def to_latents(self, images: Tensor) -> Tensor:
-        """Encode (B, 3, H, W) images in -1 .. 1 as (B, 4, h, w)."""
-        with self.resident(self.vae):
-            return encode_images(self.vae, images)
-
-    def to_images(self, latents: Tensor) -> Tensor:
-        """Decode (B, 4, h, w) latents to (B, 3, H, W) images in -1 .. 1."""
-        with self.resident(self.vae):
-            return decode_latents(self.vae, latents)
-
-    @property
-    def latent_channels(self) -> int:
-        """Channels of the autoencoder's latents."""
-        return self.vae.config.latent_channels
-
-    @property
-    def latent_scale(self) -> float:
-        """The autoencoder's."""
-        return float(self.vae.config.scaling_factor)
 
     def encode(self, photos: Photos) -> Encodings:
         """Return every field of the conditioning but the image tokens, and the features they are made of."""
@@ -242,13 +217,6 @@ class SdxlBase(TryOnBase):
     def save_memory(self, switches: "MemorySwitches", device: torch.device | str) -> None:
         """Let networks take turns; cut pictures and attention into pieces."""
         super().save_memory(switches, device)
-        for name, wanted in (("tiling", switches.vae_tiling), ("slicing", switches.vae_slicing)):
-            change = getattr(self.vae, f"{'enable' if wanted else 'disable'}_{name}", None)
-            if change is not None:  # a tiny autoencoder has nothing to cut
-                change()
-        if switches.vae_tiling and hasattr(self.vae, "tile_sample_min_size"):
-            self.vae.tile_sample_min_size = TILE_PX
-            self.vae.tile_latent_min_size = TILE_PX // 2 ** (len(self.vae.config.block_out_channels) - 1)
         self.garment_unet.set_attention_slice("max" if switches.attention_chunk else None)
         for processor in self.tryon_unet.attn_processors.values():
             if isinstance(processor, TryOnSelfAttention):
@@ -293,22 +261,15 @@ def predict_noise(
     person = [conditioning.mask, conditioning.masked_latents, conditioning.densepose_latents]
     laid = [] if conditioning.laid_garment is None else [conditioning.laid_garment]
     sample = torch.cat([noisy_latents, *person, *laid], dim=1)
-    inputs: dict[str, Any] = {"class_labels": sample.new_zeros(len(sample), 1)}
+    size = size and size.to(sample.dtype)
     attention: dict[str, Any] = {"garment_tokens": garment_tokens, "image_tokens": conditioning.image_tokens}
     if size is not None:
-        size = size.to(sample.dtype)
         attention["size_tokens"] = size.tokens
-        if size.time is not None:
-            inputs["class_labels"] = size.time
-        if size.residuals is not None:
-            within = num_intrablock_residuals(tryon_unet)
-            inputs["down_intrablock_additional_residuals"] = list(size.residuals[:within])
-            inputs |= add_to_first_skips(tryon_unet, size.residuals[within:])
     return tryon_unet(
         sample,
         timesteps,
         conditioning.text,
         added_cond_kwargs={"text_embeds": conditioning.pooled_text, "time_ids": conditioning.time_ids},
         cross_attention_kwargs=attention,
-        **inputs,
+        **size_inputs(tryon_unet, size, sample),
     ).sample

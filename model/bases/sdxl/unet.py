@@ -7,6 +7,7 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
 from model.bases.base import Residual, Sites
+from model.bases.conditions import SizeCondition
 from model.bases.sdxl.image_tokens import Resampler, cross_attention_layers, install_tryon_attention
 
 
@@ -95,3 +96,21 @@ def add_to_first_skips(unet: UNet2DConditionModel, skips: Sequence[Tensor]) -> d
     """
     rest = [0.0] * (num_skips(unet) - len(skips))
     return {"down_block_additional_residuals": [*skips, *rest], "mid_block_additional_residual": 0.0}
+
+
+def size_inputs(unet: UNet2DConditionModel, size: SizeCondition | None, sample: Tensor) -> dict[str, Any]:
+    """Return the arguments by which a size reaches `unet`, but for its tokens.
+
+    Args:
+        unet: Has an open time embedding, which wants its input whether there is a size or not.
+        size: With the residuals of `sites_of`, as large as the UNet's feature maps; None: the base alone.
+        sample: (B, C, h, w) what the UNet reads.
+    """
+    inputs: dict[str, Any] = {"class_labels": sample.new_zeros(len(sample), 1)}
+    if size is not None and size.time is not None:
+        inputs["class_labels"] = size.time
+    if size is not None and size.residuals is not None:
+        within = num_intrablock_residuals(unet)
+        inputs["down_intrablock_additional_residuals"] = list(size.residuals[:within])
+        inputs |= add_to_first_skips(unet, size.residuals[within:])
+    return inputs

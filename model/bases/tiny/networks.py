@@ -15,9 +15,10 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
+from model.bases.autoencoded import encode_images
 from model.bases.base import Encodings
 from model.bases.conditions import Conditioning, Photos, SizeCondition
-from model.bases.sdxl.conditioning import SdxlConditioning, encode_images
+from model.bases.sdxl.conditioning import SdxlConditioning
 from model.bases.sdxl.networks import SdxlBase
 from model.bases.sdxl.presets import (
     NUM_IMAGE_TOKENS,
@@ -125,6 +126,7 @@ class TinyBase(SdxlBase):
 
     name: ClassVar[str] = "tiny"
     picture_hw: ClassVar[tuple[int, int]] = (PICTURE.image_height, PICTURE.image_width)
+    licence = "apache-2.0"
     garment_follows_time: ClassVar[bool] = False
     autoencoder: ClassVar[Any] = PatchAutoencoder
 

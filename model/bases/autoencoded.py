@@ -1,0 +1,83 @@
+"""A base whose pictures pass one of diffusers' autoencoders with a diagonal posterior.
+
+Shapes: B batch, H x W the picture, h x w the latent grid.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+
+from model.bases.base import TryOnBase
+
+if TYPE_CHECKING:
+    from model.params import MemorySwitches
+
+TILE_PX = 512
+"""Side of a tile of the picture: SDXL's autoencoder would take 1024, which is the whole picture."""
+
+
+class AutoencodedBase(TryOnBase):
+    """What such bases have in common."""
+
+    autoencoder: ClassVar[Any] = AutoencoderKL
+    """Class of the autoencoder that is loaded."""
+
+    vae: Any
+    """The autoencoder."""
+
+    def to_latents(self, images: Tensor) -> Tensor:
+        """Encode (B, 3, H, W) images in -1 .. 1 as (B, C, h, w)."""
+        with self.resident(self.vae):
+            return encode_images(self.vae, images)
+
+    def to_images(self, latents: Tensor) -> Tensor:
+        """Decode (B, C, h, w) latents to (B, 3, H, W) images in -1 .. 1."""
+        with self.resident(self.vae):
+            return decode_latents(self.vae, latents)
+
+    @property
+    def latent_channels(self) -> int:
+        """Channels of the autoencoder's latents."""
+        return self.vae.config.latent_channels
+
+    @property
+    def latent_scale(self) -> float:
+        """The autoencoder's."""
+        return float(self.vae.config.scaling_factor)
+
+    def save_memory(self, switches: "MemorySwitches", device: torch.device | str) -> None:
+        """Let networks take turns; encode and decode pictures in pieces."""
+        super().save_memory(switches, device)
+        for name, wanted in (("tiling", switches.vae_tiling), ("slicing", switches.vae_slicing)):
+            change = getattr(self.vae, f"{'enable' if wanted else 'disable'}_{name}", None)
+            if change is not None:  # a tiny autoencoder has nothing to cut
+                change()
+        if switches.vae_tiling and hasattr(self.vae, "tile_sample_min_size"):
+            self.vae.tile_sample_min_size = TILE_PX
+            self.vae.tile_latent_min_size = TILE_PX // 2 ** (len(self.vae.config.block_out_channels) - 1)
+
+
+def encode_images(vae: AutoencoderKL, images: Tensor) -> Tensor:
+    """Return the scaled (B, C, h, w) latents of (B, 3, H, W) images in -1 .. 1, the mode of the posterior."""
+    return vae.encode(images.to(vae.dtype)).latent_dist.mode() * vae.config.scaling_factor
+
+
+def decode_latents(vae: AutoencoderKL, latents: Tensor) -> Tensor:
+    """Return the (B, 3, H, W) images in -1 .. 1 of scaled latents; the inverse of `encode_images`."""
+    return vae.decode(latents.to(vae.dtype) / vae.config.scaling_factor).sample.float().clamp(-1, 1)
+
+
+def load_autoencoder(kind: Any, folder: Path, torch_dtype: torch.dtype | None = None) -> Any:
+    """Load an autoencoder of class `kind`.
+
+    Raises:
+        ValueError: Weights are missing, not expected or misshapen; diffusers would only warn.
+    """
+    vae, found = kind.from_pretrained(folder, torch_dtype=torch_dtype, output_loading_info=True)
+    wrong = {problem: names for problem, names in found.items() if names}
+    if wrong:
+        raise ValueError(f"the weights in {folder} are not those of its configuration: {wrong}")
+    return vae
