@@ -10,6 +10,7 @@ LIMITS = {
     "text_guidance": (0, 20),
     "size_guidance": (0, 20),
     "size_scale": (0, 20),
+    "eta": (0, 1),
     "garment_refresh": (0, 1000),
     "seam": (0, 64),
     "seed": (0, 2**63 - 1),
@@ -39,6 +40,9 @@ class DrawingOptions:
     sampler: Sampler = "ddim"
     """Who walks from noise to picture."""
 
+    eta: float = 0.0
+    """Share of each step's noise that is drawn anew, for `ddim` alone; 1 as CatVTON's own code does."""
+
     garment_refresh: int | None = None
     """Run the garment UNet at every n-th step's own time; 0 runs it once, at time 0. None: as the base was
     trained (`TryOnBase.garment_follows_time`), which is 1 for `sdxl` and 0 for `tiny`."""
@@ -54,6 +58,10 @@ class DrawingOptions:
                 raise ValueError(f"{name} must be {low} to {high}, got {value}")
         if self.sampler not in get_args(Sampler):
             raise ValueError(f"sampler must be one of {', '.join(get_args(Sampler))}, got {self.sampler!r}")
+        if self.eta > 0 and self.sampler != "ddim":
+            raise ValueError(
+                f"eta must be 0 for the sampler {self.sampler}, got {self.eta}: only ddim has it"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -169,6 +169,7 @@ class SizedDrawer:
             size=size,
             size_unknown=unknown,
             noise=self._noise(rows, conditioning),
+            fresh=lambda step: self._noise(rows, conditioning, step),
             on_step=on_step,
         )
         pictures = to_uint8(self.base.to_images(latents)).cpu().numpy()
@@ -180,19 +181,20 @@ class SizedDrawer:
             self.people.image[rows], drawn, self.people.inpaint_mask[rows], feather=self.options.seam
         )
 
-    def _noise(self, rows: list[int], conditioning: Conditioning) -> Tensor:
+    def _noise(self, rows: list[int], conditioning: Conditioning, step: int = 0) -> Tensor:
         """(N, 4, h, w) noise of people, that of each the same in whatever company."""
         shape = (1, *conditioning.canvas.shape[1:])
-        return torch.cat([noise_of(self.people.keys[row], self.options.seed, shape) for row in rows])
+        return torch.cat([noise_of(self.people.keys[row], self.options.seed, shape, step) for row in rows])
 
 
-def noise_of(key: str, seed: int, shape: tuple[int, ...]) -> Tensor:
-    """Noise of a person, a function of its key and the seed alone, of shape (1, C, h, w).
+def noise_of(key: str, seed: int, shape: tuple[int, ...], step: int = 0) -> Tensor:
+    """Noise of a person, a function of key, seed and step alone, of shape (1, C, h, w); 0 is the start.
 
     All sizes of a person share it, so that nothing but the size differs between their pictures; and a person
     who is drawn again, alone or after an interruption, is drawn the same.
     """
-    digest = hashlib.sha256(f"{seed} {key}".encode()).digest()
+    named = f"{seed} {key}\n{step}" if step else f"{seed} {key}"
+    digest = hashlib.sha256(named.encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
     return torch.randn(shape, generator=generator)
 
@@ -218,6 +220,7 @@ def sample_tryon(
     options: DrawingOptions,
     *,
     noise: Tensor,
+    fresh: Callable[[int], Tensor] | None = None,
     size: SizeCondition | None = None,
     size_unknown: SizeCondition | None = None,
     on_step: OnStep | None = None,
@@ -229,6 +232,7 @@ def sample_tryon(
         conditioning: Of B rows; one row is shared by all sizes, and so is its garment pass.
         options: Steps, sampler and guidance; its seed and seam are not read.
         noise: (B or 1, 4, h, w). One row gives every size the same start.
+        fresh: Noise of that shape which enters at a step, counted from 1; only `eta` needs it.
         size: Of B rows, from the adapter; without it the base samples alone.
         size_unknown: The adapter's answer to unknown ratios, of one row or B; only size guidance needs it.
         on_step: Told how far the sampling is.
@@ -237,7 +241,8 @@ def sample_tryon(
         (B, 4, h, w) latents.
 
     Raises:
-        ValueError: Size guidance is asked for without `size_unknown`, or the rows don't go together.
+        ValueError: Size guidance is asked for without `size_unknown`, `eta` without `fresh`, or the rows
+            don't go together.
     """
     if size is None or options.size_guidance == 1:
         size_unknown = None
@@ -260,10 +265,20 @@ def sample_tryon(
             rows = widen(base.readied(seen), batch)
             for step, timestep in enumerate(times[start : start + stretch], start + 1):
                 prediction = guided(base, latents, timestep, rows, size, size_unknown, options)
-                latents = scheduler.step(prediction, timestep, latents).prev_sample
+                entering = {} if not options.eta else fresh_noise(options.eta, fresh, step, latents)
+                latents = scheduler.step(prediction, timestep, latents, **entering).prev_sample
                 if on_step is not None:
                     on_step(step, options.num_steps)
     return base.person_of(latents)
+
+
+def fresh_noise(
+    eta: float, fresh: Callable[[int], Tensor] | None, step: int, latents: Tensor
+) -> dict[str, Any]:
+    """Return the arguments that let noise enter at a step of DDIM."""
+    if fresh is None:
+        raise ValueError(f"eta {eta} needs fresh, the noise that enters at each step")
+    return {"eta": eta, "variance_noise": fresh(step).to(latents).expand(latents.shape)}
 
 
 def garment_refresh(base: TryOnBase, options: DrawingOptions) -> int:

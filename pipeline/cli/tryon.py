@@ -45,6 +45,7 @@ DRAWING_HELP = {
     "size_guidance": "Weight of the size; 1 is off.",
     "size_scale": "Strength of the size; 0: the base alone.",
     "sampler": "Who walks from noise to picture.",
+    "eta": "How much of each step's noise is new, for ddim: 1 as CatVTON's own code does.",
     "garment_refresh": "Look at the garment at every n-th step; 0: once; else as the base was trained.",
     "seam": "Blend inside the mask's edge (px of the networks' picture).",
 }
