@@ -11,7 +11,7 @@ from model.weights import seeded
 from pipeline.stage import run_stage
 from pipeline.training.run import TrainingRun, processes_of_run, write_losses
 from pipeline.training.sample_encodings import encoder_of
-from pipeline.training.tiny import train_tiny
+from pipeline.training.tiny import train_tiny, train_tiny_catvton
 from preprocess.sizes.axes import AXIS_NAMES
 from shards.index import INDEX_NAME, ShardIndex
 from train.params import TrainBaseParams
@@ -20,7 +20,7 @@ from train.state import LogRow
 
 log = logging.getLogger(__name__)
 
-RECIPES = {"tiny": train_tiny}
+RECIPES = {"tiny": train_tiny, "tiny_catvton": train_tiny_catvton}
 """How the bases that are made from scratch are made, by the names of `BASES`."""
 
 

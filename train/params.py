@@ -151,10 +151,10 @@ class TrainBaseParams:
     """Section `train_base` of params.yaml."""
 
     preset: str = "tiny"
-    """One of `model.bases.BASES`: `tiny` is trained here from scratch, `sdxl` takes those of `pretrained`."""
+    """One of `model.bases.BASES`: the tiny ones are trained here, others come from `pretrained`."""
 
     pretrained: str | None = None
-    """For bases that aren't made here: their folder, for `sdxl` in IDM-VTON's layout (unet/, vae/, ...)."""
+    """For bases that aren't made here: their folder, for `sdxl` in IDM-VTON's layout (docs/bases.md)."""
 
     seed: int = 0
     """Seed of weights, order, noise and dropout."""
@@ -162,17 +162,17 @@ class TrainBaseParams:
     autoencoder: OptimisationParams = field(
         default_factory=lambda: OptimisationParams(steps=1000, batch_size=8, learning_rate=2e-3)
     )
-    """`tiny` only: photo to latents and back."""
+    """Of bases that are made here: photo to latents and back."""
 
     encoders: OptimisationParams = field(
         default_factory=lambda: OptimisationParams(steps=100, batch_size=64, learning_rate=1e-3)
     )
-    """`tiny` only: text and image encoders, by contrasting garment photos with captions."""
+    """`tiny` only, others have none: text and image encoders, by contrasting garments with captions."""
 
     unets: OptimisationParams = field(
         default_factory=lambda: OptimisationParams(steps=800, batch_size=16, learning_rate=1.5e-3)
     )
-    """`tiny` only: try-on and garment UNet, ignorant of size."""
+    """Of bases that are made here: the UNets, ignorant of size."""
 
     segmenter: OptimisationParams = field(
         default_factory=lambda: OptimisationParams(steps=5000, batch_size=4, learning_rate=2e-3)

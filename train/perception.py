@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.adapter.body_maps import body_maps
+from model.bases.autoencoded import AutoencodedBase
 from model.bases.sdxl.conditioning import clip_pixels, tokenize
 from model.bases.tiny.networks import TinyBase
 from model.judges.critic import SizeCritic
@@ -34,7 +35,7 @@ LARGEST_CRITIC_NOISE = 0.7  # of the latents' standard deviation: predicted late
 class AutoencoderTask(nn.Module):
     """Reconstruct every kind of picture that is later encoded, from latents that are not quite exact."""
 
-    def __init__(self, base: TinyBase) -> None:
+    def __init__(self, base: AutoencodedBase) -> None:
         super().__init__()
         self.vae = base.vae
 

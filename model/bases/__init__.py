@@ -37,6 +37,13 @@ def sdxl() -> type[TryOnBase]:
     return SdxlBase
 
 
+def catvton() -> type[TryOnBase]:
+    """CatVTON's network, or Stable Diffusion 1.5 inpainting to start from."""
+    from model.bases.catvton.networks import CatvtonBase
+
+    return CatvtonBase
+
+
 def tiny() -> type[TryOnBase]:
     """The same architecture at a size that a CPU trains in minutes."""
     from model.bases.tiny.networks import TinyBase
@@ -44,9 +51,18 @@ def tiny() -> type[TryOnBase]:
     return TinyBase
 
 
+def tiny_catvton() -> type[TryOnBase]:
+    """CatVTON's method at a size that a CPU trains in minutes."""
+    from model.bases.catvton.tiny import TinyCatvtonBase
+
+    return TinyCatvtonBase
+
+
 BASES = {
     "tiny": BaseEntry(tiny, pretrained=False),
     "sdxl": BaseEntry(sdxl, pretrained=True),
+    "catvton": BaseEntry(catvton, pretrained=True),
+    "tiny_catvton": BaseEntry(tiny_catvton, pretrained=False),
 }
 
 RELEASED = "sdxl"

@@ -167,9 +167,9 @@ def stream(
 
 
 def doctor(
-    preset: Annotated[str, typer.Option(help="Only sdxl needs anything; tiny is trained here.")] = "sdxl",
+    preset: Annotated[str, typer.Option(help="Only those with released weights need anything.")] = "sdxl",
     pretrained: Annotated[
-        Path | None, typer.Option(help="Folder in IDM-VTON's layout; default: train_base.pretrained.")
+        Path | None, typer.Option(help="Folder of its weights; default: train_base.pretrained.")
     ] = None,
     params: Annotated[Path, typer.Option(help="Where train_base.pretrained is read.")] = Path("params.yaml"),
 ) -> None:

@@ -1,10 +1,13 @@
-"""How the `tiny` base is made: autoencoder, encoders and UNets, one after the other, from scratch."""
+"""How the tiny bases are made from scratch: autoencoder, encoders and UNets, one after the other."""
 
 import logging
 from dataclasses import asdict
 
 import torch
 
+from model.bases.autoencoded import AutoencodedBase
+from model.bases.base import TryOnBase
+from model.bases.catvton.tiny import TinyCatvtonPreset, build_tiny_catvton
 from model.bases.tiny.networks import TinyBase, TinyPreset, build_tiny_base
 from model.pixels import from_uint8
 from model.weights import seeded
@@ -22,32 +25,46 @@ FITTED_SAMPLES = 128
 """Samples that the autoencoder's linear start and its scaling factor are computed from."""
 
 
-def train_tiny(
-    run: TrainingRun, params: TrainBaseParams
-) -> tuple[TinyBase, SampleEncoder, dict[str, list[LogRow]]]:
-    """Train every network of the tiny base.
+Made = tuple[TryOnBase, SampleEncoder, dict[str, list[LogRow]]]
+"""A base, frozen; its encoder of samples; and the losses of every step, by network."""
 
-    Returns:
-        The base, frozen; its encoder of samples; and the losses of every step, by network.
-    """
+
+def train_tiny(run: TrainingRun, params: TrainBaseParams) -> Made:
+    """Train every network of the tiny base."""
     base = build_tiny_base(TinyPreset(), params.seed).to(processes_of_run().device)
     losses = train_encoders(base, run, params)
     encoder = encoder_of(run, base)
+    base.tryon_unet.requires_grad_(True)
+    base.garment_unet.requires_grad_(True)
     losses["unets"] = train_unets(base, encoder, run, params)
     return base, encoder, losses
 
 
-def train_encoders(base: TinyBase, run: TrainingRun, params: TrainBaseParams) -> dict[str, list[LogRow]]:
-    """Train the autoencoder, then the text and image encoders; leave the base frozen."""
-    losses = {}
+def train_tiny_catvton(run: TrainingRun, params: TrainBaseParams) -> Made:
+    """Train both networks of the tiny_catvton base."""
+    base = build_tiny_catvton(TinyCatvtonPreset(), params.seed).to(processes_of_run().device)
+    losses = {"autoencoder": train_autoencoder(base, run, params)}
+    encoder = encoder_of(run, base)
+    base.trainable("all", rank=0)
+    losses["unets"] = train_unets(base, encoder, run, params)
+    return base, encoder, losses
+
+
+def train_autoencoder(base: AutoencodedBase, run: TrainingRun, params: TrainBaseParams) -> list[LogRow]:
+    """Train the autoencoder; leave the base frozen."""
     base.requires_grad_(False)
     first = next(iter(run.stream(FITTED_SAMPLES, seed=params.seed)))
     base.vae.fit_patches(pictures_to_encode(first).flatten(0, 1).to(base.device))
     base.vae.requires_grad_(True)
-    losses["autoencoder"] = run.fit(AutoencoderTask(base), params.autoencoder, "autoencoder")
+    rows = run.fit(AutoencoderTask(base), params.autoencoder, "autoencoder")
     base.vae.requires_grad_(False)
     scale_latents(base, run)
+    return rows
 
+
+def train_encoders(base: TinyBase, run: TrainingRun, params: TrainBaseParams) -> dict[str, list[LogRow]]:
+    """Train the autoencoder, then the text and image encoders; leave the base frozen."""
+    losses = {"autoencoder": train_autoencoder(base, run, params)}
     with seeded(params.seed):
         encoders = EncodersTask(base).requires_grad_(True)
     losses["encoders"] = run.fit(encoders, params.encoders, "encoders")
@@ -56,11 +73,9 @@ def train_encoders(base: TinyBase, run: TrainingRun, params: TrainBaseParams) ->
 
 
 def train_unets(
-    base: TinyBase, encoder: SampleEncoder, run: TrainingRun, params: TrainBaseParams
+    base: TryOnBase, encoder: SampleEncoder, run: TrainingRun, params: TrainBaseParams
 ) -> list[LogRow]:
-    """Train try-on and garment UNet on encoded samples, ignorant of size; leave the base frozen."""
-    base.tryon_unet.requires_grad_(True)
-    base.garment_unet.requires_grad_(True)
+    """Train what is open of a base on encoded samples, ignorant of size; leave the base frozen."""
     loss = LossParams(**asdict(params.loss))
     task = TryOnTask(base, encoder, loss=loss, text_dropout=params.dropout)
     rows = run.fit(task, params.unets, "unets", encoder=encoder)
@@ -69,7 +84,7 @@ def train_unets(
 
 
 @torch.no_grad()
-def scale_latents(base: TinyBase, run: TrainingRun) -> None:
+def scale_latents(base: AutoencodedBase, run: TrainingRun) -> None:
     """Set the autoencoder's scaling factor so that latents of photos have standard deviation 1."""
     batch = next(iter(run.stream(FITTED_SAMPLES, seed=run.params.seed)))
     base.vae.register_to_config(scaling_factor=1.0)

@@ -1,0 +1,186 @@
+"""Is CatVTON's network ready to run from a folder, and how much memory will it take. Nothing is loaded.
+
+As for `sdxl`: headers are held against the network, weights counted, and what a pass holds beside them was
+counted once on the meta device, for one picture of 512 x 384; no GPU has confirmed it. The largest are the
+scores of the attention over both halves, which a GPU's fused attention never holds.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import UNet2DConditionModel
+
+from model.bases.catvton.loading import (
+    ATTENTION_FILE,
+    ATTENTION_FOLDER,
+    IN_CHANNELS,
+    PARTS,
+    make_unet,
+    named_attention,
+)
+from model.bases.sdxl.doctor import (
+    FULL,
+    GIB,
+    HALF,
+    Memory,
+    device_memory,
+    header_of,
+    header_shapes,
+    missing_files,
+    num_weights,
+    stored_bytes,
+)
+from model.params import SWITCHES, MemorySwitches
+from model.weights import require_same_weights
+
+AUTOENCODER_WEIGHTS = 83_653_863
+"""Number of weights of Stable Diffusion's autoencoder."""
+
+ADAPTER_WEIGHTS = 4_509_316
+"""Number of weights of an adapter with all its parts."""
+
+STEP, SCORES = 627_654_209, 603_979_776
+"""Numbers held while the UNet runs, and how many of them are scores: two maps of 6144 x 6144 in 8 heads."""
+
+QUERIES = 6144
+"""Tokens of the canvas on the finest level."""
+
+PICTURE = 151_007_232
+"""Numbers held while a picture is decoded; encoding takes less."""
+
+BACKWARD = 115_878_336
+"""Numbers kept to go backward, under gradient checkpointing."""
+
+
+def full_size_config() -> dict[str, Any]:
+    """Return the configuration of Stable Diffusion 1.5's UNet for inpainting.
+
+    Source: `unet/config.json` of stable-diffusion-v1-5/stable-diffusion-inpainting.
+    """
+    return {
+        "sample_size": 64,
+        "in_channels": IN_CHANNELS,
+        "out_channels": 4,
+        "block_out_channels": (320, 640, 1280, 1280),
+        "layers_per_block": 2,
+        "down_block_types": (*["CrossAttnDownBlock2D"] * 3, "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", *["CrossAttnUpBlock2D"] * 3),
+        "attention_head_dim": 8,
+        "cross_attention_dim": 768,
+        "norm_num_groups": 32,
+    }
+
+
+def unet_of(config: dict[str, Any]) -> UNet2DConditionModel:
+    """Return the UNet of a configuration on the meta device."""
+    with torch.device("meta"):
+        return make_unet(config)
+
+
+def examine(folder: Path) -> tuple[list[str], list[str]]:
+    """Check the folder of a base, and estimate memory; `cinderella doctor` calls it.
+
+    Args:
+        folder: As `CatvtonBase.from_pretrained` reads it; nothing of it is loaded.
+
+    Returns:
+        A line for everything that is missing or has the wrong shape, and one for each setting of
+        `--low-memory` and for each device.
+    """
+    unet = unet_of(full_size_config())
+    weights, stored = num_weights(unet), stored_bytes(folder)
+    return find_problems(unet, folder), [
+        *without_attention(folder),
+        f"weights are stored in {stored} bytes each",
+        *drawing_lines(weights, stored),
+        *training_lines(weights, stored),
+    ]
+
+
+def without_attention(folder: Path) -> list[str]:
+    """Return a line where nothing of CatVTON's is in the folder, which may be meant so."""
+    if not folder.is_dir() or (folder / ATTENTION_FOLDER).is_dir():
+        return []
+    return [
+        f"{folder}: without {ATTENTION_FOLDER}/{ATTENTION_FILE} of CatVTON this knows inpainting alone: "
+        "train_joint.base_layers: attention teaches it try-on"
+    ]
+
+
+def find_problems(unet: UNet2DConditionModel, folder: Path) -> list[str]:
+    """Return a line for everything that is missing; where nothing is, what has another shape than `unet`."""
+    if not folder.is_dir():
+        return [f"{folder}: no such folder; download the base there, or give its path"]
+    missing = [f"{folder / part}: missing" for part in PARTS if not (folder / part).is_dir()]
+    for part in (part for part in PARTS if (folder / part).is_dir()):
+        missing += missing_files(folder, part)
+    attention = folder / ATTENTION_FOLDER / ATTENTION_FILE
+    if attention.parent.is_dir() and not attention.is_file():
+        missing.append(f"no {ATTENTION_FILE} in {attention.parent}")
+    return missing or wrong_shapes(unet, folder)
+
+
+def wrong_shapes(unet: UNet2DConditionModel, folder: Path) -> list[str]:
+    """Return how the headers of the UNet's and the attention's files differ from `unet`."""
+    problems = []
+    attention = folder / ATTENTION_FOLDER / ATTENTION_FILE
+    try:
+        require_same_weights(unet.state_dict(), header_shapes(folder / "unet"), folder / "unet")
+    except ValueError as error:
+        problems.append(str(error))
+    if attention.is_file():
+        try:
+            named_attention(unet, header_of(attention), attention)
+        except ValueError as error:
+            problems.append(str(error))
+    return problems
+
+
+def drawing_lines(unet_weights: int, stored: int) -> list[str]:
+    """Return a line for every setting: for which memory it is, what it takes, and what it does."""
+    lines = []
+    for name, switches in SWITCHES.items():
+        memory = "without a limit" if name == "off" else f"for {name} GB"
+        needed = drawing_memory(unet_weights, switches, stored)
+        lines.append(f"try-on {memory}: --low-memory {name}: {needed}; {switches}")
+    return lines
+
+
+def drawing_memory(unet_weights: int, switches: MemorySwitches, stored: int) -> Memory:
+    """Return what drawing `switches.batch_size` sizes of a person takes on the device at most.
+
+    With `offload` the networks take turns, so the largest turn counts; else all weights lie there at once.
+    Numbers take `stored` bytes where they aren't loaded in half precision.
+    """
+    width = HALF if switches.half else stored
+    share = min(1.0, (switches.attention_chunk or QUERIES) / QUERIES)
+    step = STEP - SCORES + int(share * SCORES)
+    turns = [
+        (unet_weights, switches.batch_size * step),
+        (AUTOENCODER_WEIGHTS, (1 if switches.vae_slicing else switches.batch_size) * PICTURE),
+    ]
+    weights, held = max(turns, key=sum)
+    if not switches.offload:
+        weights, held = (unet_weights + AUTOENCODER_WEIGHTS, max(held for _, held in turns))
+    return Memory((weights + ADAPTER_WEIGHTS) * width, held * width)
+
+
+def training_lines(unet_weights: int, stored: int) -> list[str]:
+    """Return a line for each device: what `train_size` needs there, and whether it has it."""
+    needed = training_memory(unet_weights, stored)
+    return [
+        f"{device} ({held / GIB:.1f} GiB): train_size: {needed}: "
+        f"{'fits' if sum(needed) < held else 'does not fit'}"
+        for device, held in device_memory().items()
+    ]
+
+
+def training_memory(unet_weights: int, stored: int) -> Memory:
+    """Return what training the adapter takes, one sample at a time.
+
+    Under gradient checkpointing a block runs again on the way back, which takes no more than a step. Frozen
+    weights stay in the `stored` bytes; activations are halved by `runtime.mixed_precision`.
+    """
+    frozen = (unet_weights + AUTOENCODER_WEIGHTS) * stored
+    return Memory(frozen + ADAPTER_WEIGHTS * 4 * FULL, (BACKWARD + STEP) * HALF)
