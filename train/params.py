@@ -185,7 +185,7 @@ class TrainBaseParams:
     """Reads the size ratios from latents; frozen, it is the size loss."""
 
     loss: DenoisingLossParams = field(default_factory=DenoisingLossParams)
-    """`tiny` only: how its UNets learn."""
+    """Of bases that are made here: how their UNets learn."""
 
     dropout: Annotated[float, Ge(0), Le(1)] = 0.1
     """Share of samples whose text, and of those whose garment image tokens, are left out."""
