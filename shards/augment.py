@@ -15,7 +15,7 @@ from preprocess.body.densepose import nearest_parts, with_sides_swapped
 from preprocess.body.drawing import draw_body
 from preprocess.body.keypoints import KeypointError, Keypoints
 from preprocess.body.keypoints import mirrored as mirrored_joints
-from preprocess.layout.worn_photo import WornPhoto, resize_worn
+from preprocess.layout.worn_photo import RESIZABLE, WornPhoto, resize_worn
 from preprocess.sizes.axes import AXIS_NAMES, axes_of
 from preprocess.vocabulary import Category, Joint
 from shards.batch import PHOTOS, Batch
@@ -49,7 +49,8 @@ def resized(batch: Batch, growth: NDArray[np.float32]) -> Batch:
     changed = {name: getattr(batch, name).copy() for name in ("image", "garment_mask", "ratios")}
     keys, labels = list(batch.keys), list(batch.fit_label)
     for row in np.flatnonzero(np.isfinite(growth).all(axis=1)).tolist():
-        requested = asked_for(batch, row, growth[row])
+        hangs = batch.categories[row] in RESIZABLE
+        requested = asked_for(batch, row, growth[row]) if hangs else None
         new = None if requested is None else resized_row(batch, row, requested)
         if new is not None:
             changed["image"][row], changed["garment_mask"][row] = new.photo, new.garment_mask

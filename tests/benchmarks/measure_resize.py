@@ -35,7 +35,7 @@ from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.garment.worn import measure_parsed
 from preprocess.layout.worn_photo import WornPhoto, resize_worn
 from preprocess.pictures import read_picture
-from preprocess.sizes.axes import AXES, AXIS_NAMES
+from preprocess.sizes.axes import AXIS_NAMES, axes_of
 from preprocess.sources.paper_dolls.dataset import doll_sample, render_sample
 from preprocess.sources.paper_dolls.garment import DRAWN
 from preprocess.sources.params import PaperDollParams
@@ -111,7 +111,8 @@ def dolls(num: int) -> None:
 
 def asked_sizes(natural: Floats) -> Iterator[Floats]:
     """Yield (A,) ratios: whole steps, then single axes."""
-    steps = np.array([axis.step for axis in AXES])
+    axes = axes_of(Category.UPPER)
+    steps = np.array([axes[name].step for name in axes])
     yield from (natural + count * steps for count in STEPS)
     for place in range(len(AXIS_NAMES)):
         yield from (natural * (1 + share * (np.arange(len(AXIS_NAMES)) == place)) for share in SHARES)
@@ -164,7 +165,8 @@ def people(folder: Path, every: int, sheets: Path | None) -> None:
         ratios = np.array([known_ratios(table, name) for name in AXIS_NAMES], dtype=np.float64).T
         known = dict(zip(table["key"].to_pylist(), ratios, strict=True))
         keys = [key for key, row in known.items() if np.isfinite(row).all()][::every]
-        for sample, person in samples_of(*sidecars(annotations, None, None), set(keys)):
+        for sample, row in samples_of(*sidecars(annotations, None, None), set(keys)):
+            person = Keypoints.from_flat(row["keypoints"])
             found, photos = person_rows(sample, person, known[sample.key])
             rows += found
             if sheets is not None:

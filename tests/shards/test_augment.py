@@ -207,6 +207,13 @@ def test_no_garment_is_resized_on_a_guess_or_out_of_its_mask(dolls: Batch) -> No
     np.testing.assert_array_equal(new.image[:2], batch.image[:2])
 
 
+def test_trousers_do_not_hang_from_the_shoulders(dolls: Batch) -> None:
+    batch = replace(known(dolls), categories=[str(Category.LOWER)] * NUM)
+    new = resized(batch, np.full((NUM, 3), 1.1, np.float32))
+    assert new.keys == batch.keys
+    np.testing.assert_array_equal(new.image, batch.image)
+
+
 def test_a_body_that_densepose_does_not_show_is_drawn_from_the_joints(dolls: Batch) -> None:
     batch = known(dolls)
     unseen = replace(batch, densepose=np.zeros_like(batch.densepose))
