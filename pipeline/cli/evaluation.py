@@ -82,7 +82,7 @@ def evaluate(
         shards=shards,
         size_annotations=size_annotations,
         work=out.with_name(f".{out.name}.data"),
-        mask=trained_mask(checkpoint) if checkpoint else None,
+        mask=trained_mask(checkpoint) if checkpoint and root else None,
     )
     inputs = {"shards": found, "size_annotations": annotations, "out": out}
     if generated is not None:
