@@ -20,7 +20,7 @@ from train.state import LogRow
 
 log = logging.getLogger(__name__)
 
-RECIPES = {"tiny": train_tiny, "tiny_catvton": train_tiny_catvton}
+RECIPES = {"tiny": train_tiny, "small": train_tiny, "tiny_catvton": train_tiny_catvton}
 """How the bases that are made from scratch are made, by the names of `BASES`."""
 
 

@@ -9,7 +9,7 @@ from model.weights import seeded
 from pipeline.checkpoints import LAYERS_FILE, image_size, load_adapter, load_base
 from pipeline.stage import run_stage
 from pipeline.training.run import TrainingRun, write_losses
-from pipeline.training.size_task import size_task
+from pipeline.training.size_task import FROZEN_TYPE, size_task
 from pipeline.training.validation import ladder_validation
 from train.params import TrainJointParams
 
@@ -21,10 +21,14 @@ def run(params: TrainJointParams, *, shards: Path, base: Path, size: Path, out: 
     losses of every step.
     """
     run_ = TrainingRun.begin("train_joint", params, shards, out, image_size(base), base, size)
-    networks = load_base(base)
+    networks = load_base(base, torch_dtype=FROZEN_TYPE[params.runtime.mixed_precision])
     adapter = load_adapter(size).to(networks.device)
     with seeded(params.seed):
         opened = networks.trainable(params.base_layers, params.lora_rank)
+    for weight in opened.values():
+        weight.data = (
+            weight.data.float()
+        )  # what learns keeps full precision, whatever the frozen weights have
     task = size_task(run_, networks, adapter, base)
     groups: list[dict[str, Any]] = [
         {"params": [weight for weight in adapter.parameters() if weight.requires_grad]},

@@ -8,7 +8,7 @@ from model.weights import seeded
 from pipeline.checkpoints import image_size, load_base
 from pipeline.stage import run_stage
 from pipeline.training.run import TrainingRun, write_losses
-from pipeline.training.size_task import size_task
+from pipeline.training.size_task import FROZEN_TYPE, size_task
 from pipeline.training.validation import ladder_validation
 from preprocess.sizes.axes import MEANINGS
 from train.params import TrainSizeParams
@@ -22,7 +22,7 @@ def run(params: TrainSizeParams, *, shards: Path, base: Path, out: Path) -> None
     Writes `adapter/`, and the losses of every step.
     """
     run_ = TrainingRun.begin("train_size", params, shards, out, image_size(base), base)
-    networks = load_base(base)
+    networks = load_base(base, torch_dtype=FROZEN_TYPE[params.runtime.mixed_precision])
     with seeded(params.seed):
         adapter = SizeAdapter.for_sites(
             networks.sites(),

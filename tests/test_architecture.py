@@ -30,7 +30,7 @@ PLUGGED_IN = ("preprocess.sources.", "model.bases.")
 MOST_MODULES = 196
 MOST_MODULES_OF_A_FOLDER = 18
 MOST_MODULES_WITH_ONE_IMPORTER = 33
-MOST_LINES = 31_700
+MOST_LINES = 31_900
 """Ratchets: what there is today, and a little air. Whoever raises one says why."""
 
 MEDIAN_FUNCTION_LINES = 9

@@ -16,10 +16,17 @@ class RuntimeParams:
     """
 
     mixed_precision: Literal["no", "fp16", "bf16"] = "no"
-    """Arithmetic of the forward pass. CPUs want `no`, recent GPUs `bf16`."""
+    """Arithmetic of the forward pass, and in `train_size` and `train_joint` the type in which the frozen base
+    lies in memory. CPUs want `no`, recent GPUs `bf16`."""
 
     tf32: bool = True
     """Let NVIDIA GPUs multiply float32 matrices in TF32."""
+
+    compile: bool = False
+    """Compile both UNets with `torch.compile` for the steps; what validation draws is not compiled."""
+
+    channels_last: bool = False
+    """Keep kernels and feature maps with their channels last, as tensor cores want them."""
 
     gradient_accumulation: Annotated[int, Gt(0)] = 1
     """Parts into which each process splits its share of a batch, to hold fewer samples at a time."""
@@ -151,7 +158,7 @@ class TrainBaseParams:
     """Section `train_base` of params.yaml."""
 
     preset: str = "tiny"
-    """One of `model.bases.BASES`: the tiny ones are trained here, others come from `pretrained`."""
+    """One of `model.bases.BASES`: the tiny ones and `small` are made here, others come from `pretrained`."""
 
     pretrained: str | None = None
     """For bases that aren't made here: their folder, for `sdxl` in IDM-VTON's layout (docs/bases.md)."""

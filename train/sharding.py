@@ -51,6 +51,7 @@ def require_shardable(params: OptimisationParams, runtime: RuntimeParams) -> Non
         "fsdp_cpu_ram_efficient_loading must be false": parse_flag_from_env("FSDP_CPU_RAM_EFFICIENT_LOADING"),
         "runtime.mixed_precision must be no or bf16": runtime.mixed_precision == "fp16",
         "optimizer must be adamw": params.optimizer != "adamw",
+        "runtime.compile must be false": runtime.compile,
     }
     if any(wrong.values()):
         must = ", ".join(rule for rule, broken in wrong.items() if broken)

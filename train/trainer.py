@@ -4,10 +4,10 @@ import logging
 import math
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from accelerate import Accelerator
@@ -28,6 +28,14 @@ from train.state import LogRow, RunState, Stream, trainable_weights
 from train.watch import Watch
 
 log = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class Compilable(Protocol):
+    """A task with networks that are worth compiling."""
+
+    def compile_networks(self) -> None:
+        """Let the networks of a step run compiled from now on."""
 
 
 class Trainer:
@@ -56,6 +64,8 @@ class Trainer:
         self.accelerator, self.task, self.stream = accelerator, task, stream
         self.params, self.runtime, self.seed = params, runtime, seed
         groups = parameter_groups or [{"params": list(trainable_weights(task).values())}]
+        if runtime.channels_last:
+            task.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in its stubs
         self.sharded = must_shard(task, accelerator)
         if self.sharded:
             require_shardable(params, runtime)
@@ -65,6 +75,8 @@ class Trainer:
         if self.sharded:
             save_whole_moments(optimizer)
         schedule = make_schedule(optimizer, params)
+        if runtime.compile and isinstance(task, Compilable):
+            task.compile_networks()
         self.model = accelerator.prepare_model(task.train(), evaluation_mode=self.sharded)  # no DDP around it
         self.optimizer = accelerator.prepare(optimizer)
         foreach = not self.sharded  # torch has no foreach copy of DTensors
@@ -132,12 +144,16 @@ class Trainer:
         All judge where weights are sharded: what is called in one process alone upsets the order in which
         they are gathered, and the next step would wait for ever.
         """
-        with self.averaged(), gathered(self.task):
+        with self.averaged(), gathered(self.task), self.uncompiled(), self.accelerator.autocast():
             judges = self.sharded or self.accelerator.is_main_process
             found = [judge(self.num_steps) if judges else {}]
         (figures,) = broadcast_object_list(found)
         self.state.figures[self.num_steps] = figures
         return figures
+
+    def uncompiled(self) -> AbstractContextManager[object]:
+        """Within the block nothing is compiled: a few pictures of other shapes aren't worth it."""
+        return torch.compiler.set_stance("force_eager") if self.runtime.compile else nullcontext()
 
     @contextmanager
     def averaged(self) -> Iterator[None]:

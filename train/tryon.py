@@ -68,6 +68,10 @@ class TryOnTask(nn.Module):
         """Return the blocks that hold nearly all weights of the base."""
         return self.base.blocks()
 
+    def compile_networks(self) -> None:
+        """Let the base's networks run compiled."""
+        self.base.compile_networks()
+
     def counts(self, batch: Batch, random: KeyedRandom) -> dict[str, Tensor]:
         """Return how many ratios the size loss counts, and how many samples that of coverage."""
         weight = self.size_weight(self.timesteps(random))
@@ -89,7 +93,7 @@ class TryOnTask(nn.Module):
         """Return the weighted sum under `loss`, and its parts; `totals` are of the step, or of this batch."""
         base, noising = self.base, self.base.noising
         encoded = self.encoder(batch)
-        clean = base.denoised(encoded)
+        clean = base.denoised(encoded).float()  # ratios and losses keep full precision beside a half base
         dropped = (random.uniform("text") < self.text_dropout).to(clean.device)
         timesteps = self.timesteps(random)
         conditioning = base.condition(encoded)

@@ -51,6 +51,13 @@ def tiny() -> type[TryOnBase]:
     return TinyBase
 
 
+def small() -> type[TryOnBase]:
+    """The tiny networks at a size for one GPU."""
+    from model.bases.tiny.networks import SmallBase
+
+    return SmallBase
+
+
 def tiny_catvton() -> type[TryOnBase]:
     """CatVTON's method at a size that a CPU trains in minutes."""
     from model.bases.catvton.tiny import TinyCatvtonBase
@@ -60,6 +67,7 @@ def tiny_catvton() -> type[TryOnBase]:
 
 BASES = {
     "tiny": BaseEntry(tiny, pretrained=False),
+    "small": BaseEntry(small, pretrained=False),
     "sdxl": BaseEntry(sdxl, pretrained=True),
     "catvton": BaseEntry(catvton, pretrained=True),
     "tiny_catvton": BaseEntry(tiny_catvton, pretrained=False),

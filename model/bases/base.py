@@ -176,6 +176,10 @@ class TryOnBase(nn.Module, ABC):
         """Return more encodings, which `condition` uses: they last while the whole base is frozen."""
         return {}
 
+    def compile_networks(self) -> None:
+        """Let what a step of training runs be compiled, batches of one size assumed."""
+        self.denoiser.compile(dynamic=False)
+
     # prediction
 
     @property

@@ -121,7 +121,7 @@ def recipes(
     names: Annotated[list[str] | None, typer.Argument(help="Which; all when none is named.")] = None,
     run: Annotated[bool, typer.Option("--run", help="Run them here, one after another.")] = False,
 ) -> None:
-    """List the ablations and the `dvc exp run` command of each, or run them.
+    """List the ablations and the `dvc exp run` command of each, or run them; `small` is a preset for a GPU.
 
     `dvc exp show` and `dvc metrics diff` compare what came out.
 
@@ -129,14 +129,15 @@ def recipes(
     """
     import shlex
 
-    from pipeline.cli.recipes import RECIPES, require_known, run_recipes
+    from pipeline.cli.recipes import recipe_of, require_known, run_recipes
 
     chosen = require_known(names or [])
     if run:
         run_recipes(chosen)
         return
     for name in chosen:
-        typer.echo(f"# {RECIPES[name].question}\n{shlex.join(RECIPES[name].command(name))}")
+        recipe = recipe_of(name)
+        typer.echo(f"# {recipe.question}\n{shlex.join(recipe.command(name))}")
 
 
 def assemble(

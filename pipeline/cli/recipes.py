@@ -1,5 +1,6 @@
-"""Ablations as DVC experiments: what is changed for each, and how to run it."""
+"""Ablations and presets as DVC experiments: what is changed for each, and how to run it."""
 
+import json
 import logging
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,6 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from preprocess.identity import ROOT
 
 log = logging.getLogger(__name__)
 
@@ -74,15 +79,38 @@ RECIPES: Mapping[str, Recipe] = {
 }
 
 
+def changes_in(file: Path) -> Iterator[str]:
+    """Yield what a YAML file has, each value as `section.key=value`."""
+    stack = [("", YAML(typ="safe", pure=True).load(file))]
+    while stack:
+        name, value = stack.pop()
+        if isinstance(value, dict):
+            stack += [(f"{name}.{key}".strip("."), inner) for key, inner in reversed(value.items())]
+        else:
+            yield f"{name}={json.dumps(value)}"
+
+
+PRESETS: Mapping[str, Path] = {"small": ROOT / "params.small.yaml"}
+"""Whole settings by name: files with what differs from params.yaml. They run only when they are named."""
+
+
+def recipe_of(name: str) -> Recipe:
+    """Return an ablation or a preset."""
+    if name in PRESETS:
+        return Recipe("larger pictures, trained on one GPU", tuple(changes_in(PRESETS[name])))
+    return RECIPES[name]
+
+
 def require_known(names: Sequence[str]) -> list[str]:
-    """The named recipes, or all of them when none is named.
+    """The named recipes and presets, or all recipes when none is named.
 
     Raises:
         ValueError: There is no such recipe.
     """
-    unknown = sorted(set(names) - RECIPES.keys())
+    unknown = sorted(set(names) - RECIPES.keys() - PRESETS.keys())
     if unknown:
-        raise ValueError(f"there is no recipe {', '.join(unknown)}: choose among {', '.join(RECIPES)}")
+        known = ", ".join([*RECIPES, *PRESETS])
+        raise ValueError(f"there is no recipe {', '.join(unknown)}: choose among {known}")
     return list(names or RECIPES)
 
 
@@ -99,7 +127,7 @@ def run_recipes(names: Sequence[str]) -> None:
         # `dvc exp run --force` would replace it as well, but run every stage anew
         subprocess.run(["dvc", "exp", "remove", "--quiet", name], check=False, stderr=subprocess.DEVNULL)
         with unchanged(Path("params.yaml")):
-            failed = subprocess.run(RECIPES[name].command(name), check=False).returncode
+            failed = subprocess.run(recipe_of(name).command(name), check=False).returncode
         if failed:
             raise OSError(f"the experiment {name} failed: mend what it says above, then run it again")
     log.info("params.yaml is as it was, artifacts/ is of %s: `dvc repro` brings back your own", names[-1])

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from model.adapter.adapter import SizeAdapter
 from model.bases.base import TryOnBase
 from model.judges.critic import SizeCritic
@@ -11,6 +13,9 @@ from pipeline.training.sample_encodings import encoder_of
 from preprocess.sizes.axes import AXIS_NAMES
 from train.params import LossParams
 from train.tryon import TryOnTask
+
+FROZEN_TYPE = {"no": None, "fp16": torch.float16, "bf16": torch.bfloat16}
+"""What frozen weights lie in, by `runtime.mixed_precision`; None: as stored."""
 
 
 def size_task(run: TrainingRun, networks: TryOnBase, adapter: SizeAdapter, base: Path) -> TryOnTask:

@@ -1,14 +1,15 @@
-"""How the tiny bases are made from scratch: autoencoder, encoders and UNets, one after the other."""
+"""How the tiny and small bases are made from scratch: autoencoder, encoders and UNets, in turn."""
 
 import logging
 from dataclasses import asdict
 
 import torch
 
+from model.bases import BASES
 from model.bases.autoencoded import AutoencodedBase
 from model.bases.base import TryOnBase
 from model.bases.catvton.tiny import TinyCatvtonPreset, build_tiny_catvton
-from model.bases.tiny.networks import TinyBase, TinyPreset, build_tiny_base
+from model.bases.tiny.networks import TinyBase, build_tiny_base
 from model.pixels import from_uint8
 from model.weights import seeded
 from pipeline.training.run import TrainingRun, processes_of_run
@@ -30,8 +31,10 @@ Made = tuple[TryOnBase, SampleEncoder, dict[str, list[LogRow]]]
 
 
 def train_tiny(run: TrainingRun, params: TrainBaseParams) -> Made:
-    """Train every network of the tiny base."""
-    base = build_tiny_base(TinyPreset(), params.seed).to(processes_of_run().device)
+    """Train every network of the tiny base, or of the small one."""
+    kind = BASES[params.preset].load()
+    assert issubclass(kind, TinyBase)
+    base = build_tiny_base(kind.preset, params.seed, kind).to(processes_of_run().device)
     losses = train_encoders(base, run, params)
     encoder = encoder_of(run, base)
     base.tryon_unet.requires_grad_(True)

@@ -11,21 +11,39 @@ from dvc.api import metrics_show
 from dvc.utils.cli_parse import to_path_overrides
 from dvc.utils.hydra import apply_overrides
 
-from pipeline.cli.recipes import RECIPES, REFERENCE, require_known, run_recipes, ways
+from pipeline.cli.recipes import PRESETS, RECIPES, REFERENCE, recipe_of, require_known, run_recipes, ways
 from pipeline.params import load_params
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", [*RECIPES, *PRESETS])
 def test_dvc_accepts_a_recipe_as_a_valid_change(name: str, tmp_path: Path) -> None:
-    command = RECIPES[name].command(name)
+    command = recipe_of(name).command(name)
     assert command[:5] == ["dvc", "exp", "run", "--name", name]
-    assert command[5::2] == ["--set-param"] * len(RECIPES[name].overrides)
+    assert command[5::2] == ["--set-param"] * len(recipe_of(name).overrides)
     changed = tmp_path / "params.yaml"
     shutil.copy(ROOT / "params.yaml", changed)
     apply_overrides(changed, to_path_overrides(command[6::2]).get("params.yaml", []))
     assert (load_params(changed) == load_params(ROOT / "params.yaml")) == (name == REFERENCE)
+
+
+def test_the_small_preset_trains_on_a_gpu_and_runs_only_when_it_is_named(tmp_path: Path) -> None:
+    changed = tmp_path / "params.yaml"
+    shutil.copy(ROOT / "params.yaml", changed)
+    apply_overrides(changed, to_path_overrides(recipe_of("small").command("small")[6::2])["params.yaml"])
+    params = load_params(changed)
+    assert (params.train_base.preset, params.write_shards.image_height) == ("small", 256)
+    assert params.train_base.unets.learning_rate == 3e-3
+    for runtime in (
+        section.runtime for section in (params.train_base, params.train_size, params.train_joint)
+    ):
+        assert runtime.mixed_precision == "bf16"
+        assert runtime.compile
+        assert runtime.channels_last
+        assert not runtime.cache_encodings
+    assert "small" in require_known(["small"])
+    assert "small" not in require_known([])
 
 
 def test_size_enters_by_every_set_of_ways_once() -> None:

@@ -108,6 +108,38 @@ def garment_tokens_of(
     return tokens
 
 
+def compiled_garment_tokens(garment_unet: UNet2DConditionModel) -> Callable[..., dict[str, Tensor]]:
+    """Return `garment_tokens_of` of one UNet, compiled to a single graph.
+
+    An exception would break the graph, and so would hooks that come and go: these stay, and nothing ends the
+    pass early. What lies behind the last layer has no part in the graph's outputs, so it isn't computed.
+    """
+    seen: dict[str, Tensor] = {}
+
+    def keep_input_of(layer: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        def hook(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
+            seen[layer] = args[0]
+
+        return hook
+
+    for name, module in garment_unet.named_modules():
+        if name.endswith(SELF_ATTENTION):
+            module.register_forward_pre_hook(keep_input_of(name))
+
+    @torch.compile(dynamic=False)
+    def run(*args: Tensor) -> dict[str, Tensor]:
+        garment_unet(*args)
+        return dict(seen)
+
+    def tokens_of(*args: Tensor) -> dict[str, Tensor]:
+        seen.clear()  # else a graph would depend on what the last pass left
+        tokens = run(*args)
+        seen.clear()
+        return tokens
+
+    return tokens_of
+
+
 def attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
     """Scaled dot-product attention of (B, N, C) over (B, M, C) in `heads` heads; returns (B, N, C)."""
     query, key, value = (split_heads(tokens, heads) for tokens in (query, key, value))

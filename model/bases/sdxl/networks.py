@@ -3,7 +3,7 @@
 Shapes: B batch, H x W the picture, h x w the latent grid.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -37,6 +37,7 @@ from model.bases.sdxl.garment_attention import (
     GarmentKeys,
     GarmentTokens,
     TryOnSelfAttention,
+    compiled_garment_tokens,
     garment_keys,
     garment_tokens_of,
 )
@@ -95,6 +96,7 @@ class SdxlBase(AutoencodedBase):
         self.tokenizer = tokenizer
         self.tokenizer_2 = tokenizer_2
         self.scheduler = scheduler
+        self.compiled_garment: Callable[..., dict[str, Tensor]] | None = None
         open_time_embedding(tryon_unet)
         garment_unet.register_to_config(addition_embed_type=None)  # IDM-VTON runs it without added conditions
 
@@ -179,13 +181,24 @@ class SdxlBase(AutoencodedBase):
         """Return the conditioning with the garment's keys and values in place of its tokens."""
         return replace(conditioning, garment=garment_keys(self.tryon_unet, conditioning.garment))
 
+    def seen_of_garment(self, latents: Tensor, timesteps: Tensor, text: Tensor) -> dict[str, Tensor]:
+        """Return what the garment UNet's self-attention layers see."""
+        if self.compiled_garment is not None:
+            return self.compiled_garment(latents, timesteps, text)
+        return garment_tokens_of(self.garment_unet, latents, timesteps, text)
+
+    def compile_networks(self) -> None:
+        """Compile both UNets."""
+        super().compile_networks()
+        self.compiled_garment = self.compiled_garment or compiled_garment_tokens(self.garment_unet)
+
     def lasting(self, encodings: Encodings) -> Encodings:
         """Return the garment's tokens where they don't follow the time: they stay what they are at time 0."""
         if self.garment_follows_time:
             return {}
         latents = encodings["garment_latents"]
         times = torch.zeros(len(latents), dtype=torch.long, device=latents.device)
-        tokens = garment_tokens_of(self.garment_unet, latents, times, encodings["garment_text"])
+        tokens = self.seen_of_garment(latents, times, encodings["garment_text"])
         return {GARMENT + layer: seen for layer, seen in tokens.items()}
 
     @property
@@ -232,9 +245,7 @@ def garment_pass(base: SdxlBase, conditioning: SdxlConditioning, timesteps: Tens
         timesteps: (B,) or (). IDM-VTON gives the try-on UNet's; zeros make the tokens those of every step.
     """
     with base.resident(base.garment_unet):
-        return garment_tokens_of(
-            base.garment_unet, conditioning.garment_latents, timesteps, conditioning.garment_text
-        )
+        return base.seen_of_garment(conditioning.garment_latents, timesteps, conditioning.garment_text)
 
 
 def predict_noise(

@@ -1,0 +1,72 @@
+"""Questions about launchers: sharded weights in a world of one, and each configuration that the docs show."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from preprocess.identity import ROOT
+from tests.gpu.report import Question
+from tests.gpu.setting import Setting
+
+BLOCK = re.compile(r"```yaml\n(.*?)```", re.DOTALL)
+DOCS = ("docs/training.md", "docs/gpu.md")
+BUDGET_S = 60
+
+
+def questions(setting: Setting) -> Iterator[Question]:
+    """Yield what is asked."""
+    yield Question(
+        name="FSDP2 in a world of one",
+        budget_s=BUDGET_S,
+        work=partial(sharded, setting),
+        bars={"gradients": ("<=", 1e-4)},
+    )
+    for number, text in enumerate(configurations()):
+        (kind,) = re.findall(r"distributed_type: *(\S+)", text)
+        yield Question(
+            name=f"accelerate launch, {kind} as the docs have it",
+            budget_s=BUDGET_S,
+            work=partial(launched, setting, text, number),
+            bars={"steps": (">=", 2)},
+        )
+
+
+def configurations() -> list[str]:
+    """Every configuration of accelerate in the docs."""
+    blocks = [block for name in DOCS for block in BLOCK.findall((ROOT / name).read_text())]
+    return [block for block in blocks if "distributed_type" in block]
+
+
+def sharded(setting: Setting) -> Mapping[str, Any]:
+    """Share out the weights among one process, over NCCL where there is a GPU."""
+    out = setting.out / "sharded.json"
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "1"]
+    return answer([*torchrun, "-m", "tests.gpu.one_process", "sharded", setting.device.type, str(out)], out)
+
+
+def launched(setting: Setting, text: str, number: int) -> Mapping[str, Any]:
+    """Launch two steps of training with a configuration, by one process."""
+    config, out = setting.out / f"accelerate-{number}.yaml", setting.out / f"launched-{number}.json"
+    config.write_text(text)
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config)]
+    launch += ["--num_processes", "1", *([] if setting.on_gpu else ["--cpu"])]
+    return answer([*launch, "-m", "tests.gpu.one_process", "trained", setting.device.type, str(out)], out)
+
+
+def answer(command: list[str], out: Path) -> Mapping[str, Any]:
+    """Run a command that writes JSON, and return it.
+
+    Raises:
+        RuntimeError: It failed; with the last of what it said.
+    """
+    out.unlink(missing_ok=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode or not out.is_file():
+        raise RuntimeError(f"exit status {done.returncode}: {done.stderr.strip()[-500:]}")
+    found: Mapping[str, Any] = json.loads(out.read_text())
+    return found

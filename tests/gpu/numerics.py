@@ -1,0 +1,223 @@
+"""Questions about numbers: is what the device computes that of full precision, and does a run go on."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._dynamo.utils import counters
+
+from model.bases.tiny.networks import SMALL, build_tiny_base
+from tests.gpu.report import Question
+from tests.gpu.setting import People, Setting, people
+from tests.train.small_run import PARAMS, RUNTIME
+from tests.train.small_try_on import PRESET, TASKS, batch
+from train.keyed_random import KeyedRandom
+from train.loop import fit
+from train.params import OptimisationParams, RuntimeParams
+from train.trainer import Trainer
+from train.tryon import TryOnTask
+from train.watch import accelerator_of
+
+HW = (PRESET.image_height, PRESET.image_width)
+KINDS = {"tf32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+TOLERANCES = {"tf32": (2e-3, 2e-2), "bf16": (2e-2, 1e-1), "fp16": (5e-3, 5e-2)}
+"""Of the loss, and of all gradients together, relative to full precision."""
+
+SLOWLY = replace(PARAMS, learning_rate=1e-3)
+COMPILED_STEPS = 3
+
+
+def questions(setting: Setting) -> Iterator[Question]:
+    """Yield what is asked, the cheapest first."""
+    for kind in TASKS:
+        bars = {f"{name}_loss": ("<=", loss) for name, (loss, _) in TOLERANCES.items()}
+        bars |= {f"{name}_gradients": ("<=", gradient) for name, (_, gradient) in TOLERANCES.items()}
+        yield Question(
+            name=f"precision of {kind}'s loss and gradients",
+            budget_s=30,
+            work=partial(precision, setting, kind),
+            bars=bars,
+        )
+    scaler = "fp16" if setting.on_gpu else "no"  # accelerate scales gradients on GPUs alone
+    yield Question(
+        name="GradScaler: a broken run goes on",
+        budget_s=40,
+        work=partial(resumed, setting, replace(RUNTIME, mixed_precision=scaler), SLOWLY),
+        bars={"largest_difference": ("<=", 1e-5)},
+    )
+    yield Question(
+        name="8-bit AdamW: a broken run goes on",
+        budget_s=40,
+        work=partial(resumed, setting, RUNTIME, replace(SLOWLY, optimizer="adamw_8bit")),
+        bars={"largest_difference": ("<=", 1e-5)},
+    )
+    yield Question(
+        name="8-bit AdamW: memory of the moments",
+        budget_s=20,
+        work=partial(moments, setting),
+        bars={"share_of_adamw": ("<=", 0.35)},
+    )
+    yield Question(
+        name="gradient checkpointing",
+        budget_s=30,
+        work=partial(checkpointing, setting),
+        bars={"gradients": ("<=", 1e-4)},
+    )
+    yield compiled_question(setting, "base")
+
+
+def compiled_question(setting: Setting, kind: str) -> Question:
+    """Ask whether a task's networks are one graph each."""
+    return Question(
+        name=f"torch.compile of both UNets, task {kind}",
+        budget_s=120,
+        work=partial(compiled, setting, kind),
+        bars={"graph_breaks": ("<=", 0), "recompiles": ("<=", 0), "loss": ("<=", 2e-3)},
+    )
+
+
+def task_on(setting: Setting, kind: str) -> TryOnTask:
+    """A training task of tiny networks on the device."""
+    return TASKS[kind](build_tiny_base(PRESET, seed=0)).to(setting.device).train()
+
+
+def loss_and_gradients(task: nn.Module, seen: Any) -> tuple[float, Tensor]:
+    """Go forward and backward once; all gradients in one vector."""
+    loss = task(seen, KeyedRandom(0, seen.position))["loss"]
+    loss.backward()
+    gradients = [weight.grad.float().flatten() for weight in task.parameters() if weight.grad is not None]
+    task.zero_grad(set_to_none=True)
+    return float(loss.detach()), torch.cat(gradients)
+
+
+def relative(value: Tensor, reference: Tensor) -> float:
+    """Norm of the difference over the norm of the reference."""
+    return float((value.float() - reference.float()).norm() / reference.float().norm())
+
+
+@contextmanager
+def matmul_in_tf32(on: bool) -> Iterator[None]:
+    """Within the block NVIDIA GPUs multiply float32 in TF32, or don't."""
+    backends = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [backend.allow_tf32 for backend in backends]
+    for backend in backends:
+        backend.allow_tf32 = on
+    try:
+        yield
+    finally:
+        for backend, was in zip(backends, before, strict=True):
+            backend.allow_tf32 = was
+
+
+def in_precision(setting: Setting, kind: str | None, work: Callable[[], Any]) -> Any:
+    """Run in full precision (None), in TF32, or under autocast."""
+    dtype = KINDS.get(kind or "")
+    with (
+        matmul_in_tf32(kind == "tf32"),
+        torch.autocast(setting.device.type, dtype or torch.bfloat16, enabled=dtype is not None),
+    ):
+        return work()
+
+
+def precision(setting: Setting, kind: str) -> Mapping[str, float]:
+    """How far loss and gradients are from full precision, relative to it."""
+    task, seen = task_on(setting, kind), batch(0, 4)
+    loss, gradients = in_precision(setting, None, lambda: loss_and_gradients(task, seen))
+    figures = {}
+    for name in KINDS:
+        found = in_precision(setting, name, lambda: loss_and_gradients(task, seen))
+        figures[f"{name}_loss"] = abs(found[0] - loss) / abs(loss)
+        figures[f"{name}_gradients"] = relative(found[1], gradients)
+    return figures
+
+
+def resumed(setting: Setting, runtime: RuntimeParams, params: OptimisationParams) -> Mapping[str, float]:
+    """Train at one go, and with a crash in between; the weights' largest difference."""
+    ends = []
+    torch.backends.cudnn.deterministic = True
+    try:
+        with tempfile.TemporaryDirectory() as name:
+            for number, crashes in enumerate(((None,), (28, None))):
+                folder = Path(name) / str(number)
+                ends += [trained(setting, runtime, params, folder, crash_at) for crash_at in crashes]
+    finally:
+        torch.backends.cudnn.deterministic = False
+    whole, _, broken = ends
+    moved = max(float(weight.abs().max()) for weight in whole.values())
+    assert moved > 0, "nothing was learned"
+    return {"largest_difference": max(float((whole[n] - broken[n]).abs().max()) for n in whole)}
+
+
+def trained(
+    setting: Setting, runtime: RuntimeParams, params: OptimisationParams, folder: Path, crash_at: int | None
+) -> dict[str, Tensor]:
+    """Train the adapter of tiny networks until the data ends, and return what it has learned."""
+    task = task_on(setting, "size")
+    before = {
+        name: weight.detach().clone() for name, weight in task.named_parameters() if weight.requires_grad
+    }
+    stream = People(4, HW, crash_at=crash_at)
+    try:
+        fit(
+            task, stream, params, runtime, name="gpu", seed=1, checkpoint_dir=folder, live_dir=folder / "live"
+        )
+    except StopIteration:
+        assert crash_at is not None
+    after = dict(task.named_parameters())
+    return {name: after[name].detach() - old for name, old in before.items()}
+
+
+def moments(setting: Setting) -> Mapping[str, float]:
+    """Bytes of the moments of 8-bit AdamW over those of AdamW, after a step."""
+    sizes = {}
+    for optimizer in ("adamw", "adamw_8bit"):
+        preset = PRESET if setting.tiny else SMALL  # bitsandbytes leaves small tensors in full precision
+        hw = (preset.image_height, preset.image_width)
+        task = TASKS["base"](build_tiny_base(preset, seed=0)).to(setting.device).train()
+        params = replace(SLOWLY, optimizer=optimizer)
+        with tempfile.TemporaryDirectory() as name:
+            accelerator = accelerator_of(RUNTIME, Path(name))
+            trainer = Trainer(accelerator, task, People(2, hw), params, RUNTIME, seed=0)
+            trainer.add_gradients([people(2, hw)])
+            trainer.optimizer.step()
+        states = trainer.optimizer.state.values()
+        sizes[optimizer] = sum(
+            value.nbytes for state in states for value in state.values() if isinstance(value, Tensor)
+        )
+    return {"adamw_mb": sizes["adamw"] / 1e6, "share_of_adamw": sizes["adamw_8bit"] / sizes["adamw"]}
+
+
+def checkpointing(setting: Setting) -> Mapping[str, float]:
+    """Gradients and peak memory with gradient checkpointing, against those without."""
+    found, peaks = [], []
+    for on in (False, True):
+        task, seen = task_on(setting, "size"), people(4, HW)
+        if on:
+            task.base.denoiser.enable_gradient_checkpointing()
+        work = partial(loss_and_gradients, task, seen)
+        peaks.append(setting.peak_bytes(lambda work=work: found.append(work())))
+    return {"gradients": relative(found[1][1], found[0][1]), "saved_mb": (peaks[0] - peaks[1]) / 1e6}
+
+
+def compiled(setting: Setting, kind: str) -> Mapping[str, float]:
+    """Compile both UNets and count graphs, breaks and recompilations over a few steps."""
+    eager = loss_and_gradients(task_on(setting, kind), batch(0, 4))[0]
+    torch._dynamo.reset()
+    counters.clear()
+    task = task_on(setting, kind)
+    task.compile_networks()
+    losses = [loss_and_gradients(task, batch(0, 4))[0]]
+    first = counters["stats"]["unique_graphs"]
+    losses += [loss_and_gradients(task, batch(4 * number, 4))[0] for number in range(1, COMPILED_STEPS)]
+    return {
+        "graphs": first,
+        "graph_breaks": sum(counters["graph_break"].values()),
+        "recompiles": counters["stats"]["unique_graphs"] - first,
+        "loss": abs(losses[0] - eager) / abs(eager),
+    }

@@ -1,0 +1,200 @@
+"""Questions about the preset `small`: does the stream feed it, and what does it learn in the minutes left."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from dvc.utils.cli_parse import to_path_overrides
+from dvc.utils.hydra import apply_overrides
+
+from model.bases.tiny.networks import SMALL, SmallBase, build_tiny_base
+from pipeline import (
+    compute_size_ratios,
+    evaluate_tryon,
+    extract_keypoints,
+    prepare_dataset,
+    train_base,
+    train_joint,
+    train_size,
+    write_shards,
+)
+from pipeline.cli.recipes import recipe_of
+from pipeline.params import load_params
+from preprocess.identity import ROOT
+from preprocess.sizes.axes import AXIS_NAMES
+from shards.stream import SampleStream
+from tests.gpu.report import Question
+from tests.gpu.setting import Setting
+from train.params import LossParams, OptimisationParams
+from train.sample_encoder import SampleEncoder
+from train.trainer import Trainer
+from train.tryon import TryOnTask
+from train.watch import Watch, accelerator_of
+
+DOLLS, TEST_DOLLS = 800, 40
+WATCHED_STEPS = 20
+RESERVED_S = 60.0
+"""For the evaluation and for what is compiled."""
+
+SHARES = {
+    "autoencoder": (0.08, 0.15),
+    "encoders": (0.02, 0.15),
+    "unets": (0.30, 1.0),
+    "segmenter": (0.07, 0.1),
+    "critic": (0.06, 0.2),
+    "size": (0.07, 1.0),
+    "joint": (0.40, 1.2),
+}
+"""Of the time that is left, and how long a step is beside one of the UNets."""
+
+
+def questions(setting: Setting) -> Iterator[Question]:
+    """Yield what is asked."""
+    trial = Trial(setting)
+    yield Question(name="dolls, measured and in shards", budget_s=120, work=trial.prepare)
+    yield Question(
+        name="the stream feeds preset small",
+        budget_s=150,
+        work=trial.feed,
+        bars={"waits": ("<=", 0.01)},
+    )
+    yield Question(
+        name="preset small in the time left",
+        budget_s=3600,
+        work=trial.learn,
+        bars={f"{name}_order_accuracy": (">=", 0.98) for name in AXIS_NAMES},
+    )
+
+
+@dataclass
+class Trial:
+    """Preset small from dolls to a report."""
+
+    setting: Setting
+    step_s: float = 1.0
+    """Seconds of a step of the UNets."""
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where everything lies while it is made."""
+        return Path(tempfile.mkdtemp(prefix="small-", dir=self.setting.out))
+
+    @cached_property
+    def params(self) -> Any:
+        """params.yaml with the preset's changes; precision and compilation as the device has them."""
+        with tempfile.TemporaryDirectory() as name:
+            changed = Path(name) / "params.yaml"
+            shutil.copy(ROOT / "params.yaml", changed)
+            overrides = to_path_overrides(recipe_of("small").command("small")[6::2])["params.yaml"]
+            apply_overrides(changed, overrides)
+            return load_params(changed)
+
+    @property
+    def runtime(self) -> Any:
+        """The preset's, on this device."""
+        wanted = self.params.train_base.runtime
+        options = {"mixed_precision": self.setting.precision, "tracker": "none"}
+        return replace(wanted, **options, compile=self.setting.on_gpu)
+
+    def prepare(self) -> Mapping[str, Any]:
+        """Draw dolls, measure them and write shards."""
+        params, out = self.params, self.folder
+        counts = (6, 4) if self.setting.tiny else (DOLLS, TEST_DOLLS)
+        dolls = replace(params.prepare_dataset.paper_dolls, train=counts[0], test=counts[1])
+        if self.setting.tiny:
+            dolls = replace(dolls, image_height=256, image_width=192)
+        manifest, keypoints = out / "manifest.parquet", out / "keypoints.parquet"
+        prepare_dataset.run(replace(params.prepare_dataset, paper_dolls=dolls), raw=out / "raw", out=manifest)
+        extract_keypoints.run(params.extract_keypoints, manifest=manifest, out=keypoints)
+        files = {"manifest": manifest, "keypoints": keypoints}
+        compute_size_ratios.run(params.compute_size_ratios, **files, out=self.annotations)
+        shards = out / "shards"
+        write_shards.run(params.write_shards, **files, size_annotations=self.annotations, out=shards)
+        return {"train": counts[0], "test": counts[1]}
+
+    @property
+    def annotations(self) -> Path:
+        """size_annotations.parquet."""
+        return self.folder / "size_annotations.parquet"
+
+    def feed(self) -> Mapping[str, float]:
+        """Train the UNets for some steps from pictures that the stream decodes; how long they wait for it."""
+        base = build_tiny_base(SMALL, 0, SmallBase).to(self.setting.device).requires_grad_(False)
+        base.tryon_unet.requires_grad_(True)
+        base.garment_unet.requires_grad_(True)
+        task = TryOnTask(base, SampleEncoder(base), loss=LossParams(), text_dropout=0.1)
+        batch_size = 2 if self.setting.tiny else self.params.train_base.unets.batch_size
+        steps = OptimisationParams(steps=10_000, batch_size=batch_size, learning_rate=1e-4)
+        stream = SampleStream(
+            self.folder / "shards" / "train",
+            batch_size=batch_size,
+            image_height=SMALL.image_height,
+            image_width=SMALL.image_width,
+            seed=0,
+            num_threads=self.runtime.num_threads,
+        )
+        accelerator = accelerator_of(self.runtime, self.folder)
+        trainer = Trainer(accelerator, task, stream, steps, self.runtime, seed=0)
+        watch = Watch(accelerator, "small", steps, self.runtime, self.folder, trainer.state)
+        for _ in range(1 if self.setting.tiny else 3):
+            trainer.step(watch)
+        watch.spent.clear()
+        repeats = 1 if self.setting.tiny else WATCHED_STEPS
+        self.step_s = self.setting.seconds(lambda: trainer.step(watch), repeats=repeats, warm_up=0)
+        waited = watch.spent["data"] / (watch.spent["data"] + watch.spent["compute"])
+        return {"waits": waited, "samples_per_s": batch_size / self.step_s, "step_ms": 1000 * self.step_s}
+
+    def learn(self) -> Mapping[str, Any]:
+        """Train all stages in the time left, draw ladders of held-out people, and keep the strip."""
+        out, params = self.folder, self.params
+        shards = out / "shards"
+        networks = {name: self.schedule(name, getattr(params.train_base, name)) for name in BASE_NETWORKS}
+        base = replace(params.train_base, **networks, runtime=self.runtime)
+        train_base.run(base, shards=shards, out=out / "base")
+        stages = (("size", train_size, params.train_size), ("joint", train_joint, params.train_joint))
+        before: dict[str, Path] = {"shards": shards, "base": out / "base"}
+        for name, stage, section in stages:
+            told = replace(
+                section,
+                optimisation=self.schedule(name, section.optimisation),
+                validation=replace(section.validation, every=0),
+                runtime=self.runtime,
+            )
+            stage.run(told, **before, out=out / name)
+            before[name] = out / name
+        count = (
+            {"num_people": 2, "num_rungs": 2, "num_bootstrap": 5} if self.setting.tiny else {"num_people": 8}
+        )
+        evaluate_tryon.run(
+            replace(params.evaluate_tryon, **count, image_sizes=()),
+            **before,
+            size_annotations=self.annotations,
+            headline=self.setting.out / "small-headline.json",
+            out=out / "reports",
+        )
+        shutil.copy(out / "reports" / "strip.png", self.setting.out / "small-strip.png")
+        metrics = json.loads((out / "reports" / "metrics.json").read_text())
+        shutil.rmtree(out)
+        found = {f"{name}_order_accuracy": metrics["ladder"][name]["order_accuracy"] for name in AXIS_NAMES}
+        steps = {f"{name}_steps": network.steps for name, network in networks.items()}
+        image = {
+            name: metrics["image"][name] for name in ("psnr_inside_mask", "garment_delta_e", "print_kept")
+        }
+        return found | image | steps
+
+    def schedule(self, name: str, wanted: OptimisationParams) -> OptimisationParams:
+        """As many steps as the network's share of the time allows, and no more than the preset has."""
+        if self.setting.tiny:
+            return replace(wanted, steps=1, batch_size=2, warmup_steps=0)
+        share, beside = SHARES[name]
+        self.total_s = getattr(self, "total_s", self.setting.left() - RESERVED_S)
+        steps = int(share * self.total_s / (beside * self.step_s))
+        return replace(wanted, steps=max(10, min(wanted.steps, steps)))
+
+
+BASE_NETWORKS = ("autoencoder", "encoders", "unets", "segmenter", "critic")

@@ -1,0 +1,82 @@
+"""The report guards its rows; and the code that a GPU will run, rehearsed on a CPU."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.benchmarks.gpu_report import all_questions, main
+from tests.gpu.launching import configurations
+from tests.gpu.report import Question, Report
+from tests.gpu.setting import Setting
+
+
+def failing() -> dict[str, float]:
+    raise MemoryError("no room")
+
+
+def slow() -> dict[str, float]:
+    time.sleep(30)
+    return {}
+
+
+def test_a_row_that_fails_or_lasts_stops_nothing_and_all_are_written(tmp_path: Path) -> None:
+    report = Report(tmp_path, {"device": "none"}, seconds=60, judged=True)
+    bars = {"error": ("<=", 0.1), "speed": (">=", 2.0), "absent": ("<=", 1.0)}
+    report.ask(Question(name="fails", budget_s=10, work=failing, bars=bars))
+    report.ask(Question(name="lasts", budget_s=3.1, work=slow))
+    report.ask(Question(name="works", budget_s=10, work=lambda: {"error": 0.05, "speed": 1.0}, bars=bars))
+    report.ask(Question(name="no time", budget_s=0.5, work=dict))
+    rows = json.loads((tmp_path / "gpu_report.json").read_text())["rows"]
+    assert [row["name"] for row in rows] == ["fails", "lasts", "works", "no time"]
+    assert rows[0]["error"].startswith("MemoryError: no room (test_report.py:")
+    assert rows[0]["missed"] is None
+    assert "it took more than 3 s" in rows[1]["error"]
+    assert rows[2]["missed"] == ["speed", "absent"]
+    assert "left" in rows[3]["error"]
+    lines = (tmp_path / "gpu_report.md").read_text().splitlines()
+    assert lines[6] == (
+        "| works | 0.0 | error 0.05, speed 1 | error <= 0.1, speed >= 2, absent <= 1 **missed** |"
+    )
+
+
+def test_every_question_of_the_issue_is_asked(tmp_path: Path) -> None:
+    setting = Setting(device=torch.device("cpu"), tiny=False, out=tmp_path, left=lambda: 480.0)
+    names = [question.name for question in all_questions(setting)]
+    assert len(names) == len(set(names))
+    wanted = [
+        "precision",
+        "GradScaler",
+        "8-bit AdamW: memory",
+        "torch.compile",
+        "gradient checkpointing",
+        "FSDP2",
+    ]
+    wanted += [
+        "accelerate launch",
+        "train_size at 1024x768",
+        "train_joint at 512x384",
+        "30 steps",
+        "strip of 7",
+    ]
+    wanted += ["--low-memory 8", "the stream feeds", "preset small"]
+    assert [word for word in wanted if not any(word in name for name in names)] == []
+    assert sum("accelerate launch" in name for name in names) == len(configurations())
+
+
+def test_the_rehearsal_runs_what_a_gpu_will_run(tmp_path: Path) -> None:
+    """The quick rows; `--device cpu --tiny` without `--only` runs the others as well."""
+    only = ["precision of", "broken run", "moments", "gradient checkpointing", "noise prediction"]
+    only += ["train_joint at 64x48", "a picture of", "low-memory 8"]
+    report = main(["--device", "cpu", "--tiny", "--minutes", "30", "--out", str(tmp_path), "--only", *only])
+    assert {row.name: row.error for row in report.rows if row.error} == {}
+    figures = {row.name: row.figures for row in report.rows}
+    assert all(row.missed is None for row in report.rows)  # the bars are for another device
+    precision = figures["precision of size's loss and gradients"]
+    assert 0 < precision["bf16_gradients"] < 0.2
+    assert precision["tf32_gradients"] == pytest.approx(0, abs=1e-6)  # there is none on a CPU
+    assert figures["GradScaler: a broken run goes on"]["largest_difference"] == 0.0
+    assert figures["gradient checkpointing"]["gradients"] < 1e-5
+    assert figures["train_joint at 64x48, batch 1, gradient checkpointing"]["tflop_a_step"] > 0
