@@ -16,12 +16,12 @@ def annotations(path: Path, ratios: dict[str, list[float | None]]) -> Path:
     """Write rows by split; all axes of a row have its ratio and bounds at it."""
     measures = [f"{axis}_{part}" for axis in AXIS_NAMES for part in BOUNDS_PARTS]
     rows = [
-        {"split": split, "status": "failed" if ratio is None else "ok", "reason": None}
+        {"split": split, "category": "upper", "status": "failed" if ratio is None else "ok", "reason": None}
         | dict.fromkeys(measures, ratio)
         for split, found in ratios.items()
         for ratio in found
     ]
-    columns = dict.fromkeys(("split", "status", "reason"), pa.string()) | dict.fromkeys(
+    columns = dict.fromkeys(("split", "category", "status", "reason"), pa.string()) | dict.fromkeys(
         measures, pa.float64()
     )
     schema = pa.schema(columns, metadata={MAX_UNCERTAINTY_KEY: b"0.1"})

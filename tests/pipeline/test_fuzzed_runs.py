@@ -1,11 +1,9 @@
 """A data set of which most people have a broken file: rows in are rows out, whatever is wrong with them."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryFile
 
 import pyarrow.parquet as pq
 import pytest
@@ -27,16 +25,24 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+MEASURED = """
+import os, subprocess, sys
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+print(usage.ru_maxrss)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+"""Runs a command and prints how much memory (KiB) the largest of its processes had. What the process had that
+started them counts as theirs, so that it has to be a small one."""
+
+
 def run(*words: object) -> tuple[int, str]:
     """Exit status and stderr of a command of `cinderella`, none of whose processes may outgrow a gibibyte."""
     command = [sys.executable, "-c", "from pipeline.cli import main; main()", *map(str, words)]
-    with TemporaryFile() as said:
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
-        _, process.returncode, usage = os.wait4(process.pid, 0)
-        said.seek(0)
-        text = said.read().decode()
-    assert usage.ru_maxrss * 1024 < MOST_MEMORY, "the largest of the process and those it waited for"
-    return os.waitstatus_to_exitcode(process.returncode), text
+    done = subprocess.run([sys.executable, "-c", MEASURED, *command], capture_output=True, check=False)
+    largest = int(done.stdout) * 1024
+    assert MOST_MEMORY / 32 < largest < MOST_MEMORY, "of the process and those it waited for"
+    return done.returncode, done.stderr.decode()
 
 
 def keys_of(root: Path) -> list[str]:
