@@ -32,6 +32,7 @@ from pipeline.params import Params, load_params
 from pipeline.stage import configure_logging
 from preprocess.garment.known import BOUNDS_PARTS
 from preprocess.sizes.axes import AXIS_NAMES
+from train.params import TrainJointParams
 
 BIAS = 0.9
 VAGUE = 0.25
@@ -66,14 +67,14 @@ def changed(rows: pa.Table, which: NDArray[np.bool_], variant: str) -> pa.Table:
     return rows
 
 
-def trained(params: Params, artifacts: Path, annotations: Path, out: Path) -> Path:
+def trained(params: Params, joint: TrainJointParams, artifacts: Path, annotations: Path, out: Path) -> Path:
     """Write shards of these annotations and train on them; return the folder of `train_joint`."""
     tables = {"manifest": artifacts / "manifest.parquet", "keypoints": artifacts / "keypoints.parquet"}
     shards = out / "shards"
     write_shards.run(params.write_shards, **tables, size_annotations=annotations, out=shards)
     common = {"shards": shards, "base": artifacts / "base"}
     train_size.run(params.train_size, **common, out=out / "size")
-    train_joint.run(params.train_joint, **common, size=out / "size", out=out / "joint")
+    train_joint.run(joint, **common, size=out / "size", out=out / "joint")
     return out / "joint"
 
 
@@ -105,7 +106,6 @@ def main() -> None:
         optimisation=schedule,
         validation=replace(params.train_joint.validation, every=asked.joint_steps),
     )
-    params = replace(params, train_joint=joint)
     base, table = asked.artifacts / "base", asked.artifacts / "size_annotations.parquet"
     evaluation = Evaluation.prepare(
         params.evaluate_tryon, shards=asked.artifacts / "shards", size_annotations=table, base=base
@@ -117,7 +117,7 @@ def main() -> None:
         out = asked.out / variant
         out.mkdir(parents=True, exist_ok=True)
         pq.write_table(changed(rows, which, variant), out / "size_annotations.parquet")
-        folder = trained(params, asked.artifacts, out / "size_annotations.parquet", out)
+        folder = trained(params, joint, asked.artifacts, out / "size_annotations.parquet", out)
         figures[variant] = judged(evaluation, base, folder)
         (asked.out / "unknown.json").write_text(json.dumps(figures, indent=1))
         for name, found in figures[variant].items():
