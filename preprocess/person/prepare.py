@@ -114,6 +114,11 @@ class PersonView:
         """Enlarge a picture or map that the model made to the photo's size; 0 where it saw nothing."""
         return self.window.put_back(grid, *self.person.photo.shape[:2])
 
+    def over_photo(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Enlarge a picture that the model made to the photo's size; the photo where it saw nothing."""
+        seen = self.in_photo(np.ones(picture.shape[:2], np.float32))
+        return np.where(seen[..., None] > 0, self.in_photo(picture), self.person.photo)
+
     @property
     def photo_px(self) -> float:
         """How many px of the photo one px of the model's picture covers."""

@@ -17,7 +17,8 @@ from playwright.sync_api import expect, sync_playwright
 WINDOWS = {"demo": (1240, 1300), "demo-phone": (390, 1500)}
 """Width and height (px) by the name of the picture."""
 
-PATIENCE, COLOURS = 120_000, 200
+PATIENCE = 120_000
+"""ms"""
 
 
 def main() -> None:
@@ -33,10 +34,8 @@ def main() -> None:
             page.set_default_timeout(PATIENCE)
             page.goto(arguments.url)
             shot = try_on(page)
-            # 200 colours are enough for a page, and a fifth of the bytes
-            Image.open(io.BytesIO(shot)).convert("RGB").quantize(COLOURS).save(
-                arguments.out / f"{name}.png", optimize=True
-            )
+            # a palette would change the garments' colours
+            Image.open(io.BytesIO(shot)).convert("RGB").save(arguments.out / f"{name}.png", optimize=True)
             page.close()
         browser.close()
 

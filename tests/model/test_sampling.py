@@ -209,8 +209,27 @@ def test_the_photo_stays_outside_the_mask_and_the_seam_lies_inside() -> None:
     result = composite(photo, generated, mask, feather=4)
     np.testing.assert_array_equal(result[mask == 0], photo[mask == 0])
     np.testing.assert_array_equal(result[12, 12], generated[12, 12])
+    assert abs(int(result[12, 4, 0]) - 60) <= 2, (
+        "a quarter of the seam inside, three of the 200 are taken off"
+    )
     assert 10 < result[12, 5, 0] < result[12, 6, 0] < 210
     np.testing.assert_array_equal(composite(photo[None], generated[None], mask[None], feather=4)[0], result)
+    everywhere = composite(photo, generated, np.ones_like(mask), feather=4)
+    np.testing.assert_array_equal(everywhere, generated)
+    np.testing.assert_array_equal(
+        composite(photo, generated, mask, feather=0)[mask != 0], generated[mask != 0]
+    )
+
+
+def test_what_was_under_the_mask_shows_nowhere() -> None:
+    generator = np.random.default_rng(0)
+    photo, generated = generator.integers(0, 256, (2, 24, 24, 3), dtype=np.uint8)
+    mask = np.zeros((24, 24), np.uint8)
+    mask[4:20, 4:24] = 1
+    other = np.where(mask[..., None] != 0, 255 - photo, photo)
+    np.testing.assert_array_equal(
+        composite(photo, generated, mask, feather=4), composite(other, generated, mask, feather=4)
+    )
 
 
 def people(seed: int = 0) -> TryOnInputs:
