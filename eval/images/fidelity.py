@@ -111,9 +111,14 @@ def redrawn(drawing: PaperDollParams | None, key: str, photo: Pictures) -> Redra
         None where the person is no doll, has no print, or isn't the doll that the key draws: another seed or
         another renderer made the photo.
     """
-    sample = None if drawing is None else sample_of_key(drawing, key)
-    plain = None if sample is None else plain_sample(sample)
-    if drawing is None or sample is None or plain is None:
+    if drawing is None:
+        return None
+    try:
+        sample = sample_of_key(drawing, key)
+    except ValueError:  # photographs beside a table of dolls: not one of them
+        return None
+    plain = plain_sample(sample)
+    if plain is None:
         return None
     drawn = np.stack([render_sample(drawing, one).image for one in (sample, plain)])
     found = Redrawn(*shrunk(drawn, (photo.shape[0], photo.shape[1])))

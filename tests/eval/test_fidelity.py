@@ -126,6 +126,7 @@ def test_nobody_without_a_print_and_no_stranger_is_drawn_again() -> None:
     assert redrawn(DRAWING, plain.key, render_sample(DRAWING, plain).image) is None
     assert redrawn(None, printed.key, photo) is None
     assert redrawn(replace(DRAWING, seed=4), printed.key, photo) is None  # another seed, another doll
+    assert redrawn(DRAWING, "me", photo) is None
     with pytest.raises(ValueError, match=r"must be five digits and _00, got 'me'"):
         sample_of_key(DRAWING, "me")
 
