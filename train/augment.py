@@ -46,7 +46,7 @@ def augmented(batch: Batch, params: AugmentationParams, random: KeyedRandom) -> 
         channels = together(random, "red", "green", "blue")
         batch = recoloured(batch, 1 + params.colour * (2 * channels - 1))
     if params.mirror > 0:
-        batch = mirrored(batch, random.uniform("mirror").numpy() < params.mirror)
+        batch = mirrored(batch, together(random, "mirror")[:, 0] < params.mirror)
     return batch
 
 
@@ -58,5 +58,5 @@ def random_growth(largest: float, random: KeyedRandom, num_axes: int) -> NDArray
 
 
 def together(random: KeyedRandom, *names: str) -> NDArray[np.float32]:
-    """(B, names) uniform numbers."""
-    return np.stack([random.uniform(name).numpy() for name in names], axis=1)
+    """(B, names) uniform numbers, none of which the task draws too: it has the same seed and places."""
+    return np.stack([random.uniform(f"augmentation_{name}").numpy() for name in names], axis=1)
