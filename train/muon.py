@@ -54,6 +54,7 @@ class MuonAndAdamW(Optimizer):
             for inner, outer in zip(optimizer.param_groups, self.half(matrices=matrices), strict=True):
                 inner["lr"] = outer["lr"]
             optimizer.step()
+        self.muon.zero_grad(set_to_none=True)  # else its views would keep gradients that the weights let go
 
     def look_again(self) -> None:
         """Let Muon's views show gradients, and weights where they are now: they may have changed device."""

@@ -1,6 +1,7 @@
 """Muon beside AdamW: which weights each steps, and by how much."""
 
 import math
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,6 +62,17 @@ def test_groups_keep_their_own_learning_rates_which_a_schedule_can_change() -> N
     before = fast.detach().clone()
     optimizer.step()
     assert torch.equal(fast, before)
+
+
+def test_gradients_are_freed_with_the_weights_own() -> None:
+    weight = nn.Parameter(torch.zeros(16, 16))
+    optimizer = MuonAndAdamW([{"params": [weight]}], learning_rate=RATE, weight_decay=0.0)
+    weight.grad = torch.eye(16)
+    storage = weakref.ref(weight.grad.untyped_storage())
+    optimizer.step()
+    assert weight.grad is not None
+    optimizer.zero_grad(set_to_none=True)
+    assert storage() is None
 
 
 class Wide(Regression):
