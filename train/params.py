@@ -150,7 +150,8 @@ class DenoisingLossParams:
 
     pixels: Annotated[float, Ge(0)] = 0.0
     """Weight of the absolute error of the predicted picture against what the autoencoder makes of the true
-    one: edges stay sharp where squared errors of latents blur them. It runs the decoder in every step."""
+    one: edges stay sharp where squared errors of latents blur them. It runs the decoder in every step. What
+    is decoded is clamped to the colours there are: a value beyond them has an error, but no gradient."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
