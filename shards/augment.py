@@ -15,7 +15,7 @@ from preprocess.body.densepose import nearest_parts, with_sides_swapped
 from preprocess.body.drawing import draw_body
 from preprocess.body.keypoints import KeypointError, Keypoints
 from preprocess.body.keypoints import mirrored as mirrored_joints
-from preprocess.layout.worn_photo import RESIZABLE, WornPhoto, resize_worn
+from preprocess.layout.worn_photo import WornPhoto, resize_worn
 from preprocess.sizes.axes import AXIS_NAMES, axes_of
 from preprocess.vocabulary import Category, Joint
 from shards.batch import PHOTOS, Batch
@@ -39,8 +39,9 @@ RESIZED = ":resized"
 def resized(batch: Batch, growth: NDArray[np.float32]) -> Batch:
     """Give worn garments other sizes, in the pictures, their masks and their ratios.
 
-    A sample stays as it is where an axis of its category isn't known, and where its inpainting mask would not
-    hide the new garment. The size of the garment's own photo, which has no scale, stays too.
+    A sample stays as it is where an axis of its category isn't known, and where the new garment would come
+    out of its inpainting mask or reach an edge of the picture, behind which its size can't be seen. The size
+    of the garment's own photo, which has no scale, stays too.
 
     Args:
         batch: Samples; those that change lose their fit label, which was cut for the old width.
@@ -49,8 +50,7 @@ def resized(batch: Batch, growth: NDArray[np.float32]) -> Batch:
     changed = {name: getattr(batch, name).copy() for name in ("image", "garment_mask", "ratios")}
     keys, labels = list(batch.keys), list(batch.fit_label)
     for row in np.flatnonzero(np.isfinite(growth).all(axis=1)).tolist():
-        hangs = batch.categories[row] in RESIZABLE
-        requested = asked_for(batch, row, growth[row]) if hangs else None
+        requested = asked_for(batch, row, growth[row])
         new = None if requested is None else resized_row(batch, row, requested)
         if new is not None:
             changed["image"][row], changed["garment_mask"][row] = new.photo, new.garment_mask
@@ -80,8 +80,8 @@ def resized_row(batch: Batch, row: int, requested: NDArray[np.float64]) -> WornP
         new = resize_worn(worn, joints, natural, requested, body)
     except KeypointError:
         return None
-    hidden = batch.inpaint_mask[row] > 0
-    return new if new is not None and not (new.garment_mask & ~hidden & ~worn.garment_mask).any() else None
+    room = np.pad(batch.inpaint_mask[row][1:-1, 1:-1] > 0, 1)
+    return new if new is not None and not (new.garment_mask & ~room & ~worn.garment_mask).any() else None
 
 
 def mirrored(batch: Batch, rows: NDArray[np.bool_]) -> Batch:

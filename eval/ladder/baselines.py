@@ -15,7 +15,7 @@ from eval.ladder.scoring import Draw
 from preprocess.body.densepose import nearest_parts
 from preprocess.body.drawing import draw_body
 from preprocess.body.keypoints import BodyFrame, Keypoints
-from preprocess.layout.worn_photo import RESIZABLE, WornPhoto, resize_worn
+from preprocess.layout.worn_photo import WornPhoto, resize_worn
 from preprocess.sizes.axes import AXIS_NAMES, axes_of
 from preprocess.vocabulary import Category
 
@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 
 BASELINES = ("natural", "dilate", "scale", "resize")
 """*natural* ignores the request, *dilate* grows or shrinks the worn mask, *scale* scales mask and garment,
-*resize* warps the worn garment to every ratio that is asked for."""
+*resize* warps the worn garment to every ratio that is asked for, on a body drawn from the joints."""
 
 
 def scale_factor(natural: Floats, requested: Floats) -> float:
@@ -142,8 +142,6 @@ def baseline_draws(scene: Scene) -> dict[str, Draw]:
 
     def resized(person: int, requested: Floats) -> Picture:
         worn = WornPhoto(scene.photos[person], scene.garment_masks[person])
-        if scene.categories[person] not in RESIZABLE:
-            return worn.photo
         new = resize_worn(worn, joints[person], scene.natural[person], requested, bodies[person])
         return worn.photo if new is None else new.photo
 

@@ -20,13 +20,10 @@ from preprocess.layout.prints import periods_of, whole_periods
 from preprocess.layout.resized import RESIZED, UNCHANGED
 from preprocess.layout.warp import Layer, Sides, panel_of, sleeve_layer, torso_layer
 from preprocess.sizes.axes import AXIS_NAMES
-from preprocess.vocabulary import Category, require_shape
+from preprocess.vocabulary import require_shape
 
 RIM, INNER_RIM = (2, 0.015), (1, 0.006)
 """Least px, and T. Masks are inexact: a garment may show so far outside, and something else inside."""
-
-RESIZABLE = (Category.UPPER, Category.DRESS)
-"""Kinds of garments that hang from the shoulders, as the warp has it."""
 
 STRAY = 0.08
 """T. What a mask has of the torso part so far below the hem is something else."""
@@ -62,7 +59,7 @@ def resize_worn(
     """Show the worn garment at another size.
 
     Args:
-        worn: The photo.
+        worn: The photo; its garment hangs from the shoulders.
         keypoints: Of the wearer, px.
         natural: (A,) ratios the garment is worn at, in the order of `AXIS_NAMES`; NaN where unknown.
         requested: (A,) ratios wanted; NaN, or one whose natural ratio is unknown, leaves it as it is.
