@@ -93,7 +93,7 @@ class Evaluation:
         )
 
     def baselines(self) -> dict[str, Trials]:
-        """Score the three cheap baselines."""
+        """Score the cheap baselines, which use no network."""
         trials = {"natural": self.scorer.score_fixed(self.scene.photos, self.requests)}
         for name, draw in baseline_draws(self.scene).items():
             trials[name] = self.scorer.score(name, draw, self.requests)

@@ -12,8 +12,8 @@ from preprocess.garment.known import BOUNDS_PARTS, MAX_UNCERTAINTY_KEY
 from preprocess.sizes.axes import AXIS_NAMES
 
 
-def annotations(path: Path, ratios: dict[str, list[float | None]]) -> Path:
-    """Write rows by split; all axes of a row have its ratio and bounds at it."""
+def annotations(path: Path, ratios: dict[str, list[float | None]], trousers: float | None = None) -> Path:
+    """Write rows by split; all axes of a row have its ratio and bounds at it. `trousers` are one more."""
     measures = [f"{axis}_{part}" for axis in AXIS_NAMES for part in BOUNDS_PARTS]
     rows = [
         {"split": split, "category": "upper", "status": "failed" if ratio is None else "ok", "reason": None}
@@ -21,6 +21,8 @@ def annotations(path: Path, ratios: dict[str, list[float | None]]) -> Path:
         for split, found in ratios.items()
         for ratio in found
     ]
+    if trousers is not None:
+        rows.append(rows[0] | {"category": "lower"} | dict.fromkeys(measures, trousers))
     columns = dict.fromkeys(("split", "category", "status", "reason"), pa.string()) | dict.fromkeys(
         measures, pa.float64()
     )
@@ -57,3 +59,9 @@ def test_ladders_follow_the_train_split_where_somebody_of_it_is_known(
 def test_a_table_that_knows_nobody_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="nobody known in train or test split"):
         summarize_data(annotations(tmp_path / "sizes.parquet", {"train": [None], "test": [None]}))
+
+
+def test_garments_that_are_not_tried_on_set_no_range(tmp_path: Path) -> None:
+    data = summarize_data(annotations(tmp_path / "sizes.parquet", {"train": [1.0, 1.2]}, trousers=9.0))
+    assert data.trusted[:, 1].tolist() == [1.0, 1.2]
+    assert data.statuses == {"train": {"ok": 2}}
