@@ -22,8 +22,9 @@ LIMITS = {
 class DrawingOptions:
     """How pictures are drawn: in evaluation, validation, command line, demo and Python the same."""
 
-    num_steps: int = 1
-    """Denoising steps. The tiny networks draw best in one; large ones want 30."""
+    num_steps: int | None = None
+    """Denoising steps. None: as many as the base is drawn in (`TryOnBase.usual_steps`): 1 of `tiny`, 30 of
+    `sdxl`, 50 of `catvton`."""
 
     seed: int = 0
     """Of the noise. A picture's noise depends on this and on the person's key, never on the others drawn."""

@@ -4,6 +4,7 @@ Shapes: P people, N requests, A ratios, B batch, h x w the latent grid, H x W th
 """
 
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple, Self, TypeVar
@@ -182,7 +183,7 @@ class SizedDrawer:
         )
 
     def _noise(self, rows: list[int], conditioning: Conditioning, step: int = 0) -> Tensor:
-        """(N, 4, h, w) noise of people, that of each the same in whatever company."""
+        """(N, C, h, w) noise of people, that of each the same in whatever company."""
         shape = (1, *conditioning.canvas.shape[1:])
         return torch.cat([noise_of(self.people.keys[row], self.options.seed, shape, step) for row in rows])
 
@@ -231,14 +232,14 @@ def sample_tryon(
         base: The networks.
         conditioning: Of B rows; one row is shared by all sizes, and so is its garment pass.
         options: Steps, sampler and guidance; its seed and seam are not read.
-        noise: (B or 1, 4, h, w). One row gives every size the same start.
+        noise: (B or 1, C, h, w). One row gives every size the same start.
         fresh: Noise of that shape which enters at a step, counted from 1; only `eta` needs it.
         size: Of B rows, from the adapter; without it the base samples alone.
         size_unknown: The adapter's answer to unknown ratios, of one row or B; only size guidance needs it.
         on_step: Told how far the sampling is.
 
     Returns:
-        (B, 4, h, w) latents.
+        (B, C, h, w) latents.
 
     Raises:
         ValueError: Size guidance is asked for without `size_unknown`, `eta` without `fresh`, or the rows
@@ -248,7 +249,7 @@ def sample_tryon(
         size_unknown = None
     elif size_unknown is None:
         raise ValueError("size_guidance other than 1 needs size_unknown, from the adapter")
-    scheduler = base.noising.sampler(options.sampler, options.num_steps, conditioning.canvas)
+    scheduler = base.noising.sampler(options.sampler, steps_of(base, options), conditioning.canvas)
     batch = len(conditioning.mask) if size is None else max(len(conditioning.mask), len(size.embedding))
     size, size_unknown = (
         None if one is None else widen(one, batch).scaled(options.size_scale) for one in (size, size_unknown)
@@ -268,7 +269,7 @@ def sample_tryon(
                 entering = {} if not options.eta else fresh_noise(options.eta, fresh, step, latents)
                 latents = scheduler.step(prediction, timestep, latents, **entering).prev_sample
                 if on_step is not None:
-                    on_step(step, options.num_steps)
+                    on_step(step, steps_of(base, options))
     return base.person_of(latents)
 
 
@@ -279,6 +280,11 @@ def fresh_noise(
     if fresh is None:
         raise ValueError(f"eta {eta} needs fresh, the noise that enters at each step")
     return {"eta": eta, "variance_noise": fresh(step).to(latents).expand(latents.shape)}
+
+
+def steps_of(base: TryOnBase, options: DrawingOptions) -> int:
+    """Return how many denoising steps are taken; by default as many as the base is drawn in."""
+    return base.usual_steps if options.num_steps is None else options.num_steps
 
 
 def garment_refresh(base: TryOnBase, options: DrawingOptions) -> int:
@@ -319,6 +325,10 @@ def widen(rows: Rows, batch: int) -> Rows:
     return rows.repeat(batch) if num != batch else rows
 
 
+SMOOTH = 4.0
+"""px. What is blurred over more than this is blurred in a smaller picture: it has no finer detail."""
+
+
 def composite(
     photo: NDArray[np.uint8], generated: NDArray[np.uint8], mask: NDArray[Any], feather: float
 ) -> NDArray[np.uint8]:
@@ -340,10 +350,42 @@ def composite(
         rows = zip(photo, generated, mask, strict=True)
         return np.stack([composite(*row, feather) for row in rows])
     made = mask != 0
+    part = around(made, math.ceil(2 * feather))
+    if part is None:
+        return photo.copy()
+    inside = cv2.distanceTransform(made[part].astype(np.uint8), cv2.DIST_L2, 5)
+    weight = np.clip(1 - inside / max(feather, 1e-6), 0, 1)[..., None]
+    result = photo.copy()
+    blend = generated[part] + weight * difference_beside(photo[part], generated[part], made[part], feather)
+    result[part][made[part]] = blend.round().clip(0, 255).astype(np.uint8)[made[part]]
+    return result
+
+
+def around(mask: NDArray[np.bool_], margin: int) -> tuple[slice, slice] | None:
+    """Rows and columns of an (H, W) mask's box and a margin (px) about it; None where it is empty."""
+    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
+    if not width:
+        return None
+    return (
+        slice(max(0, top - margin), top + height + margin),
+        slice(max(0, left - margin), left + width + margin),
+    )
+
+
+def difference_beside(
+    photo: NDArray[np.uint8], generated: NDArray[np.uint8], made: NDArray[np.bool_], feather: float
+) -> NDArray[np.float32]:
+    """(H, W, 3) by how much a photo differs from a drawing outside of the mask `made`, blurred into it."""
     apart = np.where(made[..., None], np.float32(0), photo.astype(np.float32) - generated)
     reach = max(feather / 2, 1e-3)  # a blur's tail covers the seam
-    near, share = (cv2.GaussianBlur(x, (0, 0), reach) for x in (apart, (~made).astype(np.float32)))
-    inside = cv2.distanceTransform(made.astype(np.uint8), cv2.DIST_L2, 5)
-    weight = np.clip(1 - inside / max(feather, 1e-6), 0, 1)
-    blend = generated + (weight / np.maximum(share, 1e-6))[..., None] * near
-    return np.where(made[..., None], blend.round().clip(0, 255).astype(np.uint8), photo)
+    full, shrink = made.shape[::-1], max(1.0, reach / SMOOTH)
+    size = tuple(max(1, round(n / shrink)) for n in full)
+    near, share = (
+        cv2.resize(
+            cv2.GaussianBlur(cv2.resize(x, size, interpolation=cv2.INTER_AREA), (0, 0), reach / shrink),
+            full,
+            interpolation=cv2.INTER_LINEAR,
+        )
+        for x in (apart, (~made).astype(np.float32))
+    )
+    return np.asarray(near / np.maximum(share, 1e-6)[..., None])

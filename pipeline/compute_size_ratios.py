@@ -37,7 +37,7 @@ from preprocess.vocabulary import DRAWING_KEY, FIT_LABELS, SOURCE_KEY, Category,
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION = "2"
+SCHEMA_VERSION = "3"
 READ_ROWS = 512
 
 

@@ -20,7 +20,7 @@ from model.adapter.adapter import SizeAdapter
 from model.bases.base import TryOnBase
 from model.params import DrawingOptions
 from model.pixels import from_uint8, to_uint8
-from model.sampling import SizedDrawer, TryOnInputs, composite, garment_refresh
+from model.sampling import SizedDrawer, TryOnInputs, composite, garment_refresh, steps_of
 from pipeline.checkpoints import load_size_aware, read_record
 from pipeline.evaluation.evaluation import Evaluation
 from pipeline.stage import run_stage
@@ -51,7 +51,7 @@ def run(
     trials |= evaluation.baselines()
     system = what_drew(params, base, networks[0])
     system |= {"size_hash": folder_hash(size), "joint_hash": folder_hash(joint)}
-    make, beside = natural_size(params, *networks), ceiling(networks[0])
+    make, beside = natural_size(params, *networks), ceiling(params, networks[0])
     evaluation.finish(trials, make, system, out, beside=beside)
     shutil.copyfile(out / HEADLINE_FILE, headline)
 
@@ -112,14 +112,14 @@ def natural_size(params: EvaluateParams, networks: TryOnBase, adapter: SizeAdapt
     return make
 
 
-def ceiling(networks: TryOnBase) -> dict[str, Make]:
+def ceiling(params: EvaluateParams, networks: TryOnBase) -> dict[str, Make]:
     """What the autoencoder alone leaves of everybody's own photo: no picture of this base can be better."""
 
     @torch.no_grad()
     def make(people: Batch, unpaired: bool) -> list[NDArray[np.uint8]]:  # noqa: ARG001 - own garments alone
         photos = from_uint8(people.image).to(networks.device, networks.dtype)
         pictures = to_uint8(networks.to_images(networks.to_latents(photos))).cpu().numpy()
-        return list(composite(people.image, pictures, people.inpaint_mask, feather=DrawingOptions().seam))
+        return list(composite(people.image, pictures, people.inpaint_mask, feather=params.seam))
 
     return {"autoencoder": make}
 
@@ -145,7 +145,7 @@ def evaluate_checkpoint(
     trials = score_sized(evaluation, *networks) | evaluation.baselines()
     system = what_drew(params, base, networks[0]) | {"checkpoint_hash": folder_hash(checkpoint)}
     make = natural_size(params, *networks)
-    return evaluation.finish(trials, make, system, out, beside=ceiling(networks[0]))
+    return evaluation.finish(trials, make, system, out, beside=ceiling(params, networks[0]))
 
 
 def score_size_only(evaluation: Evaluation, base: Path, size: Path) -> Trials:
@@ -158,7 +158,7 @@ def score_size_only(evaluation: Evaluation, base: Path, size: Path) -> Trials:
 def what_drew(params: EvaluateParams, base: Path, networks: TryOnBase) -> dict[str, Any]:
     """What every drawn system has: its base, and how it draws."""
     options = {field.name: getattr(params, field.name) for field in fields(DrawingOptions)}
-    options["garment_refresh"] = garment_refresh(networks, params)
+    options |= {"garment_refresh": garment_refresh(networks, params), "num_steps": steps_of(networks, params)}
     return {"base_hash": folder_hash(base)} | options
 
 

@@ -212,8 +212,10 @@ def from_photo(job: KeypointJob, problem: KeypointError) -> Keypoints:
 
 
 def body_parts(job: KeypointJob, person: Keypoints, image_width: int) -> bytes | None:
-    """Find the parts of a person's body, as a PNG; None without a model, and where there is DensePose."""
+    """Find the parts of a person's body, as a PNG; None without a model, and where nothing asks for them."""
     if job.params.bodypix_model is None or job.sample.densepose is not None:
+        return None
+    if job.sample.category is Category.LOWER:  # measured without
         return None
     photo = read_picture(job.sample.image, beside=job.sample.maps(), at_least=LONG_SIDE)
     parts = part_detector(job.params.bodypix_model).detect(photo)

@@ -26,9 +26,8 @@ def run(params: TrainJointParams, *, shards: Path, base: Path, size: Path, out: 
     with seeded(params.seed):
         opened = networks.trainable(params.base_layers, params.lora_rank)
     for weight in opened.values():
-        weight.data = (
-            weight.data.float()
-        )  # what learns keeps full precision, whatever the frozen weights have
+        # what learns keeps full precision, whatever the frozen weights have
+        weight.data = weight.data.float()
     task = size_task(run_, networks, adapter, base)
     groups: list[dict[str, Any]] = [
         {"params": [weight for weight in adapter.parameters() if weight.requires_grad]},

@@ -104,6 +104,9 @@ class TryOnBase(nn.Module, ABC):
     licence: str
     """Of its weights, by the hub's name: what is published with them says so on its card."""
 
+    usual_steps: ClassVar[int] = 30
+    """Denoising steps that its pictures are drawn in, unless told."""
+
     garment_follows_time: ClassVar[bool] = False
     """Whether the garment is seen at the step's own time, in training and so in drawing; else at time 0."""
 

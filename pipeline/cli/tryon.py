@@ -39,7 +39,7 @@ LowMemory = Annotated[
 ]
 
 DRAWING_HELP = {
-    "num_steps": "Denoising steps.",
+    "num_steps": "Denoising steps; else as many as the base is drawn in.",
     "seed": "Of the noise, which all sizes of a person share.",
     "text_guidance": "Weight of caption and garment; 1 is off.",
     "size_guidance": "Weight of the size; 1 is off.",
@@ -243,10 +243,12 @@ def draw_one(
     """Try one garment on one person, and print what is to be known."""
     from tqdm import tqdm
 
+    from model.sampling import steps_of
     from pipeline.tryon.pictures import write_fitting
 
     outfit = files.load(tryon)
-    with tqdm(total=len(sizes) * options.num_steps, desc="try-on", unit="step", disable=None) as bar:
+    num_steps = steps_of(tryon.base, options)
+    with tqdm(total=len(sizes) * num_steps, desc="try-on", unit="step", disable=None) as bar:
 
         def on_step(done: int, _total: int) -> None:
             bar.update(done - bar.n)

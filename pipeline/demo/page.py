@@ -6,7 +6,7 @@ from typing import Any, get_args
 import gradio as gr
 
 from model.params import DrawingOptions, Sampler
-from model.sampling import garment_refresh
+from model.sampling import garment_refresh, steps_of
 from pipeline.demo.answers import Answers
 from pipeline.demo.controls import Controls
 from pipeline.demo.pictures import OUTLINE, SIZE_MAP, thumbnail
@@ -165,9 +165,11 @@ def lay_out_sizes(answers: Answers) -> dict[str, Any]:
 
 def lay_out_settings(answers: Answers) -> dict[str, Any]:
     """How the picture is made: what `DrawingOptions` has, as far as a visitor may choose it."""
-    usual = DrawingOptions()
+    usual, base = DrawingOptions(), answers.room.tryon.base
     sliders = {
-        "num_steps": gr.Slider(1, 50, usual.num_steps, step=1, label="Steps", buttons=[], elem_id="steps"),
+        "num_steps": gr.Slider(
+            1, 50, steps_of(base, usual), step=1, label="Steps", buttons=[], elem_id="steps"
+        ),
         "text_guidance": gr.Slider(1, 10, usual.text_guidance, step=0.1, label="Text guidance", buttons=[]),
         "size_guidance": gr.Slider(1, 5, usual.size_guidance, step=0.1, label="Size guidance", buttons=[]),
     }
@@ -177,7 +179,7 @@ def lay_out_settings(answers: Answers) -> dict[str, Any]:
         ),
         "sampler": gr.Radio(list(get_args(Sampler)), value=usual.sampler, label="Sampler", elem_id="sampler"),
         "garment_refresh": gr.Checkbox(
-            bool(garment_refresh(answers.room.tryon.base, usual)),
+            bool(garment_refresh(base, usual)),
             label="Look at the garment at every step",
             elem_id="refresh",
         ),

@@ -8,8 +8,9 @@ from preprocess.body.keypoints import Array
 from preprocess.body.legs import LegFrame, seen_at
 from preprocess.garment.bounds import Bounds
 from preprocess.garment.ends import before_gap
+from preprocess.garment.measurements import FRAME_MARGIN
 from preprocess.garment.parse import OCCLUDERS, labels_mask
-from preprocess.lower.waist import AXIS_BAND, EDGE_PX, FRAME_MARGIN, GRID, HIDDEN_ROWS
+from preprocess.lower.waist import AXIS_BAND, EDGE_PX, GRID, HIDDEN_ROWS
 from preprocess.vocabulary import Lip
 
 Mask = NDArray[np.bool_]
@@ -46,7 +47,8 @@ def hem_bounds_along(
         return Bounds.unknown(), [], ()
     hem = float(np.nanpercentile(ends, HEM_PERCENTILE))
     stray = max(lowest for _, _, lowest in found) > hem + LONGEST_GAP * leg
-    hidden = min(below for _, below, _ in found)  # the other leg shows where the hem is
+    reached = hem - LONGEST_GAP * leg  # a leg that reaches the hem unhidden shows it for both
+    hidden = min(below for leg_ends, below, _ in found if (leg_ends >= reached).any())
     lines = tuple(
         frame.along(int(side), np.array([hem - step, hem]) * frame.leg_lengths[side] / leg, offset)[1]
         for side in whole

@@ -15,11 +15,11 @@ from preprocess.body.canvas import INSIDE, SMALLEST_PART
 from preprocess.body.keypoints import Array, Keypoints
 from preprocess.body.legs import LegFrame
 from preprocess.garment.bounds import Bounds
+from preprocess.garment.measurements import FRAME_MARGIN
 from preprocess.lower.hem import hem_bounds_along
 from preprocess.lower.waist import (
     AXIS_BAND,
     CLEAN_ROWS,
-    FRAME_MARGIN,
     GRID,
     LegView,
     ends_of,
@@ -101,7 +101,6 @@ def measure_lower(garment: Mask, keypoints: Keypoints, parse: Labels) -> LowerMe
     seen = {
         "garment_off_body": _off_body(view),
         "garment_out_of_frame": _cut_off([*waist_line, *width_lines], garment.shape),
-        "waist_out_of_frame": any(line[:, 1].min() < FRAME_MARGIN for line in waist_line),
     }
     return LowerMeasures(
         lengths={"waist": waist, "width": width, "length": length},

@@ -10,6 +10,7 @@ from preprocess.body.canvas import INSIDE, edge_between
 from preprocess.body.keypoints import Array
 from preprocess.body.legs import LegFrame, seen_at
 from preprocess.garment.bounds import Bounds
+from preprocess.garment.measurements import FRAME_MARGIN
 from preprocess.garment.parse import OCCLUDERS, labels_mask
 from preprocess.vocabulary import Lip
 
@@ -53,9 +54,6 @@ WIDER_TOP = 1.06
 
 UNEVEN_TOP = 0.035
 """And one below which the upper edge differs by that much, in L, from column to column."""
-
-FRAME_MARGIN = 1.5
-"""px. A garment this near to the picture's edge is cut off by it."""
 
 CLEAN_ROWS = 0.5
 """Share of the width's rows that nothing may touch, from which the others don't count."""
@@ -151,6 +149,8 @@ def waist_bounds(view: LegView) -> tuple[Bounds, list[str], tuple[Array, ...]]:
     bounds = bounds.widened(2 * view.slack, 2 * view.slack + hidden)
     flags = ["waist_covered"] if _covered(view, top, (low, high)) else []
     flags += ["waist_hidden"] if hidden > 0 else []
+    upper_edge = view.to_image(np.full(2, top), np.array([low, high]))
+    flags += ["waist_out_of_frame"] if upper_edge[:, 1].min() < FRAME_MARGIN else []
     line = view.to_image(np.full(2, top + WAIST_ROWS / 2 * scale), np.array([low, high]))
     return bounds, flags, (line,)
 

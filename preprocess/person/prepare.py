@@ -115,9 +115,9 @@ class PersonView:
         return self.window.put_back(grid, *self.person.photo.shape[:2])
 
     def over_photo(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Enlarge a picture that the model made to the photo's size; the photo where it saw nothing."""
-        seen = self.in_photo(np.ones(picture.shape[:2], np.float32))
-        return np.where(seen[..., None] > 0, self.in_photo(picture), self.person.photo)
+        """Enlarge a picture that the model made to the photo's size; its edges go on where it saw nothing."""
+        height, width = self.person.photo.shape[:2]
+        return self.window.put_back(picture, height, width, cv2.BORDER_REPLICATE)
 
     @property
     def photo_px(self) -> float:

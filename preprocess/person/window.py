@@ -69,28 +69,28 @@ class Window:
         seen: NDArray[np.float64] = (np.asarray(xy, np.float64) - (self.left, self.top)) * scale
         return seen
 
-    def put_back(self, seen: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+    def put_back(
+        self, seen: NDArray[Any], height: int, width: int, border: int = cv2.BORDER_CONSTANT
+    ) -> NDArray[Any]:
         """Enlarge a picture or a map of what the model sees and place it on a (height, width) photo.
 
         Args:
             seen: (h, w, 3) uint8, or (h, w) float32, of any size.
             height: Rows of the photo.
             width: Columns of the photo.
+            border: How it goes on outside the window, by OpenCV; 0 unless told.
 
         Returns:
-            (height, width, 3) or (height, width); 0 outside the window.
+            (height, width, 3) or (height, width).
         """
         grows = seen.shape[0] < self.height
         large = cv2.resize(
             seen, (self.width, self.height), interpolation=cv2.INTER_CUBIC if grows else cv2.INTER_AREA
         )
-        whole = np.zeros((height, width, *seen.shape[2:]), seen.dtype)
         top, left = max(self.top, 0), max(self.left, 0)
         bottom, right = min(self.top + self.height, height), min(self.left + self.width, width)
-        whole[top:bottom, left:right] = large[
-            top - self.top : bottom - self.top, left - self.left : right - self.left
-        ]
-        return whole
+        inside = large[top - self.top : bottom - self.top, left - self.left : right - self.left]
+        return np.asarray(cv2.copyMakeBorder(inside, top, height - bottom, left, width - right, border))
 
     def cut(self, picture: NDArray[np.uint8], border: int) -> NDArray[np.uint8]:
         """Return the window of a picture, going on beyond its edges as OpenCV's `border` says."""

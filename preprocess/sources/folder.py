@@ -6,7 +6,8 @@ there is a `photo.png` too, `photo.jpg.parse.png` and so on. Without a parse map
 colours (`preprocess/garment/grabcut.py`), and the row says so.
 
 Photos below `train/` and `test/` are of those splits. Where there are no such folders, some photos are dealt
-to the test split by their names: always the same ones, whatever the order of the files.
+to the test split by their names, so that of twelve photos or more none that was of `train` ever comes to
+`test`, whatever is added.
 """
 
 import logging
@@ -20,7 +21,7 @@ import xxhash
 
 from preprocess.masks import ARRAYS
 from preprocess.sources.dress_code import CATEGORY_FOLDERS
-from preprocess.sources.finding import PassedOver, composed
+from preprocess.sources.finding import PassedOver, composed, plain
 from preprocess.sources.keys import safe_key
 from preprocess.sources.source import SourceSample
 from preprocess.vocabulary import Category
@@ -85,13 +86,18 @@ class Folder:
 
     def splits(self, names: Sequence[Path]) -> dict[Path, str]:
         """Tell the split of each photo, given by its path below the root."""
-        if any(name.parts[0] in SPLITS for name in names):
-            return {name: name.parts[0] if name.parts[0] in SPLITS else "test" for name in names}
+        below = {name: plain(name.parts[0]) for name in names}
+        if set(below.values()) & set(SPLITS):
+            if others := sum(first not in SPLITS for first in below.values()):
+                log.warning("%s: %d photos that lie in none of %s are of test", self.root, others, SPLITS)
+            return {name: first if first in SPLITS else "test" for name, first in below.items()}
         if self.split is not None:
             return dict.fromkeys(names, self.split)
-        dealt = sorted(names, key=lambda name: xxhash.xxh3_64_digest(os.fsencode(name)))
-        num_test = max(round(TEST_SHARE * len(dealt)), min(FEWEST_TEST, (len(dealt) + 1) // 2))
-        return {name: "test" if place < num_test else "train" for place, name in enumerate(dealt)}
+        drawn = {name: xxhash.xxh3_64_intdigest(os.fsencode(name)) / 2**64 for name in names}
+        fewest = set(sorted(names, key=drawn.__getitem__)[: min(FEWEST_TEST, (len(names) + 1) // 2)])
+        tested = {name for name in names if drawn[name] < TEST_SHARE or name in fewest}
+        log.info("%s: %d of %d photos are dealt to the test split", self.root, len(tested), len(names))
+        return {name: "test" if name in tested else "train" for name in names}
 
     def sample(self, photo: Path, name: Path, split: str, maps: Mapping[Filed, Path]) -> SourceSample:
         """Collect the files of one photo.
@@ -111,7 +117,9 @@ class Folder:
         return SourceSample(
             key=safe_key(name.as_posix()),
             split=split,
-            category=next((CATEGORIES[one] for one in name.parts[:-1] if one in CATEGORIES), self.category),
+            category=next(
+                (CATEGORIES[one] for one in map(plain, name.parts[:-1]) if one in CATEGORIES), self.category
+            ),
             image=photo,
             cloth=beside(CLOTH),
             cloth_mask=beside(CLOTH_MASK),

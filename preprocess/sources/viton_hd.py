@@ -67,8 +67,8 @@ class VitonHd:
         for split in (self.split,) if self.split else self.listed() or SPLITS:
             tried, worn = self.pairs(split), self.paired(split)
             if tried or worn:
-                found = samples_of(Split.listed(self.root / split), tried, worn, self.captions)
-                yield from (replace(sample, category=self.category) for sample in found)
+                listed = Split.listed(self.root / split, self.category)
+                yield from samples_of(listed, tried, worn, self.captions)
 
     def listed(self) -> list[str]:
         """Return the splits that have a list of pairs, and say which have none."""
@@ -158,7 +158,7 @@ def sample(
     return SourceSample(
         key=key,
         split=split.folder.name,
-        category=Category.UPPER,
+        category=split.category,
         image=image,
         caption=captions.get(key, ""),
         cloth=cloth,
@@ -178,6 +178,7 @@ class Split:
     """What a split's folder has."""
 
     folder: Path
+    category: Category
     parts: Mapping[str, Found]
     """By the names in `PARTS`."""
 
@@ -185,8 +186,12 @@ class Split:
     """Names, without suffix, that several people or several garments have."""
 
     @classmethod
-    def listed(cls, folder: Path) -> "Split":
+    def listed(cls, folder: Path, category: Category) -> "Split":
         """List a folder, and say what is missing in it and what is there instead.
+
+        Args:
+            folder: The split's.
+            category: What everybody in it wears.
 
         Raises:
             FileNotFoundError: There is no such folder.
@@ -195,7 +200,8 @@ class Split:
             raise FileNotFoundError(
                 f"{folder} not found: it must have image/, and may have {', '.join(list(PARTS)[1:])}"
             )
-        split = cls(folder=folder, parts={name: Found.below(folder, part) for name, part in PARTS.items()})
+        parts = {name: Found.below(folder, part) for name, part in PARTS.items()}
+        split = cls(folder=folder, category=category, parts=parts)
         if split.others():
             for found in split.parts.values():
                 missing = found.missing(split.others())

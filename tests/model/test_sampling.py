@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import get_args
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -16,7 +17,8 @@ from model.bases.noising import SAMPLERS
 from model.bases.sdxl.conditioning import SdxlConditioning
 from model.bases.sdxl.networks import SdxlBase
 from model.params import DrawingOptions, Sampler
-from model.sampling import SizedDrawer, TryOnInputs, composite, noise_of, sample_tryon
+from model.sampling import SizedDrawer, TryOnInputs, composite, noise_of, sample_tryon, steps_of
+from preprocess.person.window import Window
 from preprocess.sizes.axes import MEANINGS
 from tests.model.conftest import BATCH, LATENT_HW, jolt, keypoints, photos
 
@@ -291,3 +293,22 @@ def test_only_the_hybrid_encoder_plans_the_size_by_the_garment(shared_base: Sdxl
         assert pictures.shape == (2, *wearers.image.shape[1:])
         maps.append(size_maps)
     assert np.array_equal(*maps) == (encoder == "simple")
+
+
+def test_a_mask_that_ends_where_nothing_more_was_seen_has_a_seam_there() -> None:
+    """A window of 400 px on a wide photo, filled by the mask: the drawing's edge tells how it goes on."""
+    window = Window(top=0, left=100, height=300, width=400, image_height=300, image_width=400)
+    photo, mask = np.full((300, 600, 3), 100, np.uint8), np.zeros((300, 600), np.uint8)
+    mask[100:200, 100:500] = 1
+    drawn = window.put_back(np.full((300, 400, 3), 140, np.uint8), 300, 600, cv2.BORDER_REPLICATE)
+    row = composite(photo, drawn, mask, feather=20)[150, :, 0].astype(int)
+    assert (row[:100] == 100).all()
+    assert row[100] < 105
+    assert (np.diff(row[95:130]) >= 0).all()
+    assert row[125] == 140
+
+
+def test_a_base_says_in_how_many_steps_it_is_drawn(shared_base: SdxlBase) -> None:
+    assert steps_of(shared_base, DrawingOptions()) == 1
+    assert steps_of(shared_base, DrawingOptions(num_steps=7)) == 7
+    assert SdxlBase.usual_steps == 30

@@ -196,6 +196,25 @@ def test_a_hem_out_of_the_frame_has_no_length() -> None:
     assert "hem_out_of_frame" in str(result.reason)
 
 
+@pytest.mark.parametrize("rows", [345, 380, 399])
+def test_a_waistband_out_of_the_frame_has_no_waist(rows: int) -> None:
+    _, wearer, parse = trousers(tucked=False)
+    moved = Keypoints(xy=wearer.xy - (0, rows), confidence=wearer.confidence)
+    result = ratios(parse[rows:], moved)
+    assert "waist_out_of_frame" in str(result.reason).split("; ")
+    assert known(result) == ["width", "length"]
+
+
+def test_a_shorter_leg_does_not_show_a_hem_that_is_hidden() -> None:
+    """The right leg ends at 700; a scarf hides where the left one does."""
+    scarf = (slice(760, 840), slice(395, 475), Lip.SCARF)
+    result = ratios(painted((slice(700, 780), slice(290, 380), Lip.RIGHT_LEG), scarf), legs())
+    assert "hem_hidden" in str(result.reason).split("; ")
+    assert known(result) == ["waist", "width"]
+    shown = ratios(painted(scarf), legs())
+    assert values(shown)["length"] == pytest.approx(0.95, abs=0.006), "one that reaches it does"
+
+
 def test_one_leg_alone_tells_the_length() -> None:
     _, _, parse = trousers()
     assert values(ratios(parse, legs(left_ankle=MISSING)))["length"] == pytest.approx(0.95, abs=0.006)

@@ -254,12 +254,14 @@ def test_a_flat_folder_is_dealt_to_both_splits_by_name(tmp_path: Path) -> None:
     assert sorted(before.values()) == 6 * ["test"] + 6 * ["train"]
     assert set(splits_of(tmp_path, "test").values()) == {"test"}, "a split that is named takes every photo"
     assert len(splits_of(tmp_path, "test")) == 12
-    for index in range(12, 60):
-        photo(tmp_path / f"{index}.jpg")
-    after = splits_of(tmp_path)
-    assert sum(split == "test" for split in after.values()) == 12
-    moved = [key for key, split in before.items() if split == "train" and after[key] == "test"]
-    assert not moved, "who was trained on is never judged"
+    for upto in (13, 20, 40, 200):
+        for index in range(len(before), upto):
+            photo(tmp_path / f"{index}.jpg")
+        after = splits_of(tmp_path)
+        moved = [key for key, split in before.items() if split == "train" and after[key] == "test"]
+        assert not moved, "who was trained on is never judged"
+        before = after
+    assert 25 < sum(split == "test" for split in before.values()) < 55, "a fifth of 200"
 
 
 def test_folders_named_like_splits_are_the_splits(tmp_path: Path) -> None:
@@ -268,6 +270,9 @@ def test_folders_named_like_splits_are_the_splits(tmp_path: Path) -> None:
     expected = {"train__a": "train", "train__sub__b": "train", "test__c": "test", "d": "test"}
     assert splits_of(tmp_path) == expected
     assert splits_of(tmp_path, "train") == {key: one for key, one in expected.items() if one == "train"}
+    (tmp_path / "train").rename(tmp_path / "moved")
+    (tmp_path / "moved").rename(tmp_path / "Train")
+    assert sorted(splits_of(tmp_path).values()) == sorted(expected.values()), "in any case"
 
 
 def test_the_garment_alone_may_lie_beside_a_photo(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The window a model looks through: nothing is stretched, and what comes back lies where it was."""
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -71,3 +72,12 @@ def test_points_and_pictures_go_there_and_back() -> None:
     np.testing.assert_allclose(
         window.seen_points(np.array([[window.left + window.width, window.top + window.height]])), [[72, 96]]
     )
+
+
+def test_a_picture_that_is_put_back_may_go_on_beyond_its_window() -> None:
+    window = Window(top=2, left=1, height=4, width=2, image_height=4, image_width=2)
+    seen = np.arange(8, dtype=np.uint8).reshape(4, 2)
+    back = window.put_back(seen, 8, 4, cv2.BORDER_REPLICATE)
+    assert back[:, 0].tolist() == [0, 0, 0, 2, 4, 6, 6, 6]
+    assert back[3].tolist() == [2, 2, 3, 3]
+    assert window.put_back(seen, 8, 4)[:, 0].tolist() == [0] * 8

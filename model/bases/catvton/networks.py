@@ -86,11 +86,14 @@ class CatvtonBase(AutoencodedBase):
     name: ClassVar[str] = "catvton"
     picture_hw: ClassVar[tuple[int, int]] = (512, 384)
     lora_targets: ClassVar[Sequence[str]] = (
-        *(f"attn1.{layer}" for layer in ("to_q", "to_k", "to_v", "to_out.0")),  # nothing runs in attn2
+        *(
+            f"attn1.{layer}" for layer in ("to_q", "to_k", "to_v", "to_out.0")
+        ),  # attn2 answers size tokens alone
         *("proj_in", "proj_out", "ff.net.0.proj", "ff.net.2", "conv1", "conv2"),
     )
     attention_layers: ClassVar[tuple[str, ...]] = ("attn1",)
     licence_without: ClassVar[str] = "creativeml-openrail-m"
+    usual_steps: ClassVar[int] = 50
     """Of weights that have nothing of CatVTON's: Stable Diffusion's."""
 
     def __init__(
@@ -193,7 +196,7 @@ class CatvtonBase(AutoencodedBase):
         return self._sites
 
     def trainable(self, layers: str, rank: int) -> dict[str, nn.Parameter]:
-        """Let part of the frozen UNet learn; what the text's attention has there is never run, and stays."""
+        """Let part of the frozen UNet learn, not the text's attention, whose queries serve size tokens."""
         weights = super().trainable(layers, rank)
         for name in [name for name in weights if CROSS_ATTENTION in name]:
             weights.pop(name).requires_grad_(False)

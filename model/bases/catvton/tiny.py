@@ -65,6 +65,7 @@ class TinyCatvtonBase(CatvtonBase):
     picture_hw: ClassVar[tuple[int, int]] = (PICTURE.image_height, PICTURE.image_width)
     autoencoder: ClassVar[Any] = PatchAutoencoder
     licence_without: ClassVar[str] = "apache-2.0"
+    usual_steps: ClassVar[int] = 4
 
 
 def build_tiny_catvton(preset: TinyCatvtonPreset, seed: int) -> TinyCatvtonBase:

@@ -29,10 +29,10 @@ class SdxlConditioning(Conditioning):
     """Everything but noise, time and size that the two UNets read."""
 
     masked_latents: Tensor
-    """(B, 4, h, w), the person with the mask's region grey."""
+    """(B, C, h, w), the person with the mask's region grey."""
 
     densepose_latents: Tensor
-    """(B, 4, h, w)."""
+    """(B, C, h, w)."""
 
     text: Tensor
     """(B, L, C)."""
@@ -47,7 +47,7 @@ class SdxlConditioning(Conditioning):
     """(B, 16, C) from the resampler."""
 
     garment_latents: Tensor
-    """(B, 4, h, w)."""
+    """(B, C, h, w)."""
 
     garment_text: Tensor
     """(B, L, C)."""
@@ -57,7 +57,7 @@ class SdxlConditioning(Conditioning):
 
     @property
     def canvas(self) -> Tensor:
-        """(B, 4, h, w): the person's latents are denoised."""
+        """(B, C, h, w): the person's latents are denoised."""
         return self.masked_latents
 
     @property

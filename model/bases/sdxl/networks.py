@@ -209,7 +209,7 @@ class SdxlBase(AutoencodedBase):
     def predict(
         self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning, size: SizeCondition | None = None
     ) -> Tensor:
-        """Predict noise or velocity, (B, 4, h, w); the conditioning has seen the garment."""
+        """Predict noise or velocity, (B, C, h, w); the conditioning has seen the garment."""
         assert isinstance(conditioning, SdxlConditioning)
         return predict_noise(self.tryon_unet, noisy, timesteps, conditioning, conditioning.garment, size)
 
@@ -260,14 +260,14 @@ def predict_noise(
 
     Args:
         tryon_unet: Has our attention, the resampler and an open time embedding.
-        noisy_latents: (B, 4, h, w).
+        noisy_latents: (B, C, h, w).
         timesteps: (B,) or ().
         conditioning: Of the same batch.
         garment_tokens: From `garment_pass` or `garment_keys`; those of batch 1 are shared by the whole batch.
         size: From the adapter; without it this is the base alone.
 
     Returns:
-        (B, 4, h, w).
+        (B, C, h, w).
     """
     person = [conditioning.mask, conditioning.masked_latents, conditioning.densepose_latents]
     laid = [] if conditioning.laid_garment is None else [conditioning.laid_garment]
