@@ -27,7 +27,7 @@ def questions(setting: Setting) -> Iterator[Question]:
         bars={"gradients": ("<=", 1e-4)},
     )
     for number, text in enumerate(configurations()):
-        (kind,) = re.findall(r"distributed_type: *(\S+)", text)
+        kind = kind_of(text)
         yield Question(
             name=f"accelerate launch, {kind} as the docs have it",
             budget_s=BUDGET_S,
@@ -42,6 +42,12 @@ def configurations() -> list[str]:
     return [block for block in blocks if "distributed_type" in block]
 
 
+def kind_of(text: str) -> str:
+    """What a configuration of accelerate asks for: NO, MULTI_GPU or FSDP."""
+    (kind,) = re.findall(r"distributed_type: *\"?(\w+)", text)
+    return str(kind)
+
+
 def sharded(setting: Setting) -> Mapping[str, Any]:
     """Share out the weights among one process, over NCCL where there is a GPU."""
     out = setting.out / "sharded.json"
@@ -50,12 +56,31 @@ def sharded(setting: Setting) -> Mapping[str, Any]:
 
 
 def launched(setting: Setting, text: str, number: int) -> Mapping[str, Any]:
-    """Launch two steps of training with a configuration, by one process."""
+    """Launch two steps of training with a configuration, by one process; CPUs know no kinds.
+
+    Raises:
+        RuntimeError: It failed, or on a GPU it ran as another kind than the configuration's.
+    """
     config, out = setting.out / f"accelerate-{number}.yaml", setting.out / f"launched-{number}.json"
     config.write_text(text)
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config)]
     launch += ["--num_processes", "1", *([] if setting.on_gpu else ["--cpu"])]
-    return answer([*launch, "-m", "tests.gpu.one_process", "trained", setting.device.type, str(out)], out)
+    found = answer([*launch, "-m", "tests.gpu.one_process", "trained", setting.device.type, str(out)], out)
+    if setting.on_gpu:
+        require_launched(kind_of(text), found)
+    return found
+
+
+def require_launched(kind: str, found: Mapping[str, Any]) -> None:
+    """Refuse what a launch of another kind found: it says nothing of this one.
+
+    Raises:
+        RuntimeError: It was another, or had more than one process.
+    """
+    if (found["launched_as"], found["processes"]) != (kind, 1):
+        raise RuntimeError(
+            f"asked for {kind} by 1 process, launched as {found['launched_as']} by {found['processes']}"
+        )
 
 
 def answer(command: list[str], out: Path) -> Mapping[str, Any]:

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from accelerate import PartialState
+from accelerate.utils import parse_flag_from_env
+from torch.distributed.tensor import DTensor
 
 from model.bases.tiny.networks import build_tiny_base
 from tests.gpu.numerics import HW, loss_and_gradients, relative
@@ -19,7 +21,7 @@ from tests.train.small_run import PARAMS, RUNTIME
 from tests.train.small_try_on import PRESET, TASKS, batch, size_task
 from train.keyed_random import KeyedRandom
 from train.loop import fit
-from train.sharding import shard, whole
+from train.sharding import ASKS_FOR_FSDP, shard, whole
 from train.watch import accelerator_of
 
 
@@ -37,7 +39,9 @@ def sharded(device: str, folder: Path) -> Mapping[str, Any]:
         optimizer = torch.optim.AdamW(groups, lr=1e-3)
         seen = batch(0, 4)
         task(seen, KeyedRandom(0, seen.position))["loss"].backward()
-        found = [whole(w.grad).float().flatten() for w in task.parameters() if w.grad is not None]
+        gradients = [weight.grad for weight in task.parameters() if weight.grad is not None]
+        assert all(isinstance(gradient, DTensor) for gradient in gradients), "weights weren't shared out"
+        found = [whole(gradient).float().flatten() for gradient in gradients]
         worst = max(worst, relative(torch.cat(found), expected))
         optimizer.step()
     figures = {"gradients": worst, "backend": dist.get_backend(), "processes": dist.get_world_size()}
@@ -51,7 +55,10 @@ def trained(_device: str, folder: Path) -> Mapping[str, Any]:
     two = replace(PARAMS, steps=2)
     rows = fit(task, People(4, HW), two, RUNTIME, name="gpu", seed=0, checkpoint_dir=folder, live_dir=folder)
     state = PartialState()
-    return {"steps": len(rows), "launched_as": str(state.distributed_type), "processes": state.num_processes}
+    kind = state.distributed_type.value
+    if kind == "MULTI_GPU" and parse_flag_from_env(ASKS_FOR_FSDP):  # this project shards, accelerate doesn't
+        kind = "FSDP"
+    return {"steps": len(rows), "launched_as": kind, "processes": state.num_processes}
 
 
 WORK: Mapping[str, Callable[[str, Path], Mapping[str, Any]]] = {"sharded": sharded, "trained": trained}

@@ -24,8 +24,15 @@ from model.bases.sdxl.unet import make_tryon_unet
 from model.bases.tiny.networks import TINY, build_tiny_base, byte_tokenizer
 from shards.batch import Batch
 
-PEAK_FLOPS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L4": 121e12, "4090": 165e12, "A10": 125e12}
-"""Dense bf16 operations a second that a card is sold with, by a part of its name."""
+PEAK_FLOPS = {
+    "NVIDIA H200": 989e12,
+    "NVIDIA H100 80GB HBM3": 989e12,
+    "NVIDIA A100-SXM4-80GB": 312e12,
+    "NVIDIA A100-SXM4-40GB": 312e12,
+    "NVIDIA A100 80GB PCIe": 312e12,
+    "NVIDIA A100-PCIE-40GB": 312e12,
+}
+"""Dense bf16 operations a second that a card is sold with, by its whole name: an H100 PCIe has fewer."""
 
 MATMUL = 8192
 """Side of the matrices that tell what a card of another name can do."""
@@ -82,8 +89,7 @@ class Setting:
     def peak_flops(self) -> float:
         """Operations a second at most: by the card's name, or of one large product."""
         name = torch.cuda.get_device_name(self.device) if self.on_gpu else ""
-        known = [flops for part, flops in PEAK_FLOPS.items() if part in name]
-        return known[0] if known else self.measured_flops()
+        return PEAK_FLOPS.get(name) or self.measured_flops()
 
     def measured_flops(self) -> float:
         """Operations a second of one large product of matrices."""
@@ -215,6 +221,8 @@ class People:
     def __init__(self, batch_size: int, hw: tuple[int, int], *, crash_at: int | None = None) -> None:
         self.batch_size, self.hw, self.crash_at = batch_size, hw, crash_at
         self.cursor = 0
+        self.resumed_at = 0
+        """Position that a checkpoint put it to; 0 without one."""
 
     def __iter__(self) -> Iterator[Batch]:
         while self.cursor != self.crash_at:
@@ -225,4 +233,4 @@ class People:
         return {"cursor": self.cursor}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.cursor = state["cursor"]
+        self.cursor = self.resumed_at = state["cursor"]

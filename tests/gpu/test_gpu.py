@@ -15,7 +15,16 @@ pytestmark = [
 
 @pytest.mark.parametrize(
     "row",
-    ["precision of", "GradScaler", "8-bit", "gradient checkpointing", "torch.compile", "FSDP2", "launch"],
+    [
+        "precision of",
+        "GradScaler",
+        "8-bit",
+        "under checkpointing",
+        "torch.compile",
+        "FSDP2",
+        "launch",
+        "noise prediction",
+    ],
 )
 def test_the_device_computes_what_full_precision_computes(row: str, tmp_path: Path) -> None:
     report = main(["--out", str(tmp_path), "--only", row])

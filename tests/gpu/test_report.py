@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from tests.benchmarks.gpu_report import all_questions, main
-from tests.gpu.launching import configurations
+from tests.gpu.launching import configurations, kind_of, require_launched
 from tests.gpu.report import Question, Report
 from tests.gpu.setting import Setting
+from tests.train.small_try_on import TASKS
 
 
 def failing() -> dict[str, float]:
@@ -42,7 +43,7 @@ def test_a_row_that_fails_or_lasts_stops_nothing_and_all_are_written(tmp_path: P
     )
 
 
-def test_every_question_of_the_issue_is_asked(tmp_path: Path) -> None:
+def test_every_question_of_the_documents_is_asked(tmp_path: Path) -> None:
     setting = Setting(device=torch.device("cpu"), tiny=False, out=tmp_path, left=lambda: 480.0)
     names = [question.name for question in all_questions(setting)]
     assert len(names) == len(set(names))
@@ -51,7 +52,7 @@ def test_every_question_of_the_issue_is_asked(tmp_path: Path) -> None:
         "GradScaler",
         "8-bit AdamW: memory",
         "torch.compile",
-        "gradient checkpointing",
+        "under checkpointing",
         "FSDP2",
     ]
     wanted += [
@@ -66,10 +67,25 @@ def test_every_question_of_the_issue_is_asked(tmp_path: Path) -> None:
     assert sum("accelerate launch" in name for name in names) == len(configurations())
 
 
+def test_words_that_choose_rows_of_numbers_choose_no_row_of_speed(tmp_path: Path) -> None:
+    setting = Setting(device=torch.device("cpu"), tiny=False, out=tmp_path, left=lambda: 480.0)
+    chosen = [q.name for q in all_questions(setting) if "under checkpointing" in q.name]
+    assert chosen == ["gradients under checkpointing"]
+
+
+def test_a_launch_of_another_kind_is_no_answer() -> None:
+    assert sorted(map(kind_of, configurations())) == ["FSDP", "MULTI_GPU", "NO"]
+    require_launched("FSDP", {"launched_as": "FSDP", "processes": 1})
+    with pytest.raises(RuntimeError, match="asked for FSDP by 1 process, launched as NO by 1"):
+        require_launched("FSDP", {"launched_as": "NO", "processes": 1})
+    with pytest.raises(RuntimeError, match="launched as NO by 2"):
+        require_launched("NO", {"launched_as": "NO", "processes": 2})
+
+
 def test_the_rehearsal_runs_what_a_gpu_will_run(tmp_path: Path) -> None:
     """The quick rows; `--device cpu --tiny` without `--only` runs the others as well."""
-    only = ["precision of", "broken run", "moments", "gradient checkpointing", "noise prediction"]
-    only += ["train_joint at 64x48", "a picture of", "low-memory 8"]
+    only = ["precision of", "broken run", "moments", "under checkpointing", "noise prediction"]
+    only += ["torch.compile", "train_joint at 64x48", "a picture of", "low-memory 8"]
     report = main(["--device", "cpu", "--tiny", "--minutes", "30", "--out", str(tmp_path), "--only", *only])
     assert {row.name: row.error for row in report.rows if row.error} == {}
     figures = {row.name: row.figures for row in report.rows}
@@ -77,6 +93,11 @@ def test_the_rehearsal_runs_what_a_gpu_will_run(tmp_path: Path) -> None:
     precision = figures["precision of size's loss and gradients"]
     assert 0 < precision["bf16_gradients"] < 0.2
     assert precision["tf32_gradients"] == pytest.approx(0, abs=1e-6)  # there is none on a CPU
-    assert figures["GradScaler: a broken run goes on"]["largest_difference"] == 0.0
-    assert figures["gradient checkpointing"]["gradients"] < 1e-5
+    for row in ("GradScaler", "8-bit AdamW"):
+        went_on = figures[f"{row}: a broken run goes on"]
+        assert went_on == {"largest_difference": 0.0, "resumed_at": 24}  # nothing is scaled on a CPU
+    assert figures["gradients under checkpointing"]["gradients"] < 1e-5
+    for kind in TASKS:
+        graphs = figures[f"torch.compile of both UNets, task {kind}"]
+        assert (graphs["graphs"], graphs["graph_breaks"], graphs["recompiles"]) == (2, 0, 0)
     assert figures["train_joint at 64x48, batch 1, gradient checkpointing"]["tflop_a_step"] > 0
