@@ -243,7 +243,9 @@ class Answers:
         self, visit: Visit, sizes: Mapping[str, SizeRequest], result: TryOnResult, values: Values
     ) -> Update:
         """Show pictures with their names and what was asked for; remember them for overlays."""
-        names = [f"{name}: {size[FIT_AXIS]:.2f}" for name, size in zip(sizes, result.requests, strict=True)]
+        ratios = [size[FIT_AXIS] for size in result.requests]
+        told = [f"{FIT_AXIS} unknown" if ratio is None else f"{ratio:.2f}" for ratio in ratios]
+        names = [f"{name}: {one}" for name, one in zip(sizes, told, strict=True)]
         visit.strip = names, result
         pictures = pictures_of(result, self.overlays(visit, values))
         return self.kept(visit) | {self.controls.strip: list(zip(pictures, names, strict=True))}

@@ -19,6 +19,7 @@ from pipeline.tryon.size_aware import PreparedPerson, SizeAwareTryOn, TryOnResul
 from pipeline.tryon.size_list import NamedSize
 from preprocess.body.inpaint_mask import MaskParams
 from preprocess.pictures import PictureSource, read_picture
+from preprocess.sizes.request import Range, SizeRequest
 from preprocess.whole import whole_file
 
 FIT_FILE, STRIP_FILE = "fit.json", "strip.png"
@@ -114,11 +115,12 @@ def fit_report(
     outside = ~person.inpaint_mask
     entries = []
     for number, (size, file) in enumerate(zip(sizes, files, strict=True)):
+        asked = size.request.resolved(person.natural_size)
         changed = np.asarray(result.pictures[number])[outside] != person.photo[outside]
         entry = {
             "size": size.name,
             "picture": file,
-            "clamped": clamped(size, person, result.requests[number].ratios(), mask),
+            "clamped": clamped(asked, result.requests[number], mask.asked(asked.category)),
             "pixels_changed_outside_mask": int(changed.sum()),
         }
         measured = result.fit[number].to_dict() if result.fit else {"summary": "no segmenter: not measured"}
@@ -146,17 +148,13 @@ def ladder_order(report: Mapping[str, Any], ratio: str) -> str:
     return f"{share:.0%} of the pairs of pictures stand in the requested order".replace("%", " %")
 
 
-def clamped(
-    size: NamedSize, person: PreparedPerson, drawn: Mapping[str, float | None], mask: MaskParams
-) -> list[str]:
-    """Return a line for every ratio that was moved into the range that the masks leave room for."""
-    asked = size.request.resolved(person.natural_size)
-    within = mask.asked(asked.category)
+def clamped(asked: SizeRequest, drawn: SizeRequest, within: Range) -> list[str]:
+    """Return a line for every ratio that was moved into a range; none for those that were left out."""
     return [
-        f"{name}: {ratio:.3g} asked for, {drawn[name]:.3g} drawn ({smallest} to {largest})"
+        f"{name}: {ratio:.3g} asked for, {shown:.3g} drawn ({smallest} to {largest})"
         for name, ratio in asked.asked
         for smallest, largest in [within[name]]
-        if ratio != drawn[name]
+        if (shown := drawn[name]) is not None and ratio != shown
     ]
 
 

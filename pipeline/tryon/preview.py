@@ -15,6 +15,7 @@ from pipeline.tryon.pictures import (
     FIT_FILE,
     STRIP_FILE,
     cells_of,
+    clamped,
     draw_strip,
     file_name,
     write_json,
@@ -26,9 +27,11 @@ from preprocess.body.densepose import nearest_parts
 from preprocess.body.inpaint_mask import MaskParams
 from preprocess.body.mediapipe import POSE_MODEL
 from preprocess.garment.grabcut import segment_garment
+from preprocess.layout.parts import split
 from preprocess.layout.worn_photo import WornPhoto, resize_worn
 from preprocess.person.fit_report import measure_fit
 from preprocess.person.prepare import prepare_person, with_worn_garment
+from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sizes.request import SizeRequest
 
 MARK = "preview"
@@ -61,7 +64,10 @@ def prepare_for_preview(
 
 
 def preview(person: PreparedPerson, sizes: Sequence[SizeRequest], *, clamp: bool = False) -> TryOnResult:
-    """Show the garment worn in the photo at every size; what is asked for of an unknown ratio is left out.
+    """Show the garment worn in the photo at every size.
+
+    A ratio that isn't known in the photo stays as it is: nothing says by how much the cloth should change.
+    The requests of the result leave it open.
 
     Args:
         person: Prepared, with the worn garment.
@@ -69,14 +75,20 @@ def preview(person: PreparedPerson, sizes: Sequence[SizeRequest], *, clamp: bool
         clamp: Move a size out of range to the nearest one in it, with a warning, instead of refusing it.
 
     Raises:
-        ValueError: A size is out of range, or the garment or its natural size is not known.
+        ValueError: A size is out of range, the garment or its natural size is not known, or nothing of it
+            covers the shoulders and the chest.
     """
     if person.garment_mask is None or not person.garment_mask.any() or person.natural_size is None:
         raise ValueError(
             "a preview resizes the garment worn in the photo, which isn't known here: give a parse map of "
             "it (--parse)"
         )
-    requests = [size.resolved(person.natural_size) for size in sizes]
+    if split(person.garment_mask, person.keypoints) is None:
+        raise ValueError(
+            "a preview resizes garments of the upper body, but nothing of the worn garment covers the "
+            "shoulders and the chest"
+        )
+    requests = [on_known_axes(size, person.natural_size) for size in sizes]
     requests = [one.clamped() if clamp else one.required_in_range() for one in requests]
     body = nearest_parts(person.densepose)
     shown = [resized(person, person.garment_mask, request, body) for request in requests]
@@ -91,6 +103,25 @@ def preview(person: PreparedPerson, sizes: Sequence[SizeRequest], *, clamp: bool
             for one, request in zip(shown, requests, strict=True)
         ],
     )
+
+
+def on_known_axes(size: SizeRequest, natural: SizeRequest) -> SizeRequest:
+    """Return the ratios asked for whose natural ones are known."""
+    known = dict(natural.asked)
+    asked = {name: ratio for name, ratio in size.resolved(natural).asked if name in known}
+    return SizeRequest.of(asked, category=size.category)
+
+
+def left_open(sizes: Sequence[SizeRequest], shown: Sequence[SizeRequest]) -> list[str]:
+    """Return a note for every axis on which ratios were asked for that couldn't be shown."""
+    asked = {
+        name for size, seen in zip(sizes, shown, strict=True) for name, _ in size.asked if not seen[name]
+    }
+    return [
+        f"{name} was asked for, but stays as it is: its ratio in the photo isn't known"
+        for name in AXIS_NAMES
+        if name in asked
+    ]
 
 
 def resized(
@@ -128,7 +159,8 @@ def write_preview(
     Raises:
         ValueError: See `preview`.
     """
-    result = preview(person, [size.request for size in sizes], clamp=clamp)
+    asked = [size.request for size in sizes]
+    result = preview(person, asked, clamp=clamp)
     out.mkdir(parents=True, exist_ok=True)
     (out / FIT_FILE).unlink(missing_ok=True)
     names = [f"{number:02d}_{file_name(size.name)}.png" for number, size in enumerate(sizes)]
@@ -136,13 +168,26 @@ def write_preview(
         write_picture(picture, out / name)
     write_picture(draw_strip(person.photo, None, cells_of(sizes, result)), out / STRIP_FILE)
     assert person.natural_size is not None
-    entries = zip(sizes, names, result.fit, strict=True)
+    entries = [
+        {
+            "size": size.name,
+            "picture": name,
+            "clamped": clamped(
+                size.request.resolved(person.natural_size),
+                request,
+                {name: axis.asked for name, axis in request.axes.items()},
+            ),
+            **fit.to_dict(),
+        }
+        for size, name, request, fit in zip(sizes, names, result.requests, result.fit, strict=True)
+    ]
+    notes = [*person.notes, *left_open(asked, result.requests)]
     report = {
         "preview": True,
         "natural": person.natural_size.ratios(),
-        "notes": [*person.notes, "a preview: the photo was warped, no network drew it"],
+        "notes": [*notes, "a preview: the photo was warped, no network drew it"],
         "keypoint_source": person.keypoints.source,
-        "sizes": [{"size": size.name, "picture": name, **fit.to_dict()} for size, name, fit in entries],
+        "sizes": entries,
     }
     write_json(report, out / FIT_FILE)
     return report

@@ -1,6 +1,6 @@
 """The demo's work without its page: who is chosen, what is drawn, what is shown of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import gradio as gr
@@ -153,6 +153,23 @@ def session(room: FittingRoom) -> Session:
     holder = StateHolder()
     holder.set_blocks(build_page(answers))
     return Session(answers, holder)
+
+
+def test_a_strip_says_of_no_picture_a_width_that_it_does_not_show(session: Session) -> None:
+    answers = session.answers
+    visit = answers.room.new_visit()
+    person = answers.room.choose_person(visit, 1)
+    assert person.natural_size is not None
+    values = {answers.controls.visit: visit, answers.controls.overlays: []}
+
+    def captions() -> list[str]:
+        return [caption for _, caption in answers.preview_around(values)[answers.controls.strip]]
+
+    natural = person.natural_size["width"]
+    assert captions()[3] == f"natural: {natural:.2f}"
+    lengths = SizeRequest(length=person.natural_size["length"])
+    visit.person = replace(person, natural_size=lengths)
+    assert captions()[2:5] == ["-1: width unknown", "natural: width unknown", "+1: width unknown"]
 
 
 def test_a_visitor_finds_what_was_left_and_nobody_else_does(session: Session) -> None:

@@ -18,11 +18,13 @@ from pipeline.tryon.batch import write_fittings
 from pipeline.tryon.loading import load_tryon
 from pipeline.tryon.outfits import FilesFitting, beside, shard_fittings, table_fittings
 from pipeline.tryon.pictures import file_name, ladder_order, write_fitting
-from pipeline.tryon.preview import preview
+from pipeline.tryon.preview import prepare_for_preview, preview, write_preview
 from pipeline.tryon.size_aware import SizeAwareTryOn, SizeRequest
 from pipeline.tryon.size_list import NamedSize, SizeChoice, ladder_sizes
 from preprocess.body.inpaint_mask import MaskParams
-from preprocess.person.prepare import prepare_person
+from preprocess.person.prepare import PreparedPerson, prepare_person
+from preprocess.sizes.axes import axes_of
+from preprocess.vocabulary import Category, Joint
 from tests.pipeline.fitting import files_of
 
 FAST = DrawingOptions(num_steps=1)
@@ -268,6 +270,44 @@ def test_a_preview_needs_no_network_and_says_what_it_is(fitting_artifacts: Path,
     np.testing.assert_array_equal(same[:bottom], own[:bottom])
     assert (same[bottom:] != own[bottom:]).any()
     assert (changed[:bottom] != own[:bottom]).any()
+
+
+@pytest.fixture
+def worn(fitting_artifacts: Path) -> PreparedPerson:
+    """A person ready for a preview, whose width in the photo isn't known."""
+    photo = files_of(fitting_artifacts)["person"]
+    person = prepare_for_preview(photo, beside(photo))
+    assert person.natural_size is not None
+    known = {name: ratio for name, ratio in person.natural_size.asked if name != "width"}
+    return replace(person, natural_size=SizeRequest.of(known))
+
+
+def test_a_preview_says_what_it_can_not_resize_and_what_it_moved(
+    worn: PreparedPerson, tmp_path: Path
+) -> None:
+    sizes = [
+        NamedSize(name="wide", request=SizeRequest(width=1.8)),
+        NamedSize(name="long", request=SizeRequest(width=9, length=9)),
+    ]
+    report = write_preview(worn, sizes, tmp_path, clamp=True)
+    wide, long = report["sizes"]
+    note = "width was asked for, but stays as it is: its ratio in the photo isn't known"
+    assert [line for line in report["notes"] if "stays as it is" in line] == [note]
+    assert wide["regions"]["width"]["requested"] is None
+    assert wide["clamped"] == []
+    longest = axes_of(Category.UPPER)["length"].asked
+    assert long["clamped"] == [f"length: 9 asked for, {longest[1]:.3g} drawn ({longest[0]} to {longest[1]})"]
+    assert json.loads((tmp_path / "fit.json").read_text()) == report
+
+
+def test_no_garment_is_resized_that_leaves_the_chest_bare(worn: PreparedPerson) -> None:
+    assert worn.garment_mask is not None
+    belt = worn.garment_mask.copy()
+    waist = worn.keypoints.xy[[Joint.LEFT_SHOULDER, Joint.LEFT_HIP], 1].mean()
+    belt[: round(waist)] = False
+    assert belt.any()
+    with pytest.raises(ValueError, match="nothing of the worn garment covers the shoulders and the chest"):
+        preview(replace(worn, garment_mask=belt), [SizeRequest.natural(1)])
 
 
 def test_nobody_is_shown_in_a_garment_that_is_not_known(fitting_artifacts: Path) -> None:
