@@ -187,8 +187,26 @@ def _fill_midpoints(
     return Keypoints(xy=out_xy, confidence=out_confidence, source=source, format=keypoint_format)
 
 
+class Directions:
+    """What two directions square to each other tell of a person: `u` down, `v` towards the person's left."""
+
+    __slots__ = ()
+    u: Array
+    v: Array
+
+    @property
+    def back_view(self) -> bool:
+        """Whether the person's left is the viewer's left: we see the back, or the labels are swapped."""
+        return bool(self.u[1] * self.v[0] - self.u[0] * self.v[1] < 0)
+
+    @property
+    def tilt_deg(self) -> float:
+        """Angle of `u` against the vertical; positive when it leads to the right."""
+        return float(np.degrees(np.arctan2(self.u[0], self.u[1])))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class BodyFrame:
+class BodyFrame(Directions):
     """Coordinates that go with the body: a down the torso, b towards the person's left shoulder."""
 
     shoulder_mid: Array
@@ -213,16 +231,6 @@ class BodyFrame:
     def lengths(self) -> dict[str, float]:
         """Lengths of the body (px) that garments are measured against: B and T."""
         return {"shoulder": self.shoulder_width, "torso": self.torso_length}
-
-    @property
-    def back_view(self) -> bool:
-        """Whether the left shoulder is on the viewer's left: we see the back, or the labels are swapped."""
-        return bool(self.u[1] * self.v[0] - self.u[0] * self.v[1] < 0)
-
-    @property
-    def tilt_deg(self) -> float:
-        """Angle of the torso against the vertical; positive when the hips are right of the shoulders."""
-        return float(np.degrees(np.arctan2(self.u[0], self.u[1])))
 
     @classmethod
     def from_keypoints(cls, keypoints: Keypoints) -> Self:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.body.keypoints import Array, BodyFrame, KeypointError, Keypoints
+from preprocess.body.keypoints import Array, BodyFrame, Directions, KeypointError, Keypoints
 from preprocess.vocabulary import Category, Joint
 
 LEG_JOINTS = (
@@ -30,7 +30,7 @@ BEYOND = 0.35
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class LegFrame:
+class LegFrame(Directions):
     """Coordinates that go with the legs: a from the hips towards the knees, b towards the person's left."""
 
     hip_mid: Array
@@ -93,16 +93,6 @@ class LegFrame:
     def lengths(self) -> dict[str, float]:
         """Lengths of the body (px) that garments are measured against: H and L."""
         return {"hip": self.hip_width, "leg": self.leg}
-
-    @property
-    def back_view(self) -> bool:
-        """Whether the left hip is on the viewer's left: we see the back, or the labels are swapped."""
-        return bool(self.u[1] * self.v[0] - self.u[0] * self.v[1] < 0)
-
-    @property
-    def tilt_deg(self) -> float:
-        """Angle of the thighs against the vertical; positive when the knees are right of the hips."""
-        return float(np.degrees(np.arctan2(self.u[0], self.u[1])))
 
     def to_body(self, xy: Array) -> Array:
         """Map (..., 2) px of the image to a, b in px of the frame."""
