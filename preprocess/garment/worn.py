@@ -87,9 +87,7 @@ def measured(
     return worn, parse_flags(parse, worn, BodyFrame.from_keypoints(person), category)
 
 
-def parse_flags(
-    parse: Labels, worn: WornMeasures, frame: BodyFrame, category: Category = Category.UPPER
-) -> list[str]:
+def parse_flags(parse: Labels, worn: WornMeasures, frame: BodyFrame, category: Category) -> list[str]:
     """Name what the (H, W) LIP labels tell against a measure.
 
     Args:

@@ -37,7 +37,7 @@ def outcome(params: PaperDollParams, index: int) -> Outcome:
         worn = measure_worn(garment_mask(picture.parse, Category.UPPER), person, scene)
     except KeypointError as problem:
         return "failed", str(problem), plain, [np.nan] * 3
-    flags = parse_flags(picture.parse, worn, BodyFrame.from_keypoints(person))
+    flags = parse_flags(picture.parse, worn, BodyFrame.from_keypoints(person), Category.UPPER)
     result = size_ratios(worn, SizeRatioParams(), keypoints=person, flags=flags)
     truth = np.array([picture.truth[f"{name}_ratio"] for name in AXIS_NAMES])
     return str(result.status), result.reason, plain, (result.ratios / truth - 1).tolist()

@@ -80,7 +80,7 @@ def annotate(person: PolygonPerson) -> SizeRatios:
     """Measure a drawing as the pipeline measures a photo."""
     garment = garment_mask(person.parse, Category.UPPER)
     worn = measure_worn(garment, person.keypoints, scene_of(person.parse))
-    flags = parse_flags(person.parse, worn, BodyFrame.from_keypoints(person.keypoints))
+    flags = parse_flags(person.parse, worn, BodyFrame.from_keypoints(person.keypoints), Category.UPPER)
     return size_ratios(worn, SizeRatioParams(), keypoints=person.keypoints, flags=flags)
 
 

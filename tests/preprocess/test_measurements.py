@@ -286,7 +286,7 @@ def test_whatever_the_joints_and_labels_a_person_is_measured_or_refused(seed: in
         worn = measure_worn(garment_mask(parse, Category.UPPER), fuzzed, scene_of(parse, photo=photo))
     except KeypointError:
         return
-    parse_flags(parse, worn, BodyFrame.from_keypoints(fuzzed))
+    parse_flags(parse, worn, BodyFrame.from_keypoints(fuzzed), Category.UPPER)
     assert not (ratios(worn) <= 0).any()
     for length in worn.lengths.values():
         assert not length.low > length.value
@@ -301,7 +301,7 @@ def labels(mask: np.ndarray) -> np.ndarray:
 
 def flags_of(parse: np.ndarray) -> list[str]:
     worn = measure_worn(garment_mask(parse, Category.UPPER), person())
-    return parse_flags(parse, worn, BodyFrame.from_keypoints(person()))
+    return parse_flags(parse, worn, BodyFrame.from_keypoints(person()), Category.UPPER)
 
 
 def test_a_plain_garment_has_no_flags() -> None:
