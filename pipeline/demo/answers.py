@@ -160,13 +160,16 @@ class Answers:
         """Draw what is there once more, with or without lines over it."""
         visit = self.visit(values)
         visit.overlays = values[self.controls.overlays]
-        update = self.kept(visit)
-        if visit.result is not None:
-            update[self.controls.picture] = pictures_of(visit.result, visit.overlays)[0]
-        if visit.strip is not None:
-            names, result = visit.strip
-            update[self.controls.strip] = list(zip(pictures_of(result, visit.overlays), names, strict=True))
-        return update
+        shown, strip = visit.result, visit.strip
+        pictures: Update = {}
+        if shown is not None:
+            pictures[self.controls.picture] = pictures_of(shown, visit.overlays)[0]
+        if strip is not None:
+            names, result = strip
+            pictures[self.controls.strip] = list(zip(pictures_of(result, visit.overlays), names, strict=True))
+        # another person may have been chosen meanwhile, whose answer must not be overwritten
+        overtaken = visit.result is not shown or visit.strip is not strip
+        return self.kept(visit) | ({} if overtaken else pictures)
 
     def leave(self, request: gr.Request) -> None:
         """Forget who closed the page: Gradio itself would wait an hour for them to come back."""

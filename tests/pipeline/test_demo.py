@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from threading import Event
 from typing import Any
 
@@ -10,8 +10,10 @@ import pytest
 
 from pipeline.demo import answers
 from pipeline.demo.answers import fit_table
+from pipeline.demo.pictures import pictures_of
 from pipeline.demo.serve import EXAMPLE_CHART, serving
 from pipeline.demo.visit import FittingRoom
+from pipeline.tryon.size_aware import TryOnResult
 from preprocess.sizes.centimetres import Wearer
 from tests.pipeline.photos import png_of
 
@@ -200,10 +202,30 @@ def test_all_sizes_stand_side_by_side(page: Any) -> None:
     assert [caption.split(":")[0] for caption in captions] == ["S", "M", "L", "XL"]
 
 
-def test_a_strip_leaves_with_the_person_that_it_shows(page: Any) -> None:
+def test_a_strip_leaves_with_the_person_that_it_shows(page: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The strip's overlays are answered a second time after it, and that answer is held back here."""
+    drawn, left = Event(), Event()
+
+    def held_back(result: TryOnResult, overlays: Sequence[str]) -> list[Any]:
+        pictures = pictures_of(result, overlays)
+        if len(pictures) == 7 and drawn.is_set():
+            left.wait(PATIENCE / 1000)
+        elif len(pictures) == 7:
+            drawn.set()
+        return pictures
+
+    monkeypatch.setattr(answers, "pictures_of", held_back)
     page.locator("#all-sizes").click()
     sync_api.expect(page.locator("#strip img")).to_have_count(7, timeout=PATIENCE)
+    first = picture_of(page)
     page.locator("#people button").nth(1).click()
+    picture_of(page, other_than=first)
+    sync_api.expect(page.locator("#strip img")).to_have_count(0, timeout=PATIENCE)
+    with page.expect_response(lambda response: "/run/predict" in response.url):
+        left.set()
+    plain = picture_of(page)
+    page.get_by_label("Expected outline").check()
+    picture_of(page, other_than=plain)
     sync_api.expect(page.locator("#strip img")).to_have_count(0, timeout=PATIENCE)
 
 
