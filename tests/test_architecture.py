@@ -27,10 +27,10 @@ DATA_STAGES = ("prepare_dataset", "extract_keypoints", "compute_size_ratios", "w
 PLUGGED_IN = ("preprocess.sources.", "model.bases.")
 """Rooms whose modules a registry names: one importer each is what they are for."""
 
-MOST_MODULES = 196
+MOST_MODULES = 225
 MOST_MODULES_OF_A_FOLDER = 18
-MOST_MODULES_WITH_ONE_IMPORTER = 33
-MOST_LINES = 31_900
+MOST_MODULES_WITH_ONE_IMPORTER = 40
+MOST_LINES = 35_500
 """Ratchets: what there is today, and a little air. Whoever raises one says why."""
 
 MEDIAN_FUNCTION_LINES = 9
