@@ -5,6 +5,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.engine.parts import Engine, open_engine
 from pipeline.stage import run_stage
 from pipeline.tables.incremental import (
     DIGEST_KEY,
-    Finish,
+    Batches,
+    Change,
     Job,
     Row,
+    Table,
     iter_manifest,
-    journal_batches,
-    update_rows,
+    update,
 )
 from pipeline.tables.measure_sample import MeasureJob, measured
 from preprocess.body.keypoints import Array, KeypointError
@@ -76,18 +79,20 @@ it can't be measured, the bounds alone where the reading says nothing. The schem
 of other categories than `upper` under `fit_label_thresholds_lower` and `fit_label_thresholds_dress`."""
 
 
-def run(params: SizeRatioParams, *, manifest: Path, keypoints: Path, out: Path) -> None:
+def run(
+    params: SizeRatioParams, *, manifest: Path, keypoints: Path, out: Path, engine: Engine | None = None
+) -> None:
     """Write one row of size ratios for every row of the manifest, then cut the fit labels."""
-    update_rows(
-        jobs(params, manifest, keypoints),
-        annotation_row,
+    table = Table(
         out=out,
         schema=SCHEMA,
+        jobs=partial(jobs, params, manifest, keypoints),
+        work=annotation_row,
         digest=made_by(params, keypoints),
         total=pq.read_metadata(manifest).num_rows,
-        workers=params.workers,
-        finish=lambda journal: with_source(manifest, *cut_labels(journal, params)),
+        finish=partial(finish, params, manifest),
     )
+    update(table, engine or open_engine(workers=params.workers))
 
 
 def made_by(params: SizeRatioParams, keypoint_file: Path) -> str:
@@ -150,14 +155,21 @@ def annotation_row(job: MeasureJob) -> Row:
         return row | {"status": str(RowStatus.FAILED), "reason": str(problem)}
 
 
-def cut_labels(journal: Path, params: SizeRatioParams) -> tuple[dict[bytes, bytes], Finish]:
+def finish(params: SizeRatioParams, manifest: Path, rows: Batches) -> tuple[dict[bytes, bytes], Change]:
+    """Cut the fit labels, and add what the manifest knows of where the data came from to the metadata."""
+    metadata, change = cut_labels(rows, params)
+    known = pq.read_schema(manifest).metadata or {}
+    return metadata | {key: known.get(key, b"") for key in (SOURCE_KEY, DRAWING_KEY)}, change
+
+
+def cut_labels(rows: Batches, params: SizeRatioParams) -> tuple[dict[bytes, bytes], Change]:
     """Cut the known width ratios of the train split, of all splits where there is none, by category.
 
     Returns:
         Metadata with the thresholds and with what known means, and what fills in the label of a batch.
     """
     widths: defaultdict[tuple[str, bool], list[Any]] = defaultdict(list)
-    for batch in journal_batches(journal):
+    for batch in rows:
         known = known_ratios(batch, FIT_AXIS, params.max_uncertainty)
         names = zip(batch["category"].to_pylist(), batch["split"].to_pylist(), strict=True)
         for (category, split), width in zip(names, known, strict=True):
@@ -180,14 +192,6 @@ def cut_labels(journal: Path, params: SizeRatioParams) -> tuple[dict[bytes, byte
 def thresholds_key(category: str) -> bytes:
     """Name the metadata with the thresholds of a category's fit labels."""
     return THRESHOLDS_KEY if category == Category.UPPER else THRESHOLDS_KEY + f"_{category}".encode()
-
-
-def with_source(
-    manifest: Path, metadata: dict[bytes, bytes], finish: Finish
-) -> tuple[dict[bytes, bytes], Finish]:
-    """Add what the manifest knows of where the data came from to the metadata."""
-    known = pq.read_schema(manifest).metadata or {}
-    return metadata | {key: known.get(key, b"") for key in (SOURCE_KEY, DRAWING_KEY)}, finish
 
 
 def with_labels(

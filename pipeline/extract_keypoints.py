@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, partial
 from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.engine.parts import Engine, open_engine
 from pipeline.stage import run_stage
-from pipeline.tables.incremental import Job, Row, iter_manifest, update_rows
+from pipeline.tables.incremental import Job, Row, Table, iter_manifest, update
 from preprocess.body.bodypix import LONG_SIDE, PartDetector, of_wearer
 from preprocess.body.keypoints import ExtractKeypointsParams, KeypointError, Keypoints
 from preprocess.body.legs import HIPS_AND_KNEES, require_body
@@ -85,18 +86,18 @@ class KeypointJob:
     """The stage's section."""
 
 
-def run(params: ExtractKeypointsParams, *, manifest: Path, out: Path) -> None:
+def run(params: ExtractKeypointsParams, *, manifest: Path, out: Path, engine: Engine | None = None) -> None:
     """Write one row of keypoints for every row of the manifest."""
+    table = Table(
+        out=out,
+        schema=SCHEMA,
+        jobs=partial(jobs, params, manifest),
+        work=keypoint_row,
+        digest=made_by(params),
+        total=pq.read_metadata(manifest).num_rows,
+    )
     try:
-        update_rows(
-            jobs(params, manifest),
-            keypoint_row,
-            out=out,
-            schema=SCHEMA,
-            digest=made_by(params),
-            total=pq.read_metadata(manifest).num_rows,
-            workers=params.workers,
-        )
+        update(table, engine or open_engine(workers=params.workers))
     finally:
         close_detector(str(params.mediapipe_model))
         part_detector.cache_clear()

@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
@@ -33,15 +34,23 @@ class Params(BaseModel):
     evaluate_tryon: EvaluateParams
 
 
+Model = TypeVar("Model", bound=BaseModel)
+
+
 def load_params(path: Path) -> Params:
     """Read and check the whole file, so that a typo in `train_joint` stops the first stage, not the last.
 
     Raises:
         SystemExit: Something in the file is wrong, with status 2. The message lists every problem at once.
     """
+    return read_yaml(path, Params)
+
+
+def read_yaml(path: Path, model: type[Model]) -> Model:
+    """Read and check a file of settings; see `load_params`."""
     try:
         values = YAML(typ="safe").load(path.read_text())  # DVC's reader: 1e-5 is a float, `no` a string
-        return Params.model_validate_json(json.dumps(values))
+        return model.model_validate_json(json.dumps(values))
     except FileNotFoundError:
         message = f"{path}: no such file; run from the repository root or pass --params"
     except YAMLError as error:

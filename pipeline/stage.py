@@ -6,18 +6,22 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 from pipeline.params import load_params
 
 USAGE_ERROR = 2
+ENGINE_VARIABLE = "CINDERELLA_ENGINE"
+"""Names the engine that data stages run on: `inline` or `process`. It changes no result."""
 
 
 def run_stage(name: str, run: Callable[..., None]) -> None:
     """Call `run(params, **paths)`: params from the section `name`, one --option per keyword-only path.
 
-    A `ValueError` or `OSError` of the stage is the user's to mend: it is printed as one message, without a
-    stack trace, and the process exits with status 2. Anything else is our bug and keeps its trace.
+    A stage that takes an `engine` has the option `--engine`. A `ValueError` or `OSError` of the stage is the
+    user's to mend: it is printed as one message, without a stack trace, and the process exits with status 2.
+    Anything else is our bug and keeps its trace.
     """
     parser = argparse.ArgumentParser(
         prog=f"python -m pipeline.{name}",
@@ -26,10 +30,17 @@ def run_stage(name: str, run: Callable[..., None]) -> None:
     )
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: params.yaml")
     for parameter in inspect.signature(run).parameters.values():
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+        if parameter.name == "engine":
+            parser.add_argument(
+                "--engine", help=f"inline, process, ray or slurm; default: ${ENGINE_VARIABLE}"
+            )
+        elif parameter.kind is inspect.Parameter.KEYWORD_ONLY:
             parser.add_argument(f"--{parameter.name.replace('_', '-')}", type=Path, required=True)
     paths = vars(parser.parse_args())
     configure_logging(name)
+    if engine := paths.pop("engine", None):
+        os.environ[ENGINE_VARIABLE] = engine
+    run = getattr(import_module(f"pipeline.{name}"), run.__name__)  # other processes know it by that name
     try:
         run(getattr(load_params(paths.pop("params")), name), **paths)
     except (ValueError, OSError) as error:

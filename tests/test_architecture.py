@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from preprocess.identity import PACKAGES, ROOT
+from preprocess.identity import PACKAGES, ROOT, import_closure
 
 MAY_IMPORT = {
     "preprocess": set(),
@@ -23,6 +23,8 @@ MAY_IMPORT = {
     "pipeline": {"preprocess", "shards", "model", "train", "eval"},
 }
 DATA_STAGES = ("prepare_dataset", "extract_keypoints", "compute_size_ratios", "write_shards")
+
+ENGINE_LIBRARIES = {"ray": "pipeline.engine.on_ray", "submitit": "pipeline.engine.on_slurm"}
 
 PLUGGED_IN = ("preprocess.sources.", "model.bases.")
 """Rooms whose modules a registry names: one importer each is what they are for."""
@@ -139,7 +141,23 @@ def test_data_stages_start_without_torch(stage: str) -> None:
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )
-    assert not {"torch", "diffusers", "transformers", "mediapipe"} & set(loaded.stdout.split())
+    heavy = {"torch", "diffusers", "transformers", "mediapipe"}
+    assert not (heavy | ENGINE_LIBRARIES.keys()) & set(loaded.stdout.split())
+
+
+def test_a_stage_does_not_know_what_runs_it() -> None:
+    """Engines and their libraries are found by name: neither another one nor its code reruns anything."""
+    named = {
+        (module, alias.name.split(".")[0])
+        for module, file in sources().items()
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    }
+    assert {(module, name) for module, name in named if ENGINE_LIBRARIES.get(name, module) != module} == set()
+    engines = {f"pipeline/engine/{name}.py" for name in ("engines", "local")}
+    for stage in DATA_STAGES:
+        assert not engines & {file.as_posix() for file in import_closure(f"pipeline.{stage}")}
 
 
 @pytest.mark.parametrize("package", MAY_IMPORT)

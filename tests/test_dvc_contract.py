@@ -109,6 +109,11 @@ def test_editing_what_shows_or_tries_on_reruns_nothing(folder: str) -> None:
     assert reruns(below(folder)) == set()
 
 
+@pytest.mark.parametrize("name", ["engines", "local"])
+def test_editing_an_engine_reruns_nothing(name: str) -> None:
+    assert reruns([Path(f"pipeline/engine/{name}.py")]) == set()
+
+
 def test_editing_a_renderer_of_dolls_reruns_only_who_draws_them() -> None:
     """The evaluation draws held-out dolls again, without their prints."""
     assert reruns(below("preprocess/sources/paper_dolls")) == {"prepare_dataset", "evaluate_tryon"}

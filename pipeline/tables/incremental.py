@@ -1,44 +1,46 @@
 """Bring a table of one row per sample up to date: only rows whose input, parameters or code changed.
 
 The table is sorted by split and key, so old and new are joined as two streams and memory stays flat. Rows
-are journalled as they are made: an interrupted run goes on where it stopped. The finished file is a pure
-function of its rows, however many processes made them and however many were reused.
+that have to be made are parts of a fixed size: an interrupted run goes on where it stopped. The finished file
+is a pure function of its rows, whatever engine made them and however many were reused.
 """
 
 import logging
-import os
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-import cv2
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tqdm import tqdm
+import xxhash
 
+from pipeline.engine.parts import Engine, FinishedParts, Part, run_parts
+from pipeline.engine.store import PartStore
 from preprocess.sources.source import ManifestRow, manifest_root, manifest_row
+from preprocess.vocabulary import RowStatus
 from preprocess.whole import whole_file
 
 log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
-Finish = Callable[[pa.RecordBatch], pa.RecordBatch]
+Batches = Iterator[pa.RecordBatch]
+Change = Callable[[pa.RecordBatch], pa.RecordBatch]
+Finish = Callable[[Batches], tuple[dict[bytes, bytes], Change]]
 
 DIGEST_KEY = b"made_by"
-CHUNK = 32
-"""Samples a process takes at a time."""
+PART_ROWS = 64
+"""Rows of a part: some seconds of measuring."""
+
+PART_FILE = "rows.arrow"
 
 ROWS_PER_GROUP = 1024
 """Rows of a row group of the finished file, which are held until it is whole."""
 
 BATCH = 512
-"""Rows read and journalled at a time."""
+"""Rows read at a time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,59 +75,108 @@ def iter_manifest(path: Path) -> Iterator[ManifestRow]:
             yield from (manifest_row(record, root) for record in batch.to_pylist())
 
 
-def update_rows(
-    jobs: Iterable[Job],
-    work: Callable[[Any], Row],
-    *,
-    out: Path,
-    schema: pa.Schema,
-    digest: str,
-    total: int,
-    workers: int,
-    finish: Callable[[Path], tuple[dict[bytes, bytes], Finish]] | None = None,
-) -> Counter[str]:
-    """Write `out` with one row per job, reusing what is still true.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """A table of one row per sample, as a stage of `pipeline.engine`. It pickles."""
 
-    Args:
-        jobs: Sorted by split and key.
-        work: Makes a row from a job's payload; a module-level function, called in other processes.
-        out: Parquet file, replaced at the end; its old rows are reused.
-        schema: Of the rows; has `split`, `key`, `status` and `input_hash`.
-        digest: Identity of what every row depends on beside its input; old rows of another are not used.
-        total: Number of jobs, for the progress bar.
-        workers: Processes; 0 takes every core.
-        finish: Given the journal, returns further schema metadata and what to do with each batch as it is
-            copied from the journal to `out`; for columns that depend on all rows.
+    out: Path
+    """Parquet file, replaced at the end; its old rows are reused."""
 
-    Returns:
-        Number of rows by status, and `reused`.
-    """
-    out.parent.mkdir(parents=True, exist_ok=True)
-    journal, resume = out.with_name(f".{out.name}.journal"), out.with_name(f".{out.name}.resume")
-    if journal.exists():
-        journal.replace(resume)
-    schema = schema.with_metadata({**(schema.metadata or {}), DIGEST_KEY: digest.encode()})
-    counts: Counter[str] = Counter()
-    num_rows = 0
-    with ExitStack() as stack:
-        old = SortedRows(parquet_rows(out, digest))
-        made = SortedRows(interrupted_rows(resume, digest))
-        results = ordered_rows(jobs, work, (made, old), workers or os.cpu_count() or 1, stack, counts)
-        sink = stack.enter_context(pa.OSFile(str(journal), "wb"))
-        writer = stack.enter_context(pa.ipc.new_stream(sink, schema))
-        bar = stack.enter_context(tqdm(total=total, desc=out.stem, unit="sample", disable=None))
-        while rows := list(islice(results, BATCH)):
-            writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=schema))
-            sink.flush()
-            counts.update(row["status"] for row in rows)
-            num_rows += len(rows)
-            bar.update(len(rows))
-    metadata, change = finish(journal) if finish else ({}, None)
-    publish(journal, out, schema.with_metadata({**schema.metadata, **metadata}), num_rows, change)
-    journal.unlink()
-    resume.unlink(missing_ok=True)
-    log.info("%s: %s", out.name, ", ".join(f"{count} {name}" for name, count in sorted(counts.items())))
-    return counts
+    schema: pa.Schema
+    """Of the rows; has `split`, `key`, `status`, `reason` and `input_hash`."""
+
+    jobs: Callable[[], Iterable[Job]]
+    """Gives what the rows are made from, sorted by split and key, the same at every call."""
+
+    work: Callable[[Any], Row]
+    """Makes a row from a job's payload."""
+
+    digest: str
+    """Identity of what every row depends on beside its input; old rows of another are not used."""
+
+    total: int
+    """Number of jobs."""
+
+    finish: Finish | None = None
+    """Given all rows, returns further schema metadata and what to do with each batch as it is written; for
+    columns that depend on all rows."""
+
+    gpus: int = 0
+    """That a part takes."""
+
+    @property
+    def name(self) -> str:
+        """For the progress bar."""
+        return self.out.stem
+
+    def plan(self) -> Iterator[Part]:
+        """Cut the jobs whose rows can't be reused into parts."""
+        old = SortedRows(parquet_rows(self.out, self.digest))
+        jobs: list[Job] = []
+        reused = 0
+        for job in self.jobs():
+            if old.take(job):
+                reused += 1
+                continue
+            jobs.append(job)
+            if len(jobs) == PART_ROWS:
+                yield self.part(jobs, reused)
+                jobs, reused = [], 0
+        if jobs:
+            yield self.part(jobs, reused)
+
+    def part(self, jobs: list[Job], reused: int) -> Part:
+        """Name the part that makes the rows of `jobs`."""
+        names = "\n".join(f"{job.split}\t{job.key}\t{job.input_hash}" for job in jobs)
+        key = xxhash.xxh3_128_hexdigest(f"{self.digest}\n{names}".encode())
+        return Part(key=key, size=len(jobs), payload=[job.payload for job in jobs], before=reused)
+
+    def run(self, part: Part, out: Path) -> Counter[str]:
+        """Make the rows of a part; see `Stage`."""
+        rows = [self.work(payload) for payload in part.payload]
+        with pa.OSFile(str(out / PART_FILE), "wb") as sink, pa.ipc.new_stream(sink, self.schema) as writer:
+            writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=self.schema))
+        return Counter(kind_of(row["reason"]) for row in rows if row["status"] == RowStatus.FAILED)
+
+    def merge(self, parts: FinishedParts) -> None:
+        """Write the file of the rows that are reused and those that were made."""
+        counts: Counter[str] = Counter(reused=0)
+        metadata, change = self.finish(self.batches(parts, Counter())) if self.finish else ({}, None)
+        own = {DIGEST_KEY: self.digest.encode(), **metadata}
+        schema = self.schema.with_metadata({**(self.schema.metadata or {}), **own})
+        with whole_file(self.out) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
+            batches = self.batches(parts, counts)
+            while group := list(islice(batches, ROWS_PER_GROUP // BATCH)):
+                write_group(writer, [change(batch) if change else batch for batch in group], schema)
+        words = (f"{count} {name}" for name, count in sorted(counts.items()))
+        log.info("%s: %s", self.out.name, ", ".join(words))
+
+    def batches(self, parts: FinishedParts, counts: Counter[str]) -> Batches:
+        """Yield all rows in batches of one size, but the last, so that the cuts are always the same."""
+        rows = self.rows(parts, counts)
+        while some := list(islice(rows, BATCH)):
+            yield pa.RecordBatch.from_pylist(some, schema=self.schema)
+
+    def rows(self, parts: FinishedParts, counts: Counter[str]) -> Iterator[Row]:
+        """Yield all rows in order, counting them by status, and the reused ones.
+
+        Raises:
+            OSError: A row is in neither the old file nor a part.
+        """
+        old = SortedRows(parquet_rows(self.out, self.digest))
+        made = SortedRows(row for file in parts.files(PART_FILE) for row in part_rows(file))
+        for job in self.jobs():
+            reused = old.take(job)
+            row = reused or made.take(job)
+            if row is None:
+                raise OSError(f"{self.out}: {job.split}/{job.key} changed while it was made: run it again")
+            counts.update([row["status"], *(["reused"] if reused else [])])
+            yield row
+
+
+def update(table: Table, engine: Engine) -> None:
+    """Bring a table up to date by the work of an engine; what a killed run left beside it is used."""
+    run_parts(table, engine, PartStore(table.out.with_name(f".{table.out.name}.parts").absolute()))
 
 
 class SortedRows:
@@ -155,103 +206,16 @@ def parquet_rows(path: Path, digest: str) -> Iterator[Row]:
             yield from batch.to_pylist()
 
 
-def interrupted_rows(path: Path, digest: str) -> Iterator[Row]:
-    """Yield the rows of an interrupted run by the same parameters and code, up to where it broke off."""
-    try:
-        with pa.OSFile(str(path)) as source, pa.ipc.open_stream(source) as reader:
-            if (reader.schema.metadata or {}).get(DIGEST_KEY) == digest.encode():
-                for batch in reader:
-                    yield from batch.to_pylist()
-    except (pa.ArrowInvalid, EOFError, OSError):
-        return
+def part_rows(file: BinaryIO) -> Iterator[Row]:
+    """Yield the rows of a finished part."""
+    with pa.ipc.open_stream(file) as reader:
+        for batch in reader:
+            yield from batch.to_pylist()
 
 
-def journal_batches(path: Path) -> Iterator[pa.RecordBatch]:
-    """Yield the batches of a journal that was written to its end.
-
-    Raises:
-        OSError: It can't be read; what is missing would be rows of the table.
-        ValueError: It is torn.
-    """
-    with pa.OSFile(str(path)) as source, pa.ipc.open_stream(source) as reader:
-        yield from reader
-
-
-def ordered_rows(
-    jobs: Iterable[Job],
-    work: Callable[[Any], Row],
-    caches: tuple[SortedRows, ...],
-    workers: int,
-    stack: ExitStack,
-    counts: Counter[str],
-) -> Iterator[Row]:
-    """Yield rows in the order of jobs; a few chunks are in flight at once, so memory stays flat."""
-    flight: deque[Future[list[Row]] | list[Row]] = deque()
-    pool: Executor | None = None
-    for piece in chunks(jobs, caches, counts):
-        if isinstance(piece[0], Job):
-            payloads = [job.payload for job in piece]
-            if pool is None and workers > 1 and len(piece) == CHUNK:
-                pool = stack.enter_context(new_pool(workers))
-            flight.append(pool.submit(run_chunk, work, payloads) if pool else run_chunk(work, payloads))
-        else:
-            flight.append(piece)
-        while len(flight) > 4 * workers:
-            yield from landed(flight.popleft())
-    while flight:
-        yield from landed(flight.popleft())
-
-
-def chunks(jobs: Iterable[Job], caches: tuple[SortedRows, ...], counts: Counter[str]) -> Iterator[list[Any]]:
-    """Group jobs, in order, into lists of reusable rows and lists of jobs to do."""
-    pending: list[Any] = []
-    for job in jobs:
-        row = next((found for cache in caches if (found := cache.take(job))), None)
-        counts["reused"] += row is not None
-        item = job if row is None else row
-        if pending and (len(pending) == CHUNK or isinstance(pending[0], Job) != isinstance(item, Job)):
-            yield pending
-            pending = []
-        pending.append(item)
-    if pending:
-        yield pending
-
-
-def new_pool(workers: int) -> ProcessPoolExecutor:
-    """Start processes that leave the threads to each other."""
-    return ProcessPoolExecutor(workers, get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,))
-
-
-def run_chunk(work: Callable[[Any], Row], payloads: list[Any]) -> list[Row]:
-    """Make the rows of one chunk, in whatever process."""
-    return [work(payload) for payload in payloads]
-
-
-def landed(item: Future[list[Row]] | list[Row]) -> list[Row]:
-    """Wait for a chunk."""
-    return item.result() if isinstance(item, Future) else item
-
-
-def publish(journal: Path, out: Path, schema: pa.Schema, num_rows: int, change: Finish | None = None) -> None:
-    """Copy the journal into a Parquet file whose bytes depend on nothing but the rows.
-
-    Raises:
-        OSError: The journal can't be read, or hasn't so many rows any more; `out` stays as it is.
-        ValueError: It is torn.
-    """
-    with whole_file(out) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
-        group: list[pa.RecordBatch] = []
-        found = 0
-        for batch in journal_batches(journal):
-            found += len(batch)
-            group.append(change(batch) if change else batch)
-            if sum(len(part) for part in group) >= ROWS_PER_GROUP:
-                write_group(writer, group, schema)
-                group = []
-        if group:
-            write_group(writer, group, schema)
-        if found != num_rows:
-            raise OSError(f"{journal} must have the {num_rows:,} rows that were written to it, got {found:,}")
+def kind_of(reason: str | None) -> str:
+    """Return what rows that failed alike have in common: their reason without what it says of one sample."""
+    return (reason or "failed").split(":")[0]
 
 
 def write_group(writer: pq.ParquetWriter, batches: list[pa.RecordBatch], schema: pa.Schema) -> None:

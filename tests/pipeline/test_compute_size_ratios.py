@@ -3,13 +3,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from pipeline import compute_size_ratios, extract_keypoints
-from pipeline.tables.incremental import publish
 from preprocess.body.drawing import draw_body
 from preprocess.body.inpaint_mask import MaskParams
 from preprocess.body.keypoints import ExtractKeypointsParams
@@ -213,42 +211,6 @@ def test_another_meaning_of_the_labels_measures_everything_again(
     edit("preprocess/vocabulary.py", "Lip.DRESS, Lip.COAT", "Lip.COAT")
     annotate(root)
     assert "sizes.parquet: 2 ok, 0 reused" in caplog.text
-
-
-def test_an_interrupted_run_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    root = new_root(tmp_path)
-    add_people(root, {f"{index:05d}_00": 200 for index in range(6)})
-    out = annotate(root)
-    whole = out.read_bytes()
-    table = pq.read_table(out)
-    out.unlink()
-    torn = tmp_path / ".sizes.parquet.journal"
-    with torn.open("wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
-        writer.write_table(table.slice(0, 4))
-    torn.write_bytes(torn.read_bytes()[:-8])  # killed before the end was written
-    caplog.set_level("INFO")
-    assert annotate(root).read_bytes() == whole
-    assert "6 ok, 4 reused" in caplog.text
-
-
-def test_a_journal_that_cannot_be_read_to_its_end_publishes_nothing(tmp_path: Path) -> None:
-    """A table that is short by what a disk lost would replace a whole one."""
-    out, journal = tmp_path / "table.parquet", tmp_path / "journal"
-    table = pa.table({"row": np.arange(2000)})
-    with pa.ipc.new_stream(str(journal), table.schema) as writer:
-        writer.write_table(table, max_chunksize=500)
-    whole = journal.read_bytes()
-    publish(journal, out, table.schema, 2000)
-    message = len(whole) - 8 - whole.rfind(b"\xff\xff\xff\xff", 0, -8)  # the last batch; 8 end the stream
-    for damage, said in (
-        (whole[:-900], "Expected to be able to read"),
-        (whole[: -8 - message], "must have the 2,000 rows that were written to it, got 1,500"),
-        (b"", "Tried reading schema message"),
-    ):
-        journal.write_bytes(damage)
-        with pytest.raises((ValueError, OSError), match=said):
-            publish(journal, out, table.schema, 2000)
-        assert pq.read_table(out).equals(table)
 
 
 def test_keypoints_of_another_manifest_are_refused(tmp_path: Path) -> None:

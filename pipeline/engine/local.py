@@ -1,0 +1,103 @@
+"""Engines on this computer: in this process, or in several."""
+
+import multiprocessing
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from itertools import chain
+from threading import Thread
+
+import cv2
+
+from pipeline.engine.parts import Part, Work
+
+FEW = 64
+"""Up to this many samples are made in this process: starting others would cost more."""
+
+AHEAD = 2
+"""Parts in flight for each process: the one that it makes, and the next."""
+
+
+class Inline:
+    """Does all work in this process."""
+
+    def map(self, work: Work, parts: Iterable[Part]) -> Iterator[Part]:
+        """Make one part after another; see `Engine`."""
+        for part in parts:
+            work(part)
+            yield part
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """Fresh processes on this computer, each with one thread.
+
+    Args:
+        workers: How many.
+    """
+
+    workers: int
+
+    def map(self, work: Work, parts: Iterable[Part]) -> Iterator[Part]:
+        """Keep every process at work; see `Engine`. A GPU is this process's alone.
+
+        Raises:
+            OSError: A process was killed.
+        """
+        first, rest = beginning(parts)
+        if work.stage.gpus or sum(part.size for part in first) <= FEW:
+            yield from Inline().map(work, chain(first, rest))
+            return
+        context = multiprocessing.get_context("spawn")  # forking a process that has threads may hang
+        pool = ProcessPoolExecutor(self.workers, context, initializer=settle_in)
+        flight: dict[Future[None], Part] = {}
+        try:
+            for part in chain(first, rest):
+                flight[pool.submit(work, part)] = part
+                if len(flight) >= AHEAD * self.workers:
+                    yield from landed(flight)
+            while flight:
+                yield from landed(flight)
+        except BrokenProcessPool as error:
+            raise OSError(
+                "a process was killed, perhaps for its memory: what is done is kept, so run it again, "
+                "with fewer processes"
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def beginning(parts: Iterable[Part]) -> tuple[list[Part], Iterator[Part]]:
+    """Split parts into the first, up to where there is work for several processes, and the others."""
+    rest, first = iter(parts), []
+    for part in rest:
+        first.append(part)
+        if sum(one.size for one in first) > FEW:
+            break
+    return first, rest
+
+
+def landed(flight: dict[Future[None], Part]) -> list[Part]:
+    """Wait until some part is made, and take what is made out of the flight."""
+    ready, _ = wait(flight, return_when=FIRST_COMPLETED)
+    parts = []
+    for future in ready:
+        parts.append(flight.pop(future))
+        future.result()
+    return parts
+
+
+def settle_in() -> None:
+    """Prepare a process for work: it leaves the other cores to others, and doesn't outlive who started it."""
+    cv2.setNumThreads(1)
+    Thread(target=leave_with_parent, daemon=True).start()
+
+
+def leave_with_parent() -> None:
+    """End this process when the one that started it has ended, killed or not."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

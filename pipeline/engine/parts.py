@@ -1,0 +1,169 @@
+"""Work in parts: what a finished part holds is the truth, whoever made it, and wherever.
+
+A stage is a plan of parts, a pure function of one part that writes nothing but its folder, and one merge in
+the order of the plan. Parts have a fixed size and are named by the digest of all that they are made from, so
+a run that was killed, on whatever engine, is taken up again on any other.
+"""
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from tqdm import tqdm
+
+from pipeline.engine.store import Done, PartStore
+
+log = logging.getLogger(__name__)
+
+MOST_REASONS = 10
+"""Reasons of failures that are logged, the most frequent first."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """A piece of a stage's work."""
+
+    key: str
+    """Digest (hex) of code, parameters and inputs: equal keys, equal output."""
+
+    size: int
+    """Samples that have to be made."""
+
+    payload: Any
+    """What they are made from; it must pickle."""
+
+    before: int = 0
+    """Samples between the part before and this one that need no work."""
+
+
+class Stage(Protocol):
+    """What is done in parts; it must pickle."""
+
+    @property
+    def name(self) -> str:
+        """For the progress bar."""
+
+    @property
+    def total(self) -> int:
+        """Samples, those that need no work included."""
+
+    @property
+    def gpus(self) -> int:
+        """That a part takes."""
+
+    def plan(self) -> Iterable[Part]:
+        """Yield the parts in order, however many workers there are."""
+
+    def run(self, part: Part, out: Path) -> Mapping[str, int]:
+        """Write the output of a part into the folder `out`; return the failures by reason.
+
+        Raises:
+            OSError: Something other than a sample's own files is wrong: the run stops.
+        """
+
+    def merge(self, parts: "FinishedParts") -> None:
+        """Make the stage's output of its parts' outputs."""
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedParts:
+    """The parts of a plan, in order, when all are there."""
+
+    store: PartStore
+    keys: list[str]
+
+    def files(self, name: str) -> Iterator[BinaryIO]:
+        """Open a file of each part, one after another."""
+        for key in self.keys:
+            with self.store.open(key, name) as file:
+                yield file
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """Makes a part and puts it into the store; pickles, and works in any process that sees the same files."""
+
+    stage: Stage
+    store: PartStore
+    folder: Path = field(default_factory=Path.cwd)
+    """Whoever works does it here: parameters may name files relative to it."""
+
+    def __call__(self, part: Part) -> None:
+        """Make a part."""
+        os.chdir(self.folder)
+        with self.store.put(part.key) as folder:
+            failures = self.stage.run(part, folder)
+            self.store.seal(folder, part.size, failures)
+
+
+class Engine(Protocol):
+    """Where work runs."""
+
+    def map(self, work: Work, parts: Iterable[Part]) -> Iterator[Part]:
+        """Call `work` on each part and yield the part when that has returned, in any order.
+
+        A few parts are in flight at once: `parts` is read as they are worked off. What `work` raises is
+        raised, once no other part is being made.
+        """
+
+
+def open_engine(workers: int) -> Engine:
+    """Open the engine that the user chose: local processes where none was.
+
+    Args:
+        workers: Local processes; 0 for every core, 1 for none but this one.
+
+    Raises:
+        ValueError: There is no such engine, or its library isn't installed.
+    """
+    engines = import_module("pipeline.engine.engines")  # by name: what runs changes no result of a stage
+    engine: Engine = engines.open_engine(workers)
+    return engine
+
+
+def run_parts(stage: Stage, engine: Engine, store: PartStore) -> None:
+    """Make the parts that aren't done, wherever the engine does that, and merge all of them.
+
+    Args:
+        stage: What is done.
+        engine: Does it.
+        store: Has what an earlier run left, which is checked; it is empty in the end.
+    """
+    keys: list[str] = []
+    found = 0
+    failures: Counter[str] = Counter()
+    with tqdm(total=stage.total, desc=stage.name, unit="sample", disable=None) as bar:
+
+        def note(done: Done | None) -> None:
+            assert done is not None
+            failures.update(done.failures)
+            bar.set_postfix(failed=failures.total(), refresh=False)
+            bar.update(done.rows)
+
+        def missing() -> Iterator[Part]:
+            nonlocal found
+            for part in stage.plan():
+                keys.append(part.key)
+                bar.update(part.before)
+                done = store.done(part.key)
+                if done is None:
+                    yield part
+                else:
+                    found += 1
+                    note(done)
+
+        for part in engine.map(Work(stage=stage, store=store), missing()):
+            note(store.record(part.key))
+        bar.update(stage.total - bar.n)
+    if found:
+        log.info("%s: %d of %d parts were done before", stage.name, found, len(keys))
+    stage.merge(FinishedParts(store, keys))
+    if failures:
+        words = (f"{count} {reason}" for reason, count in failures.most_common(MOST_REASONS))
+        log.warning("%s: failed: %s", stage.name, ", ".join(words))
+    store.clear()

@@ -1,0 +1,324 @@
+"""Parts: what is done stays done, and is made once, whatever runs it and whenever it is killed."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.engine.local import Inline, Processes
+from pipeline.engine.parts import Engine, Part, Work, open_engine
+from pipeline.engine.store import PartStore
+from pipeline.stage import ENGINE_VARIABLE
+from pipeline.tables.incremental import PART_ROWS, Job, Row, Table, update
+from preprocess.identity import ROOT
+
+SCHEMA = pa.schema(
+    [
+        *(pa.field(name, pa.string()) for name in ("split", "key", "status", "reason", "input_hash")),
+        pa.field("square", pa.int64()),
+    ]
+)
+
+
+@dataclass
+class OutOfOrder:
+    """An engine of ten lines: one part after another, in any order; it counts what it made."""
+
+    made: list[int] = field(default_factory=list)
+
+    def map(self, work: Work, parts: Iterable[Part]) -> Iterator[Part]:
+        waiting = list(parts)
+        random.Random(0).shuffle(waiting)
+        for part in waiting:
+            work(part)
+            self.made.append(part.size)
+            yield part
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Jobs that give each number its square; every seventh fails. Whoever does one writes a byte to `log`."""
+
+    count: int
+    changed: tuple[int, ...] = ()
+    pause: float = 0.0
+    log: Path = Path(os.devnull)
+
+    def __call__(self) -> Iterator[Job]:
+        for number in range(self.count):
+            version = f"{number}{'*' if number in self.changed else ''}"
+            payload = (number, version, self.pause, self.log)
+            yield Job(split="test", key=f"{number:06d}", input_hash=version, payload=payload)
+
+
+Payload = tuple[int, str, float, Path]
+
+
+def square(payload: Payload) -> Row:
+    number, version, pause, log = payload
+    time.sleep(pause)
+    with log.open("ab") as file:
+        file.write(b".")
+    failed = number % 7 == 0
+    return {
+        "split": "test",
+        "key": f"{number:06d}",
+        "status": "failed" if failed else "ok",
+        "reason": f"seven: {number} is one of them" if failed else None,
+        "input_hash": version,
+        "square": number * number,
+    }
+
+
+def table(folder: Path, numbers: Numbers) -> Table:
+    return Table(
+        out=folder / "squares.parquet",
+        schema=SCHEMA,
+        jobs=numbers,
+        work=square,
+        digest="squares",
+        total=numbers.count,
+    )
+
+
+def made(folder: Path, numbers: Numbers, engine: Engine | None = None) -> bytes:
+    update(table(folder, numbers), engine or Inline())
+    return (folder / "squares.parquet").read_bytes()
+
+
+def stop_after(count: int) -> Engine:
+    """An engine whose computer is switched off after `count` parts."""
+
+    class Stopping(OutOfOrder):
+        def map(self, work: Work, parts: Iterable[Part]) -> Iterator[Part]:
+            for part in Inline().map(work, parts):
+                yield part
+                self.made.append(part.size)
+                if len(self.made) == count:
+                    raise OSError("switched off")
+
+    return Stopping()
+
+
+def interrupted(folder: Path, numbers: Numbers, count: int) -> PartStore:
+    """The store that a run leaves which was stopped after `count` parts."""
+    with pytest.raises(OSError, match="switched off"):
+        made(folder, numbers, stop_after(count))
+    return PartStore(folder / ".squares.parquet.parts")
+
+
+def test_a_made_up_engine_makes_the_same_file(tmp_path: Path) -> None:
+    numbers, engine = Numbers(1000), OutOfOrder()
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    assert made(tmp_path / "a", numbers) == made(tmp_path / "b", numbers, engine)
+    assert sorted(engine.made) == [1000 % PART_ROWS] + [PART_ROWS] * (1000 // PART_ROWS)
+    rows = pq.read_table(tmp_path / "a/squares.parquet").to_pylist()
+    assert [row["square"] for row in rows] == [number**2 for number in range(1000)]
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["squares.parquet"]
+
+
+@pytest.mark.slow  # starts processes
+def test_processes_make_the_same_file(tmp_path: Path) -> None:
+    numbers = Numbers(500)
+    for name, engine in {"0": Inline(), "1": Processes(1), "2": Processes(2)}.items():
+        (tmp_path / name).mkdir()
+        made(tmp_path / name, numbers, engine)
+    files = {(tmp_path / name / "squares.parquet").read_bytes() for name in ("0", "1", "2")}
+    assert len(files) == 1
+
+
+def test_only_rows_that_changed_are_made(tmp_path: Path) -> None:
+    made(tmp_path, Numbers(2000))
+    engine = OutOfOrder()
+    after = made(tmp_path, Numbers(2000, changed=(5, 1700)), engine)
+    assert engine.made == [2]
+    (tmp_path / "squares.parquet").unlink()
+    assert made(tmp_path, Numbers(2000, changed=(5, 1700))) == after
+
+
+def test_rows_of_samples_that_are_gone_go(tmp_path: Path) -> None:
+    made(tmp_path, Numbers(500))
+    engine = OutOfOrder()
+    made(tmp_path, Numbers(400), engine)
+    assert engine.made == []
+    assert pq.read_metadata(tmp_path / "squares.parquet").num_rows == 400
+
+
+def test_a_stopped_run_goes_on_with_what_is_missing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    numbers, engine = Numbers(10 * PART_ROWS), OutOfOrder()
+    whole = made(tmp_path, numbers)
+    (tmp_path / "squares.parquet").unlink()
+    interrupted(tmp_path, numbers, 4)
+    assert made(tmp_path, numbers, engine) == whole
+    assert len(engine.made) == 6
+    assert "squares: 4 of 10 parts were done before" in caplog.text
+    assert f"squares: failed: {-(-640 // 7)} seven" in caplog.text, "what was done before counts too"
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "gone", "more", "torn", "other"])
+def test_a_damaged_part_is_made_again(tmp_path: Path, damage: str) -> None:
+    numbers, engine = Numbers(4 * PART_ROWS), OutOfOrder()
+    whole = made(tmp_path, numbers)
+    (tmp_path / "squares.parquet").unlink()
+    store = interrupted(tmp_path, numbers, 3)
+    folder = store.root / next(store.list())
+    rows, done = folder / "rows.arrow", folder / "done.json"
+    content = rows.read_bytes()
+    if damage == "cut":
+        rows.write_bytes(content[:-100])
+    elif damage == "changed":
+        rows.write_bytes(content.replace(b"seven", b"eight"))
+    elif damage == "gone":
+        rows.unlink()
+    elif damage == "more":
+        (folder / "more").touch()
+    elif damage == "torn":
+        done.write_bytes(done.read_bytes()[:-5])
+    else:
+        done.write_text(json.dumps({"rows": PART_ROWS}))
+    assert made(tmp_path, numbers, engine) == whole
+    assert engine.made == [PART_ROWS] * 2
+
+
+def test_parts_of_other_code_or_inputs_are_not_used(tmp_path: Path) -> None:
+    numbers = Numbers(4 * PART_ROWS)
+    interrupted(tmp_path, numbers, 3)
+    engine = OutOfOrder()
+    update(replace(table(tmp_path, numbers), digest="cubes"), engine)
+    assert len(engine.made) == 4
+    (tmp_path / "squares.parquet").unlink()
+    interrupted(tmp_path, numbers, 3)
+    engine = OutOfOrder()
+    made(tmp_path, replace(numbers, changed=(0,)), engine)
+    assert len(engine.made) == 2
+
+
+def test_the_same_part_may_be_put_twice(tmp_path: Path) -> None:
+    """As by a worker that was thought lost and goes on."""
+    store = PartStore(tmp_path / "parts")
+    with store.put("key") as slow:
+        (slow / "file").write_text("slow")
+        store.seal(slow, 1, {})
+        with store.put("key") as fast:
+            (fast / "file").write_text("fast")
+            store.seal(fast, 1, {})
+    assert store.done("key") is not None
+    assert list(store.list()) == ["key"]
+    assert [path.name for path in store.root.iterdir()] == ["key"]
+
+
+def test_a_part_that_fails_is_not_put(tmp_path: Path) -> None:
+    store = PartStore(tmp_path / "parts")
+    work = Work(stage=replace(table(tmp_path, Numbers(3)), work=fail), store=store)
+    (part,) = work.stage.plan()
+    with pytest.raises(ValueError, match="no"):
+        work(part)
+    assert list(store.root.iterdir()) == []
+
+
+def test_few_samples_start_no_process(tmp_path: Path) -> None:
+    """A lambda can't be sent to one."""
+    few = replace(table(tmp_path, Numbers(PART_ROWS)), work=lambda payload: square(payload))
+    update(few, Processes(2))
+    assert pq.read_metadata(tmp_path / "squares.parquet").num_rows == PART_ROWS
+
+
+def fail(payload: Payload) -> Row:
+    raise ValueError(f"no {payload}")
+
+
+def die(payload: Payload) -> Row:
+    if payload[0] == 100:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return square(payload)
+
+
+@pytest.mark.slow  # starts processes
+def test_a_killed_worker_ends_the_run_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="what is done is kept, so run it again"):
+        update(replace(table(tmp_path, Numbers(300)), work=die), Processes(1))
+    assert made(tmp_path, Numbers(300))
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from pipeline.engine.local import Processes
+from tests.pipeline.test_engine import Numbers, made
+folder = Path(sys.argv[1])
+made(folder, Numbers(512, pause=0.002, log=folder / "log"), Processes(2))
+"""
+
+
+@pytest.mark.slow  # starts processes
+def test_a_run_killed_at_random_moments_makes_at_most_two_parts_again(tmp_path: Path) -> None:
+    """There are two workers."""
+    (tmp_path / "whole").mkdir()
+    whole = made(tmp_path / "whole", Numbers(512))
+    out, store = tmp_path / "squares.parquet", PartStore(tmp_path / ".squares.parquet.parts")
+    moments, kept, kills = np.random.default_rng(0), 0, 0
+    while not out.exists():
+        process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], cwd=ROOT)
+        wait_for_more(store, kept, process)
+        time.sleep(moments.uniform(0, 0.3))
+        process.kill()
+        process.wait()
+        kept, kills = sum(1 for _ in store.list()), kills + 1
+    assert kills > 2
+    again = (tmp_path / "log").stat().st_size - 512
+    assert again <= kills * 2 * PART_ROWS
+    assert out.read_bytes() == whole == made(tmp_path, Numbers(512))
+    assert not store.root.exists()
+
+
+def wait_for_more(store: PartStore, before: int, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a run has put a part more than there were, or has ended."""
+    while process.poll() is None and sum(1 for _ in store.list()) <= before:
+        time.sleep(0.01)
+
+
+def test_the_engine_is_chosen_by_option_variable_or_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(ENGINE_VARIABLE, raising=False)
+    assert open_engine(workers=3) == Processes(3)
+    assert isinstance(open_engine(workers=1), Inline)
+    settings = Path("engine.yaml")
+    settings.write_text("engine: inline\nprocess: {workers: 5}\n")
+    assert isinstance(open_engine(workers=3), Inline)
+    monkeypatch.setenv(ENGINE_VARIABLE, "process")
+    assert open_engine(workers=3) == Processes(5)
+    monkeypatch.setenv(ENGINE_VARIABLE, "spark")
+    with pytest.raises(ValueError, match="one of inline, process, got 'spark'"):
+        open_engine(workers=3)
+
+
+def test_a_wrong_engine_file_lists_every_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("engine.yaml").write_text("engine: spark\nprocess: {workers: -1, adress: auto}\n")
+    with pytest.raises(SystemExit):
+        open_engine(workers=1)
+    said = capsys.readouterr().err
+    assert all(word in said for word in ("3 problem(s)", "engine:", "process.workers:", "process.adress:"))
+
+
+def test_reasons_are_counted_without_what_they_say_of_one_sample(tmp_path: Path) -> None:
+    part = next(iter(table(tmp_path, Numbers(20)).plan()))
+    assert table(tmp_path, Numbers(20)).run(part, tmp_path) == Counter({"seven": 3})
