@@ -55,6 +55,9 @@ class TryOnInputs:
     keypoints: NDArray[np.float32]
     """(P, 25, 3) x, y in px of `image`, confidence; NaN where missing."""
 
+    categories: list[str]
+    """What kinds of garments they are."""
+
     @classmethod
     def of(cls, batch: Any) -> Self:
         """Take what belongs here from a batch of the stream."""
@@ -138,10 +141,13 @@ class SizedDrawer:
             return None
         image_hw = (self.people.image.shape[1], self.people.image.shape[2])
         grid_hw = (conditioning.mask.shape[2], conditioning.mask.shape[3])
-        maps = body_maps(torch.from_numpy(self.people.keypoints[rows]), image_hw, grid_hw)
+        categories = [self.people.categories[row] for row in rows]
+        maps = body_maps(torch.from_numpy(self.people.keypoints[rows]), image_hw, grid_hw, categories)
         garment = conditioning.garment_features.expand(len(requested), -1)
         ratios = torch.from_numpy(requested).to(conditioning.mask)
-        return self.adapter(ratios, maps.to(conditioning.mask), garment_features=garment)
+        return self.adapter(
+            ratios, maps.to(conditioning.mask), categories=categories, garment_features=garment
+        )
 
     def conditioning(self, person: int) -> Conditioning:
         """What the networks are told of a person, remembered; a batch of one."""

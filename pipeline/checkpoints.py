@@ -12,6 +12,7 @@ from model.adapter.adapter import SizeAdapter
 from model.bases import BASES
 from model.bases.base import TryOnBase
 from preprocess.sizes.axes import MEANINGS
+from preprocess.vocabulary import TRIED_ON
 
 RECORD = "record.json"
 """What a training stage says of itself: parameters, picture size, inpainting masks, versions."""
@@ -86,8 +87,8 @@ def load_size_aware(
 
 
 def load_adapter(checkpoint: Path) -> SizeAdapter:
-    """Load the adapter of `train_size` or `train_joint`, for the axes that there are now."""
-    return SizeAdapter.from_pretrained(checkpoint / "adapter").for_axes(MEANINGS)
+    """Load the adapter of `train_size` or `train_joint`, for the axes and categories that there are now."""
+    return SizeAdapter.from_pretrained(checkpoint / "adapter").for_sizes(MEANINGS, TRIED_ON)
 
 
 def load_layers(unet: nn.Module, file: Path) -> None:

@@ -13,6 +13,7 @@ from pipeline.training.run import TrainingRun, processes_of_run, write_losses
 from pipeline.training.sample_encodings import encoder_of
 from pipeline.training.tiny import train_tiny, train_tiny_catvton
 from preprocess.sizes.axes import AXIS_NAMES
+from preprocess.vocabulary import TRIED_ON
 from shards.index import INDEX_NAME, ShardIndex
 from train.params import TrainBaseParams
 from train.perception import CriticTask, SegmenterTask
@@ -42,7 +43,7 @@ def run(params: TrainBaseParams, *, shards: Path, out: Path) -> None:
         base, encoder, losses = RECIPES[params.preset](run_, params)
     with seeded(params.seed):
         segmenter = Segmenter()
-        critic = SizeCritic(base.latent_channels, NUM_BODY_MAPS, AXIS_NAMES)
+        critic = SizeCritic(base.latent_channels, NUM_BODY_MAPS, AXIS_NAMES, TRIED_ON)
     losses["segmenter"] = run_.fit(SegmenterTask(segmenter, encoder), params.segmenter, "segmenter")
     losses["critic"] = run_.fit(CriticTask(critic, encoder), params.critic, "critic", encoder=encoder)
     with run_.output(out) as partial:

@@ -11,6 +11,7 @@ from pipeline.training.run import TrainingRun, write_losses
 from pipeline.training.size_task import FROZEN_TYPE, size_task
 from pipeline.training.validation import ladder_validation
 from preprocess.sizes.axes import MEANINGS
+from preprocess.vocabulary import TRIED_ON
 from train.params import TrainSizeParams
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ def run(params: TrainSizeParams, *, shards: Path, base: Path, out: Path) -> None
             parts=params.parts,
             num_tokens=params.num_tokens,
             rank=params.rank,
+            categories=TRIED_ON,
         )
     log.info("the adapter has %d weights", sum(p.numel() for p in adapter.parameters()))
     task = size_task(run_, networks, adapter, base)

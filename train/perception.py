@@ -169,8 +169,9 @@ class CriticTask(nn.Module):
         scale = LARGEST_CRITIC_NOISE * random.uniform("scale").to(latents)[:, None, None, None]
         noisy = latents + scale * random.normal("noise", tuple(latents.shape[1:])).to(latents)
         grid = (latents.shape[-2], latents.shape[-1])
-        maps = body_maps(torch.from_numpy(batch.keypoints), batch.image.shape[1:3], grid)
-        read = self.critic(noisy, maps.to(latents))
+        keypoints = torch.from_numpy(batch.keypoints)
+        maps = body_maps(keypoints, batch.image.shape[1:3], grid, batch.categories)
+        read = self.critic(noisy, maps.to(latents), batch.categories)
         ratios = torch.from_numpy(batch.ratios).to(latents)
         garment = torch.from_numpy(batch.garment_mask).to(latents)[:, None]
         coverage = F.adaptive_avg_pool2d(garment, read.coverage_logits.shape[2:])

@@ -132,6 +132,7 @@ class TryOnTask(nn.Module):
         return self.adapter(
             ratios.masked_fill(hidden[:, None], torch.nan),
             self.body_maps(batch, conditioning.mask),
+            categories=batch.categories,
             fit_labels=labels.masked_fill(unlabelled, -1),
             garment_features=conditioning.garment_features,
         )
@@ -157,7 +158,7 @@ class TryOnTask(nn.Module):
         if size.layout_logits is not None:
             parts["layout"] = (self.loss.layout, layout_loss(size.layout_logits, layout))
         if self.critic is not None and max(self.loss.size, self.loss.coverage) > 0:
-            read = self.critic(predicted, self.body_maps(batch, predicted))
+            read = self.critic(predicted, self.body_maps(batch, predicted), batch.categories)
             ratios = torch.from_numpy(batch.ratios).to(predicted)
             coverage = F.adaptive_avg_pool2d(garment, read.coverage_logits.shape[2:])
             parts["size"] = (self.loss.size, size_loss(read.ratios, ratios, weight, totals["size"]))
@@ -171,7 +172,8 @@ class TryOnTask(nn.Module):
     def body_maps(batch: Batch, latents: Tensor) -> Tensor:
         """(B, K, h, w) maps of the person's keypoints."""
         keypoints = torch.from_numpy(batch.keypoints)
-        return body_maps(keypoints, batch.image.shape[1:3], grid_of(latents)).to(latents)
+        maps = body_maps(keypoints, batch.image.shape[1:3], grid_of(latents), batch.categories)
+        return maps.to(latents)
 
 
 def grid_of(latents: Tensor) -> tuple[int, int]:

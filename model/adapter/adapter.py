@@ -5,12 +5,13 @@ B batch, K body maps, h x w the latent grid.
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -28,6 +29,9 @@ PARTS = ("tokens", "time", "map")
 
 WIDEST_CONTROLLER = 64
 """Features of the controller beside a full-size base; a narrower one gets as many as its finest level has."""
+
+ONLY_CATEGORY = "upper"
+"""What an adapter is for whose config doesn't say: there was nothing else when it was saved."""
 
 WEIGHTS_FILE = "size_adapter.safetensors"
 CONFIG_FILE = "size_adapter.json"
@@ -48,6 +52,9 @@ class AdapterConfig:
 
     axes: tuple[tuple[str, str], ...]
     """Name and meaning of each size ratio that it reads, in their order."""
+
+    categories: tuple[str, ...]
+    """What kinds of garments it knows; a ratio that one lacks is unknown to it."""
 
     width: int
     """Features of the controller."""
@@ -76,11 +83,13 @@ def read_config(file: Path) -> AdapterConfig:
     """Read what `SizeAdapter.save_pretrained` wrote beside the weights."""
     saved = json.loads(file.read_text())
     saved.pop("provenance", None)
+    saved.setdefault("categories", [ONLY_CATEGORY])
     try:
         residuals = tuple(Residual(*place) for place in saved["sites"]["residuals"])
         sites = Sites(**saved["sites"] | {"residuals": residuals})
         axes = tuple((name, meaning) for name, meaning in saved["axes"])
-        return AdapterConfig(**saved | {"parts": tuple(saved["parts"]), "sites": sites, "axes": axes})
+        tuples = {name: tuple(saved[name]) for name in ("parts", "categories")}
+        return AdapterConfig(**saved | tuples | {"sites": sites, "axes": axes})
     except (KeyError, TypeError) as error:
         raise ValueError(f"{file} is not the config of a size adapter of this version: {error}") from error
 
@@ -97,8 +106,9 @@ class SizeAdapter(nn.Module):
         self.provenance: dict[str, Any] = {}
         """Where the weights come from: parameters and hash of the data, versions of what wrote them."""
         sites = config.sites
-        num_axes, hybrid = len(config.axes), config.encoder == "hybrid"
-        self.encoder = HybridSizeEncoder(sites.garment_dim, num_axes) if hybrid else SizeEncoder(num_axes)
+        read = len(config.axes), len(config.categories)
+        hybrid = config.encoder == "hybrid"
+        self.encoder = HybridSizeEncoder(sites.garment_dim, *read) if hybrid else SizeEncoder(*read)
         if self.has_tokens:
             self.tokens = SizeTokenProjection(sites.tokens, config.num_tokens, config.rank)
         if "time" in config.parts:
@@ -120,6 +130,7 @@ class SizeAdapter(nn.Module):
         parts: Iterable[str] = PARTS,
         num_tokens: int = 4,
         rank: int = 32,
+        categories: Iterable[str] = (ONLY_CATEGORY,),
     ) -> Self:
         """Return a fresh adapter for a base, for axes given by name and meaning; see `AdapterConfig`."""
         return cls(
@@ -128,6 +139,7 @@ class SizeAdapter(nn.Module):
                 controller=controller,
                 parts=tuple(parts),
                 axes=tuple(axes.items()),
+                categories=tuple(categories),
                 width=min(WIDEST_CONTROLLER, sites.width),
                 num_tokens=num_tokens,
                 rank=rank,
@@ -135,32 +147,32 @@ class SizeAdapter(nn.Module):
             )
         )
 
-    def for_axes(self, axes: Mapping[str, str]) -> "SizeAdapter":
-        """Return the adapter for ratios of other axes in another order.
+    def for_sizes(self, axes: Mapping[str, str], categories: Sequence[str]) -> "SizeAdapter":
+        """Return the adapter for ratios of other axes, and for other categories, in another order.
 
         What it answers is the same. An axis that it doesn't know changes nothing, asked for or unknown, until
-        it is trained.
+        it is trained; and a category that it doesn't know is drawn as its first.
 
         Raises:
-            ValueError: It knows an axis that isn't among them.
+            ValueError: It knows an axis or a category that isn't among them.
         """
         own, names = self.config.axis_names, list(axes)
-        if list(own) == names:
+        if list(own) == names and self.config.categories == tuple(categories):
             return self
-        if not axes.keys() >= set(own):
-            raise ValueError(
-                f"this adapter reads {', '.join(own)}, but the sizes are {', '.join(names)}: train it again"
-            )
-        new = ", ".join(name for name in names if name not in own)
+        require_among("reads", own, "sizes", names)
+        require_among("draws", self.config.categories, "categories", categories)
+        new = ", ".join(name for name in (*names, *categories) if name not in (*own, *self.config.categories))
         if new:
             log.warning("the adapter knows no %s: asking for it changes nothing until it is trained", new)
         weights = self.state_dict()
-        places = torch.tensor([names.index(name) for name in own], device=weights["encoder.unknown"].device)
         for name, dim in (("encoder.input.weight", 1), ("encoder.unknown", 0)):
-            shape = list(weights[name].shape)
-            shape[dim] = len(names)
-            weights[name] = weights[name].new_zeros(shape).index_copy(dim, places, weights[name])
-        adapter = SizeAdapter(replace(self.config, axes=tuple(axes.items())))
+            weights[name] = placed(weights[name], dim, own, names)
+        if len(categories) > 1:
+            others = weights.get("encoder.category", weights["encoder.unknown"][:0])
+            rows = placed(F.pad(others, (0, 0, 1, 0)), 0, self.config.categories, categories)
+            weights["encoder.category"] = rows[1:] - rows[0]
+            weights["encoder.input.bias"] = weights["encoder.input.bias"] + rows[0]
+        adapter = SizeAdapter(replace(self.config, axes=tuple(axes.items()), categories=tuple(categories)))
         adapter.load_state_dict(weights)
         adapter.provenance = self.provenance
         return adapter.to(weights["encoder.unknown"])
@@ -192,6 +204,7 @@ class SizeAdapter(nn.Module):
         ratios: Tensor,
         body_maps: Tensor,
         *,
+        categories: Sequence[str] | None = None,
         fit_labels: Tensor | None = None,
         garment_features: Tensor | None = None,
     ) -> SizeCondition:
@@ -200,10 +213,14 @@ class SizeAdapter(nn.Module):
         Args:
             ratios: (B, A) garment over body, in the order of `AdapterConfig.axes`; NaN where unknown.
             body_maps: (B, K, h, w) from `model.adapter.body_maps.body_maps`.
+            categories: B kinds of garments among `AdapterConfig.categories`; None: all of the first.
             fit_labels: (B,) numbers of the fit labels, negative where unknown; for the `hybrid` encoder.
             garment_features: (B, C), the mean of the image tokens; for the `hybrid` encoder.
+
+        Raises:
+            ValueError: A category is none that it knows.
         """
-        embedding = self.encoder(ratios, fit_labels, garment_features)
+        embedding = self.encoder(ratios, fit_labels, garment_features, self.numbers(categories))
         parts: dict[str, Any] = {}
         if self.has_tokens:
             parts["tokens"] = self.tokens(embedding)
@@ -213,6 +230,14 @@ class SizeAdapter(nn.Module):
             size_map = self.controller(embedding, body_maps)
             parts |= {"layout_logits": size_map.layout_logits, "residuals": self.residuals(size_map)}
         return SizeCondition(embedding=embedding, **parts)
+
+    def numbers(self, categories: Sequence[str] | None) -> Tensor | None:
+        """Return (B,) the places of categories among those that it knows."""
+        if categories is None:
+            return None
+        require_among("is asked for", categories, "categories it knows", self.config.categories)
+        places = [self.config.categories.index(category) for category in categories]
+        return torch.tensor(places, device=self.encoder.unknown.device)
 
     def save_pretrained(self, folder: str | Path, provenance: Mapping[str, Any] | None = None) -> None:
         """Write weights, config and a model card.
@@ -264,3 +289,20 @@ class SizeAdapter(nn.Module):
         require_same_weights(adapter.state_dict(), weights, source)
         adapter.load_state_dict(weights)
         return adapter.to(torch_dtype) if torch_dtype else adapter
+
+
+def require_among(does: str, own: Iterable[str], what: str, allowed: Sequence[str]) -> None:
+    """Raise ValueError where an adapter has to do with something that isn't among what there is."""
+    if not set(own) <= set(allowed):
+        raise ValueError(
+            f"this adapter {does} {', '.join(dict.fromkeys(own))}, but the {what} are {', '.join(allowed)}: "
+            "train it again"
+        )
+
+
+def placed(weights: Tensor, dim: int, own: Sequence[str], names: Sequence[str]) -> Tensor:
+    """Move what belongs to each of its own names to where the name now stands; zeros belong to new ones."""
+    shape = list(weights.shape)
+    shape[dim] = len(names)
+    places = torch.tensor([names.index(name) for name in own], device=weights.device)
+    return weights.new_zeros(shape).index_copy(dim, places, weights)

@@ -41,6 +41,10 @@ class Photos(Protocol):
     def keypoints(self) -> Any:
         """(B, 25, 3) x, y in px of `image`, confidence; NaN where missing."""
 
+    @property
+    def categories(self) -> list[str]:
+        """B kinds of garments."""
+
 
 class Rows:
     """A dataclass of tensors, or of mappings and tuples of them, whose rows belong together."""

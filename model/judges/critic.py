@@ -15,11 +15,18 @@ from model.judges.segmenter import ResidualBlock
 FINER = 2
 """Cells of the coverage for one of the latent grid, each way."""
 
-ROWS = (-0.1, 1.8, 39)
-"""First and last row, in T, and their number, at which the coverage is read."""
+Places = tuple[float, float, int]
+"""The first and the last of some coordinates, and their number."""
 
-COLUMNS = (0.0, 1.25, 21)
-"""First and last column, in B, either side of the axis."""
+ROWS, COLUMNS = (-0.1, 1.8, 39), (0.0, 1.25, 21)
+"""Rows, and columns either side of the axis, at which the coverage is read, in the frame that a category is
+measured in (`model.adapter.body_maps`): T and B."""
+
+READ_AT: dict[str, tuple[Places, Places]] = {
+    "lower": ((-0.4, 1.25, 39), (0.0, 2.5, 21)),  # L and H
+    "dress": ((-0.1, 3.5, 39), COLUMNS),
+}
+"""Where that of other categories is read."""
 
 
 class SizeReading(NamedTuple):
@@ -41,52 +48,71 @@ class SizeCritic(ModelMixin, ConfigMixin):
     Args:
         latent_channels: Channels of the autoencoder's latents.
         num_body_maps: Channels of `model.adapter.body_maps.body_maps`.
-        axes: Names of the ratios to read, in the order of the annotations.
+        axes: Names of the ratios to read, in the order of the annotations; what it reads of those that a
+            category lacks means nothing.
+        categories: Of the garments; the coverage of each is read by layers of its own.
         width: Channels at the latent grid; the half as large grid has twice as many.
     """
 
     @register_to_config  # type: ignore[untyped-decorator]
     def __init__(
-        self, latent_channels: int, num_body_maps: int, axes: Sequence[str], width: int = 32
+        self,
+        latent_channels: int,
+        num_body_maps: int,
+        axes: Sequence[str],
+        categories: Sequence[str],
+        width: int = 32,
     ) -> None:
         super().__init__()
         self.fine = ResidualBlock(latent_channels + num_body_maps, width)
         self.coarse = ResidualBlock(width, 2 * width)
         self.merge = ResidualBlock(3 * width, width)
         self.coverage = nn.Conv2d(width, FINER**2, 1)
-        self.head = nn.Sequential(
-            nn.Flatten(), nn.Linear(ROWS[2] * COLUMNS[2], 64), nn.SiLU(), nn.Linear(64, len(axes))
+        cells = ROWS[2] * COLUMNS[2]
+        self.heads = nn.ModuleList(
+            nn.Sequential(nn.Flatten(), nn.Linear(cells, 64), nn.SiLU(), nn.Linear(64, len(axes)))
+            for _ in categories
         )
 
-    def forward(self, latents: Tensor, body_maps: Tensor) -> SizeReading:
-        """Read (B, C, h, w) clean `latents` of people with (B, K, h, w) `body_maps`."""
+    def forward(self, latents: Tensor, body_maps: Tensor, categories: Sequence[str]) -> SizeReading:
+        """Read (B, C, h, w) clean `latents` of people with (B, K, h, w) `body_maps` in garments."""
         fine = self.fine(torch.cat([latents, body_maps], dim=1))
         coarse = self.coarse(F.avg_pool2d(fine, 2, ceil_mode=True))
         coarse = F.interpolate(coarse, fine.shape[2:], mode="bilinear")
         logits = F.pixel_shuffle(self.coverage(self.merge(torch.cat([fine, coarse], dim=1))), FINER)
-        return SizeReading(self.head(in_body_frame(logits.sigmoid(), body_maps)), logits)
+        covered = in_body_frame(logits.sigmoid(), body_maps, categories)
+        places = [self.config.categories.index(category) for category in categories]
+        read = torch.stack([head(covered) for head in self.heads])
+        return SizeReading(read[places, torch.arange(len(places))], logits)
 
 
-def in_body_frame(picture: Tensor, body_maps: Tensor) -> Tensor:
-    """Sample a picture at `ROWS` and `COLUMNS` of the body frame, left and right averaged.
+def in_body_frame(picture: Tensor, body_maps: Tensor, categories: Sequence[str]) -> Tensor:
+    """Sample a picture at rows and columns of the body frame, left and right averaged.
 
     Args:
         picture: (B, C, H, W) of the same scene as the maps, at any resolution.
         body_maps: (B, K, h, w); without a known frame the result is zero.
+        categories: B kinds of garments: `READ_AT` says where each is read.
 
     Returns:
         (B, C, rows, columns).
     """
-    a, b = (torch.linspace(*places, device=picture.device) for places in (ROWS, COLUMNS))
-    ab = torch.stack(torch.meshgrid(a, torch.cat([-b.flip(0), b]), indexing="ij"), dim=-1)
+    grids = {category: frame_grid(category).to(picture) for category in dict.fromkeys(categories)}
+    ab = torch.stack([grids[category] for category in categories])
     sampled = F.grid_sample(picture, picture_points(ab, body_maps).to(picture), align_corners=False)
     right, left = sampled.chunk(2, dim=-1)
     known = body_maps[:, FRAME, :1, :1, None].movedim(-1, 1)
     return (right.flip(-1) + left) / 2 * known
 
 
+def frame_grid(category: str) -> Tensor:
+    """(R, C, 2) body coordinates at which a category is read, from the right to the left."""
+    a, b = (torch.linspace(*places) for places in READ_AT.get(category, (ROWS, COLUMNS)))
+    return torch.stack(torch.meshgrid(a, torch.cat([-b.flip(0), b]), indexing="ij"), dim=-1)
+
+
 def picture_points(ab: Tensor, body_maps: Tensor) -> Tensor:
-    """Where (R, C, 2) body coordinates lie, (B, R, C, 2) x, y from -1 to 1 across the picture.
+    """Where (B, R, C, 2) body coordinates lie, (B, R, C, 2) x, y from -1 to 1 across the picture.
 
     The body coordinates are linear in x and y: three cells in the middle of their maps tell how.
     """
@@ -97,6 +123,6 @@ def picture_points(ab: Tensor, body_maps: Tensor) -> Tensor:
     slope = torch.stack([right - here, below - here], dim=-1)
     unknown = 1 - body_maps[:, FRAME, y, x]
     slope = slope + unknown[:, None, None] * torch.eye(2, device=slope.device)
-    cells = (ab[None] - here[:, None, None]) @ torch.linalg.inv(slope)[:, None].mT
+    cells = (ab - here[:, None, None]) @ torch.linalg.inv(slope)[:, None].mT
     cells = cells + torch.tensor([x, y], device=cells.device)
     return (2 * cells + 1) / torch.tensor([width, height], device=cells.device) - 1

@@ -11,6 +11,7 @@ from model.judges.critic import SizeCritic
 from pipeline.training.run import TrainingRun
 from pipeline.training.sample_encodings import encoder_of
 from preprocess.sizes.axes import AXIS_NAMES
+from preprocess.vocabulary import TRIED_ON
 from train.params import LossParams
 from train.tryon import TryOnTask
 
@@ -46,14 +47,13 @@ def load_critic(folder: Path) -> SizeCritic:
     """Load the frozen critic.
 
     Raises:
-        ValueError: It reads ratios of other axes than there are.
+        ValueError: It reads ratios of other axes, or of other categories, than there are.
     """
     critic = SizeCritic.from_pretrained(folder).requires_grad_(False)
-    if tuple(critic.config.axes) != AXIS_NAMES:
-        raise ValueError(
-            f"{folder} must read {', '.join(AXIS_NAMES)}, got {', '.join(critic.config.axes)}: "
-            "run `dvc repro train_base` again"
-        )
+    wanted, found = (AXIS_NAMES, TRIED_ON), (critic.config.axes, critic.config.categories)
+    if tuple(map(tuple, found)) != wanted:
+        told = [f"{', '.join(axes)} of {', '.join(categories)}" for axes, categories in (wanted, found)]
+        raise ValueError(f"{folder} must read {told[0]}, got {told[1]}: run `dvc repro train_base` again")
     return critic
 
 

@@ -24,6 +24,7 @@ from preprocess.person.prepare import PersonView, PreparedPerson, prepare_person
 from preprocess.pictures import PictureSource, read_picture
 from preprocess.sizes.axes import MEANINGS
 from preprocess.sizes.request import SizeRequest
+from preprocess.vocabulary import TRIED_ON
 
 __all__ = ["DrawingOptions", "PreparedPerson", "SizeAwareTryOn", "SizeRequest", "TryOnResult"]
 
@@ -112,7 +113,7 @@ class SizeAwareTryOn:
         pictures = trained_pictures(folder)
         tryon = cls(
             base,
-            adapter.for_axes(MEANINGS),
+            adapter.for_sizes(MEANINGS, TRIED_ON),
             image_height=pictures["image_height"],
             image_width=pictures["image_width"],
             mask=MaskParams.recorded(pictures.get("mask"), folder),
@@ -215,7 +216,7 @@ class SizeAwareTryOn:
         drawer = SizedDrawer(
             self.base,
             self.adapter,
-            TryOnInputs(**inputs, keys=[person.key], captions=[caption]),
+            TryOnInputs(**inputs, keys=[person.key], captions=[caption], categories=[str(person.category)]),
             options,
             batch_size=self.memory.batch_size,
         )

@@ -12,6 +12,7 @@ from model.adapter.body_maps import NUM_BODY_MAPS
 from model.bases.tiny.networks import TinyPreset, build_tiny_base
 from model.judges.critic import SizeCritic
 from preprocess.sizes.axes import AXIS_NAMES, MEANINGS
+from preprocess.vocabulary import TRIED_ON
 from shards.stream import SampleStream
 from train.params import LossParams, OptimisationParams, RuntimeParams
 from train.sample_encoder import SampleEncoder
@@ -29,7 +30,9 @@ def size_task(preset: TinyPreset) -> TryOnTask:
         SampleEncoder(base),
         loss=LossParams(),
         adapter=SizeAdapter.for_sites(base.sites(), MEANINGS),
-        critic=SizeCritic(base.vae.config.latent_channels, NUM_BODY_MAPS, AXIS_NAMES).requires_grad_(False),
+        critic=SizeCritic(
+            base.vae.config.latent_channels, NUM_BODY_MAPS, AXIS_NAMES, TRIED_ON
+        ).requires_grad_(False),
         size_dropout=0.1,
     )
 

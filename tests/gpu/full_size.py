@@ -18,6 +18,7 @@ from model.judges.critic import SizeCritic
 from model.params import SWITCHES, DrawingOptions, MemorySwitches
 from model.sampling import SizedDrawer, TryOnInputs
 from preprocess.sizes.axes import AXIS_NAMES, MEANINGS
+from preprocess.vocabulary import TRIED_ON
 from tests.gpu.numerics import KINDS, in_precision, relative
 from tests.gpu.report import Question, free_memory
 from tests.gpu.setting import People, Setting, people
@@ -179,7 +180,7 @@ def task_of(
     encoder.known = {
         key: {name: x[row : row + 1] for name, x in made.items()} for row, key in enumerate(seen.keys)
     }
-    critic = SizeCritic(base.latent_channels, NUM_BODY_MAPS, AXIS_NAMES).requires_grad_(False)
+    critic = SizeCritic(base.latent_channels, NUM_BODY_MAPS, AXIS_NAMES, TRIED_ON).requires_grad_(False)
     task = TryOnTask(base, encoder, loss=LossParams(), adapter=adapter, critic=critic.to(setting.device))
     return task, [{"params": learning}]
 

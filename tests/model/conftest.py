@@ -32,6 +32,7 @@ def photos(seed: int = 0, batch: int = BATCH) -> SimpleNamespace:
         inpaint_mask=mask,
         captions=["a red t-shirt", "a long coat"][:batch],
         keypoints=keypoints(batch).numpy(),
+        categories=["upper"] * batch,
     )
 
 

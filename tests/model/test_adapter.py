@@ -1,5 +1,6 @@
 """The size acts on the frozen base only through what the adapter has learned."""
 
+import json
 from dataclasses import replace
 from itertools import product
 from operator import itemgetter
@@ -212,9 +213,9 @@ def test_an_axis_that_came_later_changes_nothing(
     shared_base: SdxlBase, encoder: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     old = jolt(fresh(shared_base, encoder=encoder))
-    assert old.for_axes(MEANINGS) is old
+    assert old.for_sizes(MEANINGS, ["upper"]) is old
     garment = torch.ones(2, old.config.sites.garment_dim)
-    new = old.for_axes({"sleeve": "covered arm over arm"} | dict(reversed(MEANINGS.items())))
+    new = old.for_sizes({"sleeve": "covered arm over arm"} | dict(reversed(MEANINGS.items())), ["upper"])
     assert new.config.axis_names == ("sleeve", "length", "width", "shoulder")
     assert "knows no sleeve" in caplog.text
     before = old(RATIOS, maps(), garment_features=garment).embedding
@@ -223,16 +224,49 @@ def test_an_axis_that_came_later_changes_nothing(
         assert_close(new(ratios, maps(), garment_features=garment).embedding, before)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("encoder", ["simple", "hybrid"])
+def test_an_adapter_for_uppers_alone_serves_beside_other_categories(
+    shared_base: SdxlBase, tmp_path: Path, encoder: str
+) -> None:
+    """As it was saved when there was nothing else: without a word of categories, and with three axes."""
+    old = jolt(fresh(shared_base, encoder=encoder))
+    old.save_pretrained(tmp_path)
+    file = tmp_path / "size_adapter.json"
+    config = json.loads(file.read_text())
+    del config["categories"]
+    file.write_text(json.dumps(config))
+    new = SizeAdapter.from_pretrained(tmp_path).for_sizes(
+        MEANINGS | {"waist": ""}, ["upper", "lower", "dress"]
+    )
+    assert new.config.axis_names == (*MEANINGS, "waist")
+    garment = torch.ones(2, old.config.sites.garment_dim)
+    before = old(RATIOS, maps(), garment_features=garment).embedding
+    ratios = torch.cat([RATIOS, torch.full((2, 1), NAN)], dim=1)
+    for worn in (["upper", "upper"], ["dress", "lower"]):  # of these it knows nothing yet
+        assert_close(new(ratios, maps(), categories=worn, garment_features=garment).embedding, before)
+    new.encoder.category[1] += 1
+    moved = new(ratios, maps(), categories=["dress", "lower"], garment_features=garment).embedding
+    assert not torch.allclose(moved[0], before[0])
+    assert_close(moved[1], before[1])
+    turned = new.for_sizes(MEANINGS | {"waist": ""}, ["dress", "upper", "lower"])
+    assert_close(
+        turned(ratios, maps(), categories=["dress", "lower"], garment_features=garment).embedding, moved
+    )
+    with pytest.raises(ValueError, match="is asked for sock, lower, but the categories it knows are dress"):
+        turned(ratios, maps(), categories=["sock", "lower"], garment_features=garment)
+
+
 def test_axes_in_another_order_are_no_news(shared_base: SdxlBase, caplog: pytest.LogCaptureFixture) -> None:
     adapter = SizeAdapter.for_sites(shared_base.sites(), MEANINGS)
-    turned = adapter.for_axes(dict(reversed(MEANINGS.items())))
+    turned = adapter.for_sizes(dict(reversed(MEANINGS.items())), ["upper"])
     assert turned.config.axis_names == tuple(reversed(MEANINGS))
     assert not caplog.records
 
 
 def test_an_axis_that_is_gone_is_named(shared_base: SdxlBase) -> None:
     with pytest.raises(ValueError, match="reads shoulder, width, length, but the sizes are shoulder, waist"):
-        fresh(shared_base).for_axes({"shoulder": "", "waist": ""})
+        fresh(shared_base).for_sizes({"shoulder": "", "waist": ""}, ["upper"])
 
 
 def test_saved_weights_say_their_axes(shared_base: SdxlBase, tmp_path: Path) -> None:

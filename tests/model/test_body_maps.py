@@ -80,3 +80,17 @@ def test_maps_of_a_mirrored_body_are_the_mirrored_maps(x: float, y: float) -> No
     torch.testing.assert_close(after[sides], maps[:NUM_HEATMAPS])
     torch.testing.assert_close(after[FRAME + 1], maps[FRAME + 1])
     torch.testing.assert_close(after[FRAME + 2], -maps[FRAME + 2])
+
+
+def test_trousers_are_placed_by_the_legs() -> None:
+    """Hips 8 px apart, legs of 40 px: a counts these from the middle of the hips, b the hips' width."""
+    joints = torch.zeros(2, 25, 3)
+    for joint, x, y in ((9, 16, 20), (12, 24, 20), (10, 16, 40), (13, 24, 40), (11, 16, 60), (14, 24, 60)):
+        joints[:, joint] = torch.tensor([x, y, 1.0])
+    joints[1, [11, 14]] = 0.0  # no ankles: the thighs tell
+    for maps in body_maps(joints, (80, 40), (80, 40), ["lower"] * 2):
+        known, a, b = maps[FRAME:]
+        assert known.all()
+        assert a[30, 20].item() == pytest.approx(10.5 / 40)
+        assert b[30, 24].item() == pytest.approx(4.5 / 8)
+    assert not body_maps(joints, (80, 40), (80, 40), ["upper", "dress"])[:, FRAME:].any(), "no shoulders"

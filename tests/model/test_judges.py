@@ -31,7 +31,7 @@ def test_the_body_frame_is_the_same_whoever_stands_there(scale: float, degrees: 
     maps = body_maps(moved(scale, degrees), (64, 48), GRID)
     _, a, b = maps[:, FRAME:].unbind(1)
     rows, columns = torch.linspace(*ROWS), torch.linspace(*COLUMNS)
-    sampled = in_body_frame(torch.stack([a, b.abs()], dim=1), maps)[0]
+    sampled = in_body_frame(torch.stack([a, b.abs()], dim=1), maps, ["upper"])[0]
     inside = (rows > 0.1) & (rows < 0.9)
     assert_close(sampled[0][inside][:, :9], rows[inside, None].expand(-1, 9), rtol=0, atol=1e-3)
     assert_close(sampled[1][inside][:, 3:9], columns[3:9].expand(int(inside.sum()), -1), rtol=0, atol=1e-3)
@@ -39,15 +39,22 @@ def test_the_body_frame_is_the_same_whoever_stands_there(scale: float, degrees: 
 
 def test_without_a_frame_nothing_is_read() -> None:
     maps = body_maps(torch.zeros(1, 25, 3), (64, 48), GRID)
-    assert not in_body_frame(torch.ones(1, 1, *GRID), maps).any()
+    assert not in_body_frame(torch.ones(1, 1, *GRID), maps, ["upper"]).any()
 
 
 @torch.no_grad()
 def test_the_critic_reads_ratios_and_a_finer_coverage() -> None:
     maps = body_maps(keypoints(2), (64, 48), (16, 12))
-    reading = SizeCritic(4, NUM_BODY_MAPS, AXIS_NAMES, width=8)(torch.randn(2, 4, 16, 12), maps)
-    assert reading.ratios.shape == (2, 3)
+    critic = SizeCritic(4, NUM_BODY_MAPS, AXIS_NAMES, ["upper", "dress"], width=8)
+    latents = torch.randn(1, 4, 16, 12).expand(2, -1, -1, -1)
+    reading = critic(latents, maps, ["upper", "dress"])
+    assert reading.ratios.shape == (2, len(AXIS_NAMES))
     assert reading.coverage_logits.shape == (2, 1, 32, 24)
+    dresses = critic(latents, maps, ["dress", "dress"])
+    assert not torch.allclose(dresses.ratios[0], reading.ratios[0]), "a head each"
+    assert_close(dresses.ratios[1], reading.ratios[1])
+    with pytest.raises(ValueError, match="'lower' is not in list"):
+        critic(latents, maps, ["lower", "dress"])
 
 
 @torch.no_grad()

@@ -1,19 +1,16 @@
-"""The garment's photo laid over the torso."""
+"""The garment's photo laid over the body."""
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from model.adapter.body_maps import LEFT_HIP, LEFT_SHOULDER, RIGHT_HIP, RIGHT_SHOULDER
 from model.bases.conditions import Photos
-from model.bases.tiny.laid_garment import HEIGHT as HEIGHT_IN_TORSOS
 from model.bases.tiny.laid_garment import (
-    LEFT_HIP,
-    LEFT_SHOULDER,
-    RIGHT_HIP,
-    RIGHT_SHOULDER,
-    TOP,
-    lay_on_torso,
+    LAID,
+    UPPER,
+    lay_on_body,
     mirrored,
 )
 from model.bases.tiny.networks import TinyPreset, build_tiny_base
@@ -53,12 +50,12 @@ def centre(shown: Tensor) -> tuple[float, float]:
 
 
 def test_the_print_lies_where_the_body_wears_it() -> None:
-    laid, known = lay_on_torso(flat(), wearer((36.0, 30.0), (0.0, 20.0)))
-    px = 20 * HEIGHT_IN_TORSOS / 50  # the garment's 50 rows reach so far on a torso of 20 px
+    laid, known = lay_on_body(flat(), wearer((36.0, 30.0), (0.0, 20.0)), ["upper"])
+    px = 20 * UPPER.height / 50  # the garment's 50 rows reach so far on a torso of 20 px
     near = torch.zeros(HEIGHT, WIDTH, dtype=torch.bool)
     near[30:45, 31:41] = True  # the mirror shows the print again elsewhere
     assert known.tolist() == [True]
-    assert centre((laid[0, 0] < -0.5) & near) == pytest.approx((30 + 20 * TOP + 20 * px, 36.0), abs=0.3)
+    assert centre((laid[0, 0] < -0.5) & near) == pytest.approx((30 + 20 * UPPER.top + 20 * px, 36.0), abs=0.3)
     assert ((laid[0, 0] < -0.5) & near).sum() == pytest.approx((10 * px) ** 2, rel=0.25)
     assert (laid[0, :, :27] == 1).all()  # above the garment its background
     assert (laid[0, :, 29:74] < 0.5).all()  # and cloth wherever one may be wide or long
@@ -68,16 +65,35 @@ def test_it_leans_with_the_torso_and_its_left_is_the_wearers() -> None:
     cloth = flat()
     cloth[..., 35:45, 31:41] = 0.0
     cloth[..., 35:45, 37:41] = -1.0  # on the right of the photo, which is the wearer's left
-    laid, _ = lay_on_torso(cloth, wearer((20.0, 48.0), (20.0, 0.0)))  # lying, hips to the right
+    laid, _ = lay_on_body(cloth, wearer((20.0, 48.0), (20.0, 0.0)), ["upper"])  # lying, hips to the right
     near = torch.zeros(HEIGHT, WIDTH, dtype=torch.bool)
     near[43:53, 20:36] = True
     row, column = centre((laid[0, 0] < -0.5) & near)
-    px = 20 * HEIGHT_IN_TORSOS / 50
-    assert (row, column) == pytest.approx((48 - 3 * px, 20 + 20 * TOP + 20 * px), abs=0.6)  # left is up
+    px = 20 * UPPER.height / 50
+    assert (row, column) == pytest.approx((48 - 3 * px, 20 + 20 * UPPER.top + 20 * px), abs=0.6)  # left is up
+
+
+def test_trousers_lie_on_the_legs_and_a_dress_on_both() -> None:
+    joints = wearer((36.0, 10.0), (0.0, 20.0))  # hips at row 30
+    for joint, x, y in ((10, 33, 50), (13, 39, 50), (11, 33, 70), (14, 39, 70)):  # legs of 40 px
+        joints[0, joint] = torch.tensor([x, y, 1.0])
+    joints[0, [RIGHT_HIP, LEFT_HIP], 0] = torch.tensor([33.0, 39.0])
+    first = {}
+    for category, begins, length in (("lower", 30, 40), ("dress", 10, 20)):
+        laid, known = lay_on_body(flat(), joints, [category])
+        rows = torch.nonzero(laid[0, 0, :, 36] < 0.9).flatten()
+        first[category] = begins + LAID[category].top * length
+        assert known.item()
+        assert rows[0].item() == pytest.approx(first[category], abs=1)
+    both, _ = lay_on_body(flat().expand(2, -1, -1, -1), joints.expand(2, -1, -1), ["dress", "lower"])
+    assert torch.equal(both[1], lay_on_body(flat(), joints, ["lower"])[0][0])
+    joints[0, 10] = torch.nan
+    assert not lay_on_body(flat(), joints, ["lower"])[1].item(), "without a knee there are no legs"
 
 
 def test_beyond_its_photo_the_cloth_goes_on_as_in_a_mirror() -> None:
-    a, b = mirrored(torch.tensor([-0.3, 0.5, 1.2, 1.6]), torch.tensor([0.1, 0.4, -0.4, 0.56]))
+    half, end = torch.tensor(0.28), torch.tensor(1.05)
+    a, b = mirrored(torch.tensor([-0.3, 0.5, 1.2, 1.6]), torch.tensor([0.1, 0.4, -0.4, 0.56]), half, end)
     assert a.tolist() == pytest.approx([-0.3, 0.5, 0.9, 0.5])
     assert b.tolist() == pytest.approx([0.1, 0.16, -0.16, 0.0], abs=1e-6)
 
@@ -85,7 +101,7 @@ def test_beyond_its_photo_the_cloth_goes_on_as_in_a_mirror() -> None:
 def test_where_the_torso_is_not_known_nothing_is_told() -> None:
     joints = wearer((36.0, 30.0), (0.0, 20.0))
     joints[0, LEFT_HIP, 2] = 0.0
-    laid, known = lay_on_torso(flat(), joints)
+    laid, known = lay_on_body(flat(), joints, ["upper"])
     assert known.tolist() == [False]
     assert laid.isfinite().all()
     base = build_tiny_base(PRESET, seed=0)

@@ -61,7 +61,7 @@ def size_task(base: SdxlBase) -> TryOnTask:
         SampleEncoder(base),
         loss=LossParams(size_min_snr=1e-6),
         adapter=SizeAdapter.for_sites(base.sites(), MEANINGS),
-        critic=SizeCritic(4, NUM_BODY_MAPS, AXIS_NAMES, width=8).requires_grad_(False),
+        critic=SizeCritic(4, NUM_BODY_MAPS, AXIS_NAMES, ["upper"], width=8).requires_grad_(False),
         size_dropout=0.25,
     )
 

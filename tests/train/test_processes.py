@@ -54,7 +54,8 @@ def picky_size_task(base: SdxlBase) -> nn.Module:
 def critic_task(base: SdxlBase) -> nn.Module:
     torch.manual_seed(0)
     return CriticTask(
-        SizeCritic(4, NUM_BODY_MAPS, AXIS_NAMES, width=8), SampleEncoder(base.requires_grad_(False))
+        SizeCritic(4, NUM_BODY_MAPS, AXIS_NAMES, ["upper"], width=8),
+        SampleEncoder(base.requires_grad_(False)),
     )
 
 

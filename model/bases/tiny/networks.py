@@ -27,7 +27,7 @@ from model.bases.sdxl.presets import (
 )
 from model.bases.sdxl.unet import make_tryon_unet
 from model.bases.tiny.autoencoder import PatchAutoencoder
-from model.bases.tiny.laid_garment import lay_on_torso
+from model.bases.tiny.laid_garment import lay_on_body
 from model.pixels import from_uint8
 from model.weights import seeded
 
@@ -149,11 +149,10 @@ class TinyBase(SdxlBase):
     autoencoder: ClassVar[Any] = PatchAutoencoder
 
     def encode_parts(self, photos: Photos) -> Encodings:
-        """Encode also the garment laid over the torso, zero where that is unknown."""
+        """Encode also the garment laid over the body, zero where that is unknown."""
         encodings = super().encode_parts(photos)
-        laid, known = lay_on_torso(
-            from_uint8(photos.cloth).to(self.device), torch.as_tensor(photos.keypoints).to(self.device)
-        )
+        cloths, joints = from_uint8(photos.cloth), torch.as_tensor(photos.keypoints)
+        laid, known = lay_on_body(cloths.to(self.device), joints.to(self.device), photos.categories)
         latents = encode_images(self.vae, laid)
         return encodings | {"laid_garment": latents * known[:, None, None, None]}
 
