@@ -7,6 +7,7 @@ import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from inspect import signature
 from typing import Any, NamedTuple, Self, TypeVar
 
 import cv2
@@ -261,7 +262,9 @@ def sample_tryon(
         None if one is None else widen(one, batch).scaled(options.size_scale) for one in (size, size_unknown)
     )
     canvas = widen(conditioning, batch).canvas
-    latents = noise.to(canvas).expand(canvas.shape)
+    if options.eta and "eta" not in signature(scheduler.step).parameters:
+        raise ValueError(f"eta must be 0 for this base, whose steps take no fresh noise, got {options.eta:g}")
+    latents = noise = noise.to(canvas).expand(canvas.shape)
     times = scheduler.timesteps
     refresh = garment_refresh(base, options)
     stretch = refresh or len(times)
@@ -274,6 +277,7 @@ def sample_tryon(
                 prediction = guided(base, latents, timestep, rows, size, size_unknown, options)
                 entering = {} if not options.eta else fresh_noise(options.eta, fresh, step, latents)
                 latents = scheduler.step(prediction, timestep, latents, **entering).prev_sample
+                latents = base.put_back(latents, noise, next(iter(times[step:]), None), rows)
                 if on_step is not None:
                     on_step(step, steps_of(base, options))
     return base.person_of(latents)

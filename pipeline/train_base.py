@@ -11,7 +11,7 @@ from model.weights import seeded
 from pipeline.stage import run_stage
 from pipeline.training.run import TrainingRun, processes_of_run, write_losses
 from pipeline.training.sample_encodings import encoder_of
-from pipeline.training.tiny import train_tiny, train_tiny_catvton
+from pipeline.training.tiny import train_tiny, train_tiny_catvton, train_tiny_klein
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.vocabulary import TRIED_ON
 from shards.index import INDEX_NAME, ShardIndex
@@ -21,7 +21,12 @@ from train.state import LogRow
 
 log = logging.getLogger(__name__)
 
-RECIPES = {"tiny": train_tiny, "small": train_tiny, "tiny_catvton": train_tiny_catvton}
+RECIPES = {
+    "tiny": train_tiny,
+    "small": train_tiny,
+    "tiny_catvton": train_tiny_catvton,
+    "tiny_klein": train_tiny_klein,
+}
 """How the bases that are made from scratch are made, by the names of `BASES`."""
 
 

@@ -65,12 +65,28 @@ def tiny_catvton() -> type[TryOnBase]:
     return TinyCatvtonBase
 
 
+def flux2_klein() -> type[TryOnBase]:
+    """FLUX.2 klein's networks."""
+    from model.bases.flux2_klein.networks import KleinBase
+
+    return KleinBase
+
+
+def tiny_klein() -> type[TryOnBase]:
+    """FLUX.2 klein's method at a size that a CPU trains in minutes."""
+    from model.bases.flux2_klein.tiny import TinyKleinBase
+
+    return TinyKleinBase
+
+
 BASES = {
     "tiny": BaseEntry(tiny, pretrained=False),
     "small": BaseEntry(small, pretrained=False),
     "sdxl": BaseEntry(sdxl, pretrained=True),
     "catvton": BaseEntry(catvton, pretrained=True),
     "tiny_catvton": BaseEntry(tiny_catvton, pretrained=False),
+    "flux2_klein": BaseEntry(flux2_klein, pretrained=True),
+    "tiny_klein": BaseEntry(tiny_klein, pretrained=False),
 }
 
 RELEASED = "sdxl"

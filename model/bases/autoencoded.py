@@ -48,6 +48,12 @@ class AutoencodedBase(TryOnBase):
         """The autoencoder's."""
         return float(self.vae.config.scaling_factor)
 
+    @torch.no_grad()
+    def normalise_latents(self, images: Tensor) -> None:
+        """Set the scale of latents so that those of (B, 3, H, W) images have standard deviation 1."""
+        self.vae.register_to_config(scaling_factor=1.0)
+        self.vae.register_to_config(scaling_factor=1 / float(self.to_latents(images).std()))
+
     def save_memory(self, switches: "MemorySwitches", device: torch.device | str) -> None:
         """Let networks take turns; encode and decode pictures in pieces."""
         super().save_memory(switches, device)

@@ -204,6 +204,23 @@ class TryOnBase(nn.Module, ABC):
         """Return the person's (B, C, h, w) latents of what is denoised."""
         return canvas
 
+    def put_back(
+        self,
+        latents: Tensor,
+        noise: Tensor,  # noqa: ARG002
+        timestep: Tensor | None,  # noqa: ARG002
+        conditioning: Conditioning,  # noqa: ARG002
+    ) -> Tensor:
+        """Return what a step of drawing came to, what is known of the photo put back where it is kept.
+
+        Args:
+            latents: What is denoised.
+            noise: What the drawing began with, of the same shape.
+            timestep: The next one; None after the last step.
+            conditioning: What the networks are told.
+        """
+        return latents
+
     # the adapter, and what learns beside it
 
     @abstractmethod

@@ -3,12 +3,11 @@
 import logging
 from dataclasses import asdict
 
-import torch
-
 from model.bases import BASES
 from model.bases.autoencoded import AutoencodedBase
 from model.bases.base import TryOnBase
 from model.bases.catvton.tiny import TinyCatvtonPreset, build_tiny_catvton
+from model.bases.flux2_klein.tiny import TinyKleinPreset, build_tiny_klein
 from model.bases.tiny.networks import TinyBase, build_tiny_base
 from model.pixels import from_uint8
 from model.weights import seeded
@@ -23,7 +22,7 @@ from train.tryon import TryOnTask
 log = logging.getLogger(__name__)
 
 FITTED_SAMPLES = 128
-"""Samples that the autoencoder's linear start and its scaling factor are computed from."""
+"""Samples that the autoencoder's linear start and the scale of its latents are computed from."""
 
 
 Made = tuple[TryOnBase, SampleEncoder, dict[str, list[LogRow]]]
@@ -45,7 +44,17 @@ def train_tiny(run: TrainingRun, params: TrainBaseParams) -> Made:
 
 def train_tiny_catvton(run: TrainingRun, params: TrainBaseParams) -> Made:
     """Train both networks of the tiny_catvton base."""
-    base = build_tiny_catvton(TinyCatvtonPreset(), params.seed).to(processes_of_run().device)
+    return train_two_networks(build_tiny_catvton(TinyCatvtonPreset(), params.seed), run, params)
+
+
+def train_tiny_klein(run: TrainingRun, params: TrainBaseParams) -> Made:
+    """Train autoencoder and transformer of the tiny_klein base; its text encoder stays as it was drawn."""
+    return train_two_networks(build_tiny_klein(TinyKleinPreset(), params.seed), run, params)
+
+
+def train_two_networks(base: AutoencodedBase, run: TrainingRun, params: TrainBaseParams) -> Made:
+    """Train the autoencoder, then the network that denoises."""
+    base.to(processes_of_run().device)
     losses = {"autoencoder": train_autoencoder(base, run, params)}
     encoder = encoder_of(run, base)
     base.trainable("all", rank=0)
@@ -61,7 +70,7 @@ def train_autoencoder(base: AutoencodedBase, run: TrainingRun, params: TrainBase
     base.vae.requires_grad_(True)
     rows = run.fit(AutoencoderTask(base), params.autoencoder, "autoencoder")
     base.vae.requires_grad_(False)
-    scale_latents(base, run)
+    base.normalise_latents(from_uint8(first.image).to(base.device))
     return rows
 
 
@@ -84,13 +93,3 @@ def train_unets(
     rows = run.fit(task, params.unets, "unets", encoder=encoder)
     base.requires_grad_(False)
     return rows
-
-
-@torch.no_grad()
-def scale_latents(base: AutoencodedBase, run: TrainingRun) -> None:
-    """Set the autoencoder's scaling factor so that latents of photos have standard deviation 1."""
-    batch = next(iter(run.stream(FITTED_SAMPLES, seed=run.params.seed)))
-    base.vae.register_to_config(scaling_factor=1.0)
-    latents = base.to_latents(from_uint8(batch.image).to(base.device))
-    base.vae.register_to_config(scaling_factor=1 / float(latents.std()))
-    log.info("latents: standard deviation %.3f before scaling", float(latents.std()))

@@ -13,6 +13,7 @@ from model.adapter.body_maps import body_maps
 from model.bases.base import TryOnBase
 from model.bases.catvton.tiny import TinyCatvtonPreset, build_tiny_catvton
 from model.bases.conditions import Conditioning, SizeCondition
+from model.bases.flux2_klein.tiny import TinyKleinPreset, build_tiny_klein
 from model.bases.tiny.networks import build_tiny_base
 from model.params import DrawingOptions
 from model.sampling import sample_tryon
@@ -20,6 +21,7 @@ from preprocess.sizes.axes import MEANINGS
 from tests.made_up_base import MadeUpBase
 from tests.model.catvton import small_base
 from tests.model.conftest import BATCH, PRESET, jolt, keypoints, photos
+from tests.model.klein import small_klein
 
 TINY_CATVTON = TinyCatvtonPreset(
     image_height=PRESET.image_height, image_width=PRESET.image_width, vae_width=8
@@ -29,6 +31,8 @@ MADE: dict[str, Callable[[], TryOnBase]] = {
     "tiny": lambda: build_tiny_base(PRESET, seed=0),
     "catvton": small_base,
     "tiny_catvton": lambda: build_tiny_catvton(TINY_CATVTON, seed=0),
+    "flux2_klein": small_klein,
+    "tiny_klein": lambda: build_tiny_klein(TinyKleinPreset(vae_width=8), seed=0),
     "made_up": MadeUpBase,
 }
 """How small ones are made, with random weights."""

@@ -1,0 +1,72 @@
+"""Read and write FLUX.2 klein's folder, in the layout of diffusers' pipelines."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler, Flux2KleinInpaintPipeline, Flux2Transformer2DModel
+from transformers import Qwen2TokenizerFast, Qwen3ForCausalLM
+
+from model.bases.autoencoded import load_autoencoder
+from model.bases.flux2_klein.sequence import open_for_size
+from model.weights import assign_weights, files_of, load_weights, local_folder, without_bars
+
+PARTS = ("transformer", "vae", "text_encoder", "tokenizer", "scheduler")
+"""Sub-folders of a base, whose names are those of its attributes."""
+
+CHAT_TEMPLATE = "tokenizer/*.jinja"
+"""What the tokenizer wraps a caption in, in a file of its own."""
+
+
+def load_parts(
+    folder: str | Path, autoencoder: Any, torch_dtype: torch.dtype | None = None
+) -> dict[str, Any]:
+    """Return the constructor arguments of a `KleinBase` from a folder, or from a repository of the hub.
+
+    Raises:
+        ValueError: Weights are missing or not expected; the message lists them.
+    """
+    root = local_folder(folder, [*files_of(*PARTS), CHAT_TEMPLATE])
+    return {
+        "transformer": load_transformer(root / "transformer", torch_dtype),
+        "vae": load_autoencoder(autoencoder, root / "vae", torch_dtype),
+        "text_encoder": load_text_encoder(root / "text_encoder", torch_dtype),
+        "tokenizer": Qwen2TokenizerFast.from_pretrained(root / "tokenizer"),
+        "scheduler": FlowMatchEulerDiscreteScheduler.from_pretrained(root / "scheduler"),
+    }
+
+
+def load_transformer(folder: Path, torch_dtype: torch.dtype | None = None) -> Flux2Transformer2DModel:
+    """Load the transformer, open for a size; every name and shape of its weights must match."""
+    with torch.device("meta"):
+        transformer = make_transformer(Flux2Transformer2DModel.load_config(folder))
+    return assign_weights(transformer, load_weights(folder), folder, torch_dtype)
+
+
+def make_transformer(config: dict[str, Any]) -> Flux2Transformer2DModel:
+    """Return a transformer of that configuration, open for a size, with random weights."""
+    transformer = Flux2Transformer2DModel.from_config(config)
+    open_for_size(transformer)
+    return transformer
+
+
+def load_text_encoder(folder: Path, torch_dtype: torch.dtype | None) -> Qwen3ForCausalLM:
+    """Load the text encoder; without a type, in the type it was stored in.
+
+    In place of fp16, whose range its states leave, it is bf16.
+
+    Raises:
+        ValueError: Weights are missing or misshapen; transformers would draw them at random.
+    """
+    dtype = torch.bfloat16 if torch_dtype == torch.float16 else torch_dtype or "auto"
+    with without_bars():
+        encoder, found = Qwen3ForCausalLM.from_pretrained(folder, dtype=dtype, output_loading_info=True)
+    wrong = {problem: names for problem in ("missing_keys", "mismatched_keys") if (names := found[problem])}
+    if wrong:
+        raise ValueError(f"the weights in {folder} are not those of its configuration: {wrong}")
+    return encoder.eval()
+
+
+def pipeline_of(**parts: Any) -> Flux2KleinInpaintPipeline:
+    """Return diffusers' own pipeline of a base's parts; those that it will not need may be left out."""
+    return Flux2KleinInpaintPipeline(**dict.fromkeys(PARTS) | parts)
