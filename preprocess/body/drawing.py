@@ -4,14 +4,14 @@ Parts are where the joints say, as wide as bodies are in the mean: no outline of
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.body.densepose import DENSEPOSE_COLOURS
-from preprocess.body.inpaint_mask import ARMS, draw_head
 from preprocess.body.keypoints import BodyFrame, Keypoints
+from preprocess.body.legs import with_knees
+from preprocess.body.protected import ARMS, draw_head
 from preprocess.painting import draw_capsule, fill
 from preprocess.vocabulary import Joint
 
@@ -38,9 +38,6 @@ ARM_PARTS: Limbs = {
 HAND = (0.1, 0.35, 0.1)
 """Where a hand begins and ends beyond the wrist, in forearms, and half its width in shoulder widths B."""
 
-LEG = 1.1
-"""Length of the thigh where the knee wasn't found, in torso lengths T."""
-
 TORSO_SIDE = ((-0.12, 0.2), (-0.03, 0.5), (0.1, 0.56), (0.3, 0.52), (0.6, 0.45), (0.95, 0.52), (1.12, 0.5))
 """Rows in T and half widths in B of the torso, down one side."""
 
@@ -61,7 +58,7 @@ def draw_body(keypoints: Keypoints, image_height: int, image_width: int) -> NDAr
     """
     frame = BodyFrame.from_keypoints(keypoints)
     parts = np.zeros((image_height, image_width), np.uint8)
-    draw_limbs(parts, with_knees(keypoints, frame), LEGS, frame.shoulder_width)
+    draw_limbs(parts, with_knees(keypoints), LEGS, frame.shoulder_width)
     side = np.array(TORSO_SIDE) * (frame.torso_length, frame.shoulder_width)
     torso = np.zeros_like(parts)
     fill(torso, frame.to_image(np.concatenate([side, side[::-1] * (1, -1)])))
@@ -79,15 +76,6 @@ def draw_body(keypoints: Keypoints, image_height: int, image_width: int) -> NDAr
     parts[head != 0] = HEAD
     coloured: NDArray[np.uint8] = DENSEPOSE_COLOURS[parts]
     return coloured
-
-
-def with_knees(keypoints: Keypoints, frame: BodyFrame) -> Keypoints:
-    """Let legs whose knee wasn't found, mostly below the picture's edge, go on straight down the body."""
-    xy = keypoints.xy.copy()
-    for hip, knee in ((Joint.RIGHT_HIP, Joint.RIGHT_KNEE), (Joint.LEFT_HIP, Joint.LEFT_KNEE)):
-        if keypoints.has(hip) and not keypoints.has(knee):
-            xy[knee] = xy[hip] + LEG * frame.torso_length * frame.u
-    return replace(keypoints, xy=xy)
 
 
 def draw_limbs(parts: Labels, keypoints: Keypoints, limbs: Limbs, shoulder_width: float) -> None:

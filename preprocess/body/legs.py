@@ -3,7 +3,7 @@
 Nothing above the hips is needed: photos of trousers end at the chest.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import cv2
@@ -27,6 +27,9 @@ THIGHS_OF_LEG = 0.5
 
 BEYOND = 0.35
 """How far beyond the ankle a leg's line goes on, over the leg."""
+
+THIGH_OF_TORSO, THIGH_OF_HIPS = 1.1, 2.1
+"""Length of a thigh whose knee wasn't found, in torso lengths T; without shoulders in hip widths H."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -132,6 +135,21 @@ def require_body(keypoints: Keypoints, category: Category) -> None:
         LegFrame.from_keypoints(keypoints)
     else:
         BodyFrame.from_keypoints(keypoints)
+
+
+def with_knees(keypoints: Keypoints) -> Keypoints:
+    """Let legs whose knee wasn't found, mostly below the picture's edge, go on straight down the body."""
+    try:
+        frame = BodyFrame.from_keypoints(keypoints)
+        thigh = THIGH_OF_TORSO * frame.torso_length * frame.u
+    except KeypointError:
+        across = np.subtract(*keypoints.xy[list(HIPS)])
+        thigh = THIGH_OF_HIPS * np.abs(across[0]) * np.array([0.0, 1.0])
+    xy = keypoints.xy.copy()
+    for hip, knee, _ in LEG_JOINTS:
+        if keypoints.has(hip) and not keypoints.has(knee):
+            xy[knee] = xy[hip] + thigh
+    return replace(keypoints, xy=xy)
 
 
 def seen_at(mask: NDArray[np.bool_], xy: Array) -> NDArray[np.uint8]:

@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.body.inpaint_mask import ARMS, MaskParams, draw_hand, inpainting_mask
+from preprocess.body.inpaint_mask import MaskParams, inpainting_mask
 from preprocess.body.keypoints import Array, BodyFrame, Keypoints
+from preprocess.body.protected import ARMS, draw_hand
 from preprocess.painting import draw_capsule, fill
 from preprocess.vocabulary import Category, Joint, require_shape
 

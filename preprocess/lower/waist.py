@@ -9,15 +9,13 @@ from numpy.typing import NDArray
 from preprocess.body.canvas import INSIDE, edge_between
 from preprocess.body.keypoints import Array
 from preprocess.body.legs import LegFrame, seen_at
+from preprocess.body.protected import LOWEST_WAIST, TOP_LABELS
 from preprocess.garment.bounds import Bounds
 from preprocess.garment.measurements import FRAME_MARGIN
 from preprocess.garment.parse import OCCLUDERS, labels_mask
-from preprocess.vocabulary import Lip
 
 Mask = NDArray[np.bool_]
 Labels = NDArray[np.uint8]
-
-TOPS = (Lip.UPPER_CLOTHES, Lip.DRESS, Lip.COAT)
 
 GRID = 100
 """Grid lines per hip width H."""
@@ -45,9 +43,6 @@ JUST_OUTSIDE = (0.03, 0.07)
 
 HIDDEN_ROWS = 0.4
 """Share of the rows, or of the hem's columns, from which something in the way counts."""
-
-LOWEST_WAIST = 0.02
-"""L. A top that ends this little above the hip joints, or below, hangs over the waistband."""
 
 WIDER_TOP = 1.06
 """So does one whose hem is that much wider than what is seen of the garment below it."""
@@ -105,7 +100,7 @@ def view_of(garment: Mask, parse: Labels, frame: LegFrame, slope: float = 0.0) -
     columns = np.broadcast_to(b, (len(a), len(b)))
     xy = frame.to_image(a[:, None] + slope * columns, columns)
     cover, front, tops = (
-        seen_at(mask, xy) for mask in (garment, labels_mask(parse, OCCLUDERS), labels_mask(parse, TOPS))
+        seen_at(mask, xy) for mask in (garment, labels_mask(parse, OCCLUDERS), labels_mask(parse, TOP_LABELS))
     )
     return LegView(
         frame=frame, a=a, b=b, step=step, slope=slope, cover=cover, front=front > INSIDE, tops=tops > INSIDE

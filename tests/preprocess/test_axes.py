@@ -48,14 +48,15 @@ def test_a_category_is_whole(category: Category) -> None:
     assert FIT_AXIS in axes_of(category), "its fit labels are cut from it"
 
 
-@pytest.mark.parametrize("category", TRIED_ON)
+@pytest.mark.parametrize("category", [*TRIED_ON, *COVERED])
 def test_what_is_tried_on_has_a_mask(category: Category) -> None:
     assert category in COVERED
     assert MaskParams().largest[category].keys() == axes_of(category).keys()
 
 
-def test_what_has_no_mask_is_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="lower are measured, but not tried on: only upper"):
+def test_what_has_no_mask_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(COVERED, Category.LOWER)
+    with pytest.raises(ValueError, match="no inpainting mask of the category lower: only upper, dress"):
         inpainting_mask(person(), 1024, 768, Category.LOWER, MaskParams())
     with pytest.raises(ValueError, match=r"categories and axes of theirs, got lower\.width"):
         MaskParams(largest={Category.LOWER: {"width": 3.0}})
