@@ -1,4 +1,4 @@
-"""Weights that the processes of a run share out among them (FSDP2), where the launcher asks for it.
+"""Weights that the processes of a run share out among them (FSDP2, HSDP), where the launcher asks for it.
 
 accelerate leaves its own FSDP out on CPUs without a word. Here torch's `fully_shard` is called directly, so
 that what is tested on CPUs is what runs on GPUs. A sharded weight is a DTensor: each process has some rows.
@@ -12,7 +12,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 from accelerate import Accelerator
 from accelerate.utils import parse_flag_from_env
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
@@ -22,6 +22,12 @@ from train.params import OptimisationParams, RuntimeParams
 
 ASKS_FOR_FSDP = "ACCELERATE_USE_FSDP"
 """Set by `accelerate launch` from its configuration, like the variables whose names start with FSDP."""
+
+ASKS_FOR_GROUPS = "ACCELERATE_USE_PARALLELISM_CONFIG"
+"""Set where the configuration says of how many processes a group is."""
+
+MEMBERS = "PARALLELISM_CONFIG_DP_SHARD_SIZE"
+OTHERS = tuple(f"PARALLELISM_CONFIG_{kind}_SIZE" for kind in ("TP", "CP", "SP"))
 
 
 @runtime_checkable
@@ -43,7 +49,7 @@ def require_shardable(params: OptimisationParams, runtime: RuntimeParams) -> Non
 
     Raises:
         ValueError: FSDP of version 1, with offloading, or with weights that only the first process reads;
-            float16, or moments in 8 bits.
+            float16, moments in 8 bits, or tensors and sequences that are split too.
     """
     wrong = {
         "fsdp_version must be 2": os.environ.get("FSDP_VERSION", "1") != "2",
@@ -52,6 +58,7 @@ def require_shardable(params: OptimisationParams, runtime: RuntimeParams) -> Non
         "runtime.mixed_precision must be no or bf16": runtime.mixed_precision == "fp16",
         "optimizer must be adamw": params.optimizer != "adamw",
         "runtime.compile must be false": runtime.compile,
+        "parallelism_config may only have dp sizes": any(os.environ.get(name, "1") != "1" for name in OTHERS),
     }
     if any(wrong.values()):
         must = ", ".join(rule for rule, broken in wrong.items() if broken)
@@ -76,7 +83,7 @@ def shard(task: nn.Module, groups: list[dict[str, Any]], accelerator: Accelerato
     blocks = list(cast(Shardable, task).blocks())
     inside = {weight for block in blocks for weight in block.parameters()}
     kept = {weight for weight in before.values() if not weight.requires_grad and weight not in inside}
-    mesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
+    mesh = mesh_of(accelerator)
     for block in blocks:
         fully_shard(block, mesh=mesh)
     fully_shard(task, mesh=mesh, reshard_after_forward=True, ignored_params=kept)
@@ -85,6 +92,32 @@ def shard(task: nn.Module, groups: list[dict[str, Any]], accelerator: Accelerato
     for weight in set(before.values()) - kept:
         weight.data = weight.new_empty(0)  # whoever holds it still shall not hold its memory
     return groups
+
+
+def mesh_of(accelerator: Accelerator) -> DeviceMesh:
+    """Arrange the processes of a run as `mesh_shape` says."""
+    shape = mesh_shape(accelerator.num_processes)
+    names = ("groups", "members")[-len(shape) :]
+    return init_device_mesh(accelerator.device.type, shape, mesh_dim_names=names)
+
+
+def mesh_shape(num_processes: int) -> tuple[int, ...]:
+    """Return how the processes stand: as one group, or (HSDP) as groups that each share out all weights.
+
+    A group should be a machine: weights are gathered within it, and only gradients are summed over groups.
+    Their number is what the processes make up: a run that lost a machine goes on with a group less.
+
+    Raises:
+        ValueError: The processes don't fill their groups.
+    """
+    members = int(os.environ.get(MEMBERS, "1"))
+    if members == 1:
+        return (num_processes,)
+    if num_processes % members:
+        raise ValueError(
+            f"parallelism_config_dp_shard_size must divide the {num_processes} processes, got {members}"
+        )
+    return (num_processes,) if members == num_processes else (num_processes // members, members)
 
 
 def whole(tensor: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from accelerate.utils import DistributedDataParallelKwargs, patch_environment
 from tqdm import tqdm
 
 from train.params import OptimisationParams, RuntimeParams
-from train.sharding import ASKS_FOR_FSDP
+from train.sharding import ASKS_FOR_FSDP, ASKS_FOR_GROUPS
 from train.state import LogRow, RunState
 
 log = logging.getLogger(__name__)
@@ -140,7 +140,10 @@ def accelerator_of(runtime: RuntimeParams, live_dir: Path) -> Accelerator:
     """
     tracker = None if runtime.tracker == "none" else runtime.tracker
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = runtime.tf32
-    with patch_environment(**{ASKS_FOR_FSDP: "false"}):  # `train.sharding` shards, not accelerate
+    left_out = dict.fromkeys(
+        (ASKS_FOR_FSDP, ASKS_FOR_GROUPS), "false"
+    )  # `train.sharding` shards, not accelerate
+    with patch_environment(**left_out):
         accelerator = Accelerator(
             cpu=not torch.cuda.is_available(),
             mixed_precision=runtime.mixed_precision,

@@ -14,7 +14,8 @@ from tests.gpu.report import Question
 from tests.gpu.setting import Setting
 
 BLOCK = re.compile(r"```yaml\n(.*?)```", re.DOTALL)
-DOCS = ("docs/training.md", "docs/gpu.md")
+DOCS = ("docs/gpu.md", "docs/scale.md")
+GROUPED = "dp_shard_size"
 BUDGET_S = 60
 
 
@@ -29,7 +30,7 @@ def questions(setting: Setting) -> Iterator[Question]:
     for number, text in enumerate(configurations()):
         kind = kind_of(text)
         yield Question(
-            name=f"accelerate launch, {kind} as the docs have it",
+            name=f"accelerate launch, {kind}{' in groups' * (GROUPED in text)} as the docs have it",
             budget_s=BUDGET_S,
             work=partial(launched, setting, text, number),
             bars={"steps": (">=", 2)},
@@ -43,7 +44,7 @@ def configurations() -> list[str]:
 
 
 def kind_of(text: str) -> str:
-    """What a configuration of accelerate asks for: NO, MULTI_GPU or FSDP."""
+    """What a configuration of accelerate asks for: NO, MULTI_GPU or FSDP, which HSDP is too."""
     (kind,) = re.findall(r"distributed_type: *\"?(\w+)", text)
     return str(kind)
 
@@ -64,7 +65,7 @@ def launched(setting: Setting, text: str, number: int) -> Mapping[str, Any]:
     config, out = setting.out / f"accelerate-{number}.yaml", setting.out / f"launched-{number}.json"
     config.write_text(text)
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config)]
-    launch += ["--num_processes", "1", *([] if setting.on_gpu else ["--cpu"])]
+    launch += ["--num_machines", "1", "--num_processes", "1", *([] if setting.on_gpu else ["--cpu"])]
     found = answer([*launch, "-m", "tests.gpu.one_process", "trained", setting.device.type, str(out)], out)
     if setting.on_gpu:
         require_launched(kind_of(text), found)

@@ -11,7 +11,7 @@ from shards.batch import Batch, empty_batch
 from train.keyed_random import KeyedRandom
 from train.loop import Validation, fit
 from train.params import OptimisationParams, RuntimeParams
-from train.state import LogRow
+from train.state import LogRow, Stream
 
 BATCH = 4
 PARAMS = OptimisationParams(steps=12, batch_size=BATCH, learning_rate=0.05, warmup_steps=2, ema_decay=0.9)
@@ -108,7 +108,7 @@ def run(
     task: nn.Module,
     folder: Path,
     *,
-    stream: Counting | None = None,
+    stream: Stream | None = None,
     params: OptimisationParams = PARAMS,
     runtime: RuntimeParams = RUNTIME,
     validation: Validation | None = None,
