@@ -12,7 +12,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.engine.parts import Engine, open_engine
 from pipeline.stage import run_stage
+from pipeline.tables.sharding import build_shards
 from preprocess.garment.known import known_only
 from preprocess.identity import identity
 from preprocess.sizes.axes import AXIS_NAMES
@@ -23,7 +25,6 @@ from shards.index import MASK
 from shards.latents import LATENTS_FOLDER
 from shards.params import WriteShardsParams
 from shards.plan import Ingredients
-from shards.writer import build_shards
 
 log = logging.getLogger(__name__)
 
@@ -33,11 +34,18 @@ Row = Mapping[str, Any]
 
 
 def run(
-    params: WriteShardsParams, *, manifest: Path, keypoints: Path, size_annotations: Path, out: Path
+    params: WriteShardsParams,
+    *,
+    manifest: Path,
+    keypoints: Path,
+    size_annotations: Path,
+    out: Path,
+    engine: Engine | None = None,
 ) -> None:
     """Write every usable sample of the manifest into the shards of its split."""
-    write(params, manifest=manifest, keypoints=keypoints, size_annotations=size_annotations, out=out)
-    write_latents(params, out / TRAINED_SPLIT)
+    tables = {"manifest": manifest, "keypoints": keypoints, "size_annotations": size_annotations}
+    write(params, **tables, out=out, only=None, engine=engine)
+    write_latents(params, out / TRAINED_SPLIT, engine)
 
 
 def write(
@@ -48,6 +56,7 @@ def write(
     size_annotations: Path,
     out: Path,
     only: str | None = None,
+    engine: Engine | None = None,
 ) -> None:
     """Write the pictures of every usable sample, of all splits or `only` one.
 
@@ -75,7 +84,7 @@ def write(
             out / split,
             split,
             params.samples_per_shard,
-            num_workers=params.num_workers,
+            engine=engine or open_engine(workers=params.num_workers or 1),
             header={
                 "split": split,
                 "known": (known := num_known(rows)),
@@ -95,12 +104,12 @@ def num_known(rows: Sequence[Ingredients[Parts]]) -> dict[str, int]:
     return {name: sum(row.what.measures[f"{name}_ratio"] is not None for row in rows) for name in AXIS_NAMES}
 
 
-def write_latents(params: WriteShardsParams, pictures: Path) -> None:
+def write_latents(params: WriteShardsParams, pictures: Path, engine: Engine | None = None) -> None:
     """Write the encodings of the split that is trained on, or remove those that aren't wanted any more."""
     if params.encode == "latents" and pictures.is_dir():
-        from pipeline.training.encode_latents import encode_latents  # the encoders' libraries take seconds
+        from pipeline.tables.encode_latents import encode_latents  # the encoders' libraries take seconds
 
-        encode_latents(params, pictures, TRAINED_SPLIT)
+        encode_latents(params, pictures, TRAINED_SPLIT, engine)
     else:
         shutil.rmtree(pictures / LATENTS_FOLDER, ignore_errors=True)
 

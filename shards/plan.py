@@ -1,7 +1,6 @@
 """Which sample goes into which shard, and which shards are already there."""
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +8,7 @@ from typing import Generic, TypeVar
 
 import xxhash
 
-from preprocess.whole import whole_file
-from shards.index import INDEX_NAME, ShardEntry, ShardIndex, dump, parse_entry
+from shards.index import INDEX_NAME, ShardEntry, ShardIndex
 
 T = TypeVar("T")
 
@@ -47,6 +45,11 @@ class ShardPlan(Generic[T]):
 
     unsure: bool
     """An earlier run was cut off, so `old` must be compared with the tar before it is believed."""
+
+    def num_fresh(self) -> int:
+        """Return how many of its samples can't be copied from the old tar."""
+        old = set() if self.old is None else {*zip(self.old.keys, self.old.input_hashes, strict=True)}
+        return sum((row.key, row.input_hash) not in old for row in self.rows)
 
     def is_done(self) -> bool:
         """Tell whether the tar is there and was made from the same rows."""
@@ -94,16 +97,12 @@ def plan_shards(
 
 
 def known_shards(out_dir: Path, prefix: str) -> tuple[dict[str, ShardEntry], bool]:
-    """Return what the index and the journal say about `out_dir`, and whether a run was cut off there."""
+    """Return what the index says about `out_dir`, and whether a run was cut off that was replacing tars."""
     known: dict[str, ShardEntry] = {}
-    for index in (previous_index(out_dir), out_dir / INDEX_NAME):
+    for index in (next_index(out_dir), out_dir / INDEX_NAME):
         if index.is_file():
             known = {entry.name: entry for entry in ShardIndex(index).entries()}
-    journals = list(out_dir.glob(f".journal-{prefix}-*.json"))
-    unsure = bool(journals) or previous_index(out_dir).is_file()
-    for journal in journals:
-        entry = parse_entry(json.loads(journal.read_bytes()))
-        known[entry.name] = entry
+    unsure = next_index(out_dir).is_file()
     foreign = [path.name for path in tars_of(out_dir, prefix) if not known]
     if foreign:
         raise ValueError(
@@ -117,20 +116,9 @@ def tars_of(out_dir: Path, prefix: str) -> Iterator[Path]:
     yield from out_dir.glob(f"{prefix}-[0-9][0-9][0-9][0-9][0-9][0-9].tar")
 
 
-def previous_index(out_dir: Path) -> Path:
-    """Return where the index stands while shards are rewritten."""
-    return out_dir / ".index.previous.json"
-
-
-def journal_of(tar: Path) -> Path:
-    """Return where a shard's entry stands until the index is written."""
-    return tar.with_name(f".journal-{tar.stem}.json")
-
-
-def write_journal(tar: Path, entry: ShardEntry) -> None:
-    """Note, atomically, what `tar` is about to become."""
-    with whole_file(journal_of(tar)) as partial:
-        partial.write_text(dump(entry))
+def next_index(out_dir: Path) -> Path:
+    """Return where the new index stands while tars take their places."""
+    return out_dir / ".index.next.json"
 
 
 def sha256_of(path: Path) -> str:

@@ -71,7 +71,7 @@ class DataChain:
             ValueError: See `annotate`; or there is nothing to write.
             FileNotFoundError: A part of the data set is missing.
         """
-        write_shards.write(self.shards, **self.annotate(work), out=out, only=split)
+        write_shards.write(self.shards, **self.annotate(work), out=out, only=split, engine=None)
         return out / split
 
 

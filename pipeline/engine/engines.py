@@ -12,8 +12,8 @@ from annotated_types import Ge
 from pydantic import BaseModel, ConfigDict
 from pydantic.dataclasses import dataclass
 
-from pipeline.engine.local import Inline, Processes
-from pipeline.engine.parts import Engine
+from pipeline.engine.local import Processes
+from pipeline.engine.parts import Engine, Inline
 from pipeline.params import read_yaml
 from pipeline.stage import ENGINE_VARIABLE
 

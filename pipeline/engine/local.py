@@ -1,4 +1,4 @@
-"""Engines on this computer: in this process, or in several."""
+"""The engine of local processes."""
 
 import multiprocessing
 import os
@@ -11,23 +11,13 @@ from threading import Thread
 
 import cv2
 
-from pipeline.engine.parts import Part, Work
+from pipeline.engine.parts import Inline, Part, Work
 
 FEW = 64
 """Up to this many samples are made in this process: starting others would cost more."""
 
 AHEAD = 2
 """Parts in flight for each process: the one that it makes, and the next."""
-
-
-class Inline:
-    """Does all work in this process."""
-
-    def map(self, work: Work, parts: Iterable[Part]) -> Iterator[Part]:
-        """Make one part after another; see `Engine`."""
-        for part in parts:
-            work(part)
-            yield part
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +37,7 @@ class Processes:
             OSError: A process was killed.
         """
         first, rest = beginning(parts)
-        if work.stage.gpus or sum(part.size for part in first) <= FEW:
+        if work.gpus or sum(part.size for part in first) <= FEW:
             yield from Inline().map(work, chain(first, rest))
             return
         context = multiprocessing.get_context("spawn")  # forking a process that has threads may hang

@@ -8,7 +8,7 @@ a run that was killed, on whatever engine, is taken up again on any other.
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -41,8 +41,12 @@ class Part:
     """Samples between the part before and this one that need no work."""
 
 
+Run = Callable[[Part, Path], Mapping[str, int]]
+"""Writes the output of a part into a folder, returns the failures by reason; what it raises ends the run."""
+
+
 class Stage(Protocol):
-    """What is done in parts; it must pickle."""
+    """What is done in parts."""
 
     @property
     def name(self) -> str:
@@ -59,12 +63,9 @@ class Stage(Protocol):
     def plan(self) -> Iterable[Part]:
         """Yield the parts in order, however many workers there are."""
 
-    def run(self, part: Part, out: Path) -> Mapping[str, int]:
-        """Write the output of a part into the folder `out`; return the failures by reason.
-
-        Raises:
-            OSError: Something other than a sample's own files is wrong: the run stops.
-        """
+    @property
+    def run(self) -> Run:
+        """What makes a part; it pickles, with nothing that grows with the number of samples."""
 
     def merge(self, parts: "FinishedParts") -> None:
         """Make the stage's output of its parts' outputs."""
@@ -88,8 +89,11 @@ class FinishedParts:
 class Work:
     """Makes a part and puts it into the store; pickles, and works in any process that sees the same files."""
 
-    stage: Stage
+    run: Run
     store: PartStore
+    gpus: int = 0
+    """That a part takes."""
+
     folder: Path = field(default_factory=Path.cwd)
     """Whoever works does it here: parameters may name files relative to it."""
 
@@ -97,7 +101,7 @@ class Work:
         """Make a part."""
         os.chdir(self.folder)
         with self.store.put(part.key) as folder:
-            failures = self.stage.run(part, folder)
+            failures = self.run(part, folder)
             self.store.seal(folder, part.size, failures)
 
 
@@ -110,6 +114,16 @@ class Engine(Protocol):
         A few parts are in flight at once: `parts` is read as they are worked off. What `work` raises is
         raised, once no other part is being made.
         """
+
+
+class Inline:
+    """Does all work in this process."""
+
+    def map(self, work: Work, parts: Iterable[Part]) -> Iterator[Part]:
+        """Make one part after another; see `Engine`."""
+        for part in parts:
+            work(part)
+            yield part
 
 
 def open_engine(workers: int) -> Engine:
@@ -157,7 +171,7 @@ def run_parts(stage: Stage, engine: Engine, store: PartStore) -> None:
                     found += 1
                     note(done)
 
-        for part in engine.map(Work(stage=stage, store=store), missing()):
+        for part in engine.map(Work(run=stage.run, store=store, gpus=stage.gpus), missing()):
             note(store.record(part.key))
         bar.update(stage.total - bar.n)
     if found:

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from model.bases.base import TryOnBase
-from pipeline.training.encode_latents import encoders_identity, stored_encodings
 from pipeline.training.run import TrainingRun, processes_of_run
+from pipeline.training.stored_encodings import encoders_identity, stored_encodings
 from preprocess.identity import identity
 from preprocess.whole import whole_file
 from shards.augment import mirrored

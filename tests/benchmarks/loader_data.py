@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from safetensors.numpy import save
 
+from pipeline.tables.sharding import build_shards
 from preprocess.vocabulary import Category, RowStatus
 from shards.codec import decode_photo, encode_photo
 from shards.index import ShardIndex
@@ -17,7 +18,7 @@ from shards.latents import LATENTS_SUFFIX, SCHEMA_VERSION, TENSOR, EncodingsSpec
 from shards.plan import Ingredients
 from shards.sample import RECORD_SUFFIX, Sample, SizeRecord, encode_record
 from shards.ustar import pack, unpack
-from shards.writer import build_shards, write_shards
+from tests.shards.making import write_shards
 
 HEIGHT, WIDTH = 512, 384
 FULL_HEIGHT, FULL_WIDTH = 1024, 768

@@ -21,12 +21,12 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.tables.sharding import build_shards
 from shards.order import SampleOrder
 from shards.plan import Ingredients
 from shards.reader import DamageError
 from shards.stream import SampleStream
-from shards.writer import build_shards, write_shards
-from tests.shards.making import HEIGHT, WIDTH, rows_of, sample, samples
+from tests.shards.making import HEIGHT, WIDTH, rows_of, sample, samples, write_shards
 from tests.shards.test_resume import assert_is_the_order, keys_after_kills
 from tests.shards.test_stream import cut, damaged_copy, remove, swap_members, zero_inside_a_photo
 

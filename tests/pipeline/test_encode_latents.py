@@ -11,7 +11,8 @@ from torch.testing import assert_close
 from model.bases import open_base
 from model.bases.sdxl.networks import SdxlBase
 from model.bases.tiny.networks import TinyPreset, build_tiny_base
-from pipeline.training.encode_latents import encode_latents, stored_encodings
+from pipeline.tables.encode_latents import encode_latents
+from pipeline.training.stored_encodings import stored_encodings
 from pipeline.write_shards import write_latents
 from shards.batch import Batch
 from shards.latents import SCHEMA_VERSION, TENSOR, EncodingsSpec, description, fill_encodings
@@ -19,8 +20,8 @@ from shards.params import WriteShardsParams
 from shards.plan import sha256_of
 from shards.stream import SampleStream
 from shards.ustar import SampleError
-from shards.writer import write_shards
-from tests.shards.making import record, sample, samples
+from tests.pipeline.engines import OutOfOrder
+from tests.shards.making import record, sample, samples, write_shards
 from train.keyed_random import KeyedRandom
 from train.params import LossParams
 from train.sample_encoder import SampleEncoder
@@ -121,6 +122,14 @@ def test_encoding_is_deterministic_and_does_only_what_changed(
     write_shards(samples(COUNT), tmp_path, "train", 3)
     encode_latents(params_of(base), tmp_path, "train")
     assert sum(before[path] != path.stat().st_mtime_ns for path in before) == 1
+    assert hashes(folder) == hashes(pictures / "latents")
+
+
+def test_encodings_made_elsewhere_are_the_same(pictures: Path, base: Path, tmp_path: Path) -> None:
+    write_shards(samples(COUNT), tmp_path, "train", 3)
+    engine = OutOfOrder()
+    folder = encode_latents(params_of(base), tmp_path, "train", engine)
+    assert len(engine.made) == 3
     assert hashes(folder) == hashes(pictures / "latents")
 
 

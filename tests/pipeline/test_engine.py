@@ -2,114 +2,25 @@
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.engine.local import Inline, Processes
-from pipeline.engine.parts import Engine, Part, Work, open_engine
+from pipeline.engine.local import Processes
+from pipeline.engine.parts import Inline, Work, open_engine
 from pipeline.engine.store import PartStore
 from pipeline.stage import ENGINE_VARIABLE
-from pipeline.tables.incremental import PART_ROWS, Job, Row, Table, update
+from pipeline.tables.incremental import PART_ROWS, Row, update
 from preprocess.identity import ROOT
-
-SCHEMA = pa.schema(
-    [
-        *(pa.field(name, pa.string()) for name in ("split", "key", "status", "reason", "input_hash")),
-        pa.field("square", pa.int64()),
-    ]
-)
-
-
-@dataclass
-class OutOfOrder:
-    """An engine of ten lines: one part after another, in any order; it counts what it made."""
-
-    made: list[int] = field(default_factory=list)
-
-    def map(self, work: Work, parts: Iterable[Part]) -> Iterator[Part]:
-        waiting = list(parts)
-        random.Random(0).shuffle(waiting)
-        for part in waiting:
-            work(part)
-            self.made.append(part.size)
-            yield part
-
-
-@dataclass(frozen=True)
-class Numbers:
-    """Jobs that give each number its square; every seventh fails. Whoever does one writes a byte to `log`."""
-
-    count: int
-    changed: tuple[int, ...] = ()
-    pause: float = 0.0
-    log: Path = Path(os.devnull)
-
-    def __call__(self) -> Iterator[Job]:
-        for number in range(self.count):
-            version = f"{number}{'*' if number in self.changed else ''}"
-            payload = (number, version, self.pause, self.log)
-            yield Job(split="test", key=f"{number:06d}", input_hash=version, payload=payload)
-
-
-Payload = tuple[int, str, float, Path]
-
-
-def square(payload: Payload) -> Row:
-    number, version, pause, log = payload
-    time.sleep(pause)
-    with log.open("ab") as file:
-        file.write(b".")
-    failed = number % 7 == 0
-    return {
-        "split": "test",
-        "key": f"{number:06d}",
-        "status": "failed" if failed else "ok",
-        "reason": f"seven: {number} is one of them" if failed else None,
-        "input_hash": version,
-        "square": number * number,
-    }
-
-
-def table(folder: Path, numbers: Numbers) -> Table:
-    return Table(
-        out=folder / "squares.parquet",
-        schema=SCHEMA,
-        jobs=numbers,
-        work=square,
-        digest="squares",
-        total=numbers.count,
-    )
-
-
-def made(folder: Path, numbers: Numbers, engine: Engine | None = None) -> bytes:
-    update(table(folder, numbers), engine or Inline())
-    return (folder / "squares.parquet").read_bytes()
-
-
-def stop_after(count: int) -> Engine:
-    """An engine whose computer is switched off after `count` parts."""
-
-    class Stopping(OutOfOrder):
-        def map(self, work: Work, parts: Iterable[Part]) -> Iterator[Part]:
-            for part in Inline().map(work, parts):
-                yield part
-                self.made.append(part.size)
-                if len(self.made) == count:
-                    raise OSError("switched off")
-
-    return Stopping()
+from tests.pipeline.engines import Numbers, OutOfOrder, Payload, made, square, stop_after, table
 
 
 def interrupted(folder: Path, numbers: Numbers, count: int) -> PartStore:
@@ -223,10 +134,10 @@ def test_the_same_part_may_be_put_twice(tmp_path: Path) -> None:
 
 def test_a_part_that_fails_is_not_put(tmp_path: Path) -> None:
     store = PartStore(tmp_path / "parts")
-    work = Work(stage=replace(table(tmp_path, Numbers(3)), work=fail), store=store)
-    (part,) = work.stage.plan()
+    stage = replace(table(tmp_path, Numbers(3)), work=fail)
+    (part,) = stage.plan()
     with pytest.raises(ValueError, match="no"):
-        work(part)
+        Work(run=stage.run, store=store)(part)
     assert list(store.root.iterdir()) == []
 
 
@@ -258,7 +169,7 @@ KILLED = """
 import sys
 from pathlib import Path
 from pipeline.engine.local import Processes
-from tests.pipeline.test_engine import Numbers, made
+from tests.pipeline.engines import Numbers, made
 folder = Path(sys.argv[1])
 made(folder, Numbers(512, pause=0.002, log=folder / "log"), Processes(2))
 """

@@ -25,6 +25,7 @@ from shards.plan import sha256_of
 from shards.sample import Sample, decode
 from shards.stream import SampleStream
 from shards.ustar import SampleError
+from tests.pipeline.engines import OutOfOrder
 
 PARAMS = WriteShardsParams(samples_per_shard=4, num_workers=0)
 TRAIN, TEST = 9, 4
@@ -146,6 +147,11 @@ def test_a_second_run_with_workers_changes_nothing(
     before = tars(shards)
     run(PARAMS, **inputs, out=shards)
     assert tars(shards) == before
+
+
+def test_shards_made_elsewhere_are_the_same(shards: Path, inputs: dict[str, Path], tmp_path: Path) -> None:
+    run(PARAMS, **inputs, out=tmp_path, engine=OutOfOrder())
+    assert tars(tmp_path) == tars(shards)
 
 
 def test_a_changed_measure_rewrites_one_shard(inputs: dict[str, Path], tmp_path: Path) -> None:

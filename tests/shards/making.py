@@ -1,15 +1,20 @@
 """Small samples for the tests of shards."""
 
+import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import xxhash
 
+from pipeline.tables.sharding import build_shards
 from preprocess.vocabulary import Category, RowStatus
 from shards.codec import encode_photo
+from shards.index import INDEX_NAME
 from shards.plan import Ingredients
-from shards.sample import Sample, SizeRecord
+from shards.sample import Sample, SizeRecord, encode
 from shards.ustar import pack
-from shards.writer import write_shards
 
 HEIGHT, WIDTH = 32, 24
 
@@ -68,6 +73,17 @@ def build(what: tuple[int, int]) -> bytes:
     number, version = what
     content = np.random.default_rng(what).bytes(100 + number % 7 * 300)
     return pack(f"{number:05d}_00", {"image.jpg": content, "size.json": b"%d" % version})
+
+
+def write_shards(made: Iterable[Sample], folder: Path, prefix: str, samples_per_shard: int) -> dict[str, Any]:
+    """Write samples that are already made; return `index.json` as a dict."""
+    rows = []
+    for one in made:
+        packed = pack(one.key, encode(one))
+        rows.append(Ingredients(one.key, xxhash.xxh3_128_hexdigest(packed), packed))
+    build_shards(rows, bytes, folder, prefix, samples_per_shard)
+    index: dict[str, Any] = json.loads((folder / INDEX_NAME).read_bytes())
+    return index
 
 
 def write_people(folder: Path, count: int = 6) -> Path:

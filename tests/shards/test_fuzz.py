@@ -11,8 +11,7 @@ from shards.sample import decode_record, encode_record
 from shards.storage import LocalFolder
 from shards.stream import SampleStream
 from shards.ustar import END_OF_TAR, SampleError, header, unpack
-from shards.writer import write_shards
-from tests.shards.making import HEIGHT, WIDTH, record, samples
+from tests.shards.making import HEIGHT, WIDTH, record, samples, write_shards
 
 JSON_VALUES = [
     None,

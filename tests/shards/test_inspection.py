@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from shards.inspection import contact_sheet, statistics, stream_keys
-from shards.writer import write_shards
-from tests.shards.making import record, sample, samples
+from tests.shards.making import record, sample, samples, write_shards
 
 COUNT = 11
 

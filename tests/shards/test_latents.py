@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
+from pipeline.tables.sharding import build_shards
 from preprocess.vocabulary import Category
 from shards.latents import (
     DESCRIPTION,
@@ -23,7 +24,6 @@ from shards.reader import DamageError
 from shards.sample import RECORD_SUFFIX, SUFFIXES, encode, encode_record
 from shards.stream import SampleStream
 from shards.ustar import SampleError, pack
-from shards.writer import build_shards
 from tests.shards.making import HEIGHT, WIDTH, record, sample
 from tests.shards.test_stream import damaged_copy
 

@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shards.writer import write_shards
-from tests.shards.making import HEIGHT, WIDTH, samples
+from tests.shards.making import HEIGHT, WIDTH, samples, write_shards
 
 COUNT = 53
 RANKS_AND_THREADS = ((2, 2), (3, 1), (1, 4), (4, 0), (3, 3), (8, 2), (2, 1))

@@ -8,8 +8,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from shards import storage
 from shards.reader import DamageError
 from shards.stream import SampleStream
-from shards.writer import write_shards
-from tests.shards.making import HEIGHT, WIDTH, samples
+from tests.shards.making import HEIGHT, WIDTH, samples, write_shards
 
 COUNT = 12
 

@@ -9,8 +9,7 @@ from shards.codec import decode_photo, encode_photo
 from shards.order import SampleOrder
 from shards.reader import DamageError
 from shards.stream import SampleStream
-from shards.writer import write_shards
-from tests.shards.making import HEIGHT, WIDTH, record, sample, samples
+from tests.shards.making import HEIGHT, WIDTH, record, sample, samples, write_shards
 
 COUNT = 53
 

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,16 +13,19 @@ import webdataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.engine.local import Processes
+from pipeline.tables.sharding import build_shards
 from shards.index import ShardIndex
 from shards.plan import sha256_of, shard_number
 from shards.sample import encode
 from shards.ustar import SampleError
-from shards.writer import build_shards, write_shards
-from tests.shards.making import build, rows_of, sample, samples
+from shards.writer import replace_shards
+from tests.pipeline.engines import OutOfOrder, stop_after
+from tests.shards.making import build, rows_of, sample, samples, write_shards
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    return {path.name: sha256_of(path) for path in folder.iterdir()}
+    return {path.name: sha256_of(path) for path in folder.iterdir() if path.is_file()}
 
 
 def fail_on_multiples_of_7(what: tuple[int, int]) -> bytes:
@@ -75,8 +79,10 @@ def test_nothing_but_tars_and_the_index_is_left(tmp_path: Path) -> None:
 
 @pytest.mark.slow  # starts processes
 def test_workers_do_not_change_a_byte(tmp_path: Path) -> None:
-    for workers in (0, 1, 3):
-        build_shards(rows_of(200), build, tmp_path / str(workers), "train", 16, num_workers=workers)
+    build_shards(rows_of(200), build, tmp_path / "0", "train", 16)
+    for workers in (1, 3):
+        engine = Processes(workers)
+        build_shards(rows_of(200), build, tmp_path / str(workers), "train", 16, engine=engine)
     assert hashes(tmp_path / "0") == hashes(tmp_path / "1") == hashes(tmp_path / "3")
 
 
@@ -163,7 +169,7 @@ KILLED = """
 import sys
 from pathlib import Path
 from tests.shards.making import build, rows_of
-from shards.writer import build_shards
+from pipeline.tables.sharding import build_shards
 build_shards(rows_of(400, changed=(1, 2, 3)), build, Path(sys.argv[1]), "train", 10)
 """
 
@@ -184,6 +190,41 @@ def test_a_build_killed_at_20_moments_continues_to_the_same_bytes(tmp_path: Path
         process.wait()
     subprocess.run(command, check=True)
     assert hashes(tmp_path / "whole") == hashes(tmp_path / "killed")
+
+
+@pytest.mark.parametrize("before", [0, 300])
+def test_a_build_cut_off_between_two_tars_continues_to_the_same_bytes(tmp_path: Path, before: int) -> None:
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    build_shards(rows_of(400), build, whole, "train", 10)
+    if before:
+        build_shards(rows_of(before), build, cut, "train", 10)
+    entries = list(ShardIndex(whole).entries())
+    cut.mkdir(exist_ok=True)
+    old = hashes(cut)
+
+    def put(name: str) -> None:
+        if name == entries[7].name:
+            raise OSError("switched off")
+        shutil.copyfile(whole / name, cut / name)
+
+    with pytest.raises(OSError, match="switched off"):
+        replace_shards(cut, "train", entries, {}, [entry.name for entry in entries], put)
+    with pytest.raises(FileNotFoundError, match="it is written last"):
+        ShardIndex(cut)
+    counts = build_shards(rows_of(400), build, cut, "train", 10)
+    assert counts["shards_written"] == sum(entry.sha256 != old.get(entry.name) for entry in entries[7:])
+    assert hashes(whole) == hashes(cut)
+
+
+def test_old_shards_stay_whole_until_all_new_ones_are_made(tmp_path: Path) -> None:
+    build_shards(rows_of(50), build, tmp_path, "train", 8)
+    before = hashes(tmp_path)
+    with pytest.raises(OSError, match="switched off"):
+        build_shards(rows_of(60), build, tmp_path, "train", 8, engine=stop_after(3))
+    assert {name: digest for name, digest in hashes(tmp_path).items() if name in before} == before
+    engine = OutOfOrder()
+    build_shards(rows_of(60), build, tmp_path, "train", 8, engine=engine)
+    assert sum(engine.made) < 60
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,101 @@
+"""An engine made up for tests, and a table of squares to make on any."""
+
+import os
+import pickle
+import random
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+
+from pipeline.engine.parts import Engine, Inline, Part, Work
+from pipeline.tables.incremental import Job, Row, Table, update
+
+SCHEMA = pa.schema(
+    [
+        *(pa.field(name, pa.string()) for name in ("split", "key", "status", "reason", "input_hash")),
+        pa.field("square", pa.int64()),
+    ]
+)
+
+
+@dataclass
+class OutOfOrder:
+    """An engine of ten lines: one part after another, in any order, as if elsewhere. It counts."""
+
+    made: list[int] = field(default_factory=list)
+
+    def map(self, work: Work, parts: Iterable[Part]) -> Iterator[Part]:
+        waiting = list(parts)
+        random.Random(0).shuffle(waiting)
+        for part in waiting:
+            pickle.loads(pickle.dumps(work))(pickle.loads(pickle.dumps(part)))
+            self.made.append(part.size)
+            yield part
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Jobs that give each number its square; every seventh fails. Whoever does one writes a byte to `log`."""
+
+    count: int
+    changed: tuple[int, ...] = ()
+    pause: float = 0.0
+    log: Path = Path(os.devnull)
+
+    def __call__(self) -> Iterator[Job]:
+        for number in range(self.count):
+            version = f"{number}{'*' if number in self.changed else ''}"
+            payload = (number, version, self.pause, self.log)
+            yield Job(split="test", key=f"{number:06d}", input_hash=version, payload=payload)
+
+
+Payload = tuple[int, str, float, Path]
+
+
+def square(payload: Payload) -> Row:
+    number, version, pause, log = payload
+    time.sleep(pause)
+    with log.open("ab") as file:
+        file.write(b".")
+    failed = number % 7 == 0
+    return {
+        "split": "test",
+        "key": f"{number:06d}",
+        "status": "failed" if failed else "ok",
+        "reason": f"seven: {number} is one of them" if failed else None,
+        "input_hash": version,
+        "square": number * number,
+    }
+
+
+def table(folder: Path, numbers: Numbers) -> Table:
+    return Table(
+        out=folder / "squares.parquet",
+        schema=SCHEMA,
+        jobs=numbers,
+        work=square,
+        digest="squares",
+        total=numbers.count,
+    )
+
+
+def made(folder: Path, numbers: Numbers, engine: Engine | None = None) -> bytes:
+    update(table(folder, numbers), engine or Inline())
+    return (folder / "squares.parquet").read_bytes()
+
+
+def stop_after(count: int) -> Engine:
+    """An engine whose computer is switched off after `count` parts."""
+
+    class Stopping(OutOfOrder):
+        def map(self, work: Work, parts: Iterable[Part]) -> Iterator[Part]:
+            for part in Inline().map(work, parts):
+                yield part
+                self.made.append(part.size)
+                if len(self.made) == count:
+                    raise OSError("switched off")
+
+    return Stopping()
