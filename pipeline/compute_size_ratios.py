@@ -29,14 +29,14 @@ from pipeline.tables.measure_sample import MeasureJob, measured
 from preprocess.body.keypoints import Array, KeypointError
 from preprocess.garment.known import BOUNDS_PARTS, MAX_UNCERTAINTY_KEY, known_ratios
 from preprocess.garment.size_ratios import (
-    THRESHOLDS_KEY,
     SizeRatioParams,
     fit_label,
     fit_label_thresholds,
+    thresholds_key,
 )
 from preprocess.identity import identity
 from preprocess.sizes.axes import FIT_AXIS, LENGTH_COLUMNS, MEASURED_NAMES
-from preprocess.vocabulary import DRAWING_KEY, FIT_LABELS, SOURCE_KEY, Category, RowStatus
+from preprocess.vocabulary import DRAWING_KEY, FIT_LABELS, SOURCE_KEY, RowStatus
 
 log = logging.getLogger(__name__)
 
@@ -187,11 +187,6 @@ def cut_labels(rows: Batches, params: SizeRatioParams) -> tuple[dict[bytes, byte
         log.info("fit labels %s of %s cut at %s (n=%d)", *words)
         metadata[thresholds_key(category)] = json.dumps(cuts.tolist()).encode()
     return metadata, lambda batch: with_labels(batch, thresholds, params.max_uncertainty)
-
-
-def thresholds_key(category: str) -> bytes:
-    """Name the metadata with the thresholds of a category's fit labels."""
-    return THRESHOLDS_KEY if category == Category.UPPER else THRESHOLDS_KEY + f"_{category}".encode()
 
 
 def with_labels(

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from eval.images.everybody import Make
-from eval.ladder.scoring import ladder_cells
+from eval.ladder.scoring import cells_by_category
 from eval.ladder.trials import Trials, beyond
 from eval.params import EvaluateParams
 from eval.report.card import folder_hash
@@ -66,7 +66,8 @@ def score_sized(evaluation: Evaluation, networks: TryOnBase, adapter: SizeAdapte
     draw = drawer_of(networks, adapter, evaluation.people, params)
     trials = {ADAPTER: scorer.score(ADAPTER, draw, evaluation.requests, evaluation.collector)}
     if params.out_of_range:
-        outside = ladder_cells(natural, beyond(evaluation.values, params.out_of_range))
+        values = {category: beyond(own, params.out_of_range) for category, own in evaluation.values.items()}
+        outside = cells_by_category(evaluation.scene, values)
         trials[BEYOND] = scorer.score(BEYOND, draw, outside)
     without = drawer_of(networks, None, evaluation.people, params)
     unsized = np.concatenate([without(person, row[None]) for person, row in enumerate(natural)])
@@ -76,7 +77,7 @@ def score_sized(evaluation: Evaluation, networks: TryOnBase, adapter: SizeAdapte
         draw_dressed = drawer_of(networks, adapter, dressed, params)
         requests = evaluation.unpaired_requests(rows)
         found = scorer.score(UNPAIRED, lambda p, asked: draw_dressed(rows.index(p), asked), requests)
-        trials[UNPAIRED] = found.of_another_garment(rows)
+        trials[UNPAIRED] = found.of_another_garment()
     return trials
 
 
@@ -151,7 +152,7 @@ def evaluate_checkpoint(
 def score_size_only(evaluation: Evaluation, base: Path, size: Path) -> Trials:
     """Score the width ladder of what `train_size` alone had learned."""
     draw = drawer_of(*load_trained(evaluation, base, size), evaluation.people, evaluation.params)
-    requests = ladder_cells(evaluation.scene.natural, evaluation.values, [FIT_PLACE])
+    requests = cells_by_category(evaluation.scene, evaluation.values, [FIT_PLACE])
     return evaluation.scorer.score(SIZE_ONLY, draw, requests)
 
 

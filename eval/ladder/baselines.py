@@ -15,6 +15,7 @@ from eval.ladder.scoring import Draw
 from preprocess.body.densepose import nearest_parts
 from preprocess.body.drawing import draw_body
 from preprocess.body.keypoints import BodyFrame, Keypoints
+from preprocess.body.legs import LegFrame, frame_of
 from preprocess.layout.worn_photo import WornPhoto, resize_worn
 from preprocess.sizes.axes import AXIS_NAMES, axes_of
 from preprocess.vocabulary import Category
@@ -48,7 +49,7 @@ def growth_px(natural: Floats, requested: Floats, per_px: Floats) -> float:
     return float(per_px @ change / (per_px @ per_px))
 
 
-def gain_per_px(frame: BodyFrame, category: Category) -> Floats:
+def gain_per_px(frame: BodyFrame | LegFrame, category: Category) -> Floats:
     """Return (A,) what each ratio of a garment gains when its outline grows by 1 px."""
     gains = {name: axis.growth / frame.lengths[axis.body] for name, axis in axes_of(category).items()}
     return np.array([gains.get(name, np.nan) for name in AXIS_NAMES])
@@ -99,7 +100,7 @@ def scale(
         photo: (H, W, 3) uint8.
         plate: The photo without its garment, from `erase`.
         garment: (H, W) bool.
-        anchor: (2,) x, y in px (pixel centres at 0.5) that stays where it is: the middle of the shoulders.
+        anchor: (2,) x, y in px (pixel centres at 0.5) that stays where it is: `anchor`.
         factor: Dimensionless, above 0.
 
     Returns:
@@ -121,10 +122,15 @@ def _blend(below: Picture, above: Picture, cover: NDArray[np.floating]) -> Pictu
     return np.round(mixed).astype(np.uint8)
 
 
+def anchor(frame: BodyFrame | LegFrame) -> Floats:
+    """(2,) px where a garment hangs from the body: what stays in place when it is scaled."""
+    return frame.hip_mid if isinstance(frame, LegFrame) else frame.shoulder_mid
+
+
 def baseline_draws(scene: Scene) -> dict[str, Draw]:
     """The baselines that follow the request, as ways to draw; *natural* is the photo itself."""
     joints = [Keypoints.from_flat(keypoints) for keypoints in scene.keypoints]
-    frames = [BodyFrame.from_keypoints(person) for person in joints]
+    frames = [frame_of(*person) for person in zip(joints, scene.categories, strict=True)]
     pairs = zip(scene.photos, scene.garment_masks, strict=True)
     plates = [erase(photo, garment) for photo, garment in pairs]
 
@@ -135,8 +141,9 @@ def baseline_draws(scene: Scene) -> dict[str, Draw]:
 
     def scaled(person: int, requested: Floats) -> Picture:
         factor = scale_factor(scene.natural[person], requested)
-        garment, anchor = scene.garment_masks[person], frames[person].shoulder_mid
-        return scale(scene.photos[person], plates[person], garment, anchor, factor)
+        return scale(
+            scene.photos[person], plates[person], scene.garment_masks[person], anchor(frames[person]), factor
+        )
 
     bodies = [nearest_parts(draw_body(person, *scene.photos.shape[1:3])) for person in joints]
 

@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Deviation:
-    """Distances between two outlines, in body shoulder widths; NaN where one of them is missing."""
+    """Distances between two outlines, in widths of the body; NaN where one of them is missing."""
 
     gfd: float
     """Mean distance, averaged over both directions."""
@@ -128,25 +128,25 @@ def edge_distances(one: Outline, other: Outline, num_points: int) -> Floats:
     return distances[points.is_edge & line.is_edge[corner]]
 
 
-def deviation(measured: Outline, expected: Outline, shoulder_px: float, num_points: int = 256) -> Deviation:
+def deviation(measured: Outline, expected: Outline, unit_px: float, num_points: int = 256) -> Deviation:
     """Compare two outlines.
 
     Args:
         measured: Outline of the generated picture's panel, px.
         expected: Outline of the panel of the layout at the requested ratios, px.
-        shoulder_px: The body's shoulder width `B` in the same pixels.
+        unit_px: The width of the body that the garment's is divided by, in the same pixels.
         num_points: Points taken on each outline.
 
     Returns:
-        The deviation over `shoulder_px`; unknown when the outlines have no edges to compare.
+        The deviation over `unit_px`; unknown when the outlines have no edges to compare.
 
     Source:
         Ours: the symmetric mean boundary distance of medical segmentation, over the body's own unit.
     """
     if not len(measured) or not len(expected):
         return UNKNOWN
-    there = edge_distances(measured, expected, num_points) / shoulder_px
-    back = edge_distances(expected, measured, num_points) / shoulder_px
+    there = edge_distances(measured, expected, num_points) / unit_px
+    back = edge_distances(expected, measured, num_points) / unit_px
     if not len(there) or not len(back):
         return UNKNOWN
     return Deviation(

@@ -1,13 +1,14 @@
 """The held-out people that ladders are drawn on, what each request should look like, and others' garments."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eval.ladder.remeasure import Reading, enlarge, enlarge_keypoints, read_garment
-from preprocess.body.keypoints import BodyFrame, KeypointError, Keypoints
+from preprocess.body.keypoints import KeypointError, Keypoints
+from preprocess.body.legs import require_body
 from preprocess.layout.resized import layout_at
 from preprocess.vocabulary import Category
 from shards.batch import Batch, joined, select
@@ -49,6 +50,10 @@ class Scene:
     factor: int
     """Enlargement at which everything is measured."""
 
+    def wearers(self, category: Category) -> list[int]:
+        """Which people wear a garment of a category."""
+        return [person for person, worn in enumerate(self.categories) if worn == category]
+
     def worn(self, person: int) -> Reading:
         """Read the data's own garment mask."""
         return self.read(person, self.garment_masks[person])
@@ -71,38 +76,42 @@ def enlargement(image_height: int, measured_height: int) -> int:
     return max(1, -(-measured_height // image_height))
 
 
-def usable(batch: Batch, row: int, needed: NDArray[np.bool_]) -> bool:
-    """Whether a sample can stand on a ladder: known on one of (A,) axes needed, shoulders and hips found."""
-    if not np.isfinite(batch.ratios[row][needed]).any():
+Needed = Mapping[Category, NDArray[np.bool_]]
+"""By category, (A,) the axes along which there are ladders."""
+
+
+def usable(batch: Batch, row: int, needed: Needed) -> bool:
+    """Whether a sample can stand on a ladder: known on one of its category's axes, and its body found."""
+    category = Category(batch.categories[row])
+    if category not in needed or not np.isfinite(batch.ratios[row][needed[category]]).any():
         return False
     try:
-        BodyFrame.from_keypoints(Keypoints.from_flat(batch.keypoints[row]))
+        require_body(Keypoints.from_flat(batch.keypoints[row]), category)
     except KeypointError:
         return False
     return bool(batch.garment_mask[row].any())
 
 
-def first_people(batches: Iterable[Batch], num_people: int, needed: NDArray[np.bool_]) -> Batch:
-    """Take the first samples of a split that are usable on one of the (A,) axes needed.
+def first_people(batches: Iterable[Batch], num_people: int, needed: Needed) -> Batch:
+    """Take the first samples of each category that are usable, categories behind one another.
 
     Raises:
         ValueError: There is none.
     """
-    chosen: list[Batch] = []
-    missing = num_people
+    chosen: dict[Category, list[Batch]] = {category: [] for category in needed}
     for batch in batches:
-        rows = [row for row in range(len(batch)) if usable(batch, row, needed)][:missing]
-        if rows:
-            chosen.append(select(batch, rows))
-            missing -= len(rows)
-        if not missing:
+        for row in (row for row in range(len(batch)) if usable(batch, row, needed)):
+            own = chosen[Category(batch.categories[row])]
+            if len(own) < num_people:
+                own.append(select(batch, [row]))
+        if all(len(own) == num_people for own in chosen.values()):
             break
-    if not chosen:
+    if not any(chosen.values()):
         raise ValueError(
-            "the test split must have a sample with a known ratio, shoulders, hips and a garment's mask, but "
-            "has none: see the reasons with `cinderella inspect`"
+            "the test split must have a sample with a known ratio, the joints that it is measured by and a "
+            "garment's mask, but has none: see the reasons with `cinderella inspect`"
         )
-    return joined(chosen)
+    return joined([one for own in chosen.values() for one in own])
 
 
 def scene_of(people: Batch, measured_height: int) -> Scene:

@@ -12,15 +12,16 @@ from numpy.typing import NDArray
 from eval.ladder.outline import NO_OUTLINE, Outline, outline
 from preprocess.body.keypoints import Keypoints
 from preprocess.garment.bounds import MAX_UNCERTAINTY
-from preprocess.garment.measurements import garment_panel, measure_worn
+from preprocess.garment.measurements import garment_panel
 from preprocess.garment.size_ratios import over_body
-from preprocess.sizes.axes import AXES, AXIS_NAMES
+from preprocess.garment.worn import measured_alone
+from preprocess.sizes.axes import AXES, AXIS_NAMES, FIT_AXIS, axes_of
 from preprocess.vocabulary import Category
 
 Floats = NDArray[np.float64]
 
 NOT_ON_BODY = frozenset({"garment_off_body", "garment_out_of_frame"})
-"""Flags of `measure_worn` that leave nothing to measure."""
+"""Flags of measures that leave nothing to measure."""
 
 PANEL_AXES = frozenset(axis.name for axis in AXES if axis.garment == "width")
 
@@ -35,8 +36,9 @@ class Reading:
     outline: Outline
     """Of the garment without sleeves, in px of the enlarged picture; empty where doubtful."""
 
-    shoulder_px: float
-    """The body's shoulder width in px of the enlarged picture."""
+    unit_px: float
+    """The width of the body that the garment's is divided by, in px of the enlarged picture: that of the
+    shoulders, or of the hips."""
 
 
 def enlarge(probability: NDArray[np.floating] | NDArray[np.bool_], factor: int) -> NDArray[np.bool_]:
@@ -64,10 +66,17 @@ def read_garment(garment: NDArray[np.bool_], keypoints: Keypoints, category: Cat
     Returns:
         The reading. A ratio that the annotator doubts is NaN, and so are those of an empty mask.
     """
-    worn = measure_worn(garment, keypoints)
+    worn = measured_alone(garment, keypoints, category)
     lost = not NOT_ON_BODY.isdisjoint(worn.flags)
     doubtful = worn.lengths["width"].uncertainty > MAX_UNCERTAINTY
     guessed = [lost or (doubtful and name in PANEL_AXES) for name in AXIS_NAMES]
     ratios = np.where(guessed, np.nan, over_body(worn, category))
-    line = NO_OUTLINE if lost or doubtful else outline(garment_panel(garment, keypoints), garment)
-    return Reading(ratios=ratios, outline=line, shoulder_px=worn.body["shoulder"])
+    line = NO_OUTLINE if lost or doubtful else outline_of(garment, keypoints, category)
+    return Reading(ratios=ratios, outline=line, unit_px=worn.body[axes_of(category)[FIT_AXIS].body])
+
+
+def outline_of(garment: NDArray[np.bool_], keypoints: Keypoints, category: Category) -> Outline:
+    """Return the line round a (H, W) garment without its sleeves, where it has any."""
+    if category is Category.LOWER:
+        return outline(garment)
+    return outline(garment_panel(garment, keypoints), garment)

@@ -49,6 +49,18 @@ def ladder_cells(natural: Floats, values: Floats, dimensions: Sequence[int] = ra
     return requests
 
 
+def cells_by_category(
+    scene: Scene, values: Mapping[Category, Floats], dimensions: Sequence[int] = range(NUM)
+) -> Floats:
+    """(P, A, R, A) requests of ladders on which each person climbs the (A, R) values of their category."""
+    num_rungs = next(iter(values.values())).shape[1]
+    requests = np.full((len(scene.keys), NUM, num_rungs, NUM), np.nan)
+    for category, own in values.items():
+        rows = scene.wearers(category)
+        requests[rows] = ladder_cells(scene.natural[rows], own, dimensions)
+    return requests
+
+
 def shuffled_requests(requests: Floats, seed: int) -> Floats:
     """Permute (P, A, R, A) requests between the rungs of each ladder: the pictures were drawn for others.
 
@@ -167,22 +179,22 @@ def batches(cells: Sequence[Cell], batch_size: int) -> Iterator[tuple[int, list[
 
 
 def annotator_section(
-    readings: Sequence[Reading], worn: Sequence[Reading], categories: Sequence[Category]
+    readings: Sequence[Reading], worn: Sequence[Reading], category: Category
 ) -> dict[str, Any]:
     """Compare the segmenter's readings of the untouched photos with those of the data's own masks.
 
     Args:
         readings: Of the segmenter's masks.
         worn: Of the data's masks of the same people.
-        categories: Of their garments.
+        category: Of their garments.
 
     Returns:
         `annotator` of metrics.json: for each ratio the mean absolute difference and the mean difference.
     """
     difference = np.array([one.ratios - other.ratios for one, other in zip(readings, worn, strict=True)])
-    there = np.array([[name in axes_of(category) for name in AXIS_NAMES] for category in categories])
-    section: dict[str, Any] = {"coverage": float(np.isfinite(difference[there]).mean())}
-    for place in np.flatnonzero(there.any(axis=0)):
+    there = np.array([name in axes_of(category) for name in AXIS_NAMES])
+    section: dict[str, Any] = {"coverage": float(np.isfinite(difference[:, there]).mean())}
+    for place in np.flatnonzero(there):
         name, column = AXIS_NAMES[place], difference[:, place]
         known = column[np.isfinite(column)]
         section[f"{name}_mae"] = float(np.abs(known).mean()) if len(known) else None

@@ -5,7 +5,7 @@ P is people, A axes, R rungs; NaN is unknown.
 
 import itertools
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FitError:
-    """How far a measured garment is from the expected one, in body shoulder widths; NaN where unknown."""
+    """How far a measured garment is from the expected one, in widths of the body; NaN where unknown."""
 
     outline: Deviation
     """Distances between the outlines."""
@@ -31,13 +31,13 @@ class FitError:
     """Measured minus requested width ratio; above 0 is too loose."""
 
     hem_error: float
-    """Measured minus requested length ratio; above 0 is too long (in torso lengths)."""
+    """Measured minus requested length ratio; above 0 is too long (in lengths of torso or legs)."""
 
 
 def fit_error(measured: Reading, expected: Reading, requested: Floats, num_points: int) -> FitError:
     """Compare a generated picture's reading with the expected layout's and with (A,) requested ratios."""
     bias = dict(zip(AXIS_NAMES, measured.ratios - requested, strict=True))
-    apart = deviation(measured.outline, expected.outline, expected.shoulder_px, num_points)
+    apart = deviation(measured.outline, expected.outline, expected.unit_px, num_points)
     return FitError(outline=apart, width_bias=float(bias["width"]), hem_error=float(bias["length"]))
 
 
@@ -52,10 +52,10 @@ class Trials:
     """(P, A, R, A) all ratios that were measured."""
 
     gfd: Floats
-    """(P, A, R) geometric fit deviation, in body shoulder widths."""
+    """(P, A, R) geometric fit deviation, in widths of the body."""
 
     hd95: Floats
-    """(P, A, R) 95th percentile of the distances, in body shoulder widths."""
+    """(P, A, R) 95th percentile of the distances, in widths of the body."""
 
     width_bias: Floats
     """(P, A, R) measured minus requested width ratio."""
@@ -79,13 +79,14 @@ class Trials:
         self.width_bias[index] = error.width_bias
         self.hem_error[index] = error.hem_error
 
-    def of_another_garment(self, rows: list[int]) -> "Trials":
-        """Trials of some people in a garment whose outline at the requested ratios nobody knows."""
-        kept = {
-            name: getattr(self, name)[rows] for name in ("requested", "measured", "width_bias", "hem_error")
-        }
-        unknown = np.full(kept["width_bias"].shape, np.nan)
-        return Trials(gfd=unknown, hd95=unknown.copy(), **kept)
+    def of_another_garment(self) -> "Trials":
+        """Trials of people in a garment whose outline at the requested ratios nobody knows."""
+        unknown = np.full(self.gfd.shape, np.nan)
+        return replace(self, gfd=unknown, hd95=unknown.copy())
+
+    def of(self, rows: list[int]) -> "Trials":
+        """Trials of some people."""
+        return Trials(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
     def climbers(self, dimension: int) -> NDArray[np.int64]:
         """Which people have a ladder along an axis: those who are known on it."""

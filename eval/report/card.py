@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from preprocess.sizes.axes import AXIS_NAMES, FIT_AXIS
+from preprocess.vocabulary import Category
 
 SYSTEM = "system"
 """Key of the protocol that describes what was judged; everything else is how, and must agree to be ranked."""
@@ -27,7 +28,7 @@ INCEPTION_FIGURES, EFFNET_FIGURES = ("fid", "kid"), ("fd_effnet_lite0",)
 
 SET_FIGURES = (*INCEPTION_FIGURES, *EFFNET_FIGURES)
 
-COMPARED: tuple[tuple[str, int], ...] = (
+FITTING: tuple[tuple[str, int], ...] = (
     *((f"ladder.{name}.order_accuracy", 1) for name in AXIS_NAMES),
     *((f"ladder.{name}.mae", -1) for name in AXIS_NAMES),
     ("size_accuracy.balanced", 1),
@@ -36,6 +37,11 @@ COMPARED: tuple[tuple[str, int], ...] = (
     ("gfd.hd95", -1),
     (f"unpaired.{FIT_AXIS}.order_accuracy", 1),
     (f"unpaired.{FIT_AXIS}.mae", -1),
+)
+"""Figures that each category has."""
+
+COMPARED: tuple[tuple[str, int], ...] = (
+    *FITTING,
     ("image.ssim", 1),
     ("image.psnr", 1),
     ("image.psnr_inside_mask", 1),
@@ -111,9 +117,9 @@ def compare(cards: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
         cards: metrics.json by a name, at least one.
 
     Returns:
-        A row for each figure of `COMPARED`: `figure`, each name's value (None where absent), `best`, the
-        names with the best value if all have the same pictures behind it, and, where somebody lacks some,
-        `pictures`: how many of the wanted ones they have.
+        A row for each figure of `COMPARED`, and of `FITTING` for every further category: `figure`, each
+        name's value (None where absent), `best`, the names with the best value if all have the same pictures
+        behind it, and, where somebody lacks some, `pictures`: how many of the wanted ones they have.
 
     Raises:
         ValueError: Protocols differ; the message says in what.
@@ -126,7 +132,9 @@ def compare(cards: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
     if problems:
         raise ValueError("\n".join(["figures of different protocols can't be ranked:", *problems]))
-    return [comparison_row(cards, figure, sign) for figure, sign in COMPARED]
+    further = [category for category in Category if category in reference["protocol"]]
+    figures = (*COMPARED, *((f"{one}.{figure}", sign) for one in further for figure, sign in FITTING))
+    return [comparison_row(cards, figure, sign) for figure, sign in figures]
 
 
 def pictures_of(card: Mapping[str, Any], figure: str) -> tuple[str, str | None]:
@@ -134,7 +142,8 @@ def pictures_of(card: Mapping[str, Any], figure: str) -> tuple[str, str | None]:
 
     A card without counts is of a system that draws every picture.
     """
-    group = next(group for start, group in BEHIND if figure.startswith(start))
+    of_category = figure.partition(".")[2] if figure.partition(".")[0] in tuple(Category) else figure
+    group = next(group for start, group in BEHIND if of_category.startswith(start))
     counts = lookup(card, f"protocol.{SYSTEM}.{PICTURES}.{group}")
     if counts is None:
         return "all", None

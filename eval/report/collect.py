@@ -11,6 +11,7 @@ from eval.ladder.remeasure import Reading
 from eval.ladder.scoring import Cell, Scorer
 from eval.ladder.trials import FitError, Trials
 from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE
+from preprocess.vocabulary import Category
 
 BLANK = 235  # grey of a picture that isn't there
 
@@ -21,7 +22,7 @@ class Collector:
     Args:
         scorer: Knows what was expected.
         requests: (P, A, R, A) what is asked for.
-        num_people: People of the strip: the first ones.
+        num_people: People of each category's strip: the first ones.
         num_worst: Pictures with the largest deviation.
     """
 
@@ -30,7 +31,11 @@ class Collector:
     ) -> None:
         self.scorer = scorer
         self.requests = requests
-        self.shown = np.flatnonzero(np.isfinite(requests[:, FIT_PLACE, 0, FIT_PLACE]))[:num_people].tolist()
+        climbing = np.isfinite(requests[:, FIT_PLACE, 0, FIT_PLACE])
+        self.shown = {
+            category: [row for row in scorer.scene.wearers(category) if climbing[row]][:num_people]
+            for category in dict.fromkeys(scorer.scene.categories)
+        }
         self.num_worst = num_worst
         self.readings: dict[Cell, Reading] = {}
         """Of every picture."""
@@ -43,15 +48,15 @@ class Collector:
         person, dimension, _ = cell
         self.readings[cell] = reading
         self._outside.append(self._outside_difference(person, picture))
-        if dimension == FIT_PLACE and person in self.shown:
+        if dimension == FIT_PLACE and person in self.shown[self.scorer.scene.categories[person]]:
             self._strip[cell] = picture
         if self.num_worst and np.isfinite(error.outline.gfd):
             heapq.heappush(self._worst, (error.outline.gfd, cell, picture, reading))
             if len(self._worst) > self.num_worst:
                 heapq.heappop(self._worst)
 
-    def strip(self, scene: Scene, trials: Trials) -> list[StripRow]:
-        """Rows of people, tight to oversized, with what was measured on `trials`."""
+    def strip(self, scene: Scene, trials: Trials, category: Category) -> list[StripRow]:
+        """Rows of people in a category, tight to oversized, with what was measured on `trials`."""
         asked, found = (ratios[:, FIT_PLACE, :, FIT_PLACE] for ratios in (trials.requested, trials.measured))
         return [
             StripRow(
@@ -70,7 +75,7 @@ class Collector:
                     for rung in range(asked.shape[1])
                 ],
             )
-            for person in self.shown
+            for person in self.shown[category]
         ]
 
     def worst(self, scene: Scene) -> list[WorstCase]:

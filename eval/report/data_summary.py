@@ -6,25 +6,29 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from preprocess.garment.known import known_only
-from preprocess.garment.size_ratios import THRESHOLDS_KEY, fit_label_thresholds
+from preprocess.garment.size_ratios import fit_label_thresholds, thresholds_key
 from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE
 from preprocess.sources.params import PaperDollParams
-from preprocess.vocabulary import DRAWING_KEY, SOURCE_KEY, TRIED_ON
+from preprocess.vocabulary import DRAWING_KEY, SOURCE_KEY, TRIED_ON, Category
 
 log = logging.getLogger(__name__)
 
 RATIO_COLUMNS = tuple(f"{name}_ratio" for name in AXIS_NAMES)
 
 
+Rows = list[dict[str, Any]]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DataSummary:
-    """What the data stages measured, from size_annotations.parquet."""
+class CategorySizes:
+    """What was measured of one category."""
 
     ratios: Mapping[str, NDArray[np.float64]]
     """Split to (N, A) natural ratios, NaN where not known."""
@@ -35,14 +39,22 @@ class DataSummary:
     trusted_split: str
     """Whose rows these are: `train`, or `test` where nobody of a train split is known."""
 
+    thresholds: NDArray[np.float64]
+    """(3,) width ratios between the fit labels."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataSummary:
+    """What the data stages measured, from size_annotations.parquet."""
+
+    sizes: Mapping[Category, CategorySizes]
+    """Of the categories that are tried on and of which somebody is known, in the order of `TRIED_ON`."""
+
     statuses: Mapping[str, Mapping[str, int]]
     """Split to counts by status."""
 
     reasons: Mapping[str, int]
     """Counts of the reasons why a row is not `ok`."""
-
-    thresholds: NDArray[np.float64]
-    """(3,) width ratios between the fit labels."""
 
     source: str
     """The data set's name, as `prepare_dataset` wrote it down; empty where nothing did."""
@@ -60,29 +72,45 @@ def summarize_data(size_annotations: Path) -> DataSummary:
     table = known_only(pq.read_table(size_annotations))
     rows = [row for row in table.to_pylist() if row["category"] in TRIED_ON]
     splits = sorted({row["split"] for row in rows})
-    ratios = {split: ratio_array(row for row in rows if row["split"] == split) for split in splits}
-    known = [split for split in ("train", "test") if np.isfinite(ratios.get(split, np.nan)).any()]
-    if not known:
+    metadata = table.schema.metadata or {}
+    found = {category: sizes_of(rows, category, metadata) for category in TRIED_ON}
+    sizes = {category: of for category, of in found.items() if of is not None}
+    if not sizes:
         raise ValueError(
             f"{size_annotations} has nobody known in train or test split, so there is no range of sizes to "
             "evaluate over: see the reasons with `cinderella inspect`, and what "
             "compute_size_ratios.max_uncertainty lets pass as known"
         )
-    trusted_split, trusted = known[0], ratios[known[0]]
-    if "train" in ratios and trusted_split == "test":
-        log.warning("%s has nobody known in its train split: ladders follow the test split", size_annotations)
+    for category, of in sizes.items():
+        if "train" in of.ratios and of.trusted_split == "test":
+            words = size_annotations, category
+            log.warning("%s has nobody known in its train split in %s: ladders follow the test split", *words)
     statuses = {split: Counter(row["status"] for row in rows if row["split"] == split) for split in splits}
     reasons = Counter(row["reason"] for row in rows if row["reason"])
-    metadata = table.schema.metadata or {}
     return DataSummary(
-        ratios=ratios,
-        trusted=trusted,
-        trusted_split=trusted_split,
+        sizes=sizes,
         statuses=statuses,
         reasons=dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
-        thresholds=frozen_thresholds(metadata, trusted[:, FIT_PLACE]),
         source=metadata.get(SOURCE_KEY, b"").decode(),
         drawing=drawing_of(metadata),
+    )
+
+
+def sizes_of(rows: Rows, category: Category, metadata: Mapping[bytes, bytes]) -> CategorySizes | None:
+    """Take what is known of a category from rows of size_annotations.parquet; None where nobody is."""
+    own = [row for row in rows if row["category"] == category]
+    splits = sorted({row["split"] for row in own})
+    ratios = {split: ratio_array(row for row in own if row["split"] == split) for split in splits}
+    known = [split for split in ("train", "test") if np.isfinite(ratios.get(split, np.nan)).any()]
+    if not known:
+        return None
+    trusted = ratios[known[0]]
+    frozen = json.loads(metadata.get(thresholds_key(category), b"null"))
+    return CategorySizes(
+        ratios=ratios,
+        trusted=trusted,
+        trusted_split=known[0],
+        thresholds=np.asarray(frozen or fit_label_thresholds(trusted[:, FIT_PLACE]), dtype=np.float64),
     )
 
 
@@ -90,12 +118,6 @@ def drawing_of(metadata: Mapping[bytes, bytes]) -> PaperDollParams | None:
     """How the people were drawn, from metadata of size_annotations.parquet; None where that isn't known."""
     found = metadata.get(DRAWING_KEY)
     return PaperDollParams(**json.loads(found)) if found else None
-
-
-def frozen_thresholds(metadata: Mapping[bytes, bytes], widths: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(3,) width ratios between the fit labels: frozen with the data, or cut from (N,) trusted widths."""
-    frozen = json.loads(metadata.get(THRESHOLDS_KEY, b"null"))
-    return np.asarray(frozen if frozen else fit_label_thresholds(widths), dtype=np.float64)
 
 
 def ratio_array(rows: Iterable[dict[str, float | None]]) -> NDArray[np.float64]:

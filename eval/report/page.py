@@ -1,5 +1,6 @@
 """Write report.html: one self-contained page that shows the evaluation, its doubts included."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,43 @@ from eval.images.fidelity import KEPT
 from eval.images.meter import FIDELITY
 from eval.ladder.pictures import StripRow, WorstCase, data_uri
 from eval.ladder.trials import Trials
-from eval.report.data_summary import DataSummary
+from eval.report.data_summary import CategorySizes, DataSummary
 from eval.report.plots import confusion, data_histograms, deviation_by_request, ladder_curves, order_bars
 from eval.report.summary import ADAPTER, BETTER, Verdict, measured_along, verdicts, without_nan
-from preprocess.sizes.axes import AXIS_NAMES, FIT_AXIS
-from preprocess.vocabulary import FIT_LABELS
+from preprocess.sizes.axes import AXIS_NAMES, FIT_AXIS, axes_of
+from preprocess.vocabulary import FIT_LABELS, Category
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """What the page shows of one category."""
+
+    category: Category
+    """What everybody wears."""
+
+    metrics: Mapping[str, Any]
+    """Its fit sections of metrics.json."""
+
+    trials: Mapping[str, Trials]
+    """By method, of its people."""
+
+    strip: Sequence[StripRow]
+    """People by size."""
+
+    sizes: CategorySizes
+    """What the data has of it."""
+
+    seed: int
+    """Of the intervals."""
+
+    def log_order(self) -> None:
+        """Tell the order accuracy along each axis."""
+        for name in measured_along(self.metrics):
+            found = self.metrics["ladder"][name]["order_accuracy"]
+            words = self.category, name, "not measurable" if found is None else f"{found:.3f}"
+            log.info("%s, %s: order accuracy %s", *words)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,11 +59,11 @@ class Report:
     metrics: Mapping[str, Any]
     """metrics.json."""
 
-    trials: Mapping[str, Trials]
-    """By method."""
+    parts: Sequence[Part]
+    """By category; the first one's figures are those of metrics.json that bear no category's name."""
 
-    strip: Sequence[StripRow]
-    """People by size."""
+    trials: Mapping[str, Trials]
+    """By method, of everybody."""
 
     worst: Sequence[WorstCase]
     """Pictures with the largest deviation."""
@@ -53,17 +86,12 @@ def render(report: Report) -> str:
     return environment.get_template("report.html").render(
         metrics=metrics,
         data=report.data,
-        strip=report.strip,
+        parts=[shown_part(part) for part in report.parts],
         worst=report.worst,
-        plots=plots(report),
-        ladders=ladder_sections(metrics),
-        against=against_baselines(metrics),
-        deviations=deviation_sections(metrics),
         fidelity=fidelity_table(metrics["image"]),
         image=[image_table(*sections) for sections in image_sections(metrics["image"])],
         statuses=sorted({status for counts in statuses for status in counts}),
         absences=by_reason(absences(metrics)),
-        talk=talk_of(metrics),
         fit_axis=FIT_AXIS,
         kept=KEPT,
         fidelity_figures=FIDELITY,
@@ -71,15 +99,32 @@ def render(report: Report) -> str:
     )
 
 
-def plots(report: Report) -> dict[str, str]:
-    """The figures, as SVG elements."""
-    metrics = report.metrics
+def shown_part(part: Part) -> dict[str, Any]:
+    """What the page shows of a category."""
+    metrics = part.metrics
     return {
-        "ladder": ladder_curves(report.trials, metrics["protocol"]["seed"]),
+        "category": part.category,
+        "unit": axes_of(part.category)[FIT_AXIS].body,
+        "metrics": metrics,
+        "strip": part.strip,
+        "thresholds": part.sizes.thresholds,
+        "plots": plots(part),
+        "ladders": ladder_sections(metrics),
+        "against": against_baselines(metrics),
+        "deviations": deviation_sections(metrics),
+        "talk": talk_of(metrics),
+    }
+
+
+def plots(part: Part) -> dict[str, str]:
+    """The figures, as SVG elements."""
+    metrics = part.metrics
+    return {
+        "ladder": ladder_curves(part.trials, part.seed),
         "order": order_bars({ADAPTER: metrics["ladder"]} | others(metrics)),
         "confusion": confusion(np.array(metrics["size_accuracy"]["confusion"])),
-        "gfd": deviation_by_request(report.trials),
-        "data": data_histograms(report.data.ratios, report.data.thresholds),
+        "gfd": deviation_by_request(part.trials, axes_of(part.category)[FIT_AXIS].body),
+        "data": data_histograms(part.sizes.ratios, part.sizes.thresholds),
     }
 
 

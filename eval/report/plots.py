@@ -177,8 +177,8 @@ def confusion(counts: NDArray[np.int64]) -> str:
     return draw(paint, 4.2, 3.6)
 
 
-def deviation_by_request(trials: Mapping[str, Trials]) -> str:
-    """Mean geometric fit deviation at each rung of the ladders."""
+def deviation_by_request(trials: Mapping[str, Trials], unit: str) -> str:
+    """Mean geometric fit deviation at each rung of the ladders, in widths of the body's `unit`."""
 
     def paint(figure: Figure) -> None:
         panels = panels_of(figure, climbed(trials), sharey=True)
@@ -192,7 +192,7 @@ def deviation_by_request(trials: Mapping[str, Trials]) -> str:
                     axes.plot(x, masked_mean(values.T), color=COLOURS[method], lw=line, label=NAMES[method])
             axes.set(title=f"{name}_ratio", xlabel="requested")
         first = next(iter(panels.values()))
-        first.set(ylabel="GFD (body shoulder widths)", ylim=(0, first.get_ylim()[1]))
+        first.set(ylabel=f"GFD (body {unit} widths)", ylim=(0, first.get_ylim()[1]))
         share_legend(figure, panels)
 
     return draw(paint, 10.5, 3.4)

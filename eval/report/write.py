@@ -14,10 +14,10 @@ from eval.ladder.pictures import strip
 from eval.ladder.scoring import asked_cells
 from eval.ladder.trials import Trials
 from eval.report.card import lookup
-from eval.report.page import Report, render
+from eval.report.page import Part, Report, render
 from eval.report.summary import ADAPTER, masked_mean, without_nan
 from preprocess.sizes.axes import AXIS_NAMES
-from preprocess.vocabulary import FIT_LABELS
+from preprocess.vocabulary import FIT_LABELS, Category
 from preprocess.whole import whole_folder
 
 READINGS = pa.schema(
@@ -47,18 +47,24 @@ def write_report(report: Report, keys: Sequence[str], out: Path) -> None:
         headline = json.dumps(headline_figures(report.metrics), indent=2, allow_nan=False)
         (partial / HEADLINE_FILE).write_text(headline + "\n")
         (partial / "report.html").write_text(render(report), encoding="utf-8")
-        strip(report.strip).save(partial / "strip.png", optimize=True)
+        strip([row for part in report.parts for row in part.strip]).save(partial / "strip.png", optimize=True)
         pq.write_table(readings(report.trials, keys), partial / "readings.parquet", compression="zstd")
-        for dimension, name in enumerate(AXIS_NAMES):
-            judged = ladder_points(report.trials[ADAPTER], dimension)
-            write_csv(partial / "plots" / f"ladder_{name}.csv", LADDER_COLUMNS, judged)
-        counts = report.metrics["size_accuracy"]["confusion"]
-        write_csv(partial / "plots" / "confusion.csv", CONFUSION_COLUMNS, confusion_points(counts))
+        for place, part in enumerate(report.parts):
+            write_plots(part, partial / "plots", f"{part.category}_" if place else "")
+
+
+def write_plots(part: Part, folder: Path, prefix: str) -> None:
+    """Write DVC's plots of a category; of all but the first one their names begin with it."""
+    for dimension, name in enumerate(AXIS_NAMES):
+        judged = ladder_points(part.trials[ADAPTER], dimension)
+        write_csv(folder / f"{prefix}ladder_{name}.csv", LADDER_COLUMNS, judged)
+    counts = part.metrics["size_accuracy"]["confusion"]
+    write_csv(folder / f"{prefix}confusion.csv", CONFUSION_COLUMNS, confusion_points(counts))
 
 
 HEADLINE_FILE = "headline.json"
 
-HEADLINE = (
+FITTING = (
     *(f"ladder.{name}.{figure}" for name in AXIS_NAMES for figure in ("order_accuracy", "slope", "mae")),
     "size_accuracy.balanced",
     "size_accuracy.coverage",
@@ -66,6 +72,12 @@ HEADLINE = (
     "gfd.width_bias",
     "gfd.hem_error",
     "gfd.coverage",
+)
+"""Figures of headline.json that each category has."""
+
+HEADLINE = (
+    *FITTING,
+    *(f"{category}.{figure}" for category in Category for figure in FITTING),
     "image.ssim",
     "image.psnr",
     *(f"image.{name}" for name in FIDELITY),

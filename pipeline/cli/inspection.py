@@ -16,10 +16,11 @@ from jinja2 import StrictUndefined, Template
 from numpy.typing import NDArray
 
 from pipeline.cli.overlay import draw_sample, save_png
-from pipeline.compute_size_ratios import keypoint_rows, thresholds_key
+from pipeline.compute_size_ratios import keypoint_rows
 from pipeline.tables.incremental import Row, iter_manifest
 from preprocess.body.keypoints import KeypointError
 from preprocess.garment.known import BOUNDS_PARTS, known_ratios
+from preprocess.garment.size_ratios import thresholds_key
 from preprocess.sizes.axes import MEASURED_NAMES, axes_of
 from preprocess.sources.source import ManifestRow
 from preprocess.vocabulary import FIT_LABELS, SEGMENTED, Category, RowStatus

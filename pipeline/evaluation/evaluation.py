@@ -16,19 +16,20 @@ from eval.images.everybody import Make, image_section
 from eval.images.fidelity import KEPT
 from eval.images.judges import Judges
 from eval.ladder.baselines import baseline_draws
-from eval.ladder.people import Scene, Wardrobe, first_people, scene_of
-from eval.ladder.scoring import Scorer, annotator_section, ladder_cells, shuffled_requests
+from eval.ladder.people import Needed, Scene, Wardrobe, first_people, scene_of
+from eval.ladder.scoring import Scorer, annotator_section, cells_by_category, shuffled_requests
 from eval.ladder.trials import Trials, has_ladder, ladder_values
 from eval.params import EvaluateParams
 from eval.report.card import PICTURES, SYSTEM, file_hash, folder_hash, text_hash
 from eval.report.collect import Collector
-from eval.report.data_summary import DataSummary, summarize_data
-from eval.report.page import Report
+from eval.report.data_summary import CategorySizes, DataSummary, summarize_data
+from eval.report.page import Part, Report
 from eval.report.summary import ADAPTER, SHUFFLED, summarize, without_nan
 from eval.report.write import write_report
 from model.judges.segmenter import Segmenter, segment_with
 from pipeline.checkpoints import image_size
 from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE
+from preprocess.vocabulary import Category
 from shards.batch import Batch
 from shards.index import MASK, ShardIndex
 from shards.stream import SampleStream
@@ -48,8 +49,8 @@ class Evaluation:
     scene: Scene
     scorer: Scorer
     data: DataSummary
-    values: NDArray[np.float64]
-    """(A, R) what each ratio is asked to be."""
+    values: Mapping[Category, NDArray[np.float64]]
+    """By category of which somebody is here, (A, R) what each ratio is asked to be."""
     requests: NDArray[np.float64]
     """(P, A, R, A) all ratios that are asked for."""
     collector: Collector
@@ -61,13 +62,16 @@ class Evaluation:
         data = summarize_data(size_annotations)
         index = shards / "test" / "index.json"
         stream = open_test_split(index, image_size(base), params)
-        values = ladder_values(
-            data.trusted, params.lowest_quantile, params.highest_quantile, params.num_rungs
-        )
-        people = held_out(stream, params, has_ladder(values))
+        ends = params.lowest_quantile, params.highest_quantile
+        values = {
+            category: ladder_values(sizes.trusted, *ends, params.num_rungs)
+            for category, sizes in data.sizes.items()
+        }
+        people = held_out(stream, params, {category: has_ladder(own) for category, own in values.items()})
         scene = scene_of(people, params.measured_height)
+        values = {category: own for category, own in values.items() if scene.wearers(category)}
         scorer = scorer_of(scene, base / "segmenter", params)
-        requests = ladder_cells(scene.natural, values)
+        requests = cells_by_category(scene, values)
         judges = Judges.load(params)
         return cls(
             params=params,
@@ -85,7 +89,7 @@ class Evaluation:
                 params,
                 index=index,
                 segmenter=base / "segmenter",
-                people=people,
+                scene=scene,
                 values=values,
                 data=data,
                 judges=judges,
@@ -101,7 +105,7 @@ class Evaluation:
 
     def unpaired_requests(self, rows: list[int]) -> NDArray[np.float64]:
         """(P, A, R, A) the width ladder of people `rows`, NaN elsewhere: asked for in another's garment."""
-        requests = ladder_cells(self.scene.natural, self.values, [FIT_PLACE])
+        requests = cells_by_category(self.scene, self.values, [FIT_PLACE])
         requests[[row for row in range(len(requests)) if row not in rows]] = np.nan
         return requests
 
@@ -132,37 +136,59 @@ class Evaluation:
         Returns:
             metrics.json.
         """
-        scene, params = self.scene, self.params
         trials = trials | {SHUFFLED: self.shuffled()}
         everybody, drawing = self.stream.epoch_batches(), self.data.drawing
         image = image_section(
-            everybody, self.wardrobe, make, self.judges, params, drawing=drawing, beside=beside
+            everybody, self.wardrobe, make, self.judges, self.params, drawing=drawing, beside=beside
         )
         if census is not None:
             system = system | {PICTURES: census()}
         image["outside_mask_mean_abs_difference"] = self.collector.outside_difference()
+        parts = self.parts(trials)
+        first, *others = parts
         metrics: dict[str, Any] = without_nan(
             {
-                **summarize(trials, self.data.thresholds, params),
+                **first.metrics,
+                **{str(part.category): part.metrics for part in others},
                 "image": image,
-                "annotator": annotator_section(
-                    self.scorer.read(scene.photos), self.scorer.worn, scene.categories
-                ),
                 "protocol": dict(self.protocol) | {SYSTEM: system},
             }
         )
         report = Report(
             metrics=metrics,
+            parts=parts,
             trials=trials,
-            strip=self.collector.strip(scene, trials[ADAPTER]),
-            worst=self.collector.worst(scene),
+            worst=self.collector.worst(self.scene),
             data=self.data,
         )
-        write_report(report, scene.keys, out)
-        for name in (name for name in AXIS_NAMES if name in metrics["ladder"]):
-            found = metrics["ladder"][name]["order_accuracy"]
-            log.info("%s: order accuracy %s", name, "not measurable" if found is None else f"{found:.3f}")
+        write_report(report, self.scene.keys, out)
+        for part in parts:
+            part.log_order()
         return metrics
+
+    def parts(self, trials: Mapping[str, Trials]) -> list[Part]:
+        """Sum up each category by itself."""
+        readings, scene = self.scorer.read(self.scene.photos), self.scene
+        parts = []
+        for category in self.values:
+            rows = scene.wearers(category)
+            own = {method: of.of(rows) for method, of in trials.items()}
+            sizes = self.data.sizes[category]
+            annotator = annotator_section(
+                [readings[row] for row in rows], [self.scorer.worn[row] for row in rows], category
+            )
+            summary = summarize(own, sizes.thresholds, self.params) | {"annotator": annotator}
+            parts.append(
+                Part(
+                    category=category,
+                    metrics=without_nan(summary),
+                    trials=own,
+                    strip=self.collector.strip(scene, trials[ADAPTER], category),
+                    sizes=sizes,
+                    seed=self.params.seed,
+                )
+            )
+        return parts
 
 
 def open_test_split(index: Path, image_hw: tuple[int, int], params: EvaluateParams) -> SampleStream:
@@ -176,11 +202,14 @@ def open_test_split(index: Path, image_hw: tuple[int, int], params: EvaluatePara
     )
 
 
-def held_out(stream: SampleStream, params: EvaluateParams, needed: NDArray[np.bool_]) -> Batch:
-    """Read the people of the test split that ladders along the (A,) axes needed are drawn on."""
+def held_out(stream: SampleStream, params: EvaluateParams, needed: Needed) -> Batch:
+    """Read the people of the test split that each category's ladders along the axes needed are drawn on."""
     people = first_people(stream.epoch_batches(), params.num_people, needed)
-    if len(people) < params.num_people:
-        log.warning("the test split has %d usable people, not %d", len(people), params.num_people)
+    for category in needed:
+        count = people.categories.count(category)
+        if count < params.num_people:
+            words = count, category, params.num_people
+            log.warning("the test split has %d usable people in garments of %s, not %d", *words)
     return people
 
 
@@ -201,8 +230,8 @@ def protocol(
     *,
     index: Path,
     segmenter: Path,
-    people: Batch,
-    values: NDArray[np.float64],
+    scene: Scene,
+    values: Mapping[Category, NDArray[np.float64]],
     data: DataSummary,
     judges: Judges,
 ) -> dict[str, Any]:
@@ -212,33 +241,31 @@ def protocol(
         params: Rungs, points, bootstrap, seed.
         index: index.json of the split.
         segmenter: Folder of the network that finds garments.
-        people: On the ladders.
-        values: (A, R) what each ratio is asked to be.
+        scene: The people on the ladders.
+        values: By category, (A, R) what each ratio is asked to be.
         data: Where the ladders' range and the fit labels come from.
         judges: Networks of the image metrics.
 
     Returns:
         `protocol` of metrics.json without the judged system.
     """
-    ends = [dict(zip(AXIS_NAMES, values[:, end].tolist(), strict=True)) for end in (0, -1)]
+    first, *others = (
+        ladder_protocol(scene, category, own, data.sizes[category]) for category, own in values.items()
+    )
     return {
+        **{told["category"]: told for told in others},
+        **first,
         "data": data.source or "unknown",
         "split": "test",
         "pairing": "ladders: each person in the garment of the photo; unpaired: in another's",
-        "people": len(people),
-        "people_hash": text_hash(people.keys),
         "image_people": params.num_image_people or "all of the split",
         "index_hash": file_hash(index),
         MASK: ShardIndex(index.parent).header.get(MASK),
-        "image_height": people.image.shape[1],
-        "image_width": people.image.shape[2],
+        "image_height": scene.photos.shape[1],
+        "image_width": scene.photos.shape[2],
         "image_sizes": [f"{height}x{width}" for height, width in params.image_sizes],
         "resize": "JPEG decoded at a DCT scale, then area",
         "repaint": "photo outside the inpainting mask, seam inside",
-        "ladder_from": {name: value for name, value in ends[0].items() if np.isfinite(value)},
-        "ladder_to": {name: value for name, value in ends[1].items() if np.isfinite(value)},
-        "ladder_range_of": f"{data.trusted_split} split",
-        "fit_label_thresholds": data.thresholds.tolist(),
         "rungs": params.num_rungs,
         "segmenter_hash": folder_hash(segmenter),
         "measured_height": params.measured_height,
@@ -250,4 +277,21 @@ def protocol(
         "backbones": dict(judges.hashes),
         "bootstrap": params.num_bootstrap,
         "seed": params.seed,
+    }
+
+
+def ladder_protocol(
+    scene: Scene, category: Category, values: NDArray[np.float64], sizes: CategorySizes
+) -> dict[str, Any]:
+    """Write down who stands on the ladders of a category, and where these begin and end."""
+    keys = [scene.keys[person] for person in scene.wearers(category)]
+    ends = [dict(zip(AXIS_NAMES, values[:, end].tolist(), strict=True)) for end in (0, -1)]
+    return {
+        "category": str(category),
+        "people": len(keys),
+        "people_hash": text_hash(keys),
+        "ladder_from": {name: value for name, value in ends[0].items() if np.isfinite(value)},
+        "ladder_to": {name: value for name, value in ends[1].items() if np.isfinite(value)},
+        "ladder_range_of": f"{sizes.trusted_split} split",
+        "fit_label_thresholds": sizes.thresholds.tolist(),
     }

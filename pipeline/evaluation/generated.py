@@ -51,7 +51,7 @@ def evaluate_generated(
     rows, _ = evaluation.wardrobe.swapped(evaluation.people)
     dressed = score(UNPAIRED, partial(pictures.rung, unpaired=True), evaluation.unpaired_requests(rows))
     if np.isfinite(dressed.measured).any():
-        trials[UNPAIRED] = dressed.of_another_garment(rows)
+        trials[UNPAIRED] = dressed.of_another_garment()
     trials |= evaluation.baselines()
     system = {"generated": pictures_hash(generated)}
     return evaluation.finish(trials, pictures.of, system, out, pictures.census)

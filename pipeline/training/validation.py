@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from eval.ladder.figures import mae, order_accuracy
-from eval.ladder.people import scene_of, usable
+from eval.ladder.people import Needed, scene_of, usable
 from eval.ladder.pictures import StripCell, StripRow, strip
-from eval.ladder.scoring import Cell, Scorer, ladder_cells
+from eval.ladder.scoring import Cell, Scorer, cells_by_category
 from eval.ladder.trials import Trials, has_ladder, ladder_values
 from eval.params import EvaluateParams
 from model.adapter.adapter import SizeAdapter
@@ -25,6 +25,7 @@ from model.judges.segmenter import Segmenter, segment_with
 from model.sampling import SizedDrawer, TryOnInputs, size_maps
 from pipeline.training.run import TrainingRun, processes_of_run
 from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE
+from preprocess.vocabulary import TRIED_ON, Category
 from shards.batch import Batch, joined, select
 from shards.stream import SampleStream
 from train.loop import Validation
@@ -37,6 +38,8 @@ NUM_RANGE_SAMPLES = 256
 """Samples of the train split whose ratios say how far a ladder reaches."""
 BATCH = 32
 CHANCE = 0.5
+ORDER = "_order_accuracy"
+"""Ends the name of a ladder's figure."""
 
 
 class LadderJudge:
@@ -53,11 +56,14 @@ class LadderJudge:
         wanted = run.params.validation
         params = EvaluateParams(num_people=wanted.num_people, num_steps=wanted.num_steps)
         low, high = params.lowest_quantile, params.highest_quantile
-        values = ladder_values(typical_ratios(run), low, high, wanted.num_rungs)
-        self.ladders = has_ladder(values)
-        batches = held_out_stream(run).epoch_batches()
-        people, num_usable = last_people(batches, wanted.num_people, self.ladders)
-        warn_of_overlap(num_usable, wanted.num_people)
+        values = {
+            category: ladder_values(ratios, low, high, wanted.num_rungs)
+            for category, ratios in typical_ratios(run).items()
+        }
+        needed = {category: has_ladder(own) for category, own in values.items()}
+        people, num_usable = last_people(held_out_stream(run).epoch_batches(), wanted.num_people, needed)
+        for category, count in num_usable.items():
+            warn_of_overlap(count, wanted.num_people, category)
         self.draw = SizedDrawer(networks, adapter, TryOnInputs.of(people), params, batch_size=BATCH)
         self.scorer = Scorer(
             scene_of(people, params.measured_height),
@@ -65,7 +71,8 @@ class LadderJudge:
             batch_size=BATCH,
             num_points=params.num_boundary_points,
         )
-        self.requests = ladder_cells(self.scorer.scene.natural, values)
+        self.values = {category: own for category, own in values.items() if num_usable[category]}
+        self.requests = cells_by_category(self.scorer.scene, values)
         self.folder = run.validation_dir
 
     def __call__(self, step: int) -> dict[str, float]:
@@ -73,7 +80,7 @@ class LadderJudge:
 
         Returns:
             Order accuracy and error of each ratio's ladder, and their `score`: the mean order accuracy. Pairs
-            that can't be measured count as chance.
+            that can't be measured count as chance. Names of further categories' ladders begin with theirs.
         """
         pictures: dict[Cell, Pictures] = {}
 
@@ -82,14 +89,10 @@ class LadderJudge:
 
         trials = self.scorer.score(f"validation {step}", self.draw, self.requests, keep)
         figures: dict[str, float] = {}
-        names = [name for dimension, name in enumerate(AXIS_NAMES) if len(trials.climbers(dimension))]
-        for name in names:
-            dimension = AXIS_NAMES.index(name)
-            asked, found = trials.along(dimension)
-            known = np.nan_to_num(order_accuracy(asked, found), nan=CHANCE)
-            figures[f"{name}_order_accuracy"] = float(known.mean())
-            figures[f"{name}_mae"] = float(np.nan_to_num(mae(asked, found), nan=1.0).mean())
-        score = np.mean([figures[f"{name}_order_accuracy"] for name in names])
+        for place, category in enumerate(self.values):
+            own = trials.of(self.scorer.scene.wearers(category))
+            figures |= ladder_figures(own, f"{category}_" if place else "")
+        score = np.mean([found for name, found in figures.items() if name.endswith(ORDER)])
         figures["score"] = float(score)
         if not processes_of_run().is_main_process:  # the first process writes the same
             return figures
@@ -116,6 +119,18 @@ class LadderJudge:
                 natural = float(scene.natural[person, FIT_PLACE])
                 rows.append(StripRow(key=key, photo=photo, cloth=cloth, natural=natural, cells=cells))
         return strip([row for row in rows if row.cells])
+
+
+def ladder_figures(trials: Trials, prefix: str) -> dict[str, float]:
+    """Order accuracy and error along each ratio that somebody is known on."""
+    figures: dict[str, float] = {}
+    for dimension, name in enumerate(AXIS_NAMES):
+        if len(trials.climbers(dimension)):
+            asked, found = trials.along(dimension)
+            known = np.nan_to_num(order_accuracy(asked, found), nan=CHANCE)
+            figures[f"{prefix}{name}{ORDER}"] = float(known.mean())
+            figures[f"{prefix}{name}_mae"] = float(np.nan_to_num(mae(asked, found), nan=1.0).mean())
+    return figures
 
 
 def planned(draw: SizedDrawer, person: int, requested: NDArray[np.float64]) -> list[Pictures]:
@@ -153,43 +168,54 @@ def held_out_stream(run: TrainingRun) -> SampleStream:
     return SampleStream(index, batch_size=BATCH, image_height=height, image_width=width, seed=0)
 
 
-def last_people(batches: Iterable[Batch], num_people: int, needed: NDArray[np.bool_]) -> tuple[Batch, int]:
-    """Take the last samples usable on one of (A,) axes: the evaluation takes its people from the front.
+def last_people(
+    batches: Iterable[Batch], num_people: int, needed: Needed
+) -> tuple[Batch, dict[Category, int]]:
+    """Take the last usable samples of each category: the evaluation takes its people from the front.
 
     Returns:
-        Them, and how many usable samples there are in all.
+        Them, categories behind one another, and how many usable samples of each there are in all.
 
     Raises:
         ValueError: There is none.
     """
-    kept: deque[Batch] = deque(maxlen=num_people)
-    num_usable = 0
+    kept: dict[Category, deque[Batch]] = {category: deque(maxlen=num_people) for category in needed}
+    num_usable = dict.fromkeys(needed, 0)
     for batch in batches:
-        rows = [row for row in range(len(batch)) if usable(batch, row, needed)]
-        kept.extend(select(batch, [row]) for row in rows)
-        num_usable += len(rows)
-    if not kept:
+        for row in (row for row in range(len(batch)) if usable(batch, row, needed)):
+            category = Category(batch.categories[row])
+            kept[category].append(select(batch, [row]))
+            num_usable[category] += 1
+    if not any(kept.values()):
         raise ValueError(
             "validation needs a sample of the test split with a known ratio, but there is none: "
             "see `cinderella inspect`, or set validation.every to 0"
         )
-    return joined(kept), num_usable
+    return joined([one for own in kept.values() for one in own]), num_usable
 
 
-def warn_of_overlap(num_usable: int, num_people: int) -> None:
+def warn_of_overlap(num_usable: int, num_people: int, category: Category) -> None:
     """Say how many people an evaluation may take; warn where that is fewer than it usually takes."""
     untouched = max(0, num_usable - num_people)
     log.log(
         logging.WARNING if untouched < EvaluateParams().num_people else logging.INFO,
-        "the test split has %d usable people, and validation chooses the checkpoint on the last %d: an "
-        "evaluation of more than %d (evaluate_tryon.num_people) would overlap with them and flatter it",
+        "the test split has %d usable people in garments of %s, and validation chooses the checkpoint on "
+        "the last %d: an evaluation of more than %d (evaluate_tryon.num_people) would overlap with them and "
+        "flatter it",
         num_usable,
+        category,
         min(num_usable, num_people),
         untouched,
     )
 
 
-def typical_ratios(run: TrainingRun) -> NDArray[np.float64]:
-    """(N, A) ratios of the first samples of the train split, NaN where not known."""
-    batches = islice(run.stream(BATCH, seed=0).epoch_batches(), NUM_RANGE_SAMPLES // BATCH)
-    return np.concatenate([batch.ratios for batch in batches]).astype(np.float64)
+def typical_ratios(run: TrainingRun) -> dict[Category, NDArray[np.float64]]:
+    """By category, (N, A) ratios of the first samples of the train split, NaN where not known.
+
+    Of each category that somebody is known of.
+    """
+    batches = list(islice(run.stream(BATCH, seed=0).epoch_batches(), NUM_RANGE_SAMPLES // BATCH))
+    ratios = np.concatenate([batch.ratios for batch in batches]).astype(np.float64)
+    worn = np.array([category for batch in batches for category in batch.categories])
+    own = {category: ratios[worn == str(category)] for category in TRIED_ON}
+    return {category: found for category, found in own.items() if np.isfinite(found).any()}

@@ -129,12 +129,14 @@ class LegFrame(Directions):
         return np.asarray(bone[:, None] + offset[:, None] * across[:, None])
 
 
+def frame_of(keypoints: Keypoints, category: Category) -> BodyFrame | LegFrame:
+    """Return the frame that a category is measured in, or raise KeypointError where joints are missing."""
+    return (LegFrame if category is Category.LOWER else BodyFrame).from_keypoints(keypoints)
+
+
 def require_body(keypoints: Keypoints, category: Category) -> None:
     """Raise KeypointError unless the joints were found that a garment of a category is measured against."""
-    if category is Category.LOWER:
-        LegFrame.from_keypoints(keypoints)
-    else:
-        BodyFrame.from_keypoints(keypoints)
+    frame_of(keypoints, category)
 
 
 def with_knees(keypoints: Keypoints) -> Keypoints:

@@ -47,7 +47,7 @@ MEANINGLESS: dict[str, tuple[str, ...]] = {
 """Which ratios say nothing when a flag is up: they have no bounds. Other flags describe."""
 
 THRESHOLDS_KEY = b"fit_label_thresholds"
-"""Metadata of size annotations: the width ratios between the fit labels, a JSON list."""
+"""Metadata of size annotations: the width ratios between the fit labels, a JSON list (`thresholds_key`)."""
 
 SHOULDERS = (Joint.RIGHT_SHOULDER, Joint.LEFT_SHOULDER)
 TRUNK = (*SHOULDERS, Joint.RIGHT_HIP, Joint.LEFT_HIP)
@@ -254,6 +254,11 @@ def _ratio_flags(ratios: Mapping[str, Bounds], beyond: Sequence[str]) -> list[st
     wrong = {name: "not_measurable" for name, ratio in ratios.items() if np.isnan(ratio.value)}
     wrong |= dict.fromkeys(beyond, "out_of_bounds")
     return [f"{name}_{wrong[name]}" for name in ratios if name in wrong]
+
+
+def thresholds_key(category: str) -> bytes:
+    """Name the metadata with the thresholds of a category's fit labels."""
+    return THRESHOLDS_KEY if category == Category.UPPER else THRESHOLDS_KEY + f"_{category}".encode()
 
 
 def fit_label_thresholds(

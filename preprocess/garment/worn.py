@@ -87,6 +87,15 @@ def measured(
     return worn, parse_flags(parse, worn, BodyFrame.from_keypoints(person), category)
 
 
+def measured_alone(
+    garment: NDArray[np.bool_], person: Keypoints, category: Category, scene: Scene | None = None
+) -> Measures:
+    """Measure a worn garment of which its (H, W) mask is all that is known, beside the scene if any."""
+    if category is Category.LOWER:
+        return measure_lower(garment, person, np.zeros(garment.shape, np.uint8))
+    return measure_worn(garment, person, scene)
+
+
 def parse_flags(parse: Labels, worn: WornMeasures, frame: BodyFrame, category: Category) -> list[str]:
     """Name what the (H, W) LIP labels tell against a measure.
 

@@ -10,6 +10,7 @@ import pytest
 from eval.report.data_summary import summarize_data
 from preprocess.garment.known import BOUNDS_PARTS, MAX_UNCERTAINTY_KEY
 from preprocess.sizes.axes import AXIS_NAMES
+from preprocess.vocabulary import Category
 
 
 def annotations(path: Path, ratios: dict[str, list[float | None]], trousers: float | None = None) -> Path:
@@ -51,8 +52,8 @@ def test_ladders_follow_the_train_split_where_somebody_of_it_is_known(
 ) -> None:
     with caplog.at_level(logging.WARNING):
         data = summarize_data(annotations(tmp_path / "sizes.parquet", ratios))
-    assert data.trusted_split == split
-    assert data.trusted[:, 1].tolist() == pytest.approx(widths, nan_ok=True)
+    assert data.sizes[Category.UPPER].trusted_split == split
+    assert data.sizes[Category.UPPER].trusted[:, 1].tolist() == pytest.approx(widths, nan_ok=True)
     assert ("nobody known in its train split" in caplog.text) == warned
 
 
@@ -63,5 +64,5 @@ def test_a_table_that_knows_nobody_is_refused(tmp_path: Path) -> None:
 
 def test_garments_that_are_not_tried_on_set_no_range(tmp_path: Path) -> None:
     data = summarize_data(annotations(tmp_path / "sizes.parquet", {"train": [1.0, 1.2]}, trousers=9.0))
-    assert data.trusted[:, 1].tolist() == [1.0, 1.2]
+    assert data.sizes[Category.UPPER].trusted[:, 1].tolist() == [1.0, 1.2]
     assert data.statuses == {"train": {"ok": 2}}

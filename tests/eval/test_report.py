@@ -1,6 +1,6 @@
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html import unescape
 from pathlib import Path
 
@@ -15,10 +15,11 @@ from eval.ladder.pictures import StripCell, StripRow, WorstCase
 from eval.ladder.scoring import ladder_cells
 from eval.ladder.trials import Trials
 from eval.params import EvaluateParams
-from eval.report.data_summary import DataSummary
-from eval.report.page import Report, render
+from eval.report.data_summary import CategorySizes, DataSummary
+from eval.report.page import Part, Report, render
 from eval.report.summary import ADAPTER, BETTER, SCALE_ZERO, summarize, verdicts, without_nan
 from eval.report.write import write_report
+from preprocess.vocabulary import Category
 
 RNG = np.random.default_rng(0)
 PARAMS = EvaluateParams(num_bootstrap=50)
@@ -41,7 +42,7 @@ def measured_as(answer: Callable[[np.ndarray], np.ndarray], gfd: float) -> Trial
     return trials
 
 
-def report(adapter: Trials) -> Report:
+def report(adapter: Trials, categories: Sequence[Category] = (Category.UPPER,)) -> Report:
     natural = measured_as(lambda _: np.broadcast_to(NATURAL[:, None, None], (5, 3, 3, 3)), 0.06)
     scale = measured_as(lambda asked: 1.2 + 0.4 * (asked - 1.2), 0.05)
     trials = {ADAPTER: adapter, SCALE_ZERO: natural, "natural": natural, "dilate": scale, "scale": scale}
@@ -52,25 +53,32 @@ def report(adapter: Trials) -> Report:
     images.update(
         pictures, Truth(photos=pictures[::-1], masks=masks, garments=garments, prints=[None] * len(pictures))
     )
-    metrics = summarize(trials, THRESHOLDS, PARAMS) | {
+    fitting = without_nan(summarize(trials, THRESHOLDS, PARAMS) | {"annotator": {"width_mae": 0.01}})
+    metrics = fitting | {
         "image": images.section() | {"outside_mask_mean_abs_difference": 0.0, "baselines": BESIDE},
-        "annotator": {"width_mae": 0.01},
         "protocol": {"seed": 0, "people": 5},
     }
     cells = [StripCell(picture=pictures[0], requested=1.0, measured=float(m)) for m in (0.9, 1.2, np.nan)]
     row = StripRow(key="<b>", photo=pictures[0], cloth=pictures[1], natural=1.2, cells=cells)
+    sizes = CategorySizes(
+        ratios={"train": NATURAL, "test": NATURAL},
+        trusted=NATURAL,
+        trusted_split="train",
+        thresholds=THRESHOLDS,
+    )
+    parts = [
+        Part(category=category, metrics=fitting, trials=trials, strip=[row], sizes=sizes, seed=0)
+        for category in categories
+    ]
     return Report(
-        metrics=without_nan(metrics),
+        metrics=without_nan(metrics | {str(part.category): part.metrics for part in parts[1:]}),
+        parts=parts,
         trials=trials,
-        strip=[row],
         worst=[WorstCase(overlay=pictures[2], caption="width asked 1.20", gfd=0.2)],
         data=DataSummary(
-            ratios={"train": NATURAL, "test": NATURAL},
-            trusted=NATURAL,
-            trusted_split="train",
+            sizes=dict.fromkeys(categories, sizes),
             statuses={"train": {"ok": 4, "suspect": 1}, "test": {"ok": 5}},
             reasons={"back view": 1},
-            thresholds=THRESHOLDS,
             source="paper_dolls",
             drawing=None,
         ),
@@ -84,6 +92,20 @@ DISOBEDIENT = measured_as(lambda asked: RNG.normal(1.2, 0.2, asked.shape), 0.09)
 @pytest.fixture(scope="module")
 def page() -> str:
     return render(report(OBEDIENT))
+
+
+def test_each_category_has_a_strip_and_figures_of_its_own(page: str, tmp_path: Path) -> None:
+    both = report(OBEDIENT, (Category.UPPER, Category.LOWER))
+    shown = render(both)
+    assert [part.count('<table class="strip">') for part in (page, shown)] == [1, 2]
+    assert '<h2 class="category">Lower</h2>' in shown
+    assert 'class="category"' not in page, "with one category there is nothing to tell apart"
+    assert "body hip widths" in shown
+    assert "body hip widths" not in page
+    write_report(both, KEYS, tmp_path / "reports")
+    headline = json.loads((tmp_path / "reports" / "headline.json").read_text())
+    assert headline["lower.ladder.width.order_accuracy"] == headline["ladder.width.order_accuracy"] == 1.0
+    assert (tmp_path / "reports" / "plots" / "lower_ladder_width.csv").is_file()
 
 
 def test_the_page_needs_no_network(page: str) -> None:

@@ -18,6 +18,7 @@ from eval.report.card import COMPARED, compare
 from eval.report.collect import Collector
 from eval.report.summary import ADAPTER, summarize
 from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE
+from preprocess.vocabulary import Category
 from tests.eval.dolls import DollStudio
 
 VALUES = np.array([[0.95, 1.15, 1.35], [0.95, 1.25, 1.55], [0.6, 0.85, 1.1]])
@@ -148,7 +149,7 @@ def test_a_picture_that_is_missing_stays_unknown() -> None:
 
 
 def test_the_collector_keeps_the_strip_and_the_worst(truth: Trials) -> None:
-    rows = COLLECTOR.strip(STUDIO.scene, truth)
+    rows = COLLECTOR.strip(STUDIO.scene, truth, Category.UPPER)
     assert [row.key for row in rows] == STUDIO.scene.keys[:2]
     assert [cell.requested for cell in rows[0].cells] == VALUES[FIT_PLACE].tolist()
     worst = COLLECTOR.worst(STUDIO.scene)
@@ -157,7 +158,7 @@ def test_the_collector_keeps_the_strip_and_the_worst(truth: Trials) -> None:
 
 
 def test_the_annotator_agrees_with_itself() -> None:
-    section = annotator_section(SCORER.read(STUDIO.scene.photos), SCORER.worn, STUDIO.scene.categories)
+    section = annotator_section(SCORER.read(STUDIO.scene.photos), SCORER.worn, Category.UPPER)
     assert section["width_mae"] == 0.0
     assert section["coverage"] == pytest.approx(np.mean([np.isfinite(w.ratios).mean() for w in SCORER.worn]))
 

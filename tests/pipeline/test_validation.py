@@ -14,6 +14,7 @@ from model.params import DrawingOptions
 from model.sampling import SizedDrawer, TryOnInputs
 from pipeline.training.validation import last_people, planned, warn_of_overlap
 from preprocess.sizes.axes import MEANINGS
+from preprocess.vocabulary import Category
 from shards.batch import Batch
 from tests.model.conftest import jolt
 from tests.preprocess.people import person
@@ -28,25 +29,25 @@ def people_from(start: int) -> Batch:
 
 def test_the_last_usable_people_are_taken_and_all_are_counted() -> None:
     batches = [people_from(0), people_from(4)]
-    people, num_usable = last_people(batches, 4, np.array([True, False, False]))
+    people, num_usable = last_people(batches, 4, {Category.UPPER: np.array([True, False, False])})
     assert people.keys == ["00003_00", "00005_00", "00006_00", "00007_00"]
-    assert num_usable == 6
-    _, num_usable = last_people(batches, 4, np.array([True, True, True]))
-    assert num_usable == 8, "who is not known at the shoulders can stand on the other ladders"
+    assert num_usable == {"upper": 6}
+    _, num_usable = last_people(batches, 4, {Category.UPPER: np.array([True, True, True])})
+    assert num_usable == {"upper": 8}, "who is not known at the shoulders can stand on the other ladders"
 
 
 def test_people_that_the_evaluation_takes_too_are_said(caplog: pytest.LogCaptureFixture) -> None:
     enough = EvaluateParams().num_people + 2
     with caplog.at_level(logging.INFO):
-        warn_of_overlap(enough, num_people=2)
+        warn_of_overlap(enough, 2, Category.UPPER)
     (told,) = caplog.records
     assert told.levelno == logging.INFO
     assert f"more than {EvaluateParams().num_people} (evaluate_tryon.num_people)" in caplog.text
     caplog.clear()
-    warn_of_overlap(enough - 1, num_people=2)
+    warn_of_overlap(enough - 1, 2, Category.UPPER)
     assert caplog.records[0].levelno == logging.WARNING
     assert f"an evaluation of more than {EvaluateParams().num_people - 1} " in caplog.text
-    warn_of_overlap(1, num_people=2)
+    warn_of_overlap(1, 2, Category.UPPER)
     assert "the last 1: an evaluation of more than 0 " in caplog.text
 
 
