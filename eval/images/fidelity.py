@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.color import deltaE_ciede2000, rgb2lab
 
-from preprocess.sources.paper_dolls.dataset import plain_sample, render_sample, sample_of_key
+from preprocess.sources.paper_dolls.sample import plain_sample, render_sample, sample_of_key
 from preprocess.sources.params import PaperDollParams
 from shards.batch import Batch
 

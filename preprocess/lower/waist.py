@@ -107,9 +107,9 @@ def view_of(garment: Mask, parse: Labels, frame: LegFrame, slope: float = 0.0) -
     )
 
 
-def ends_of(view: LegView, rows: NDArray[np.int64], cover: NDArray[np.uint8] | None = None) -> Array:
+def ends_of(view: LegView, rows: NDArray[np.int64]) -> Array:
     """(R, 2) `b` px of the outermost ends of the cover in some rows; NaN where there is none."""
-    lines = np.pad((view.cover if cover is None else cover)[rows], ((0, 0), (1, 1)))
+    lines = np.pad(view.cover[rows], ((0, 0), (1, 1)))
     inside: Mask = np.asarray(lines > INSIDE)
     here = np.arange(len(rows))
     first, last = inside.argmax(axis=1), lines.shape[1] - 1 - inside[:, ::-1].argmax(axis=1)
@@ -195,11 +195,18 @@ def _covered(view: LegView, top: float, ends: tuple[float, float]) -> bool:
     near = np.abs(view.b) <= AXIS_BAND * view.frame.hip_width
     if len(above) == 0 or view.tops[np.ix_(above, near)].mean() < HIDDEN_ROWS:
         return _flanked(view, top, ends)
-    hem = np.nanmedian(np.diff(ends_of(view, above, np.where(view.tops, np.uint8(255), np.uint8(0))), axis=1))
+    hem = view.step * np.median(_run_at_axis(view, view.tops[above]))
     edge = _upper_edge(view, 0.35 * extent)
     uneven = float(np.ptp(np.quantile(edge, [0.1, 0.9]))) > UNEVEN_TOP * scale
     low, wider = top > -LOWEST_WAIST * scale, bool(hem > WIDER_TOP * extent)
     return low or wider or uneven or _flanked(view, top, ends)
+
+
+def _run_at_axis(view: LegView, inside: Mask) -> NDArray[np.int64]:
+    """(R,) columns of the run at the axis in (R, C) rows: sleeves beside a top are none of its hem."""
+    axis = int(np.abs(view.b).argmin())
+    left, right = inside[:, axis::-1].cumprod(axis=1), inside[:, axis + 1 :].cumprod(axis=1)
+    return np.asarray(left.sum(axis=1) + right.sum(axis=1) * left[:, 0])
 
 
 def _flanked(view: LegView, top: float, ends: tuple[float, float]) -> bool:

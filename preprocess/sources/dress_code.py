@@ -11,7 +11,7 @@ Source: the layout of Dress Code's release (Morelli et al., ECCV 2022).
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from preprocess.sources.finding import Found, Part
@@ -29,6 +29,7 @@ CATEGORY_FOLDERS = {
 PARTS = {
     "image": Part(folders=("images",), ends=("_0",)),
     "cloth": Part(folders=("images",), ends=("_1",)),
+    "cloth_mask": Part(folders=("cloth_masks", "cloth-mask"), ends=("_1",), arrays=True),
     "parse": Part(folders=("label_maps",), ends=("_4",), arrays=True),
     "densepose": Part(folders=("dense",), ends=("_5",), arrays=True),
     "openpose_json": Part(folders=("keypoints",), ends=("_2",), suffixes=(".json",)),
@@ -45,6 +46,10 @@ class DressCode:
     """The only split to read; None: both."""
     category: Category | None = None
     """The only category to read; None: all that there are."""
+    captions: Mapping[str, str] = field(default_factory=dict)
+    """Descriptions of garments by key."""
+    parse_labels: ParseLabels = ParseLabels.ATR
+    """What the numbers in the label maps mean."""
     name: str = "dress_code"
 
     def samples(self) -> Iterator[SourceSample]:
@@ -72,7 +77,9 @@ class DressCode:
         for split in (self.split,) if self.split else ("train", "test"):
             unpaired = ids_of_pairs(folder / f"{split}_pairs_unpaired.txt")
             for person in read_people(folder, split):
-                yield sample(folder, parts, (category, split), person, unpaired.get(person))
+                found = sample(folder, parts, (category, split), person, unpaired.get(person))
+                caption = self.captions.get(found.key, "")
+                yield replace(found, parse_labels=self.parse_labels, caption=caption)
 
 
 def sample(
@@ -92,12 +99,13 @@ def sample(
         category=category,
         image=image,
         cloth=parts["cloth"].of(person),
+        cloth_mask=parts["cloth_mask"].of(person),
         parse=parts["parse"].of(person),
-        parse_labels=ParseLabels.ATR,
         densepose=parts["densepose"].of(person),
         openpose_json=parts["openpose_json"].of(person),
         unpaired_key=safe_key(other) if other else None,
         unpaired_cloth=parts["cloth"].of(other) if other else None,
+        unpaired_cloth_mask=parts["cloth_mask"].of(other) if other else None,
     )
 
 

@@ -31,12 +31,29 @@ class PaperDollParams:
     seed: Annotated[int, Ge(0)] = 0
     """Another seed draws other people in other garments."""
 
+    categories: tuple[Category, ...] = (Category.UPPER,)
+    """What they wear, dealt in turn: `[upper, lower, dress]` is a third each, `[upper, upper, lower]` two
+    thirds in tops. Tops alone are laid out as VITON-HD is, all else as Dress Code is."""
+
     def __post_init__(self) -> None:
+        object.__setattr__(self, "categories", tuple(map(Category, self.categories)))
+        if not self.categories:
+            raise ValueError("categories must name at least one of upper, lower and dress, got none")
+        if self.test < 2 * len(self.categories) or self.train < len(self.categories):
+            raise ValueError(
+                f"train must be at least {len(self.categories)} and test {2 * len(self.categories)}, got "
+                f"{self.train} and {self.test}: each of categories needs somebody to train on, and two "
+                "people who try on each other's garments"
+            )
         if self.train > LARGEST_SPLIT or self.test > 100_000 - LARGEST_SPLIT:
             raise ValueError(
                 f"train must be at most {LARGEST_SPLIT} and test at most {100_000 - LARGEST_SPLIT}, "
                 f"got {self.train} and {self.test}: keys have five digits"
             )
+
+    def category(self, index: int) -> Category:
+        """Return what the person of an index wears, in either split."""
+        return self.categories[index % len(self.categories)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

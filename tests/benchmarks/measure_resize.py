@@ -36,8 +36,8 @@ from preprocess.garment.worn import measure_parsed
 from preprocess.layout.worn_photo import WornPhoto, resize_worn
 from preprocess.pictures import read_picture
 from preprocess.sizes.axes import AXIS_NAMES, axes_of
-from preprocess.sources.paper_dolls.dataset import doll_sample, render_sample
 from preprocess.sources.paper_dolls.garment import DRAWN
+from preprocess.sources.paper_dolls.sample import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
 from preprocess.sources.source import ManifestRow
 from preprocess.vocabulary import ARM_PARTS, Category, Lip

@@ -21,7 +21,7 @@ from preprocess.garment.parse import garment_mask, load_parse, scene_of
 from preprocess.garment.size_ratios import SizeRatioParams, size_ratios
 from preprocess.pictures import read_picture
 from preprocess.sizes.axes import AXIS_NAMES
-from preprocess.sources.paper_dolls.dataset import doll_sample, render_sample
+from preprocess.sources.paper_dolls.sample import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import Category
 from tests.shared_data import shared_data

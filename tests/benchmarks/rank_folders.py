@@ -22,7 +22,7 @@ from eval.report.card import compare
 from pipeline.evaluation.generated import evaluate_generated, request_pictures
 from pipeline.params import load_params
 from preprocess.sizes.axes import AXIS_NAMES
-from preprocess.sources.paper_dolls.dataset import DollSample, doll_sample, render_sample
+from preprocess.sources.paper_dolls.sample import DollSample, doll_sample, render_sample
 
 Ratios = NDArray[np.float64]
 

@@ -7,7 +7,7 @@ from eval.ladder.people import Scene
 from eval.ladder.remeasure import read_garment
 from preprocess.body.keypoints import Keypoints
 from preprocess.garment.parse import garment_mask
-from preprocess.sources.paper_dolls.dataset import DollSample, doll_sample, render_sample
+from preprocess.sources.paper_dolls.sample import DollSample, doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import Category
 

@@ -17,12 +17,11 @@ from eval.images.fidelity import (
 )
 from eval.images.judges import Judges
 from eval.images.meter import NO_GARMENT, NO_PRINT, ImageMeter
-from preprocess.sources.paper_dolls.dataset import (
+from preprocess.sources.paper_dolls.dataset import PaperDolls, render_dataset
+from preprocess.sources.paper_dolls.sample import (
     DollSample,
-    PaperDolls,
     doll_sample,
     plain_sample,
-    render_dataset,
     render_sample,
     sample_of_key,
 )

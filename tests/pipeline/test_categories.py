@@ -10,12 +10,15 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline import write_shards
+from pipeline import prepare_dataset, write_shards
 from pipeline.cli.inspection import inspect
 from pipeline.cli.without_dvc import DataChain
 from preprocess.body.keypoints import COCO_18_TO_BODY_25, Keypoints
+from preprocess.sizes.axes import MEASURED_NAMES, axes_of
 from preprocess.sources.dress_code import CATEGORY_FOLDERS, DressCode
+from preprocess.sources.params import PaperDollParams, PrepareDatasetParams
 from preprocess.sources.registry import open_source
+from preprocess.sources.source import read_manifest
 from preprocess.vocabulary import ATR_TO_LIP, Category, Lip
 from shards.params import WriteShardsParams
 from tests.pipeline.folders import add_sample, blank_photo, new_root
@@ -145,6 +148,30 @@ def test_a_viton_hd_root_of_trousers_is_measured_as_such(tmp_path: Path) -> None
     (row,) = pq.read_table(chain.annotate(tmp_path / "work")["size_annotations"]).to_pylist()
     assert (row["category"], row["status"]) == ("lower", "ok")
     assert row["waist_ratio"] == pytest.approx(1.8, abs=0.01)
+
+
+def test_paper_dolls_of_every_category_are_measured_as_drawn(tmp_path: Path) -> None:
+    """Of 54 axes three are hidden: by tops over waistbands, and where legs end below the picture."""
+    dolls = PaperDollParams(
+        train=12, test=6, image_height=384, image_width=288, seed=5, categories=tuple(Category)
+    )
+    raw, out = tmp_path / "raw", tmp_path / "manifest.parquet"
+    prepare_dataset.run(PrepareDatasetParams(paper_dolls=dolls), raw=raw, out=out)
+    told = {row.key: row.category for row in read_manifest(out)}
+    assert [*map(told.get, ("00000_00", "00001_00", "90002_00"))] == [*Category]
+    tables = DataChain(source="paper_dolls", root=raw).annotate(tmp_path / "work")
+    truth = {row["key"]: row for row in pq.read_table(raw / "truth.parquet").to_pylist()}
+    unknown = 0
+    for row in pq.read_table(tables["size_annotations"]).to_pylist():
+        own = axes_of(told[row["key"]])
+        assert [name for name in MEASURED_NAMES if name not in own and row[f"{name}_ratio"] is not None] == []
+        for name in own:
+            value, low, high = (row[f"{name}_{part}"] for part in ("ratio", "low", "high"))
+            if low is None or high - low > 0.1 * value:
+                unknown += 1
+                continue
+            assert value == pytest.approx(truth[row["key"]][f"{name}_ratio"], rel=0.02)
+    assert unknown == 3
 
 
 def test_inspect_tells_categories_apart_and_draws_each(tables: dict[str, Path], tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.identity import ROOT
 from preprocess.sizes.axes import MEANINGS
-from preprocess.sources.paper_dolls.dataset import plain_sample, sample_of_key
+from preprocess.sources.paper_dolls.sample import plain_sample, sample_of_key
 from preprocess.sources.params import PaperDollParams, PrepareDatasetParams
 from shards.index import ShardIndex
 from shards.params import WriteShardsParams

@@ -8,8 +8,8 @@ import pytest
 from preprocess.body.inpaint_mask import MaskParams, inpainting_mask
 from preprocess.body.keypoints import BodyFrame, KeypointError, Keypoints
 from preprocess.garment.parse import garment_mask
-from preprocess.sources.paper_dolls.dataset import doll_sample, render_sample
 from preprocess.sources.paper_dolls.render import DollPicture, render
+from preprocess.sources.paper_dolls.sample import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import Category, Joint, Lip
 

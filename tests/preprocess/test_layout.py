@@ -9,7 +9,7 @@ from preprocess.garment.measurements import WIDTH_ROWS, measure_worn
 from preprocess.garment.parse import garment_mask
 from preprocess.layout.parts import split
 from preprocess.layout.resized import layout_at
-from preprocess.sources.paper_dolls.dataset import doll_sample, render_sample
+from preprocess.sources.paper_dolls.sample import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import Category
 from tests.preprocess.test_inpaint_mask import keypoints_of

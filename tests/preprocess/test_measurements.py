@@ -15,7 +15,7 @@ from preprocess.garment.scene import Scene
 from preprocess.garment.size_ratios import SizeRatioParams, size_ratios
 from preprocess.garment.worn import parse_flags
 from preprocess.sizes.axes import AXIS_NAMES
-from preprocess.sources.paper_dolls.dataset import doll_sample, render_sample
+from preprocess.sources.paper_dolls.sample import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import ARM_PARTS, CLOTHED_TORSO, TORSO_PARTS, Category, Joint, Lip
 from tests.preprocess.people import HEIGHT, WIDTH, person, shifted, tunic, with_sleeves

@@ -9,16 +9,11 @@ from numpy.typing import NDArray
 
 from preprocess.body.densepose import DENSEPOSE_COLOURS
 from preprocess.sources.paper_dolls.canvas import BodyView, cover
-from preprocess.sources.paper_dolls.dataset import (
-    FEW_ENTRIES,
-    PaperDolls,
-    doll_sample,
-    render_dataset,
-    render_sample,
-)
+from preprocess.sources.paper_dolls.dataset import FEW_ENTRIES, PaperDolls, render_dataset
 from preprocess.sources.paper_dolls.fabric import flat_cloth
 from preprocess.sources.paper_dolls.garment import COLOURS, DRAWN, caption, clipped
 from preprocess.sources.paper_dolls.render import DollPicture
+from preprocess.sources.paper_dolls.sample import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import Joint, Lip
 

@@ -11,8 +11,8 @@ from preprocess.layout.bare import spread
 from preprocess.layout.prints import period_along, whole_periods
 from preprocess.layout.warp import rows_before
 from preprocess.layout.worn_photo import WornPhoto, resize_worn
-from preprocess.sources.paper_dolls.dataset import doll_sample, render_sample
 from preprocess.sources.paper_dolls.render import DollPicture
+from preprocess.sources.paper_dolls.sample import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import Category
 from tests.preprocess.test_inpaint_mask import keypoints_of

@@ -12,7 +12,7 @@ from preprocess.body.densepose import DENSEPOSE_COLOURS, with_sides_swapped
 from preprocess.body.keypoints import Keypoints
 from preprocess.garment.measurements import measure_worn
 from preprocess.garment.parse import garment_mask
-from preprocess.sources.paper_dolls.dataset import doll_sample, render_sample
+from preprocess.sources.paper_dolls.sample import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import Category, Joint
 from shards.augment import mirrored, recoloured, resized, zoomed

@@ -11,10 +11,12 @@ from preprocess.sources.paper_dolls.person import SIDES, Colour, Doll, Points
 from preprocess.vocabulary import NUM_JOINTS, Joint, Lip
 
 KNEE, ANKLE = 1.95, 2.85
-"""`a` of the joints of the leg."""
+"""`a` of the joints of a leg that ends below the picture."""
 
 ARM_LABELS = {-1: Lip.RIGHT_ARM, 1: Lip.LEFT_ARM}
 LEG_LABELS = {-1: Lip.RIGHT_LEG, 1: Lip.LEFT_LEG}
+HANGING = 25.0
+"""Degrees from straight down up to which an upper arm hangs."""
 WAISTBAND = 0.84
 """`a` at which trousers and skirts begin."""
 
@@ -35,7 +37,7 @@ def arm_bones(doll: Doll, side: int) -> Points:
 
 def hip_half(doll: Doll) -> float:
     """Half the distance between the hip joints."""
-    return 0.27 * doll.shoulder_width * doll.hip
+    return doll.hips / 2 * doll.shoulder_width * doll.hip
 
 
 def joints(doll: Doll) -> Points:
@@ -55,9 +57,18 @@ def joints(doll: Doll) -> Points:
         (1, Joint.LEFT_SHOULDER, Joint.LEFT_HIP),
     ):
         ab[first_arm : first_arm + 3] = arm_bones(doll, side)
-        hip = side * hip_half(doll)
-        ab[first_leg : first_leg + 3] = [(1, hip), (KNEE, hip * 1.05), (ANKLE, hip * 1.0)]
+        ab[first_leg : first_leg + 3] = leg_bones(doll, side)
     return ab
+
+
+def leg_bones(doll: Doll, side: int) -> Points:
+    """Return (3, 2): hip, knee and ankle."""
+    hip = side * hip_half(doll)
+    if doll.legs is None:
+        return np.array([(1, hip), (KNEE, hip * 1.05), (ANKLE, hip * 1.0)])
+    thigh = doll.legs.thigh * direction(side, doll.legs.spread_deg)
+    shin = doll.legs.shin * direction(side, doll.legs.shins_deg[SIDES.index(side)])
+    return np.cumsum([np.array([1.0, hip]), thigh, shin], axis=0)
 
 
 def turned_head(doll: Doll, ab: Points) -> Points:
@@ -213,15 +224,37 @@ def head_outline(doll: Doll) -> Points:
 
 
 def paint_body(canvas: Canvas, doll: Doll) -> None:
-    """Paint all that is behind the garment."""
-    for side in SIDES:
-        for outline in reversed(arm_outlines(doll, side)):
-            canvas.draw(outline, doll.skin, ARM_LABELS[side], bulge=0.055)
-    canvas.draw(torso_outline(doll), doll.skin, Lip.TORSO_SKIN, bulge=0.12)
+    """Paint all that is behind the garment in a picture of the upper body."""
+    paint_arms_and_torso(canvas, doll)
     if doll.bottom == "skirt":
         paint_skirt(canvas, doll)
     else:
         paint_trousers(canvas, doll)
+    paint_vest(canvas, doll)
+
+
+def paint_arms_and_torso(canvas: Canvas, doll: Doll) -> None:
+    """Paint what is bare of the upper body."""
+    for side in SIDES:
+        for outline in reversed(arm_outlines(doll, side)):
+            canvas.draw(outline, doll.skin, ARM_LABELS[side], bulge=0.055)
+    canvas.draw(torso_outline(doll), doll.skin, Lip.TORSO_SKIN, bulge=0.12)
+
+
+def paint_hanging_arms(canvas: Canvas, doll: Doll) -> None:
+    """Paint once more, in front of what is worn, the forearms and hands of arms that hang beside the body."""
+    for side in hanging(doll):
+        for outline in reversed(arm_outlines(doll, side)[1:]):
+            canvas.draw(outline, doll.skin, ARM_LABELS[side], bulge=0.055)
+
+
+def hanging(doll: Doll) -> list[int]:
+    """Sides on which the arm hangs beside the body."""
+    return [side for side, arm in zip(SIDES, doll.arms, strict=True) if arm.upper_angle < HANGING]
+
+
+def paint_vest(canvas: Canvas, doll: Doll) -> None:
+    """Paint what is worn under the garment."""
     canvas.draw(vest_outline(doll), doll.inner_colour, Lip.TORSO_SKIN, bulge=0.1)
 
 

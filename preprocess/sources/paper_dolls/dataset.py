@@ -1,7 +1,6 @@
-"""Paper dolls: drawn people in garments of known size, laid out as VITON-HD is.
+"""Paper dolls: drawn people in garments of known size, laid out as VITON-HD or Dress Code is.
 
-A doll is a pure function of (seed, split, index): more training people change nobody who was there before,
-and test people are never training people. `truth.parquet` has the true ratios of every picture.
+`truth.parquet` has the true ratios of every picture.
 """
 
 import json
@@ -9,7 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -22,18 +21,62 @@ import pyarrow.parquet as pq
 from PIL import Image
 from tqdm import tqdm
 
-from preprocess.sources.paper_dolls.fabric import flat_cloth
-from preprocess.sources.paper_dolls.garment import DRAWN, GarmentDesign, Ratios, caption, sample_design
-from preprocess.sources.paper_dolls.person import Doll, sample_doll
-from preprocess.sources.paper_dolls.render import DollPicture, render
-from preprocess.sources.params import LARGEST_SPLIT, PaperDollParams
+from preprocess.sizes.axes import LENGTH_COLUMNS, MEASURED_NAMES
+from preprocess.sources.dress_code import CATEGORY_FOLDERS, DressCode
+from preprocess.sources.paper_dolls.sample import (
+    DollSample,
+    described,
+    doll_key,
+    doll_sample,
+    flat_sample,
+    render_sample,
+)
+from preprocess.sources.params import PaperDollParams
 from preprocess.sources.source import SourceSample
 from preprocess.sources.viton_hd import SPLITS, VitonHd
-from preprocess.vocabulary import DRAWING_KEY
+from preprocess.vocabulary import DRAWING_KEY, Category, ParseLabels
 
 TRUTH_FILE = "truth.parquet"
 JPEG_QUALITY = 92
 FEW_ENTRIES = 32
+
+ENDS = {
+    "image": ".jpg",
+    "cloth": ".jpg",
+    "cloth-mask": ".jpg",
+    "image-parse-v3": ".png",
+    "image-densepose": ".jpg",
+    "openpose_json": "_keypoints.json",
+}
+"""How the files of a part end, by its folder in VITON-HD's layout."""
+
+DRESS_CODE_PARTS = {
+    "image": ("images", "_0.jpg"),
+    "cloth": ("images", "_1.jpg"),
+    "cloth-mask": ("cloth_masks", "_1.jpg"),
+    "image-parse-v3": ("label_maps", "_4.png"),
+    "image-densepose": ("dense", "_5.jpg"),
+    "openpose_json": ("keypoints", "_2.json"),
+}
+"""The same parts' folder and ends in Dress Code's layout. What the files hold is that of VITON-HD's: LIP's
+labels, of which ATR's have none for bare torsos, joints of BODY_25, DensePose in its colours."""
+
+WORDS = ("key", "split", "category", "caption", "neckline", "sleeves", "cut")
+TRUTH = (
+    *WORDS,
+    *(f"{name}_ratio" for name in MEASURED_NAMES),
+    *LENGTH_COLUMNS,
+    *("ease_ratio", "sleeve_ratio", "tilt_deg"),
+    *(
+        "sleeve_touches_panel",
+        "arm_touches_panel",
+        "hand_raised",
+        "waist_covered",
+        "arm_hangs",
+        "hem_in_frame",
+    ),
+)
+"""Columns of `truth.parquet`; null where a garment has none of it."""
 
 LIP_PALETTE = [
     (0, 0, 0), (128, 0, 0), (254, 0, 0), (0, 85, 0), (169, 0, 51),
@@ -44,84 +87,34 @@ LIP_PALETTE = [
 """RGB of the LIP labels in VITON-HD's parse maps."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DollSample:
-    """One entry of the data set, before it is drawn."""
-
-    key: str
-    """Five digits and `_00`, as VITON-HD's."""
-
-    split: str
-    """`train` or `test`."""
-
-    doll: Doll
-    """The person."""
-
-    design: GarmentDesign
-    """The garment."""
-
-    ratios: Ratios
-    """(3,) its size."""
-
-
-def doll_key(split: str, index: int) -> str:
-    """Return the key of a split's person."""
-    return f"{index + LARGEST_SPLIT * SPLITS.index(split):05d}_00"
-
-
-def doll_sample(params: PaperDollParams, split: str, index: int) -> DollSample:
-    """Draw the person, the garment and the size of one entry, each from a stream of its own."""
-    streams = np.random.default_rng([params.seed, SPLITS.index(split), index]).spawn(3)
-    return DollSample(
-        key=doll_key(split, index),
-        split=split,
-        doll=sample_doll(streams[0]),
-        design=sample_design(streams[1]),
-        ratios=streams[2].uniform(*np.array([*DRAWN.values()]).T),
-    )
-
-
-def sample_of_key(params: PaperDollParams, key: str) -> DollSample:
-    """Return the entry that `doll_key` named.
-
-    Raises:
-        ValueError: The key isn't one of a doll.
-    """
-    digits, split = key.removesuffix("_00"), SPLITS[0]
-    if not digits.isdecimal() or doll_key(split, int(digits)) != key:
-        raise ValueError(f"a doll's key must be five digits and _00, got {key!r}")
-    place, index = divmod(int(digits), LARGEST_SPLIT)
-    return doll_sample(params, SPLITS[place], index)
-
-
-def plain_sample(sample: DollSample) -> DollSample | None:
-    """The same doll in the same garment without its print; None where it has none."""
-    if sample.design.pattern == "plain":
-        return None
-    return replace(sample, design=replace(sample.design, pattern="plain"))
-
-
-def render_sample(params: PaperDollParams, sample: DollSample, ratios: Ratios | None = None) -> DollPicture:
-    """Draw an entry at its own size, or at another."""
-    ratios = sample.ratios if ratios is None else ratios
-    return render(sample.doll, sample.design, ratios, params.image_height, params.image_width)
-
-
 def write_sample(root: Path, params: PaperDollParams, entry: tuple[str, int]) -> dict[str, Any]:
     """Draw one entry, write its files and return its row of `truth.parquet`."""
     cv2.setNumThreads(1)
     sample = doll_sample(params, *entry)
     picture = render_sample(params, sample)
-    cloth, cloth_mask = flat_cloth(sample.design, params.image_height, params.image_width)
-    folder, key = root / sample.split, sample.key
-    write_jpeg(folder / "image" / f"{key}.jpg", picture.image)
-    write_jpeg(folder / "cloth" / f"{key}.jpg", cloth)
-    write_jpeg(folder / "cloth-mask" / f"{key}.jpg", cloth_mask)
-    write_jpeg(folder / "image-densepose" / f"{key}.jpg", picture.densepose)
-    write_parse(folder / "image-parse-v3" / f"{key}.png", picture.parse)
-    write_openpose(folder / "openpose_json" / f"{key}_keypoints.json", picture.keypoints)
-    words = {"neckline": sample.design.neckline, "sleeves": sample.design.sleeves, "cut": sample.design.cut}
-    return {"key": key, "split": sample.split, "caption": caption(sample.design), **words, **picture.truth}
+    cloth, cloth_mask = flat_sample(params, sample)
+    place = partial(path_of, root, params, sample)
+    write_jpeg(place("image"), picture.image)
+    write_jpeg(place("cloth"), cloth)
+    write_jpeg(place("cloth-mask"), cloth_mask)
+    write_jpeg(place("image-densepose"), picture.densepose)
+    write_parse(place("image-parse-v3"), picture.parse)
+    write_openpose(place("openpose_json"), picture.keypoints)
+    own = {"key": sample.key, "split": sample.split, "category": str(sample.category)}
+    return dict.fromkeys(TRUTH) | own | described(sample) | picture.truth
+
+
+def path_of(root: Path, params: PaperDollParams, sample: DollSample, part: str) -> Path:
+    """Return where a part of an entry lies, by its name in VITON-HD's layout."""
+    if as_viton_hd(params):
+        return root / sample.split / part / f"{sample.key}{ENDS[part]}"
+    folder, end = DRESS_CODE_PARTS[part]
+    return root / CATEGORY_FOLDERS[sample.category] / folder / f"{sample.key}{end}"
+
+
+def as_viton_hd(params: PaperDollParams) -> bool:
+    """Whether the data set is laid out as VITON-HD is, which has no place for a category."""
+    return set(params.categories) == {Category.UPPER}
 
 
 def write_jpeg(path: Path, image: np.ndarray) -> None:
@@ -159,32 +152,59 @@ def worker_map(num_entries: int) -> Iterator[Callable[..., Iterable[dict[str, An
 
 def render_dataset(params: PaperDollParams, root: Path) -> None:
     """Draw a whole data set below `root`, which must be empty or new."""
-    for split in SPLITS:
-        for part in ("image", "cloth", "cloth-mask", "image-parse-v3", "image-densepose", "openpose_json"):
-            (root / split / part).mkdir(parents=True, exist_ok=True)
     entries = [(split, index) for split in SPLITS for index in range(getattr(params, split))]
+    for folder in folders_of(params):
+        (root / folder).mkdir(parents=True, exist_ok=True)
     with worker_map(len(entries)) as run:
         work = run(partial(write_sample, root, params), entries)
         rows = list(tqdm(work, total=len(entries), desc="paper dolls", unit="doll", disable=None))
-    table = pa.Table.from_pylist(rows).replace_schema_metadata({DRAWING_KEY: json.dumps(asdict(params))})
+    kinds = {name: pa.string() if name in WORDS else pa.float64() for name in TRUTH}
+    table = pa.Table.from_pylist(rows, schema=pa.schema(kinds))
+    table = table.replace_schema_metadata({DRAWING_KEY: json.dumps(asdict(params))})
     pq.write_table(table, root / TRUTH_FILE, compression="zstd")
     write_pairs(root, params)
 
 
+def folders_of(params: PaperDollParams) -> Iterator[Path]:
+    """Yield the folders of a data set."""
+    if as_viton_hd(params):
+        yield from (Path(split) / part for split in SPLITS for part in ENDS)
+        return
+    folders = {folder for folder, _ in DRESS_CODE_PARTS.values()}
+    yield from (Path(CATEGORY_FOLDERS[one]) / folder for one in set(params.categories) for folder in folders)
+
+
 def write_pairs(root: Path, params: PaperDollParams) -> None:
-    """Write the lists of who wears what: their own, and in the unpaired test the next person's garment."""
-    for split in SPLITS:
-        keys = [doll_key(split, index) for index in range(getattr(params, split))]
-        others = keys[1:] + keys[:1]
-        paired = [f"{key}.jpg {key}.jpg\n" for key in keys]
-        unpaired = [f"{key}.jpg {other}.jpg\n" for key, other in zip(keys, others, strict=True)]
-        (root / f"{split}_pairs.txt").write_text("".join(unpaired if split == "test" else paired))
-    (root / "test_pairs_paired.txt").write_text("".join(paired))
+    """Write the lists of who wears what: their own, and in the unpaired test the next person's garment.
+
+    In Dress Code's layout everybody's next is the next of their category.
+    """
+    plain = as_viton_hd(params)
+    ends = (".jpg", ".jpg") if plain else ("_0.jpg", "_1.jpg")
+    for category in dict.fromkeys(params.categories):
+        folder = root if plain else root / CATEGORY_FOLDERS[category]
+        for split in SPLITS:
+            people = [i for i in range(getattr(params, split)) if params.category(i) == category]
+            paired, unpaired = pairs_of([doll_key(split, index) for index in people], *ends)
+            if split == "train":
+                (folder / "train_pairs.txt").write_text(paired)
+                continue
+            (folder / "test_pairs_paired.txt").write_text(paired)
+            (folder / ("test_pairs.txt" if plain else "test_pairs_unpaired.txt")).write_text(unpaired)
+
+
+def pairs_of(keys: list[str], person: str, cloth: str) -> tuple[str, str]:
+    """Return the lists of people in their own and in the next one's garment, by how the files' names end."""
+    paired, unpaired = (
+        "".join(f"{key}{person} {other}{cloth}\n" for key, other in zip(keys, others, strict=True))
+        for others in (keys, keys[1:] + keys[:1])
+    )
+    return paired, unpaired
 
 
 @dataclass(frozen=True)
 class PaperDolls:
-    """A rendered data set: VITON-HD's layout, with captions from `truth.parquet`."""
+    """A rendered data set: VITON-HD's layout or Dress Code's, with captions from `truth.parquet`."""
 
     root: Path
     split: str | None = None
@@ -195,7 +215,11 @@ class PaperDolls:
         """Yield every person with the garment's description."""
         truth = pq.read_table(self.root / TRUTH_FILE, columns=["key", "caption"]).to_pydict()
         captions = dict(zip(truth["key"], truth["caption"], strict=True))
-        yield from VitonHd(self.root, self.split, captions).samples()
+        if any((self.root / folder).is_dir() for folder in CATEGORY_FOLDERS.values()):
+            drawn = DressCode(self.root, self.split, captions=captions, parse_labels=ParseLabels.LIP)
+            yield from drawn.samples()
+        else:
+            yield from VitonHd(self.root, self.split, captions).samples()
 
     def drawing(self) -> str:
         """Return the parameters that draw every doll again, as JSON; empty where nobody wrote them down."""

@@ -1,7 +1,7 @@
 """The cloth of a paper doll's garment: colour, print and folds, worn or lying flat."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -10,6 +10,7 @@ from preprocess.sources.paper_dolls.body import direction, ellipse, mirrored, sh
 from preprocess.sources.paper_dolls.canvas import BodyView, Canvas, Floats, Image, Paint
 from preprocess.sources.paper_dolls.garment import (
     COLOURS,
+    Fabric,
     GarmentDesign,
     WornGarment,
     neck_opening,
@@ -18,7 +19,6 @@ from preprocess.sources.paper_dolls.garment import (
     sleeve_outline,
 )
 from preprocess.sources.paper_dolls.person import SIDES, Colour, Points
-from preprocess.vocabulary import Lip
 
 LOGO_ROW = 0.24
 LOGO_HALF = 0.11
@@ -30,7 +30,7 @@ def smooth_step(distance: Floats, width: float) -> Floats:
     return np.asarray(np.clip(distance / np.float32(width) + np.float32(0.5), 0, 1))
 
 
-def print_cover(design: GarmentDesign, a: Floats, b: Floats, pixel: float) -> Floats | None:
+def print_cover(design: Fabric, a: Floats, b: Floats, pixel: float) -> Floats | None:
     """How much of each pixel the print covers (0 to 1), from its body coordinates; None when plain.
 
     Prints keep their scale whatever the garment's size, as cloth off one bolt does.
@@ -58,20 +58,39 @@ def logo_cover(a: Floats, b: Floats, pixel: float) -> Floats:
     return np.asarray(np.maximum(outline, smooth_step(np.float32(0.45 * LOGO_HALF) - away, pixel)))
 
 
-def fold_shade(worn: WornGarment, a: Floats, b: Floats) -> Floats:
+def fold_shade(fabric: Fabric, hang: "Hang", a: Floats, b: Floats) -> Floats:
     """What folds multiply the cloth by: soft streaks that rise from the hem, deeper where it is loose."""
     shape = a.shape
     a, b = a[::FOLD_STEP, ::FOLD_STEP], b[::FOLD_STEP, ::FOLD_STEP]
-    half = float(worn.half_width(np.array([worn.hem]))[0])
-    depth = 0.55 + 0.6 * float(np.clip(worn.ratios[1] - 0.9, 0, 1))
-    rise = np.clip((a - 0.12) / max(worn.hem - 0.12, 0.2), 0, 1)
+    depth = 0.55 + 0.6 * float(np.clip(hang.looseness, 0, 1))
+    rise = np.clip((a - hang.top) / max(hang.hem - hang.top, 0.2), 0, 1)
     shade = np.ones_like(a)
-    for centre, slant, thickness, strength in worn.design.folds:
-        away = (b - centre * half * (0.55 + 0.45 * rise) - slant * 0.3 * (worn.hem - a)) / thickness
+    for centre, slant, thickness, strength in fabric.folds:
+        away = (b - centre * hang.half * (0.55 + 0.45 * rise) - slant * 0.3 * (hang.hem - a)) / thickness
         shade -= (
             np.float32(strength * depth) * rise * (np.exp(-(away**2)) - 0.7 * np.exp(-((away - 1.7) ** 2)))
         )
     return np.asarray(cv2.resize(shade.astype(np.float32), shape[::-1], interpolation=cv2.INTER_LINEAR))
+
+
+@dataclass(frozen=True)
+class Hang:
+    """Where cloth hangs."""
+
+    top: float
+    """Row from which it hangs freely."""
+    hem: float
+    """Row at which it ends."""
+    half: float
+    """Half its width there."""
+    looseness: float
+    """0 where it is tight, 1 where it has plenty of room."""
+
+    @classmethod
+    def of(cls, worn: WornGarment) -> "Hang":
+        """Of a garment that hangs from the shoulders."""
+        half = float(worn.half_width(np.array([worn.hem]))[0])
+        return cls(0.12, worn.hem, half, float(worn.ratios[1] - 0.9))
 
 
 def paint_garment(canvas: Canvas, worn: WornGarment, arms: Mapping[int, Points], arm_radius: float) -> None:
@@ -91,10 +110,11 @@ def paint_garment(canvas: Canvas, worn: WornGarment, arms: Mapping[int, Points],
         a, b = canvas.view.to_body(patch)
         bulge = 0.12 * canvas.view.torso_px
         paint = cloth(worn.design, bulge, a, b, 1 / canvas.view.torso_px)
-        canvas.paint(patch, replace(paint, folds=fold_shade(worn, a, b)), Lip.UPPER_CLOTHES)
+        folds = fold_shade(worn.design, Hang.of(worn), a, b)
+        canvas.paint(patch, replace(paint, folds=folds), worn.label)
 
 
-def cloth(design: GarmentDesign, radius_px: float, a: Floats, b: Floats, pixel: float) -> Paint:
+def cloth(design: Fabric, radius_px: float, a: Floats, b: Floats, pixel: float) -> Paint:
     """Flat cloth with its print at body coordinates `a`, `b`; `pixel` is a pixel's size there."""
     return Paint(
         colour=COLOURS[design.colour],
@@ -116,7 +136,7 @@ def paint_sleeve(canvas: Canvas, outline: Points, worn: WornGarment, bones: Poin
     paint = cloth(worn.design, 0.06 * canvas.view.torso_px, along, across, 1 / canvas.view.torso_px)
     if worn.design.pattern == "logo":
         paint = replace(paint, print_cover=None)
-    canvas.paint(patch, paint, Lip.UPPER_CLOTHES)
+    canvas.paint(patch, paint, worn.label)
 
 
 def paint_trim(canvas: Canvas, worn: WornGarment) -> None:
@@ -126,7 +146,7 @@ def paint_trim(canvas: Canvas, worn: WornGarment) -> None:
         case "shirt":
             paint_shirt_front(canvas, worn)
         case "turtle":
-            canvas.draw(neck_tube(worn), shaded(base, 0.96), Lip.UPPER_CLOTHES, bulge=0.05)
+            canvas.draw(neck_tube(worn), shaded(base, 0.96), worn.label, bulge=0.05)
         case _:
             edge = neck_opening(worn)
             band = np.concatenate(
@@ -143,7 +163,7 @@ def paint_shirt_front(canvas: Canvas, worn: WornGarment) -> None:
     low, half = opening[0, 0], opening[-1, 1]
     wing = np.array([(-0.135, half - 0.02), (-0.10, half + 0.045), (0.085, 0.115), (low, 0.004)])
     for side in SIDES:
-        canvas.draw(wing * (1, side), shaded(base, 0.93), Lip.UPPER_CLOTHES, bulge=0.02)
+        canvas.draw(wing * (1, side), shaded(base, 0.93), worn.label, bulge=0.02)
     placket = np.array([(low, -0.03), (low, -0.022), (worn.hem - 0.01, -0.022), (worn.hem - 0.01, -0.03)])
     canvas.draw(placket, shaded(base, 0.7), opacity=0.6)
     for a in np.arange(low + 0.06, worn.hem - 0.03, 0.13):
@@ -164,25 +184,39 @@ def flat_cloth(design: GarmentDesign, image_height: int, image_width: int) -> tu
         (H, W, 3) RGB photo and (H, W) mask, 0 or 255.
     """
     worn = WornGarment(design, np.array(FLAT_RATIOS[design.sleeves]), FLAT_SHOULDER_WIDTH)
+    return lay_flat(worn, image_height, image_width)
+
+
+def lay_flat(worn: WornGarment, image_height: int, image_width: int) -> tuple[Image, Image]:
+    """Draw a garment with sleeves lying alone: its photo and its mask."""
     arms = {side: flat_arm(side) for side in SIDES}
-    sides = () if design.sleeves == "none" else SIDES
+    sides = () if worn.design.sleeves == "none" else SIDES
     outlines = [sleeve_outline(worn, arms[side], FLAT_ARM_RADIUS, side) for side in sides]
-    if design.neckline == "turtle":
+    if worn.design.neckline == "turtle":
         outlines.append(neck_tube(worn))
-    extent = np.concatenate([panel_outline(worn), *outlines])
-    low, high = extent.min(axis=0), extent.max(axis=0)
-    scale = 0.88 * min(image_height / (high - low)[0], image_width / (high - low)[1])
-    middle = np.array([image_width, image_height]) / 2
-    view = BodyView(middle - scale * ((low + high) / 2)[::-1], float(scale), 0.0)
-    canvas = Canvas(np.full((image_height, image_width, 3), PAPER, np.uint8), view)
+    canvas = on_paper(np.concatenate([panel_outline(worn), *outlines]), image_height, image_width)
     opening = neck_opening(worn)
     back = mirrored(
         np.concatenate([np.add(opening, (0.01, 0.0)), [(-0.13, 0.6 * opening[-1, 1]), (-0.125, 0.0)]])
     )
-    canvas.draw(back, shaded(COLOURS[design.colour], 0.62), Lip.UPPER_CLOTHES)
+    canvas.draw(back, shaded(COLOURS[worn.design.colour], 0.62), worn.label)
     paint_garment(canvas, worn, arms, FLAT_ARM_RADIUS)
     paint_trim(canvas, worn)
-    return canvas.image, np.where(canvas.labels > 0, np.uint8(255), np.uint8(0))
+    return canvas.image, laid(canvas)
+
+
+def on_paper(extent: Points, image_height: int, image_width: int) -> Canvas:
+    """Return paper on which what covers some (N, 2) points of body coordinates is large and in the middle."""
+    low, high = extent.min(axis=0), extent.max(axis=0)
+    scale = 0.88 * min(image_height / (high - low)[0], image_width / (high - low)[1])
+    middle = np.array([image_width, image_height]) / 2
+    view = BodyView(middle - scale * ((low + high) / 2)[::-1], float(scale), 0.0)
+    return Canvas(np.full((image_height, image_width, 3), PAPER, np.uint8), view)
+
+
+def laid(canvas: Canvas) -> Image:
+    """Return the (H, W) mask, 0 or 255, of what was laid on paper."""
+    return np.where(canvas.labels > 0, np.uint8(255), np.uint8(0))
 
 
 def flat_arm(side: int) -> Points:

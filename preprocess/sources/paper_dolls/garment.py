@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from preprocess.sources.paper_dolls.body import mirrored, rounded
 from preprocess.sources.paper_dolls.person import Colour, Points
+from preprocess.vocabulary import Lip
 
 Ratios = NDArray[np.float64]
 
@@ -55,25 +56,15 @@ AXIS_BAND = 0.25
 CAP_ROWS = (-0.03, 0.085)
 """Rows in which the shoulder's edge is upright: the measured rows, and a margin for a sloping body."""
 ARMPIT = 0.22
+LONGEST_TOP = 1.8
+"""T. Longer garments have more corners, for they go around the hips."""
 BARE_SLANT = 0.2
 """How steeply a sleeve that starts below the shoulder slants off, in rows per column."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class GarmentDesign:
-    """What a garment looks like, whatever its size."""
-
-    cut: str
-    """One of `CUTS`."""
-
-    neckline: str
-    """A key of `NECKLINES`."""
-
-    sleeves: str
-    """One of `SLEEVES`."""
-
-    sleeve_end: float
-    """Where the sleeve ends, over the arm's length: 0 at the shoulder, 1 at the wrist."""
+class Fabric:
+    """What a garment is made of."""
 
     colour: str
     """A key of `COLOURS`; so are the colours of the print and the logo."""
@@ -87,11 +78,28 @@ class GarmentDesign:
     print_pitch: float
     """Distance from one stripe or dot to the next, in torso lengths."""
 
-    hem_curve: float
-    """How much higher the hem is at the sides than in the middle, in torso lengths."""
-
     folds: tuple[tuple[float, float, float, float], ...]
     """Each fold: `b` over the half width at the hem, slant, thickness, depth."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GarmentDesign(Fabric):
+    """What a garment that hangs from the shoulders looks like, whatever its size."""
+
+    cut: str
+    """One of `CUTS`."""
+
+    neckline: str
+    """A key of `NECKLINES`."""
+
+    sleeves: str
+    """One of `SLEEVES`."""
+
+    sleeve_end: float
+    """Where the sleeve ends, over the arm's length: 0 at the shoulder, 1 at the wrist."""
+
+    hem_curve: float
+    """How much higher the hem is at the sides than in the middle, in torso lengths."""
 
 
 def sample_design(rng: np.random.Generator) -> GarmentDesign:
@@ -100,10 +108,7 @@ def sample_design(rng: np.random.Generator) -> GarmentDesign:
     ends = {"none": 0.0, "short": rng.uniform(0.24, 0.38), "long": LONG_SLEEVE_END}
     necklines = [neck for neck in NECKLINES if not (sleeves == "none" and neck in ("shirt", "turtle"))]
     colours = rng.permutation(list(COLOURS))[:2]
-    folds = [
-        (rng.uniform(-0.85, 0.85), rng.uniform(-0.25, 0.25), rng.uniform(0.02, 0.05), rng.uniform(0.05, 0.13))
-        for _ in range(rng.integers(4, 8))
-    ]
+    folds = sample_folds(rng)
     return GarmentDesign(
         cut=CUTS[rng.choice(3, p=(0.5, 0.25, 0.25))],
         neckline=necklines[rng.integers(len(necklines))],
@@ -114,33 +119,51 @@ def sample_design(rng: np.random.Generator) -> GarmentDesign:
         pattern=PRINTS[rng.choice(5, p=(0.4, 0.2, 0.1, 0.12, 0.18))],
         print_pitch=rng.uniform(0.09, 0.16),
         hem_curve=float(rng.choice((0.0, 0.0, 0.02, 0.05))),
-        folds=tuple(folds),
+        folds=folds,
     )
 
 
-def caption(design: GarmentDesign) -> str:
-    """Describe the garment in words that hold at every size."""
-    prints = {
+def sample_folds(rng: np.random.Generator) -> tuple[tuple[float, float, float, float], ...]:
+    """Draw some folds."""
+    return tuple(
+        (rng.uniform(-0.85, 0.85), rng.uniform(-0.25, 0.25), rng.uniform(0.02, 0.05), rng.uniform(0.05, 0.13))
+        for _ in range(rng.integers(4, 8))
+    )
+
+
+def print_words(fabric: Fabric) -> str:
+    """Describe the print."""
+    return {
         "plain": "",
-        "stripes": f" with {design.print_colour} stripes",
-        "pinstripes": f" with {design.print_colour} pinstripes",
-        "dots": f" with {design.print_colour} dots",
-        "logo": f" with a {design.print_colour} chest print",
-    }
+        "stripes": f" with {fabric.print_colour} stripes",
+        "pinstripes": f" with {fabric.print_colour} pinstripes",
+        "dots": f" with {fabric.print_colour} dots",
+        "logo": f" with a {fabric.print_colour} chest print",
+    }[fabric.pattern]
+
+
+def with_article(words: str) -> str:
+    """Put a or an before some words."""
+    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
+
+
+def caption(design: GarmentDesign, *, dress: bool = False) -> str:
+    """Describe the garment in words that hold at every size."""
     sleeves = {"none": "sleeveless", "short": "short-sleeved", "long": "long-sleeved"}[design.sleeves]
-    kind = {"shirt": "shirt", "turtle": "turtleneck sweater"}.get(
-        design.neckline, "top" if design.sleeves == "none" else "T-shirt"
-    )
+    if dress:
+        kind = {"shirt": "shirt dress", "turtle": "turtleneck dress"}.get(design.neckline, "dress")
+    else:
+        kind = {"shirt": "shirt", "turtle": "turtleneck sweater"}.get(
+            design.neckline, "top" if design.sleeves == "none" else "T-shirt"
+        )
     neck = (
         ""
         if design.neckline in ("shirt", "turtle")
         else f" with a {design.neckline.replace('v', 'V')} neckline"
     )
-    joined = neck + (
-        prints[design.pattern] if not neck else prints[design.pattern].replace(" with", " and", 1)
-    )
-    article = "an" if design.colour[0] in "aeiou" else "a"
-    return f"{article} {design.colour} {sleeves} {kind}{joined}"
+    prints = print_words(design)
+    joined = neck + (prints if not neck else prints.replace(" with", " and", 1))
+    return with_article(f"{design.colour} {sleeves} {kind}{joined}")
 
 
 @dataclass(frozen=True)
@@ -152,6 +175,11 @@ class WornGarment:
     """(3,) requested ratios in the order of `DRAWN`."""
     shoulder_width: float
     """B / T of the body."""
+
+    @property
+    def label(self) -> Lip:
+        """What parse maps call it."""
+        return Lip.UPPER_CLOTHES
 
     @property
     def cap(self) -> float:
@@ -235,7 +263,7 @@ def panel_outline(worn: WornGarment) -> Points:
         [
             np.linspace(*CAP_ROWS, 4),
             np.linspace(CAP_ROWS[1], ARMPIT, 10)[1:],
-            np.linspace(ARMPIT, worn.hem - worn.hem_curve, 24)[1:],
+            np.linspace(ARMPIT, worn.hem - worn.hem_curve, 24 if worn.hem <= LONGEST_TOP else 60)[1:],
         ]
     )
     sides = np.stack([sides_a, worn.half_width(sides_a)], axis=1)

@@ -1,6 +1,6 @@
 """Who a paper doll is, how it stands and how the photo is framed. Lengths are in torso lengths (T = 1)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,15 @@ BOTTOM_COLOURS: tuple[Colour, ...] = (
     (84, 90, 78),
 )
 INNER_COLOURS: tuple[Colour, ...] = ((232, 230, 226), (206, 204, 204), (226, 214, 200))
+SHOES = ("flat", "sneaker", "heel", "boot")
+SHOE_COLOURS: tuple[Colour, ...] = (
+    (36, 34, 36),
+    (236, 234, 230),
+    (120, 78, 52),
+    (186, 160, 130),
+    (70, 74, 92),
+    (150, 44, 48),
+)
 BACKDROPS: tuple[Colour, ...] = (
     (236, 236, 236),
     (222, 225, 230),
@@ -58,6 +67,32 @@ class Arm:
 
     lower_angle: float
     """Of the bone from elbow to wrist; above 90 the hand is raised."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Legs:
+    """How somebody stands whose legs are in the picture. Both legs are equally long."""
+
+    hips: float
+    """Distance of the hip joints over the width of the body's outline there."""
+
+    thigh: float
+    """Length of the bone."""
+
+    shin: float
+    """Length of the bone."""
+
+    spread_deg: float
+    """How far each thigh points outwards."""
+
+    shins_deg: tuple[float, float]
+    """The same of the right and the left shin."""
+
+    shoe: str
+    """One of `SHOES`."""
+
+    shoe_colour: Colour
+    """RGB."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,6 +165,14 @@ class Doll:
     detail_seed: int
     """Seeds what a detector would add: confidences, joints it misses."""
 
+    legs: Legs | None = None
+    """None: the picture shows the upper body, and what it shows of the legs is in `bottom`."""
+
+    @property
+    def hips(self) -> float:
+        """Distance of the hip joints over the width of the outline there."""
+        return self.legs.hips if self.legs else 0.54
+
 
 def sample_doll(rng: np.random.Generator) -> Doll:
     """Draw a person."""
@@ -159,6 +202,33 @@ def sample_doll(rng: np.random.Generator) -> Doll:
         frame_shift=rng.uniform(-0.03, 0.03),
         detail_seed=int(rng.integers(2**31)),
     )
+
+
+def with_legs(doll: Doll, rng: np.random.Generator, *, headless: float, at_knees: float) -> Doll:
+    """Show the legs of somebody, mostly the whole figure.
+
+    Args:
+        doll: Somebody of whom the upper body was shown.
+        rng: Draws the legs and the frame.
+        headless: Share of pictures that begin between chest and waist, as many of trousers do.
+        at_knees: Share of pictures that end at the knees or shins.
+    """
+    legs = Legs(
+        hips=rng.uniform(0.56, 0.66),
+        thigh=rng.uniform(0.80, 0.92),
+        shin=rng.uniform(0.78, 0.90),
+        spread_deg=rng.uniform(-0.5, 5.5),
+        shins_deg=(rng.uniform(-4.5, 2.5), rng.uniform(-4.5, 2.5)),
+        shoe=SHOES[rng.integers(len(SHOES))],
+        shoe_colour=pick(rng, SHOE_COLOURS),
+    )
+    floor = 1 + legs.thigh + legs.shin + 0.13
+    crop, top, bottom = rng.random(), -rng.uniform(0.84, 1.0), floor + rng.uniform(0.04, 0.2)
+    if crop < headless:
+        top = rng.uniform(-0.12, 0.36)
+    elif crop < headless + at_knees:
+        bottom = 1 + legs.thigh + rng.uniform(0.08, 0.5) * legs.shin
+    return replace(doll, legs=legs, frame_top=top, frame_bottom=bottom)
 
 
 def pick(rng: np.random.Generator, colours: tuple[Colour, ...]) -> Colour:

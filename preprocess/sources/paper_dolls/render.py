@@ -12,13 +12,17 @@ from preprocess.sources.paper_dolls.body import (
     arm_bones,
     arm_outlines,
     body_half_width,
+    hanging,
     head_outline,
     joints,
     leg_outline,
     paint_body,
+    paint_hanging_arms,
+    paint_vest,
     torso_outline,
 )
 from preprocess.sources.paper_dolls.canvas import COVERED, BodyView, Canvas, Image, cover, studio
+from preprocess.sources.paper_dolls.dress import Top, WornDress, WornTop
 from preprocess.sources.paper_dolls.fabric import paint_garment, paint_trim
 from preprocess.sources.paper_dolls.garment import (
     DRAWN,
@@ -26,9 +30,14 @@ from preprocess.sources.paper_dolls.garment import (
     GarmentDesign,
     Ratios,
     WornGarment,
+    panel_outline,
     sleeve_outline,
 )
 from preprocess.sources.paper_dolls.head import paint_hair_behind, paint_hair_in_front, paint_head
+from preprocess.sources.paper_dolls.legs import leg_parts, paint_figure
+from preprocess.sources.paper_dolls.lower import DRAWN as LOWER_DRAWN
+from preprocess.sources.paper_dolls.lower import LowerDesign, WornLower
+from preprocess.sources.paper_dolls.lower_fabric import paint_lower
 from preprocess.sources.paper_dolls.person import SIDES, Doll, Points
 from preprocess.vocabulary import Joint
 
@@ -36,6 +45,8 @@ DENSEPOSE_TABLE = np.zeros((256, 1, 3), np.uint8)
 DENSEPOSE_TABLE[:25, 0] = DENSEPOSE_COLOURS
 
 TORSO_PART, HAND_PARTS, LEG_PARTS, HEAD_PARTS = 2, {-1: 3, 1: 4}, {-1: 9, 1: 10}, {-1: 23, 1: 24}
+Design = GarmentDesign | LowerDesign
+
 UPPER_ARM_PARTS, LOWER_ARM_PARTS = {-1: (18, 16), 1: (17, 15)}, {-1: (22, 20), 1: (21, 19)}
 """Of the outer and the inner half."""
 
@@ -69,16 +80,25 @@ def body_view(doll: Doll, image_height: int, image_width: int) -> BodyView:
 
 
 def render(
-    doll: Doll, design: GarmentDesign, ratios: Ratios, image_height: int, image_width: int
+    doll: Doll,
+    design: Design,
+    ratios: Ratios,
+    image_height: int,
+    image_width: int,
+    *,
+    top: Top | None = None,
+    dress: bool = False,
 ) -> DollPicture:
     """Draw `doll` wearing `design` at a size.
 
     Args:
         doll: The person; the same one stands the same way in every garment and at every size.
         design: The garment.
-        ratios: (3,) shoulder, width and length ratio to draw.
+        ratios: (3,) ratios of the garment's category to draw.
         image_height: Pixels.
         image_width: Pixels.
+        top: What is worn with a garment of the lower body.
+        dress: Whether a garment that hangs from the shoulders is a dress.
 
     Returns:
         The picture with everything that a data set would have beside it.
@@ -86,21 +106,50 @@ def render(
     view = body_view(doll, image_height, image_width)
     joint_xy = view.to_image(joints(doll))
     scale = np.linalg.norm(joint_xy[Joint.LEFT_SHOULDER] - joint_xy[Joint.RIGHT_SHOULDER]) / view.torso_px
-    worn = WornGarment(design, np.asarray(ratios, np.float64), float(scale))
     canvas = Canvas(studio(doll.backdrop, image_height, image_width), view)
-    paint_hair_behind(canvas, doll)
-    paint_body(canvas, doll)
-    paint_garment(canvas, worn, {side: arm_bones(doll, side) for side in SIDES}, doll.arm_radius)
-    paint_head(canvas, doll)
-    paint_trim(canvas, worn)
-    paint_hair_in_front(canvas, doll)
+    size = np.asarray(ratios, np.float64)
+    if isinstance(design, LowerDesign):
+        assert top is not None
+        lower = WornLower(design, size, doll)
+        paint_dressed(canvas, doll, WornTop.of(top, lower, float(scale)), lower)
+        outline = lower.outline()
+        found = lower_truth(doll, lower, top, view)
+    else:
+        worn = (
+            WornDress(design, size, float(scale), doll) if dress else WornGarment(design, size, float(scale))
+        )
+        paint_dressed(canvas, doll, worn)
+        outline = panel_outline(worn)
+        found = truth(doll, worn, view)
     return DollPicture(
         image=canvas.image,
         parse=canvas.labels,
         densepose=densepose(doll, view, image_height, image_width),
         keypoints=detected(doll, joint_xy, image_height, image_width),
-        truth=truth(doll, worn, view),
+        truth=found | {"hem_in_frame": float(view.to_image(outline)[:, 1].max() < image_height)},
     )
+
+
+def paint_dressed(canvas: Canvas, doll: Doll, worn: WornGarment, lower: WornLower | None = None) -> None:
+    """Paint somebody in a garment that hangs from the shoulders, and in what else is worn below."""
+    paint_hair_behind(canvas, doll)
+    if doll.legs is None:
+        paint_body(canvas, doll)
+    else:
+        paint_figure(canvas, doll)
+        if lower is None:
+            paint_vest(canvas, doll)
+    over = isinstance(worn, WornTop) and worn.way == "over"
+    if lower is not None and over:
+        paint_lower(canvas, lower)
+    paint_garment(canvas, worn, {side: arm_bones(doll, side) for side in SIDES}, doll.arm_radius)
+    if lower is not None and not over:
+        paint_lower(canvas, lower)
+    paint_head(canvas, doll)
+    paint_trim(canvas, worn)
+    if doll.legs is not None and worn.design.sleeves != "long":
+        paint_hanging_arms(canvas, doll)
+    paint_hair_in_front(canvas, doll)
 
 
 def densepose(doll: Doll, view: BodyView, image_height: int, image_width: int) -> Image:
@@ -111,8 +160,9 @@ def densepose(doll: Doll, view: BodyView, image_height: int, image_width: int) -
         fill(parts, view.to_image(outline), part)
 
     torso = cover(view.to_image(torso_outline(doll)), image_height, image_width)
-    for side in SIDES:
-        draw(leg_outline(doll, side), LEG_PARTS[side])
+    legs = leg_parts(doll) if doll.legs else ((leg_outline(doll, side), LEG_PARTS[side]) for side in SIDES)
+    for outline, part in legs:
+        draw(outline, part)
     if torso is not None:
         parts[torso.where][torso.coverage >= COVERED] = TORSO_PART
     for side in SIDES:
@@ -147,13 +197,22 @@ MISSED = {
 }
 """How often the detector misses a joint that is in the picture."""
 
+MISSED_LEGS = {
+    Joint.RIGHT_KNEE: 0.005,
+    Joint.LEFT_KNEE: 0.005,
+    Joint.RIGHT_ANKLE: 0.02,
+    Joint.LEFT_ANKLE: 0.02,
+}
+"""The same in pictures that show the legs."""
+
 
 def detected(doll: Doll, xy: NDArray[np.float64], image_height: int, image_width: int) -> NDArray[np.float64]:
     """Return (25, 3) what a detector says of joints `xy`: confidences, and zeros for those it misses."""
     rng = np.random.default_rng(doll.detail_seed)
     confidence = rng.uniform(0.6, 0.95, len(xy))
     confidence[[Joint.MID_HIP, Joint.RIGHT_HIP, Joint.LEFT_HIP]] *= 0.65
-    missed = rng.random(len(xy)) < [MISSED.get(joint, 0.0) for joint in Joint]
+    often = MISSED | MISSED_LEGS if doll.legs else MISSED
+    missed = rng.random(len(xy)) < [often.get(joint, 0.0) for joint in Joint]
     inside = np.all((xy >= 0) & (xy < (image_width, image_height)), axis=1)
     found = np.concatenate([xy, confidence[:, None]], axis=1).round(3)
     return np.where((inside & ~missed)[:, None], found, 0.0)
@@ -179,6 +238,23 @@ def truth(doll: Doll, worn: WornGarment, view: BodyView) -> dict[str, float]:
         "tilt_deg": view.tilt_deg,
         "sleeve_touches_panel": float(sleeve_touches_panel(doll, worn)),
         "arm_touches_panel": float(arm_touches_panel(doll, worn)),
+        "hand_raised": float(any(arm.lower_angle > 90 for arm in doll.arms)),
+    }
+
+
+def lower_truth(doll: Doll, worn: WornLower, top: Top, view: BodyView) -> dict[str, float]:
+    """Ratios and lengths of a drawing of trousers or a skirt, from its geometry."""
+    body = {"hip": worn.hip_width * view.torso_px, "leg": worn.leg * view.torso_px}
+    units = (body["hip"], body["hip"], body["leg"])
+    ratios = dict(zip(LOWER_DRAWN, map(float, worn.truth()), strict=True))
+    lengths = zip(ratios.items(), units, strict=True)
+    return {
+        **{f"{name}_ratio": ratio for name, ratio in ratios.items()},
+        **{f"garment_{name}_px": ratio * unit for (name, ratio), unit in lengths},
+        **{f"body_{name}_px": length for name, length in body.items()},
+        "tilt_deg": view.tilt_deg,
+        "waist_covered": float(top.way == "over"),
+        "arm_hangs": float(bool(hanging(doll))),
         "hand_raised": float(any(arm.lower_angle > 90 for arm in doll.arms)),
     }
 
