@@ -15,7 +15,7 @@ from preprocess.body.densepose import nearest_parts, with_sides_swapped
 from preprocess.body.drawing import draw_body
 from preprocess.body.keypoints import KeypointError, Keypoints
 from preprocess.body.keypoints import mirrored as mirrored_joints
-from preprocess.layout.worn_photo import WornPhoto, resize_worn
+from preprocess.layout.worn_photo import WornPhoto, resize_worn, shows
 from preprocess.sizes.axes import AXIS_NAMES, axes_of
 from preprocess.vocabulary import Category, Joint
 from shards.batch import PHOTOS, Batch
@@ -40,8 +40,9 @@ def resized(batch: Batch, growth: NDArray[np.float32]) -> Batch:
     """Give worn garments other sizes, in the pictures, their masks and their ratios.
 
     A sample stays as it is where an axis of its category isn't known, and where the new garment would come
-    out of its inpainting mask or reach an edge of the picture, behind which its size can't be seen. The size
-    of the garment's own photo, which has no scale, stays too.
+    out of its inpainting mask or reach an edge of the picture, behind which its size can't be seen, or
+    doesn't measure as it should: an arm is in the way. The size of the garment's own photo, which has no
+    scale, stays too.
 
     Args:
         batch: Samples; those that change lose their fit label, which was cut for the old width.
@@ -81,7 +82,9 @@ def resized_row(batch: Batch, row: int, requested: NDArray[np.float64]) -> WornP
     except KeypointError:
         return None
     room = np.pad(batch.inpaint_mask[row][1:-1, 1:-1] > 0, 1)
-    return new if new is not None and not (new.garment_mask & ~room & ~worn.garment_mask).any() else None
+    if new is None or (new.garment_mask & ~room & ~worn.garment_mask).any():
+        return None
+    return new if shows(new, joints, requested, body) else None
 
 
 def mirrored(batch: Batch, rows: NDArray[np.bool_]) -> Batch:

@@ -32,6 +32,9 @@ NEARBY = 8
 COARSEST = 4
 """Rows or columns of the smallest picture that colours are spread in."""
 
+EVEN = 0.02
+"""T. Standard deviation by which rows beside the garment are evened out."""
+
 SURE = 0.02
 """Weight from which a place's own colour counts as known."""
 
@@ -81,7 +84,18 @@ def without_garment(
             near = around(left, photo.shape[0] // NEARBY)
             filled = spread(photo[near], known[near] if known[near].any() else ~garment[near])
             plate[near][left[near]] = filled[left[near]]
+    evened(plate, garment & ~below, EVEN * parts.frame.torso_length)
     return plate
+
+
+def evened(plate: Floats, where: Mask, sigma: float) -> None:
+    """Even out a picture's rows inside a mask, in place: filled over a ragged edge, they differ."""
+    box = around(where, 0)
+    inside = where[box].astype(np.float32)[..., None]
+    shares = np.concatenate([plate[box] * inside, inside], axis=2)
+    blurred = cv2.GaussianBlur(shares, (1, 0), sigmaX=1e-3, sigmaY=sigma, borderType=cv2.BORDER_CONSTANT)
+    even = blurred[..., :3] / np.maximum(blurred[..., 3:], 1e-6)
+    plate[box][where[box]] = even[where[box]]
 
 
 def around(places: Mask, margin: int) -> tuple[slice, slice]:

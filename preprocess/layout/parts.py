@@ -9,6 +9,7 @@ from preprocess.body.canvas import INSIDE, BodyCanvas, Mask, axis_cover, column_
 from preprocess.body.keypoints import Array, BodyFrame, Keypoints
 from preprocess.garment.ends import hem_row, shoulder_bounds
 from preprocess.garment.panel import sides_of
+from preprocess.garment.scene import Scene
 from preprocess.layout.sides import ARMPIT, HIGHEST, NECK, Floats, TorsoSides, torso_sides
 
 HEM_BAND = 0.12
@@ -19,6 +20,9 @@ HEM_EDGE = 0.03
 
 SLIVER = 0.008
 """Half the thickness, in T, of what is too thin to be a sleeve."""
+
+SMALLEST_SLEEVE = 0.01
+"""Area, in B x B, of a piece beside the torso part from which it is a sleeve, and no bump of its side."""
 
 SHOULDERS_BARE = (-0.03, 0.065)
 """Rows, in T, that only the shoulder ratio tells the extent of: no sleeve grows into them."""
@@ -72,25 +76,31 @@ class Parts:
     """(C,) columns in B, rising, and (C,) how far below (negative: above) `length` the hem is there, in T."""
 
 
-def split(garment_mask: Mask, keypoints: Keypoints) -> Parts | None:
+def split(garment_mask: Mask, keypoints: Keypoints, scene: Scene | None = None) -> Parts | None:
     """Take sleeves and torso part of a garment apart; None where nothing covers the shoulders or the chest.
+
+    Args:
+        garment_mask: (H, W) bool.
+        keypoints: Of its wearer, px.
+        scene: What else the picture shows: where sleeves touch the panel a photo tells where it ends.
 
     Raises:
         KeypointError: Shoulders or hips are missing.
     """
+    scene = scene or Scene()
     frame = BodyFrame.from_keypoints(keypoints)
     canvas = BodyCanvas.of(garment_mask, frame)
     arms = sides_of(keypoints, canvas)
     length = hem_row(canvas) / frame.torso_length
     whole = BodyCanvas.of(garment_mask, frame, specks=True)
-    sides = torso_sides(canvas, whole, arms, length) if np.isfinite(length) else None
+    sides = torso_sides(canvas, whole, arms, length, scene) if np.isfinite(length) else None
     if sides is None:
         return None
     right, left = shoulder_bounds(canvas, None)[1]
     a, b = body_coordinates(frame, garment_mask.shape)
     pixel = 1 / frame.shoulder_width
     torso = garment_mask & (a > HIGHEST) & (np.abs(b) <= sides.at(a, b)[0] + pixel / 2)
-    sleeves = without_slivers(garment_mask & ~torso, frame)
+    sleeves = without_scraps(garment_mask & ~torso, frame)
     torso |= garment_mask & (a > HIGHEST) & ~sleeves
     sleeved = np.where(b < 0, *(side.arm.sleeve_end > 0 for side in arms))
     yoke = sleeved & garment_mask & (np.abs(b) > NECK) & (a > SHOULDERS_BARE[1]) & (a < ARMPIT)
@@ -143,12 +153,16 @@ def hem_curve(torso: BodyCanvas, sides: TorsoSides, length: float) -> tuple[Arra
     return torso.b_of(columns[known]) / shoulder_px, depths[known]
 
 
-def without_slivers(mask: Mask, frame: BodyFrame) -> Mask:
-    """Return a mask without the thin lines that taking the panel out leaves along its edges."""
+def without_scraps(mask: Mask, frame: BodyFrame) -> Mask:
+    """Return a mask without the lines and bumps that taking the panel out leaves along its edges."""
     size = 2 * max(1, round(SLIVER * frame.torso_length)) + 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
-    opened: Mask = cv2.morphologyEx(mask.view(np.uint8), cv2.MORPH_OPEN, kernel).view(np.bool_)
-    return opened
+    opened = cv2.morphologyEx(mask.view(np.uint8), cv2.MORPH_OPEN, kernel)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(opened)
+    large = stats[:, cv2.CC_STAT_AREA] >= SMALLEST_SLEEVE * frame.shoulder_width**2
+    large[0] = False
+    kept: Mask = large[labels]
+    return kept
 
 
 def body_coordinates(frame: BodyFrame, shape: tuple[int, ...]) -> tuple[Floats, Floats]:

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
 from preprocess.body.canvas import INSIDE, ROWS_PER_TORSO, BodyCanvas, Rows, extents
-from preprocess.body.keypoints import Array
+from preprocess.body.keypoints import Array, BodyFrame
 from preprocess.garment.ends import SHOULDER_ROWS, shoulder_bounds
 from preprocess.garment.measurements import CROPPED_FROM, WIDTH_ROWS, width_band
 from preprocess.garment.panel import Side, panel_sides
+from preprocess.garment.scene import Scene
+from preprocess.garment.sides import SideRows, panel_rows
 
 Floats = NDArray[np.float32]
 
@@ -42,6 +44,9 @@ EVEN = 0.08
 
 STANDS_OUT = 0.05
 """How far beyond its median a side may lie, in B, before a sleeve is taken to be in it."""
+
+FLARE = 0.4
+"""How much further out a side goes below a sleeve, at most, over how far down."""
 
 SMALLEST_GROWTH = 0.05
 """What is left of a side's distance from the neck, at least."""
@@ -113,7 +118,7 @@ def movable(even: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def torso_sides(
-    garment: BodyCanvas, whole: BodyCanvas, sides: tuple[Side, Side], length: float
+    garment: BodyCanvas, whole: BodyCanvas, sides: tuple[Side, Side], length: float, scene: Scene
 ) -> TorsoSides | None:
     """Follow the sides of a garment's torso part down to row `length`, in T.
 
@@ -122,6 +127,7 @@ def torso_sides(
         whole: The same with its specks: hair may cut a piece of shoulder off.
         sides: From `sides_of(…, garment)`.
         length: Of the garment.
+        scene: What else the picture shows.
 
     Returns:
         None where nothing covers the shoulders or the chest.
@@ -135,7 +141,7 @@ def torso_sides(
     right, left = shoulder_bounds(garment, None)[1]
     reach = np.nan_to_num(CAP_ROOM / 2 * (left - right), nan=np.inf)
     ends[:, upper] = np.minimum([-top.low, top.high], reach)
-    ends[:, panel] = panel_ends(garment, rows[panel], sides)
+    ends[:, panel] = panel_ends(garment, rows[panel], sides, scene)
     sleeved = np.array([side.arm.sleeve_end > 0 for side in sides])
     ends[np.ix_(sleeved, upper & (a > YOKE_END))] = np.nan
     if not all(np.isfinite(ends[:, part]).any(axis=1).all() for part in (upper, panel)):
@@ -148,7 +154,26 @@ def torso_sides(
     return TorsoSides(a, ends, uniform_filter1d(ends, size, axis=1, mode="nearest"))
 
 
-def panel_ends(garment: BodyCanvas, rows: Rows, sides: tuple[Side, Side]) -> Array:
+def panel_ends(garment: BodyCanvas, rows: Rows, sides: tuple[Side, Side], scene: Scene) -> Array:
+    """(2, R) `|b|` px of the panel's sides: as the photo shows them, else as the mask does; else NaN."""
+    ends = outlined_ends(garment, rows, sides)
+    if scene.photo is None:
+        return ends
+    seen = np.stack([steady(side, garment.frame) for side in panel_rows(garment, rows, sides, scene)])
+    return np.where(np.isfinite(seen).any(axis=1, keepdims=True), seen, ends)
+
+
+def steady(side: SideRows, frame: BodyFrame) -> Array:
+    """(R,) `|b|` px of one side; NaN in rows beside a sleeve's in which its end stands out."""
+    told = side.sleeve & np.isfinite(side.at)
+    if not told.any():
+        return side.at
+    away = np.abs(side.a - np.interp(side.a, side.a[told], side.a[told]))
+    most = np.interp(side.a, side.a[told], side.at[told]) + STANDS_OUT * frame.shoulder_width + FLARE * away
+    return np.where(~told & (side.at > most), np.nan, side.at)
+
+
+def outlined_ends(garment: BodyCanvas, rows: Rows, sides: tuple[Side, Side]) -> Array:
     """(2, R) `|b|` px of the panel's sides; NaN where they can't be seen, unless that is everywhere.
 
     A sleeve touches them, or hair cuts the panel off. Down to the last row of the width, a side that stands

@@ -40,9 +40,6 @@ BELOW_BAND = 0.2
 MOST_OFF = (0.75, 1.33)
 """How far off sides may be that are set to a known width: further off, something else is."""
 
-AGREED = 0.05
-"""Share by which the sides that the photo shows may be off a known width and still tell where it ends."""
-
 BESIDE = (0.02, 0.05, 0.08, 0.11)
 """So far outside of the panel cloth is a sleeve that touches it."""
 
@@ -76,13 +73,12 @@ class Sides:
     """(2, R) 1 where a sleeve touches it, 0 where none does."""
 
     @classmethod
-    def of(cls, parts: Parts, width: float, seen: Array) -> Self:
+    def of(cls, parts: Parts, width: float) -> Self:
         """Lay lines along the sides.
 
         Args:
             parts: The garment taken apart.
-            width: Its mean width; NaN where it isn't known: then the lines are where the mask shows them.
-            seen: (2,) mean ends by the photo's edges, which count where they are that far apart.
+            width: Its mean width; NaN where it isn't known: then the lines are where the picture shows them.
         """
         rows = np.arange(-1.0, max(parts.length, 1.0) + 1, ROW)
         lines = np.stack([line_along(parts, even, rows) for even in parts.sides.even])
@@ -90,9 +86,7 @@ class Sides:
         band = (rows >= first) & (rows <= last)
         if np.isfinite(width) and band.any():
             ends = lines[:, band].mean(axis=1)
-            agreed = abs(seen.sum() / width - 1) <= AGREED
-            wanted = seen * width / seen.sum() if agreed else ends * width / ends.sum()
-            lines *= np.clip(wanted / ends, *MOST_OFF)[:, None]
+            lines *= np.clip(width / ends.sum(), *MOST_OFF)
         shoulders = (parts.sides.rows >= SHOULDER_ROWS[0]) & (parts.sides.rows <= SHOULDER_ROWS[1])
         caps = np.median(parts.sides.ends[:, shoulders], axis=1, keepdims=True)
         ends = caps + blended(rows, parts.length) * (lines - caps)

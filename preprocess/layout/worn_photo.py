@@ -14,6 +14,7 @@ from preprocess.body.canvas import Mask
 from preprocess.body.keypoints import Array, Keypoints
 from preprocess.garment.measurements import measure_worn
 from preprocess.garment.scene import Scene
+from preprocess.garment.size_ratios import SizeRatioParams, size_ratios
 from preprocess.layout.bare import Picture, spread, without_garment
 from preprocess.layout.parts import Parts, split
 from preprocess.layout.prints import periods_of, whole_periods
@@ -33,6 +34,9 @@ HEM_HEIGHT = 0.15
 
 SOFT = 0.6
 """px. Standard deviation by which edges are softened, as a lens does."""
+
+SHOWN = 0.03
+"""Share by which a ratio may be off that is still shown."""
 
 MOVED = 0.3
 """px. What moved less than this is left as the photo has it."""
@@ -81,7 +85,7 @@ def resize_worn(
     growth = np.nan_to_num((requested / natural)[places], nan=1.0)
     if (np.abs(growth - 1) <= UNCHANGED).all() or not worn.garment_mask.any():
         return None
-    parts = split(worn.garment_mask, keypoints)
+    parts = split(worn.garment_mask, keypoints, Scene(photo=worn.photo, densepose=densepose))
     if parts is None:
         return None
     rim, inner = (max(px, round(share * parts.frame.torso_length)) for px, share in (RIM, INNER_RIM))
@@ -90,7 +94,7 @@ def resize_worn(
     below = parts.a > parts.length * min(growth[2], 1.0) - HEM_HEIGHT
     plate = without_garment(worn.photo, grown(garment, rim), below, parts, densepose)
     width = float(natural[places][RESIZED.index("width")])
-    sides = Sides.of(parts, width, sides_seen(worn, keypoints, densepose))
+    sides = Sides.of(parts, width)
     torso = panel_of(parts, sides, garment)
     sleeves = garment & grown(
         garment & ~torso, 2 * rim
@@ -109,12 +113,16 @@ def resize_worn(
     return WornPhoto(photo.round().clip(0, 255).astype(np.uint8), layout)
 
 
-def sides_seen(worn: WornPhoto, keypoints: Keypoints, densepose: NDArray[np.uint8]) -> Array:
-    """Return (2,) how far from the axis, in B, the panel ends by the photo's edges; NaN where that fails."""
-    scene = Scene(photo=worn.photo, densepose=densepose)
-    measured = measure_worn(worn.garment_mask, keypoints, scene)
-    right, left = measured.width_span
-    return np.array([-right, left]) / measured.body["shoulder"]
+def shows(worn: WornPhoto, keypoints: Keypoints, ratios: Array, densepose: NDArray[np.uint8]) -> bool:
+    """Whether a photo shows its garment at (A,) ratios: each that is not NaN is known in it, and measures so.
+
+    A panel that grew over an arm, or shrank off a sleeve, ends where nothing tells it from them.
+    """
+    measured = measure_worn(worn.garment_mask, keypoints, Scene(photo=worn.photo, densepose=densepose))
+    found = size_ratios(measured, SizeRatioParams(), keypoints=keypoints)
+    said = np.isfinite(ratios)
+    near = np.abs(found.ratios[said] / ratios[said] - 1) <= SHOWN
+    return bool((near & found.known[said]).all())
 
 
 def carried(

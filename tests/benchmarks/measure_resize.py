@@ -9,7 +9,8 @@ the ratio measured in the new mask against the rung, where nothing makes either 
 
 *people*: every EVERY-th person of a VITON-HD folder (the shared viton192 by default) who is known on all
 axes, at sizes around the natural one; measured again as the pipeline measures, on the new photo and the parse
-map that goes with it. SHEETS names a folder for pictures to look at. The last line is the time a size takes.
+map that goes with it; and how many of these the photo shows, which is what the augmentation draws. SHEETS
+names a folder for pictures to look at. The last line is the time a size takes.
 """
 
 import sys
@@ -33,7 +34,7 @@ from preprocess.garment.known import known_ratios
 from preprocess.garment.parse import garment_mask, load_parse
 from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.garment.worn import measure_parsed
-from preprocess.layout.worn_photo import WornPhoto, resize_worn
+from preprocess.layout.worn_photo import WornPhoto, resize_worn, shows
 from preprocess.pictures import read_picture
 from preprocess.sizes.axes import AXIS_NAMES, axes_of
 from preprocess.sources.paper_dolls.garment import DRAWN
@@ -139,7 +140,7 @@ def measured_again(
 
 
 def person_rows(sample: ManifestRow, person: Keypoints, natural: Floats) -> tuple[list[tuple], list]:
-    """Return (asked, error, known) of every size, and the photos."""
+    """Return (change, error, known, seconds, shown) of every size, and the photos."""
     photo, parse = read_picture(sample.image), load_parse(sample.parse)
     seen = draw_body(person, *parse.shape) if sample.densepose is None else None
     body = nearest_parts(seen) if seen is not None else load_densepose(sample.densepose)
@@ -150,7 +151,8 @@ def person_rows(sample: ManifestRow, person: Keypoints, natural: Floats) -> tupl
         seconds = time.process_time() - start
         if new is not None:
             ratios, known = measured_again(new, worn, parse, person, body)
-            rows.append((asked / natural - 1, ratios / asked - 1, known, seconds))
+            told = shows(new, person, asked, body)
+            rows.append((asked / natural - 1, ratios / asked - 1, known, seconds, told))
             photos.append(new.photo)
     return rows, photos
 
@@ -171,16 +173,26 @@ def people(folder: Path, every: int, sheets: Path | None) -> None:
             rows += found
             if sheets is not None:
                 save_png(np.hstack(photos), sheets / f"{sample.key}.png")
-    changes, errors, sure, seconds = (np.array(column) for column in zip(*rows, strict=True))
+    changes, errors, sure, seconds, told = (np.array(column) for column in zip(*rows, strict=True))
     print(f"{len(keys)} of {len(known)} people are known on all axes; {len(rows)} photos")  # noqa: T201
     for place, name in enumerate(AXIS_NAMES):
-        for what, which in (("changed", changes[:, place] != 0), ("kept", changes[:, place] == 0)):
+        moved = changes[:, place] != 0
+        groups = {
+            "changed": moved,
+            "kept": ~moved,
+            "changed, shown": moved & told,
+            "kept, shown": ~moved & told,
+        }
+        for what, which in groups.items():
             near = np.abs(errors[which, place]) <= 0.03
             print(  # noqa: T201
-                f"{name:9s}{what:8s} n={which.sum():4d} within 3 %: {near.mean():.1%}, of those still known "
+                f"{name:9s}{what:15s} n={which.sum():4d} within 3 %: {near.mean():.1%}, of those still known "
                 f"({sure[which, place].mean():.0%}) {near[sure[which, place]].mean():.1%}, median error "
                 f"{np.nanmedian(np.abs(errors[which, place])):.2%}"
             )
+    for largest in (0.2, 1.0):
+        which = np.abs(changes).max(axis=1) <= largest
+        print(f"shown of changes up to {largest:.0%}: {told[which].mean():.1%} of {which.sum()}")  # noqa: T201
     print(f"{np.mean(seconds):.3f} s a size, largest {np.max(seconds):.3f} s")  # noqa: T201
 
 

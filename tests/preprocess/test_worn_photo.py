@@ -6,15 +6,20 @@ import pytest
 from numpy.typing import NDArray
 
 from preprocess.body.densepose import nearest_parts
+from preprocess.body.drawing import draw_body
+from preprocess.body.keypoints import Keypoints
 from preprocess.garment.parse import garment_mask
+from preprocess.garment.scene import Scene
 from preprocess.layout.bare import spread
+from preprocess.layout.parts import split
 from preprocess.layout.prints import period_along, whole_periods
 from preprocess.layout.warp import rows_before
-from preprocess.layout.worn_photo import WornPhoto, resize_worn
+from preprocess.layout.worn_photo import WornPhoto, resize_worn, shows
 from preprocess.sources.paper_dolls.render import DollPicture
 from preprocess.sources.paper_dolls.sample import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
-from preprocess.vocabulary import Category
+from preprocess.vocabulary import Category, Joint
+from tests.preprocess.people import paint_photo, person, tunic, with_sleeves
 from tests.preprocess.test_inpaint_mask import keypoints_of
 from tests.preprocess.test_layout import ratios_of
 
@@ -119,3 +124,46 @@ def test_a_print_moves_by_whole_periods() -> None:
     moved = np.array([[0.0, 0.06, 0.08, -0.2]], np.float32)
     np.testing.assert_allclose(whole_periods(moved, 0.15), [[0, 0, 0.15, -0.15]])
     np.testing.assert_array_equal(whole_periods(moved, float("nan")), moved)
+
+
+HANGING = np.array([1.386, 1.2, 340 / 320])
+"""Ratios of `hanging`: sleeves reach out of the shoulders, the panel is 240 px wide and ends at row 640."""
+
+
+def hanging() -> tuple[WornPhoto, Keypoints, NDArray[np.uint8]]:
+    """Somebody whose long sleeves touch the panel down to its hem: only a seam in the photo parts them."""
+    joints = person()
+    joints.xy[[Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST]] = (242, 460), (236, 620)
+    joints.xy[[Joint.LEFT_ELBOW, Joint.LEFT_WRIST]] = (526, 460), (532, 620)
+    worn = with_sleeves(tunic(width=240, hem=640), joints)
+    photo = paint_photo(worn, joints)
+    for edge in (264, 504):
+        photo[360:640, edge - 2 : edge + 2] = (15, 40, 80)
+    return WornPhoto(photo, worn), joints, nearest_parts(draw_body(joints, *worn.shape))
+
+
+def test_the_photo_tells_sleeves_from_the_panel_that_they_touch() -> None:
+    worn, joints, body = hanging()
+    parts = split(worn.garment_mask, joints, Scene(photo=worn.photo, densepose=body))
+    assert parts is not None
+    assert parts.width == pytest.approx(HANGING[1], rel=0.015)
+    assert parts.torso[400:600, 270:498].all()
+    assert not parts.torso[400:600, :255].any()
+
+
+def test_a_panel_grows_over_its_sleeves_and_takes_its_seam_along() -> None:
+    worn, joints, body = hanging()
+    new = resize_worn(worn, joints, HANGING, HANGING * (1, 1.1, 1), body)
+    assert new is not None
+    right, left = np.flatnonzero(new.photo[460, :, 2] < 110)[[0, -1]]
+    assert (right, left) == pytest.approx((384 - 132, 384 + 132), abs=3)
+    np.testing.assert_array_equal(new.garment_mask[400:], worn.garment_mask[400:])
+
+
+def test_a_photo_shows_the_size_that_it_measures_and_no_other() -> None:
+    worn, joints, body = hanging()
+    assert shows(worn, joints, HANGING, body)
+    assert shows(worn, joints, HANGING * (np.nan, 1, np.nan), body)
+    assert not shows(worn, joints, HANGING * (1, 1.06, 1), body)
+    seamless = np.where(worn.garment_mask[..., None], np.uint8(90), worn.photo)
+    assert not shows(WornPhoto(seamless, worn.garment_mask), joints, HANGING, body)

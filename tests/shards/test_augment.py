@@ -207,6 +207,13 @@ def test_no_garment_is_resized_on_a_guess_or_out_of_its_mask(dolls: Batch) -> No
     np.testing.assert_array_equal(new.image[:2], batch.image[:2])
 
 
+def test_no_garment_is_resized_that_would_not_measure_as_its_ratios_say(dolls: Batch) -> None:
+    batch = known(dolls)
+    batch.ratios[0, 0] *= 1.1  # as if an arm had been in the way
+    new = resized(batch, np.full((NUM, 3), 1.05, np.float32))
+    assert new.keys == ["00000_00", "00001_00:resized", "00002_00:resized"]
+
+
 def cropped(batch: Batch, height: int) -> Batch:
     """The upper `height` rows."""
     pictures = ("image", "densepose", "garment_mask", "inpaint_mask")
