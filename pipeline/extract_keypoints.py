@@ -18,14 +18,15 @@ from pipeline.stage import run_stage
 from pipeline.tables.incremental import Job, Row, Table, iter_manifest, update
 from preprocess.body.bodypix import LONG_SIDE, PartDetector, of_wearer
 from preprocess.body.keypoints import ExtractKeypointsParams, KeypointError, Keypoints
-from preprocess.body.legs import HIPS_AND_KNEES, require_body
+from preprocess.body.legs import HIPS
 from preprocess.body.mediapipe import PoseDetector, detect_person
+from preprocess.body.needs import needs_of, require_body
 from preprocess.body.openpose import choose_person, read_people
 from preprocess.garment.parse import garment_mask, load_parse
 from preprocess.identity import identity
 from preprocess.pictures import PictureError, look_at, read_picture
 from preprocess.sources.source import ManifestRow
-from preprocess.vocabulary import NUM_JOINTS, Category, Joint, RowStatus
+from preprocess.vocabulary import NUM_JOINTS, Category, RowStatus
 
 log = logging.getLogger(__name__)
 
@@ -56,21 +57,6 @@ SCHEMA = pa.schema(
 """`keypoints` is x, y, confidence of each BODY_25 joint; NaN, NaN, 0 where it is missing. `body_parts` is a
 grey PNG of BodyPix's parts by DensePose's numbers; null without a model, and where there is DensePose."""
 
-MEASURED_JOINTS = (
-    Joint.RIGHT_SHOULDER,
-    Joint.RIGHT_ELBOW,
-    Joint.RIGHT_WRIST,
-    Joint.LEFT_SHOULDER,
-    Joint.LEFT_ELBOW,
-    Joint.LEFT_WRIST,
-    Joint.RIGHT_HIP,
-    Joint.LEFT_HIP,
-)
-"""Joints that measuring looks at; one of them outside the picture makes the row suspect. For garments of the
-lower body they are `HIPS_AND_KNEES`."""
-
-
-HIPS = (Joint.RIGHT_HIP, Joint.LEFT_HIP)
 SURE_HIPS = 0.7
 """Below this MediaPipe guesses the hips: its torsos come out 6 to 8 % longer than OpenPose's."""
 
@@ -214,9 +200,8 @@ def from_photo(job: KeypointJob, problem: KeypointError) -> Keypoints:
 
 def body_parts(job: KeypointJob, person: Keypoints, image_width: int) -> bytes | None:
     """Find the parts of a person's body, as a PNG; None without a model, and where nothing asks for them."""
-    if job.params.bodypix_model is None or job.sample.densepose is not None:
-        return None
-    if job.sample.category is Category.LOWER:  # measured without
+    asked = needs_of(job.sample.category).sleeves and job.sample.densepose is None
+    if job.params.bodypix_model is None or not asked:
         return None
     photo = read_picture(job.sample.image, beside=job.sample.maps(), at_least=LONG_SIDE)
     parts = part_detector(job.params.bodypix_model).detect(photo)
@@ -246,7 +231,7 @@ def close_detector(model: str) -> None:
 
 def outside_frame(person: Keypoints, width: int, height: int, category: Category) -> list[str]:
     """Say whether a joint that measuring looks at lies outside the picture."""
-    xy = person.xy[list(HIPS_AND_KNEES if category is Category.LOWER else MEASURED_JOINTS)]
+    xy = person.xy[list(needs_of(category).inside)]
     with np.errstate(invalid="ignore"):
         outside = ((xy < 0) | (xy > (width, height))).any()
     return ["joint_out_of_frame"] if outside else []

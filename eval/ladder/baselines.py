@@ -15,7 +15,8 @@ from eval.ladder.scoring import Draw
 from preprocess.body.densepose import nearest_parts
 from preprocess.body.drawing import draw_body
 from preprocess.body.keypoints import BodyFrame, Keypoints
-from preprocess.body.legs import LegFrame, frame_of
+from preprocess.body.legs import LegFrame
+from preprocess.body.needs import frame_of
 from preprocess.layout.worn_photo import WornPhoto, resize_worn
 from preprocess.sizes.axes import AXIS_NAMES, axes_of
 from preprocess.vocabulary import Category

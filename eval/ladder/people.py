@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from eval.ladder.remeasure import Reading, enlarge, enlarge_keypoints, read_garment
 from preprocess.body.keypoints import KeypointError, Keypoints
-from preprocess.body.legs import require_body
+from preprocess.body.needs import require_body
 from preprocess.layout.resized import layout_at
 from preprocess.vocabulary import Category
 from shards.batch import Batch, joined, select

@@ -11,6 +11,7 @@ from PIL import Image
 
 from pipeline.tables.measure_sample import parts_of, photo_of
 from preprocess.body.keypoints import BodyFrame, Keypoints
+from preprocess.body.needs import needs_of
 from preprocess.garment.ends import AXIS_BAND
 from preprocess.garment.grabcut import segment_garment
 from preprocess.garment.measurements import WornMeasures, garment_panel, measure_worn
@@ -50,22 +51,22 @@ def draw_sample(sample: ManifestRow, found: Mapping[str, Any], *, segmented: boo
     """
     picture = read_picture(sample.image, beside=sample.maps()).copy()
     keypoints = Keypoints.from_flat(found["keypoints"], source=found["keypoint_source"])
-    small, parts = photo_of(sample, at_least=EDGES_WIDTH), parts_of(sample, found)
-    if sample.parse is not None:
-        parse = load_parse(sample.parse, sample.parse_labels)
+    parse = None if sample.parse is None else load_parse(sample.parse, sample.parse_labels)
+    if parse is not None:
         garment = garment_mask(parse, sample.category)
-        scene = scene_of(parse, photo=small, densepose=parts)
     elif segmented:
         garment = segment_garment(picture, keypoints)
-        scene = Scene(photo=small, densepose=parts)
     else:
         return draw_joints(picture, keypoints)
     scale = garment.shape[1] / picture.shape[1]
     person = keypoints.scaled(scale, scale)
-    if sample.category is Category.LOWER:
+    if parse is not None and not needs_of(sample.category).sleeves:
         tinted(picture, garment, PANEL)
         draw_joints(picture, keypoints, (*SKELETON, *LEGS))
         return draw_lower(picture, measure_lower(garment, person, parse), 1 / scale)
+    small, parts = photo_of(sample, at_least=EDGES_WIDTH), parts_of(sample, found)
+    plain = Scene(photo=small, densepose=parts)
+    scene = plain if parse is None else scene_of(parse, photo=small, densepose=parts)
     panel = garment_panel(garment, person)
     tinted(picture, garment & ~panel, SLEEVE)
     tinted(picture, panel, PANEL)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pipeline.tables.incremental import Row
 from preprocess.body.densepose import Parts, load_densepose
 from preprocess.body.keypoints import KeypointError, Keypoints
+from preprocess.body.needs import needs_of
 from preprocess.garment.bounds import Bounds, Measures
 from preprocess.garment.grabcut import segment_garment
 from preprocess.garment.joint_fit import other_scale
@@ -61,14 +62,15 @@ def measured(job: MeasureJob) -> Row:
     if numbering is not None:
         raise KeypointError(numbering)
     require_own_size(parse, person, found["image_width"], found["image_height"])
+    sleeves = needs_of(job.sample.category).sleeves
     worn, result = measure_parsed(
         garment,
         parse,
         person,
         job.params,
         category=job.sample.category,
-        photo=photo_of(job.sample, at_least=EDGES_WIDTH),
-        densepose=parts_of(job.sample, job.found),
+        photo=photo_of(job.sample, at_least=EDGES_WIDTH) if sleeves else None,
+        densepose=parts_of(job.sample, job.found) if sleeves else None,
         doubts=doubts_of(job),
     )
     return columns(worn, result, scale)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.body.keypoints import Array, BodyFrame, Directions, KeypointError, Keypoints
-from preprocess.vocabulary import Category, Joint
+from preprocess.vocabulary import Joint
 
 LEG_JOINTS = (
     (Joint.RIGHT_HIP, Joint.RIGHT_KNEE, Joint.RIGHT_ANKLE),
@@ -127,16 +127,6 @@ class LegFrame(Directions):
         across = along[:, ::-1] * (1, -1) / np.maximum(np.hypot(*along.T), 1e-9)[:, None]
         across *= np.where(across @ self.v < 0, -1, 1)[:, None]
         return np.asarray(bone[:, None] + offset[:, None] * across[:, None])
-
-
-def frame_of(keypoints: Keypoints, category: Category) -> BodyFrame | LegFrame:
-    """Return the frame that a category is measured in, or raise KeypointError where joints are missing."""
-    return (LegFrame if category is Category.LOWER else BodyFrame).from_keypoints(keypoints)
-
-
-def require_body(keypoints: Keypoints, category: Category) -> None:
-    """Raise KeypointError unless the joints were found that a garment of a category is measured against."""
-    frame_of(keypoints, category)
 
 
 def with_knees(keypoints: Keypoints) -> Keypoints:

@@ -9,10 +9,10 @@ from annotated_types import Ge, Gt
 from numpy.typing import NDArray
 
 from preprocess.body.keypoints import Array, Keypoints
-from preprocess.body.legs import HIPS, HIPS_AND_KNEES, LEG_JOINTS
+from preprocess.body.needs import RESTS_ON, needs_of
 from preprocess.garment.bounds import MAX_UNCERTAINTY, Bounds, Measures
 from preprocess.sizes.axes import AXIS_NAMES, MEASURED_NAMES, axes_of
-from preprocess.vocabulary import FIT_LABELS, SEGMENTED, Category, Joint, RowStatus
+from preprocess.vocabulary import FIT_LABELS, SEGMENTED, Category, RowStatus
 
 MEDIAPIPE_TRUST = 0.9
 """Factor of MediaPipe's confidence: its shoulders and torsos scatter by 3 and 5 % about OpenPose's."""
@@ -48,17 +48,6 @@ MEANINGLESS: dict[str, tuple[str, ...]] = {
 
 THRESHOLDS_KEY = b"fit_label_thresholds"
 """Metadata of size annotations: the width ratios between the fit labels, a JSON list (`thresholds_key`)."""
-
-SHOULDERS = (Joint.RIGHT_SHOULDER, Joint.LEFT_SHOULDER)
-TRUNK = (*SHOULDERS, Joint.RIGHT_HIP, Joint.LEFT_HIP)
-
-RESTS_ON: dict[str, tuple[Joint, ...]] = {
-    "shoulder": SHOULDERS,
-    "torso": TRUNK,
-    "hip": HIPS,
-    "leg": tuple(joint for leg in LEG_JOINTS for joint in leg),
-}
-"""By the length of the body, the joints that it is measured between."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -228,8 +217,7 @@ def _confidence(
 ) -> float:
     """Confidence 0 to 1; a ratio whose bounds are twice as wide as a known one's adds nothing to it."""
     sure = np.clip([1 - ratio.uncertainty / (2 * max_uncertainty) for ratio in bounds], 0, 1)
-    joints = HIPS_AND_KNEES if category is Category.LOWER else TRUNK
-    trust = 1.0 if keypoints is None else joint_confidence(keypoints, joints)
+    trust = 1.0 if keypoints is None else joint_confidence(keypoints, needs_of(category).trusted)
     return round(trust * float(sure.mean()), 4)
 
 

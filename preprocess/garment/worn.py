@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from preprocess.body.densepose import Parts
 from preprocess.body.keypoints import Array, BodyFrame, Keypoints
+from preprocess.body.legs import LegFrame
+from preprocess.body.needs import needs_of
 from preprocess.garment.bounds import Measures
 from preprocess.garment.ends import SHOULDER_ROWS
 from preprocess.garment.measurements import WornMeasures, measure_worn
@@ -55,7 +57,7 @@ def measure_parsed(
     params: SizeRatioParams,
     *,
     category: Category,
-    photo: NDArray[np.uint8],
+    photo: NDArray[np.uint8] | None,
     densepose: Parts | None,
     doubts: Sequence[str] = (),
 ) -> tuple[Measures, SizeRatios]:
@@ -67,7 +69,8 @@ def measure_parsed(
         person: Joints in px of the map.
         params: Limits beyond which a ratio is a measuring error, and when it is known.
         category: Of the garment.
-        photo: (h, w, 3) RGB, read with `at_least=EDGES_WIDTH`.
+        photo: (h, w, 3) RGB, read with `at_least=EDGES_WIDTH`; None where `needs_of` says that nothing asks
+            for it.
         densepose: (h, w) DensePose's parts; None where there are none.
         doubts: What else is known against the measures.
     """
@@ -81,7 +84,7 @@ def measured(
     garment: NDArray[np.bool_], parse: Labels, person: Keypoints, category: Category, scene: Scene
 ) -> tuple[Measures, list[str]]:
     """Measure a worn garment in the way of its category, and name what its parse map tells against it."""
-    if category is Category.LOWER:
+    if needs_of(category).frame is LegFrame:
         return measure_lower(garment, person, parse), []
     worn = measure_worn(garment, person, scene)
     return worn, parse_flags(parse, worn, BodyFrame.from_keypoints(person), category)
@@ -91,7 +94,7 @@ def measured_alone(
     garment: NDArray[np.bool_], person: Keypoints, category: Category, scene: Scene | None = None
 ) -> Measures:
     """Measure a worn garment of which its (H, W) mask is all that is known, beside the scene if any."""
-    if category is Category.LOWER:
+    if needs_of(category).frame is LegFrame:
         return measure_lower(garment, person, np.zeros(garment.shape, np.uint8))
     return measure_worn(garment, person, scene)
 

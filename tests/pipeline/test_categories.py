@@ -1,6 +1,7 @@
 """Several kinds of garments in one data set, from Dress Code's folders to the table and the shards."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,22 @@ def test_a_category_is_said_where_a_data_set_does_not_tell(tmp_path: Path) -> No
     assert told(Category.LOWER)["me"] == "lower"
     with pytest.raises(ValueError, match="category must be left out for paper_dolls"):
         open_source("paper_dolls", tmp_path, category=Category.LOWER)
+
+
+def test_trousers_are_measured_where_densepose_is_of_another_picture_and_tops_are_not(
+    wardrobe: Path, tmp_path: Path
+) -> None:
+    """Nothing of the legs' measures looks at it."""
+    root = tmp_path / "root"
+    shutil.copytree(wardrobe, root)
+    for folder, key in (("lower_body", "010000"), ("upper_body", "000000")):
+        (root / folder / "dense").mkdir()
+        Image.fromarray(np.eye(200, dtype=np.uint8) * 2).save(root / folder / "dense" / f"{key}_5.png")
+    chain = DataChain(source="dress_code", root=root, split="train")
+    found = pq.read_table(chain.annotate(tmp_path / "work")["size_annotations"]).to_pylist()
+    reasons = {row["key"]: (row["status"], row["reason"]) for row in found}
+    assert reasons["010000"] == ("ok", None)
+    assert reasons["000000"] == ("failed", "densepose_of_other_shape")
 
 
 def test_a_viton_hd_root_of_trousers_is_measured_as_such(tmp_path: Path) -> None:
