@@ -13,7 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from model.adapter.adapter import SizeAdapter
 from model.adapter.body_maps import NUM_BODY_MAPS
-from model.bases.sdxl.doctor import ENCODER_WEIGHTS, drawing_memory, num_weights, training_memory
+from model.bases.memory import GIB, num_weights
+from model.bases.sdxl.doctor import ENCODER_WEIGHTS, to_draw, to_train
 from model.judges.critic import SizeCritic
 from model.params import SWITCHES, DrawingOptions, MemorySwitches
 from model.sampling import SizedDrawer, TryOnInputs
@@ -29,7 +30,6 @@ from train.trainer import Trainer
 from train.tryon import TryOnTask
 from train.watch import Watch, accelerator_of
 
-GIB = 2**30
 TIMED_STEPS = 5
 RANK = 16
 STRIP = np.linspace(0.9, 1.8, 7)
@@ -209,7 +209,7 @@ def against_doctor(setting: Setting, task: TryOnTask, peak: int) -> Mapping[str,
         return {}
     lora = sum(w.numel() for w in task.base.parameters() if w.requires_grad)
     base = sum(num_weights(unet) for unet in (task.base.tryon_unet, task.base.garment_unet))
-    said = sum(training_memory(base + sum(ENCODER_WEIGHTS.values()), lora))
+    said = sum(to_train(base + sum(ENCODER_WEIGHTS.values()), lora, task.base.dtype.itemsize))
     return {"doctor_gib": said / GIB, "off_doctor": abs(peak / said - 1)}
 
 
@@ -263,7 +263,8 @@ def capped(setting: Setting, limit_gib: float, switches: MemorySwitches) -> Mapp
         figures = {"seconds_of_2_steps": seconds, "peak_gib": peak / GIB}
         if setting.tiny:
             return figures
-        said = sum(drawing_memory(num_weights(base.tryon_unet), num_weights(base.garment_unet), switches))
+        unets = num_weights(base.tryon_unet), num_weights(base.garment_unet)
+        said = sum(to_draw(*unets, switches, base.dtype.itemsize))
         return figures | {"doctor_gib": said / GIB, "off_doctor": abs(peak / said - 1)}
     finally:
         if setting.on_gpu:

@@ -14,16 +14,16 @@ from model.adapter.body_maps import NUM_BODY_MAPS
 from model.bases import open_base
 from model.bases.catvton.doctor import (
     ADAPTER_WEIGHTS,
-    drawing_memory,
     examine,
     find_problems,
     full_size_config,
-    training_memory,
+    to_draw,
+    to_train,
 )
 from model.bases.catvton.loading import make_unet, named_attention, released_names
 from model.bases.catvton.networks import CatvtonBase, CatvtonConditioning, above_nothing, for_canvas
 from model.bases.conditions import SizeCondition
-from model.bases.sdxl.doctor import GIB
+from model.bases.memory import GIB
 from model.params import SWITCHES
 from model.publishing import load_pipeline, save_pipeline
 from model.weights import assign_weights
@@ -233,9 +233,9 @@ def test_the_doctor_reads_headers_alone(small: CatvtonBase, tmp_path: Path) -> N
 
 def test_8_gb_hold_the_training_of_the_adapter(full: CatvtonBase) -> None:
     """0.94 G frozen weights in half precision are 1.8 GiB; 16 bytes of each of 4.5 M that learn, 0.07."""
-    assert 1.8 < training_memory(859_535_364, stored=2).counted / GIB < 1.9
-    assert sum(training_memory(859_535_364, stored=4)) < 8 * GIB
-    needed = {name: sum(drawing_memory(859_535_364, switches, 4)) for name, switches in SWITCHES.items()}
+    assert 1.8 < to_train(859_535_364, stored=2).counted / GIB < 1.9
+    assert sum(to_train(859_535_364, stored=4)) < 8 * GIB
+    needed = {name: sum(to_draw(859_535_364, switches, 4)) for name, switches in SWITCHES.items()}
     assert needed["8"] < needed["16"] < needed["24"] < needed["off"]
     assert needed["8"] < 3 * GIB
     with torch.device("meta"):

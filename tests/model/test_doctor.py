@@ -7,20 +7,19 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from model.bases.folders import missing_parts, stored_bytes
+from model.bases.memory import GIB, num_weights
 from model.bases.sdxl.doctor import (
     ENCODER_WEIGHTS,
-    GIB,
-    drawing_memory,
     find_problems,
     garment_unet_of,
-    missing_parts,
-    num_weights,
-    stored_bytes,
-    training_memory,
+    to_draw,
+    to_train,
     tryon_unet_of,
     wrong_shapes,
     wrong_widths,
 )
+from model.bases.sdxl.loading import PARTS
 from model.bases.sdxl.networks import SdxlBase
 from model.bases.sdxl.presets import SdxlPreset
 from model.bases.tiny.networks import TinyPreset
@@ -37,7 +36,7 @@ def folder(base: SdxlBase, tmp_path: Path) -> Path:
 
 
 def test_a_whole_folder_has_no_problem(folder: Path) -> None:
-    assert missing_parts(folder) == []
+    assert missing_parts(folder, PARTS) == []
     assert wrong_widths(folder, PRESET) == []
     assert wrong_shapes(folder, PRESET) == []
 
@@ -47,7 +46,7 @@ def test_missing_parts_are_named(folder: Path) -> None:
     (folder / "unet" / WEIGHTS).unlink()
     (folder / "image_encoder" / "model.safetensors").unlink()
     (folder / "scheduler" / "scheduler_config.json").unlink()
-    lines = missing_parts(folder)
+    lines = missing_parts(folder, PARTS)
     assert lines[0] == f"{folder / 'vae'}: missing"
     assert lines[1].startswith(
         f"no weights in {folder / 'unet'}: it has none of diffusion_pytorch_model.safe"
@@ -55,7 +54,7 @@ def test_missing_parts_are_named(folder: Path) -> None:
     assert lines[2].startswith(f"no weights in {folder / 'image_encoder'}: it has none of model.safetensors")
     assert lines[3] == f"no scheduler_config.json in {folder / 'scheduler'}"
     assert len(lines) == 4
-    assert missing_parts(folder / "nowhere") == [
+    assert missing_parts(folder / "nowhere", PARTS) == [
         f"{folder / 'nowhere'}: no such folder; download the base there, or give its path"
     ]
 
@@ -79,27 +78,27 @@ def test_weights_in_pickles_are_checked_too(folder: Path) -> None:
     weights = load_file(folder / "unet" / WEIGHTS)
     (folder / "unet" / WEIGHTS).unlink()
     torch.save(weights, folder / "unet" / "diffusion_pytorch_model.bin")
-    assert missing_parts(folder) == []
+    assert missing_parts(folder, PARTS) == []
     assert wrong_shapes(folder, PRESET) == []
 
 
 def test_how_weights_are_stored_is_read_from_their_header(folder: Path, base: SdxlBase) -> None:
-    assert stored_bytes(folder) == 4
+    assert stored_bytes(folder / "unet") == 4
     base.to(torch.float16).save_pretrained(folder)
-    assert stored_bytes(folder) == 2
-    assert stored_bytes(folder / "nowhere") == 4
+    assert stored_bytes(folder / "unet") == 2
+    assert stored_bytes(folder / "nowhere" / "unet") == 4
 
 
 def test_the_doctor_looks_at_shapes_once_nothing_is_missing(folder: Path) -> None:
     problems = find_problems(SdxlPreset(), folder)
     assert ["of another shape" in problem for problem in problems] == [False, False, False, True, True]
-    assert find_problems(SdxlPreset(), folder / "nowhere") == missing_parts(folder / "nowhere")
+    assert find_problems(SdxlPreset(), folder / "nowhere") == missing_parts(folder / "nowhere", PARTS)
 
 
 def test_full_size_memory_is_what_a_walk_through_every_tensor_found() -> None:
     """2 x 2.57 B weights in half precision are 10.3 GB; trained attention layers dominate the joint stage."""
     tryon, garment = num_weights(tryon_unet_of(SdxlPreset())), num_weights(garment_unet_of(SdxlPreset()))
-    drawing = {name: drawing_memory(tryon, garment, switches, 4) for name, switches in SWITCHES.items()}
+    drawing = {name: to_draw(tryon, garment, switches, 4) for name, switches in SWITCHES.items()}
     assert {name: round(sum(needed) / GIB, 1) for name, needed in drawing.items()} == {
         "off": 44.5,
         "24": 15.1,
@@ -107,8 +106,8 @@ def test_full_size_memory_is_what_a_walk_through_every_tensor_found() -> None:
         "8": 6.7,
     }
     frozen = tryon + garment + sum(ENCODER_WEIGHTS.values())
-    assert round(sum(drawing_memory(tryon, garment, SWITCHES["off"], 2)) / GIB, 1) == 22.2
-    assert round(sum(training_memory(frozen, 0, 2)) / GIB, 1) == 13.9
-    assert round(sum(training_memory(frozen, 0, 4)) / GIB, 1) == 27.1
-    joint = training_memory(frozen, 1_296_140_800, 2)
+    assert round(sum(to_draw(tryon, garment, SWITCHES["off"], 2)) / GIB, 1) == 22.2
+    assert round(sum(to_train(frozen, 0, 2)) / GIB, 1) == 13.9
+    assert round(sum(to_train(frozen, 0, 4)) / GIB, 1) == 27.1
+    joint = to_train(frozen, 1_296_140_800, 2)
     assert str(joint) == "30.8 GiB (30.2 of weights counted, 0.6 beside them estimated)"

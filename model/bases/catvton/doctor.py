@@ -15,24 +15,22 @@ from model.bases.catvton.loading import (
     ATTENTION_FILE,
     ATTENTION_FOLDER,
     IN_CHANNELS,
+    LATENT_CHANNELS,
     PARTS,
     make_unet,
     named_attention,
 )
-from model.bases.sdxl.doctor import (
-    FULL,
-    GIB,
-    HALF,
+from model.bases.folders import differences, header_of, header_shapes, missing_parts, stored_bytes
+from model.bases.memory import (
     Memory,
-    device_memory,
-    header_of,
-    header_shapes,
-    missing_files,
+    Turn,
+    drawing_lines,
+    drawing_memory,
     num_weights,
-    stored_bytes,
+    training_lines,
+    training_memory,
 )
-from model.params import SWITCHES, MemorySwitches
-from model.weights import require_same_weights
+from model.params import MemorySwitches
 
 AUTOENCODER_WEIGHTS = 83_653_863
 """Number of weights of Stable Diffusion's autoencoder."""
@@ -61,7 +59,7 @@ def full_size_config() -> dict[str, Any]:
     return {
         "sample_size": 64,
         "in_channels": IN_CHANNELS,
-        "out_channels": 4,
+        "out_channels": LATENT_CHANNELS,
         "block_out_channels": (320, 640, 1280, 1280),
         "layers_per_block": 2,
         "down_block_types": (*["CrossAttnDownBlock2D"] * 3, "DownBlock2D"),
@@ -89,12 +87,12 @@ def examine(folder: Path) -> tuple[list[str], list[str]]:
         `--low-memory` and for each device.
     """
     unet = unet_of(full_size_config())
-    weights, stored = num_weights(unet), stored_bytes(folder)
+    weights, stored = num_weights(unet), stored_bytes(folder / "unet")
     return find_problems(unet, folder), [
         *without_attention(folder),
         f"weights are stored in {stored} bytes each",
-        *drawing_lines(weights, stored),
-        *training_lines(weights, stored),
+        *drawing_lines(lambda switches: to_draw(weights, switches, stored)),
+        *training_lines({"train_size": to_train(weights, stored)}),
     ]
 
 
@@ -110,11 +108,7 @@ def without_attention(folder: Path) -> list[str]:
 
 def find_problems(unet: UNet2DConditionModel, folder: Path) -> list[str]:
     """Return a line for everything that is missing; where nothing is, what has another shape than `unet`."""
-    if not folder.is_dir():
-        return [f"{folder}: no such folder; download the base there, or give its path"]
-    missing = [f"{folder / part}: missing" for part in PARTS if not (folder / part).is_dir()]
-    for part in (part for part in PARTS if (folder / part).is_dir()):
-        missing += missing_files(folder, part)
+    missing = missing_parts(folder, PARTS)
     attention = folder / ATTENTION_FOLDER / ATTENTION_FILE
     if attention.parent.is_dir() and not attention.is_file():
         missing.append(f"no {ATTENTION_FILE} in {attention.parent}")
@@ -123,12 +117,8 @@ def find_problems(unet: UNet2DConditionModel, folder: Path) -> list[str]:
 
 def wrong_shapes(unet: UNet2DConditionModel, folder: Path) -> list[str]:
     """Return how the headers of the UNet's and the attention's files differ from `unet`."""
-    problems = []
+    problems = differences(unet.state_dict(), header_shapes(folder / "unet"), folder / "unet")
     attention = folder / ATTENTION_FOLDER / ATTENTION_FILE
-    try:
-        require_same_weights(unet.state_dict(), header_shapes(folder / "unet"), folder / "unet")
-    except ValueError as error:
-        problems.append(str(error))
     if attention.is_file():
         try:
             named_attention(unet, header_of(attention), attention)
@@ -137,50 +127,21 @@ def wrong_shapes(unet: UNet2DConditionModel, folder: Path) -> list[str]:
     return problems
 
 
-def drawing_lines(unet_weights: int, stored: int) -> list[str]:
-    """Return a line for every setting: for which memory it is, what it takes, and what it does."""
-    lines = []
-    for name, switches in SWITCHES.items():
-        memory = "without a limit" if name == "off" else f"for {name} GB"
-        needed = drawing_memory(unet_weights, switches, stored)
-        lines.append(f"try-on {memory}: --low-memory {name}: {needed}; {switches}")
-    return lines
-
-
-def drawing_memory(unet_weights: int, switches: MemorySwitches, stored: int) -> Memory:
-    """Return what drawing `switches.batch_size` sizes of a person takes on the device at most.
-
-    With `offload` the networks take turns, so the largest turn counts; else all weights lie there at once.
-    Numbers take `stored` bytes where they aren't loaded in half precision.
-    """
-    width = HALF if switches.half else stored
+def to_draw(unet_weights: int, switches: MemorySwitches, stored: int) -> Memory:
+    """Return what drawing `switches.batch_size` sizes of a person takes; see `drawing_memory`."""
     share = min(1.0, (switches.attention_chunk or QUERIES) / QUERIES)
     step = STEP - SCORES + int(share * SCORES)
     turns = [
-        (unet_weights, switches.batch_size * step),
-        (AUTOENCODER_WEIGHTS, (1 if switches.vae_slicing else switches.batch_size) * PICTURE),
+        Turn(unet_weights, switches.batch_size * step),
+        Turn(AUTOENCODER_WEIGHTS, (1 if switches.vae_slicing else switches.batch_size) * PICTURE),
     ]
-    weights, held = max(turns, key=sum)
-    if not switches.offload:
-        weights, held = (unet_weights + AUTOENCODER_WEIGHTS, max(held for _, held in turns))
-    return Memory((weights + ADAPTER_WEIGHTS) * width, held * width)
+    weights = sum(turn.weights for turn in turns)
+    return drawing_memory(turns, weights, ADAPTER_WEIGHTS, switches, stored)
 
 
-def training_lines(unet_weights: int, stored: int) -> list[str]:
-    """Return a line for each device: what `train_size` needs there, and whether it has it."""
-    needed = training_memory(unet_weights, stored)
-    return [
-        f"{device} ({held / GIB:.1f} GiB): train_size: {needed}: "
-        f"{'fits' if sum(needed) < held else 'does not fit'}"
-        for device, held in device_memory().items()
-    ]
+def to_train(unet_weights: int, stored: int) -> Memory:
+    """Return what training the adapter takes; see `training_memory`.
 
-
-def training_memory(unet_weights: int, stored: int) -> Memory:
-    """Return what training the adapter takes, one sample at a time.
-
-    Under gradient checkpointing a block runs again on the way back, which takes no more than a step. Frozen
-    weights stay in the `stored` bytes; activations are halved by `runtime.mixed_precision`.
+    Under gradient checkpointing a block runs again on the way back, which takes no more than a step.
     """
-    frozen = (unet_weights + AUTOENCODER_WEIGHTS) * stored
-    return Memory(frozen + ADAPTER_WEIGHTS * 4 * FULL, (BACKWARD + STEP) * HALF)
+    return training_memory(unet_weights + AUTOENCODER_WEIGHTS, ADAPTER_WEIGHTS, BACKWARD + STEP, stored)

@@ -30,7 +30,9 @@ STRIDE = 8
 """From a layer's number to the next: the release counts the attention, its three projections, the output, the
 two modules within that, and the processor."""
 
-IN_CHANNELS = 9
+LATENT_CHANNELS = 4
+
+IN_CHANNELS = LATENT_CHANNELS + 1 + LATENT_CHANNELS
 """Noisy latents 4, mask 1, latents of what is known 4, in this order."""
 
 

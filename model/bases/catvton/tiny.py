@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from model.bases.catvton.loading import IN_CHANNELS, make_unet
+from model.bases.catvton.loading import IN_CHANNELS, LATENT_CHANNELS, make_unet
 from model.bases.catvton.networks import CatvtonBase
 from model.bases.tiny.autoencoder import PatchAutoencoder
 from model.bases.tiny.networks import tiny_scheduler
@@ -19,9 +19,6 @@ class TinyCatvtonPreset:
 
     image_width: int = 72
     """Width of the pictures (px), a multiple of the autoencoder's patch."""
-
-    latent_channels: int = 4
-    """Channels of the autoencoder's latents, as in Stable Diffusion."""
 
     vae_patch: int = 4
     """Side of the patches that the autoencoder makes one latent cell of (px)."""
@@ -44,7 +41,7 @@ class TinyCatvtonPreset:
         return {
             "sample_size": self.image_height // self.vae_patch,
             "in_channels": IN_CHANNELS,
-            "out_channels": self.latent_channels,
+            "out_channels": LATENT_CHANNELS,
             "block_out_channels": self.unet_channels,
             "layers_per_block": self.layers_per_block,
             "down_block_types": ("DownBlock2D", *["CrossAttnDownBlock2D"] * attends),
@@ -73,7 +70,7 @@ def build_tiny_catvton(preset: TinyCatvtonPreset, seed: int) -> TinyCatvtonBase:
     with seeded(seed):
         base = TinyCatvtonBase(
             unet=make_unet(preset.unet_config()),
-            vae=PatchAutoencoder(preset.latent_channels, preset.vae_patch, preset.vae_width),
+            vae=PatchAutoencoder(LATENT_CHANNELS, preset.vae_patch, preset.vae_width),
             scheduler=tiny_scheduler(),
             released_attention=False,
         )

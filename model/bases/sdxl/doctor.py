@@ -1,44 +1,31 @@
 """Are IDM-VTON's networks ready to run from a folder, and how much memory will they take. Nothing is loaded.
 
 Files, and the shapes in their headers, are held against the networks that are wanted. Weights are counted on
-the meta device. What a pass holds beside them is a table: every tensor of a pass was counted once on the meta
-device, for one picture of 1024 x 768; no GPU has confirmed it. The allocator and the libraries take something
-for themselves.
+the meta device. What a pass holds beside them was counted for one picture of 1024 x 768; no GPU has confirmed
+it.
 """
 
 import json
-import os
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from diffusers import UNet2DConditionModel
-from safetensors import safe_open
-from torch import Tensor, nn
+from torch import nn
 
+from model.bases.folders import ENCODERS, differences, header_shapes, missing_parts, stored_bytes
+from model.bases.memory import (
+    Memory,
+    Turn,
+    drawing_lines,
+    drawing_memory,
+    num_weights,
+    training_lines,
+    training_memory,
+)
 from model.bases.sdxl.loading import PARTS
 from model.bases.sdxl.presets import NUM_TIME_IDS, Preset, SdxlPreset
 from model.bases.sdxl.unet import make_tryon_unet, open_time_embedding
-from model.params import SWITCHES, MemorySwitches
-from model.weights import (
-    ENCODER_PATTERNS,
-    WEIGHT_PATTERNS,
-    load_weight_file,
-    require_same_weights,
-    weight_files,
-)
-
-ENCODERS = ("image_encoder", "text_encoder", "text_encoder_2")
-"""Parts that transformers loads."""
-
-CONFIGS = {
-    "tokenizer": ("vocab.json", "tokenizer.json"),
-    "tokenizer_2": ("vocab.json", "tokenizer.json"),
-    "scheduler": ("scheduler_config.json",),
-}
-"""Files that say what a part is, one of which must be there; `config.json` where nothing else is named."""
-
-GIB = 2**30
+from model.params import MemorySwitches
 
 ENCODER_WEIGHTS = {
     "vae": 83_653_863,
@@ -60,9 +47,6 @@ PICTURE, TILE = 604_028_928, 201_342_976
 BACKWARD = 303_110_478
 """Numbers kept to go backward, under gradient checkpointing, the garment's tokens among them."""
 
-HALF, FULL = 2, 4
-"""Bytes of a number; a trained weight, its gradient and each of its two moments take `FULL`."""
-
 ATTENTION = ("attn1", "attn2")
 """What `train_joint` may train in full."""
 
@@ -70,20 +54,6 @@ MEASURED = (
     "measured: train_size on a CPU in full precision, the try-on UNet alone, latents 16 x 12: 12.0 GiB "
     "(tests.benchmarks.smoke_sdxl)"
 )
-
-
-class Memory(NamedTuple):
-    """What something takes on a device (bytes)."""
-
-    counted: int
-    """Weights, with gradients and moments of those that learn."""
-
-    estimated: int
-    """What a pass holds beside them."""
-
-    def __str__(self) -> str:
-        counted, estimated = (f"{part / GIB:.1f}" for part in self)
-        return f"{sum(self) / GIB:.1f} GiB ({counted} of weights counted, {estimated} beside them estimated)"
 
 
 def examine(folder: Path) -> tuple[list[str], list[str]]:
@@ -97,57 +67,19 @@ def examine(folder: Path) -> tuple[list[str], list[str]]:
         `--low-memory` and for each stage on each device.
     """
     preset = SdxlPreset()
-    tryon_unet, garment_unet = tryon_unet_of(preset), garment_unet_of(preset)
-    stored = stored_bytes(folder)
+    tryon_unet, garment = tryon_unet_of(preset), num_weights(garment_unet_of(preset))
+    stored = stored_bytes(folder / "unet")
     return find_problems(preset, folder), [
         f"weights are stored in {stored} bytes each",
-        *drawing_lines(num_weights(tryon_unet), num_weights(garment_unet), stored),
-        *training_lines(tryon_unet, num_weights(garment_unet), stored),
+        *drawing_lines(lambda switches: to_draw(num_weights(tryon_unet), garment, switches, stored)),
+        *training_lines(stages(tryon_unet, garment, stored)),
         MEASURED,
     ]
 
 
-def stored_bytes(folder: Path) -> int:
-    """Return how many bytes a weight takes as it is stored; full precision where no header tells it."""
-    try:
-        file = weight_files(folder / "unet")[0]
-    except FileNotFoundError:
-        return FULL
-    if file.suffix != ".safetensors":
-        return FULL
-    with safe_open(file, framework="pt") as opened:
-        kinds = {opened.get_slice(name).get_dtype() for name in opened.keys()}  # noqa: SIM118
-    return HALF if kinds <= {"F16", "BF16"} else FULL
-
-
 def find_problems(preset: SdxlPreset, folder: Path) -> list[str]:
     """Return a line for everything that is missing; where nothing is, what differs from `preset`."""
-    return missing_parts(folder) or [*wrong_widths(folder, preset), *wrong_shapes(folder, preset)]
-
-
-def missing_parts(folder: Path) -> list[str]:
-    """Return a line for everything that the folder of a base lacks."""
-    if not folder.is_dir():
-        return [f"{folder}: no such folder; download the base there, or give its path"]
-    missing = [f"{folder / part}: missing" for part in PARTS if not (folder / part).is_dir()]
-    for part in PARTS:
-        if (folder / part).is_dir():
-            missing += missing_files(folder, part)
-    return missing
-
-
-def missing_files(folder: Path, part: str) -> list[str]:
-    """Return a line for what a part's folder lacks: its configuration, its weights."""
-    lines = []
-    configs = CONFIGS.get(part, ("config.json",))
-    if not any((folder / part / name).is_file() for name in configs):
-        lines.append(f"no {' or '.join(configs)} in {folder / part}")
-    if part not in CONFIGS:
-        try:
-            weight_files(folder / part, ENCODER_PATTERNS if part in ENCODERS else WEIGHT_PATTERNS)
-        except FileNotFoundError as error:
-            lines.append(str(error))
-    return lines
+    return missing_parts(folder, PARTS) or [*wrong_widths(folder, preset), *wrong_shapes(folder, preset)]
 
 
 def wrong_widths(folder: Path, preset: Preset) -> list[str]:
@@ -175,31 +107,11 @@ def wrong_widths(folder: Path, preset: Preset) -> list[str]:
 def wrong_shapes(folder: Path, preset: Preset) -> list[str]:
     """Return how the headers of both UNets' weights differ from the networks of `preset`."""
     networks = {"unet": tryon_unet_of(preset), "unet_encoder": garment_unet_of(preset)}
-    problems = []
-    for part, network in networks.items():
-        try:
-            require_same_weights(network.state_dict(), header_shapes(folder / part), folder / part)
-        except ValueError as error:
-            problems.append(str(error))
-    return problems
-
-
-def header_shapes(folder: Path) -> dict[str, Tensor]:
-    """Return the weights of a folder as tensors on the meta device: names and shapes, no numbers."""
-    shapes: dict[str, Tensor] = {}
-    for file in weight_files(folder):
-        if file.suffix == ".safetensors":
-            shapes |= header_of(file)
-        else:
-            shapes |= {name: tensor.to("meta") for name, tensor in load_weight_file(file).items()}
-    return shapes
-
-
-def header_of(file: Path) -> dict[str, Tensor]:
-    """Return what a safetensors file holds as tensors on the meta device."""
-    with safe_open(file, framework="pt") as opened:
-        sizes = {name: opened.get_slice(name).get_shape() for name in opened.keys()}  # noqa: SIM118
-    return {name: torch.empty(size, device="meta") for name, size in sizes.items()}
+    return [
+        line
+        for part, network in networks.items()
+        for line in differences(network.state_dict(), header_shapes(folder / part), folder / part)
+    ]
 
 
 def tryon_unet_of(preset: Preset) -> UNet2DConditionModel:
@@ -218,74 +130,31 @@ def garment_unet_of(preset: Preset) -> UNet2DConditionModel:
     return unet
 
 
-def drawing_lines(tryon_weights: int, garment_weights: int, stored: int) -> list[str]:
-    """Return a line for every setting: for which memory it is, what it takes, and what it does."""
-    lines = []
-    for name, switches in SWITCHES.items():
-        needed = drawing_memory(tryon_weights, garment_weights, switches, stored)
-        memory = "without a limit" if name == "off" else f"for {name} GB"
-        lines.append(f"try-on {memory}: --low-memory {name}: {needed}; {switches}")
-    return lines
-
-
-def drawing_memory(tryon_weights: int, garment_weights: int, switches: MemorySwitches, stored: int) -> Memory:
-    """Return what drawing `switches.batch_size` sizes of a person takes on the device at most.
-
-    With `offload` the networks take turns, so the largest turn counts; else all weights lie there at once.
-    Numbers take `stored` bytes where they aren't loaded in half precision.
-    """
-    width = HALF if switches.half else stored
+def to_draw(tryon_weights: int, garment_weights: int, switches: MemorySwitches, stored: int) -> Memory:
+    """Return what drawing `switches.batch_size` sizes of a person takes; see `drawing_memory`."""
     picture = TILE if switches.vae_tiling else PICTURE
     together = 1 if switches.vae_slicing else switches.batch_size
+    encoders = sum(ENCODER_WEIGHTS.values())
     turns = [
-        (sum(ENCODER_WEIGHTS.values()), picture),
-        (garment_weights, GARMENT),
-        (tryon_weights, switches.batch_size * STEP + KEYS),
-        (ENCODER_WEIGHTS["vae"], together * picture),
+        Turn(encoders, picture),
+        Turn(garment_weights, GARMENT),
+        Turn(tryon_weights, switches.batch_size * STEP + KEYS),
+        Turn(ENCODER_WEIGHTS["vae"], together * picture),
     ]
-    weights, held = max(turns, key=sum)
-    if not switches.offload:
-        weights = sum(weights for weights, _ in turns[:-1])  # the decoder's are among the encoders'
-        held = max(held for _, held in turns)
-    return Memory((weights + ADAPTER_WEIGHTS) * width, held * width)
+    weights = encoders + garment_weights + tryon_weights
+    return drawing_memory(turns, weights, ADAPTER_WEIGHTS, switches, stored)
 
 
-def training_lines(tryon_unet: nn.Module, garment_weights: int, stored: int) -> list[str]:
-    """Return a line for each device and training stage: what it needs, and whether the device has it."""
+def stages(tryon_unet: nn.Module, garment_weights: int, stored: int) -> dict[str, Memory]:
+    """Return what each training stage takes, by its name."""
     attention = [layer for name, layer in tryon_unet.named_modules() if name.endswith(ATTENTION)]
-    frozen = num_weights(tryon_unet) + garment_weights + sum(ENCODER_WEIGHTS.values())
-    needed = {
-        "train_size": training_memory(frozen, 0, stored),
-        "train_joint with attention in full": training_memory(
-            frozen, sum(map(num_weights, attention)), stored
-        ),
+    base = num_weights(tryon_unet) + garment_weights + sum(ENCODER_WEIGHTS.values())
+    return {
+        "train_size": to_train(base, 0, stored),
+        "train_joint with attention in full": to_train(base, sum(map(num_weights, attention)), stored),
     }
-    return [
-        f"{device} ({held / GIB:.1f} GiB): {stage}: {memory}: "
-        f"{'fits' if sum(memory) < held else 'does not fit'}"
-        for device, held in device_memory().items()
-        for stage, memory in needed.items()
-    ]
 
 
-def training_memory(base_weights: int, trained: int, stored: int) -> Memory:
-    """Return what training the adapter and so many of the base's weights takes, one sample at a time.
-
-    Frozen weights stay in the `stored` bytes; activations are halved by `runtime.mixed_precision`.
-    """
-    learning = ADAPTER_WEIGHTS + trained
-    return Memory((base_weights - trained) * stored + learning * 4 * FULL, BACKWARD * HALF)
-
-
-def device_memory() -> dict[str, int]:
-    """Return the memory of this machine and of each of its GPUs (bytes)."""
-    devices = {"cpu": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")}
-    for number in range(torch.cuda.device_count()):
-        properties = torch.cuda.get_device_properties(number)
-        devices[f"cuda:{number} {properties.name}"] = properties.total_memory
-    return devices
-
-
-def num_weights(module: nn.Module) -> int:
-    """Return how many weights a module has."""
-    return sum(weight.numel() for weight in module.parameters())
+def to_train(base_weights: int, trained: int, stored: int) -> Memory:
+    """Return what training the adapter and so many of the base's weights takes; see `training_memory`."""
+    return training_memory(base_weights - trained, ADAPTER_WEIGHTS + trained, BACKWARD, stored)

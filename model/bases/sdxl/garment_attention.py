@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 GarmentTokens = Mapping[str, Tensor]
 """(B, G, C) per self-attention layer, keyed by the layer's name, in the order in which they were computed."""
@@ -88,17 +89,7 @@ def garment_tokens_of(
         **kwargs: Its other arguments.
     """
     tokens: dict[str, Tensor] = {}
-    layers = {name: module for name, module in garment_unet.named_modules() if name.endswith(SELF_ATTENTION)}
-
-    def keep_input_of(layer: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        def hook(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
-            tokens[layer] = args[0]
-            if len(tokens) == len(layers):
-                raise _AllTokensSeen
-
-        return hook
-
-    hooks = [module.register_forward_pre_hook(keep_input_of(name)) for name, module in layers.items()]
+    hooks = keep_inputs(garment_unet, tokens, stop=True)
     try:
         with suppress(_AllTokensSeen):
             garment_unet(*args, **kwargs)
@@ -108,6 +99,21 @@ def garment_tokens_of(
     return tokens
 
 
+def keep_inputs(unet: UNet2DConditionModel, seen: dict[str, Tensor], *, stop: bool) -> list[RemovableHandle]:
+    """Have what enters each self-attention left in `seen`, by layer; `stop`: the last one ends the pass."""
+    layers = {name: module for name, module in unet.named_modules() if name.endswith(SELF_ATTENTION)}
+
+    def keep_input_of(layer: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        def hook(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
+            seen[layer] = args[0]
+            if stop and len(seen) == len(layers):
+                raise _AllTokensSeen
+
+        return hook
+
+    return [module.register_forward_pre_hook(keep_input_of(name)) for name, module in layers.items()]
+
+
 def compiled_garment_tokens(garment_unet: UNet2DConditionModel) -> Callable[..., dict[str, Tensor]]:
     """Return `garment_tokens_of` of one UNet, compiled to a single graph.
 
@@ -115,16 +121,7 @@ def compiled_garment_tokens(garment_unet: UNet2DConditionModel) -> Callable[...,
     pass early. What lies behind the last layer has no part in the graph's outputs, so it isn't computed.
     """
     seen: dict[str, Tensor] = {}
-
-    def keep_input_of(layer: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        def hook(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
-            seen[layer] = args[0]
-
-        return hook
-
-    for name, module in garment_unet.named_modules():
-        if name.endswith(SELF_ATTENTION):
-            module.register_forward_pre_hook(keep_input_of(name))
+    keep_inputs(garment_unet, seen, stop=False)
 
     @torch.compile(dynamic=False)
     def run(*args: Tensor) -> dict[str, Tensor]:

@@ -1,0 +1,90 @@
+"""What the folder of a base has and lacks, from names and headers of its files: no weights are loaded."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from model.bases.memory import FULL, HALF
+from model.weights import (
+    ENCODER_PATTERNS,
+    WEIGHT_PATTERNS,
+    load_weight_file,
+    require_same_weights,
+    weight_files,
+)
+
+ENCODERS = ("image_encoder", "text_encoder", "text_encoder_2")
+"""Parts that transformers loads."""
+
+CONFIGS = {
+    "tokenizer": ("vocab.json", "tokenizer.json"),
+    "tokenizer_2": ("vocab.json", "tokenizer.json"),
+    "scheduler": ("scheduler_config.json",),
+}
+"""Files that say what a part is, one of which must be there; `config.json` where nothing else is named."""
+
+
+def missing_parts(folder: Path, parts: Iterable[str]) -> list[str]:
+    """Return a line for everything that the folder of a base lacks."""
+    if not folder.is_dir():
+        return [f"{folder}: no such folder; download the base there, or give its path"]
+    there = {part: (folder / part).is_dir() for part in parts}
+    missing = [f"{folder / part}: missing" for part, found in there.items() if not found]
+    return missing + [line for part, found in there.items() if found for line in missing_files(folder, part)]
+
+
+def missing_files(folder: Path, part: str) -> list[str]:
+    """Return a line for what a part's folder lacks: its configuration, its weights."""
+    lines = []
+    configs = CONFIGS.get(part, ("config.json",))
+    if not any((folder / part / name).is_file() for name in configs):
+        lines.append(f"no {' or '.join(configs)} in {folder / part}")
+    if part not in CONFIGS:
+        try:
+            weight_files(folder / part, ENCODER_PATTERNS if part in ENCODERS else WEIGHT_PATTERNS)
+        except FileNotFoundError as error:
+            lines.append(str(error))
+    return lines
+
+
+def differences(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], source: Path) -> list[str]:
+    """Return how weights differ from those `expected` by name and shape: one text, or none."""
+    try:
+        require_same_weights(expected, found, source)
+    except ValueError as error:
+        return [str(error)]
+    return []
+
+
+def stored_bytes(part: Path) -> int:
+    """Return how many bytes a weight of a part takes as stored; full precision where no header tells it."""
+    try:
+        file = weight_files(part)[0]
+    except FileNotFoundError:
+        return FULL
+    if file.suffix != ".safetensors":
+        return FULL
+    with safe_open(file, framework="pt") as opened:
+        kinds = {opened.get_slice(name).get_dtype() for name in opened.keys()}  # noqa: SIM118
+    return HALF if kinds <= {"F16", "BF16"} else FULL
+
+
+def header_shapes(part: Path) -> dict[str, Tensor]:
+    """Return the weights of a part as tensors on the meta device: names and shapes, no numbers."""
+    shapes: dict[str, Tensor] = {}
+    for file in weight_files(part):
+        if file.suffix == ".safetensors":
+            shapes |= header_of(file)
+        else:
+            shapes |= {name: tensor.to("meta") for name, tensor in load_weight_file(file).items()}
+    return shapes
+
+
+def header_of(file: Path) -> dict[str, Tensor]:
+    """Return what a safetensors file holds as tensors on the meta device."""
+    with safe_open(file, framework="pt") as opened:
+        sizes = {name: opened.get_slice(name).get_shape() for name in opened.keys()}  # noqa: SIM118
+    return {name: torch.empty(size, device="meta") for name, size in sizes.items()}
