@@ -24,7 +24,7 @@ class DrawingOptions:
 
     num_steps: int | None = None
     """Denoising steps. None: as many as the base is drawn in (`TryOnBase.usual_steps`): 1 of `tiny`, 30 of
-    `sdxl`, 50 of `catvton`."""
+    `sdxl`, 50 of `catvton` and `flux2_klein`."""
 
     seed: int = 0
     """Of the noise. A picture's noise depends on this and on the person's key, never on the others drawn."""
@@ -81,6 +81,9 @@ class MemorySwitches:
     vae_slicing: bool = False
     """Pictures of a batch are encoded and decoded one by one."""
 
+    by_piece: bool = False
+    """Of FLUX.2's networks, each of which would fill the device alone, a block comes at a time."""
+
     attention_chunk: int | None = None
     """So many queries attend at a time; None: all at once."""
 
@@ -91,6 +94,7 @@ class MemorySwitches:
         said = {
             "half precision": self.half,
             "networks take turns on the device": self.offload,
+            "those of FLUX.2 block by block": self.by_piece,
             "pictures in tiles": self.vae_tiling,
             "pictures one by one": self.vae_slicing,
             f"attention {self.attention_chunk} queries at a time": self.attention_chunk is not None,
@@ -104,7 +108,13 @@ SWITCHES = {
     "24": MemorySwitches(half=True, vae_tiling=True, vae_slicing=True, batch_size=2),
     "16": MemorySwitches(half=True, offload=True, vae_tiling=True, vae_slicing=True, batch_size=2),
     "8": MemorySwitches(
-        half=True, offload=True, vae_tiling=True, vae_slicing=True, attention_chunk=1024, batch_size=1
+        half=True,
+        offload=True,
+        by_piece=True,
+        vae_tiling=True,
+        vae_slicing=True,
+        attention_chunk=1024,
+        batch_size=1,
     ),
 }
 """By the GB of the device; `off` changes nothing."""

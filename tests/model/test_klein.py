@@ -1,5 +1,6 @@
 """What is FLUX.2 klein's own: flow matching, hooks on one sequence of tokens, and the real shapes."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler, Flux2KleinInpaintPipeline
+from diffusers import AutoencoderKLFlux2, FlowMatchEulerDiscreteScheduler, Flux2KleinInpaintPipeline
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.testing import assert_close
@@ -17,33 +18,34 @@ from model.adapter.adapter import SizeAdapter
 from model.adapter.body_maps import NUM_BODY_MAPS, body_maps
 from model.bases import open_base
 from model.bases.conditions import SizeCondition
+from model.bases.flux2_klein.doctor import (
+    ADAPTER_WEIGHTS,
+    CONFIGS,
+    configs_in,
+    examine,
+    find_problems,
+    networks_of,
+    to_draw,
+    to_train,
+)
 from model.bases.flux2_klein.flow import FlowNoising
 from model.bases.flux2_klein.loading import make_transformer
 from model.bases.flux2_klein.networks import KleinBase, KleinConditioning
 from model.bases.flux2_klein.sequence import RESIDUALS, add_to_first, as_grid, as_tokens
 from model.bases.flux2_klein.tiny import TinyKleinPreset, build_tiny_klein
-from model.params import DrawingOptions
+from model.bases.memory import GIB
+from model.params import SWITCHES, DrawingOptions
 from model.publishing import load_pipeline, save_pipeline
 from model.sampling import sample_tryon
 from model.weights import assign_weights
 from preprocess.sizes.axes import MEANINGS
 from tests.model.conftest import PRESET, jolt, keypoints, photos
 from tests.model.full_size import fp16_megabytes, meta
-from tests.model.klein import TRANSFORMER, SmallKleinBase, small_autoencoder, small_klein
+from tests.model.klein import TRANSFORMER, SmallKleinBase, small_klein
 from train.loss import diffusion_loss
 
 D, TEXT, MLP = 3072, 7680, 9216
 """Channels of the 4B network, of its text and of its feed-forward layers."""
-
-FULL = {
-    "in_channels": 128,
-    "num_layers": 5,
-    "num_single_layers": 20,
-    "attention_head_dim": 128,
-    "num_attention_heads": 24,
-    "joint_attention_dim": TEXT,
-    "guidance_embeds": False,
-}
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +57,9 @@ def small() -> SmallKleinBase:
 def full() -> KleinBase:
     small = small_klein()
     with torch.device("meta"):
-        transformer = make_transformer(FULL)
+        transformer, vae = make_transformer(CONFIGS["transformer"]), AutoencoderKLFlux2()
     parts = {name: getattr(small, name) for name in ("text_encoder", "tokenizer", "scheduler")}
-    return KleinBase(transformer=transformer, vae=small_autoencoder(), **parts)
+    return KleinBase(transformer=transformer, vae=vae, **parts)
 
 
 def published_transformer() -> dict[str, Tensor]:
@@ -98,7 +100,7 @@ def test_the_published_shapes_load(full: KleinBase) -> None:
 
 def test_the_larger_network_is_not_free(small: SmallKleinBase) -> None:
     with torch.device("meta"):
-        transformer = make_transformer(FULL | {"num_attention_heads": 32})
+        transformer = make_transformer(CONFIGS["transformer"] | {"num_attention_heads": 32})
     parts = {name: getattr(small, name) for name in ("vae", "text_encoder", "tokenizer", "scheduler")}
     assert KleinBase(transformer=transformer, **parts).licence == "other"
 
@@ -286,6 +288,24 @@ def test_all_that_is_opened_learns(layers: str) -> None:
 
 
 @torch.no_grad()
+def test_networks_that_come_block_by_block_draw_the_same_picture() -> None:
+    base = small_klein().requires_grad_(False)
+    told, adapter = base.told(photos()), jolt(SizeAdapter.for_sites(base.sites(), MEANINGS))
+    step, size = torch.tensor(300), sized(base, told, adapter)
+    alone = base.predict(told.canvas, step, told, size)
+    ran: list[str] = []
+    for name in ("8", "8", "16", "off"):
+        base.save_memory(SWITCHES[name], "cpu")
+        registries = [getattr(block, "_diffusers_hook", None) for block in base.blocks()]
+        ran.append("".join("yn"[registry is None or not registry.hooks] for registry in registries))
+        told = base.told(photos())
+        with base.resident(base.denoiser):
+            again = base.predict(told.canvas, step, told, size)
+        assert_close(again, alone, rtol=0, atol=1e-6)
+    assert ran == ["yyyy", "yyyy", "nnnn", "nnnn"]
+
+
+@torch.no_grad()
 def test_latents_and_pictures_are_each_others_inverse() -> None:
     """With an autoencoder that loses nothing: 4 x 4 px patches, whose 48 numbers are as many channels."""
     base = build_tiny_klein(TinyKleinPreset(latent_channels=48, vae_width=8), seed=0)
@@ -329,3 +349,40 @@ def test_a_weight_that_is_missing_is_named(
     save_file(kept, tmp_path / part / file, metadata={"format": "pt"})
     with pytest.raises(ValueError, match=rf"the weights in .*{part} are not those of(.|\n)*{name}"):
         KleinBase.from_pretrained(tmp_path)
+
+
+def test_the_doctor_reads_headers_alone(small: SmallKleinBase, tmp_path: Path) -> None:
+    small.save_pretrained(tmp_path)
+    configs = configs_in(tmp_path)
+    assert find_problems(configs, networks_of(configs), tmp_path) == []
+    config = tmp_path / "text_encoder" / "config.json"
+    config.write_text(config.read_text().replace('"hidden_size": 16', '"hidden_size": 24'))
+    file = tmp_path / "transformer" / "diffusion_pytorch_model.safetensors"
+    weights = {name: weight.clone() for name, weight in load_file(file).items()}
+    weights["x_embedder.weight"] = weights["x_embedder.weight"][:, :8].clone()
+    save_file(weights, file, metadata={"format": "pt"})
+    width, shape = examine(tmp_path)[0]
+    assert width == f"{tmp_path}: text_encoder: hidden_size must be 16, got 24"
+    assert shape.endswith("1 of another shape:\n  x_embedder.weight: (32, 8) for (32, 16)")
+    shutil.rmtree(tmp_path / "vae")
+    (tmp_path / "tokenizer" / "tokenizer.json").unlink()
+    assert examine(tmp_path)[0] == [
+        f"{tmp_path / 'vae'}: missing",
+        f"no vocab.json or tokenizer.json in {tmp_path / 'tokenizer'}",
+    ]
+
+
+def test_full_size_memory_is_what_its_weights_say(full: KleinBase) -> None:
+    """7.98 G weights in half precision are 14.9 GiB; one double block of 26 x 3072^2 and the rest are 0.8."""
+    networks = networks_of(CONFIGS)
+    drawing = {name: to_draw(networks, switches, 2) for name, switches in SWITCHES.items()}
+    assert {name: round(sum(needed) / GIB, 1) for name, needed in drawing.items()} == {
+        "off": 25.1,
+        "24": 17.4,
+        "16": 9.8,
+        "8": 2.1,
+    }
+    assert 14.8 < to_train(networks, stored=2).counted / GIB < 15.0
+    with torch.device("meta"):
+        adapter = SizeAdapter.for_sites(full.sites(), MEANINGS, encoder="hybrid")
+    assert sum(weight.numel() for weight in adapter.parameters()) == ADAPTER_WEIGHTS

@@ -5,14 +5,16 @@ Shapes: B batch, H x W the picture, h x w the grid of tokens (a 16th), C channel
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKLFlux2, FlowMatchEulerDiscreteScheduler, Flux2Transformer2DModel
+from diffusers.hooks import HookRegistry, apply_group_offloading
 from torch import Tensor, nn
 from transformers import Qwen2TokenizerFast, Qwen3ForCausalLM
 
@@ -30,6 +32,9 @@ from model.bases.flux2_klein.sequence import (
     text_places,
 )
 from model.pixels import from_uint8
+
+if TYPE_CHECKING:
+    from model.params import MemorySwitches
 
 PATCH = 2
 """Latent cells along each side of a token."""
@@ -121,6 +126,7 @@ class KleinBase(AutoencodedBase):
         free = transformer.config.num_attention_heads <= MOST_FREE_HEADS
         self.licence = "apache-2.0" if free else "other"
         self._no_text: Tensor | None = None
+        self._in_pieces: tuple[nn.Module, ...] = ()
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, torch_dtype: torch.dtype | None = None) -> Self:
@@ -259,6 +265,23 @@ class KleinBase(AutoencodedBase):
     def denoiser(self) -> Flux2Transformer2DModel:
         """The transformer."""
         return self.transformer
+
+    def save_memory(self, switches: MemorySwitches, device: torch.device | str) -> None:
+        """Let networks take turns, the two large ones block by block where that is wanted."""
+        for network in self._in_pieces:
+            HookRegistry.check_if_exists_or_initialize(network).remove_hook("group_offloading")
+        super().save_memory(switches, device)
+        self._in_pieces = (self.transformer, self.text_encoder) if switches.by_piece else ()
+        for network, piece in zip(self._in_pieces, ("block_level", "leaf_level"), strict=False):
+            apply_group_offloading(
+                network, torch.device(device), torch.device("cpu"), piece, num_blocks_per_group=1
+            )
+
+    @contextmanager
+    def resident(self, *networks: nn.Module) -> Iterator[None]:
+        """Within the block `networks` can run; what comes in pieces comes by itself."""
+        with super().resident(*(network for network in networks if network not in self._in_pieces)):
+            yield
 
     def blocks(self) -> Sequence[nn.Module]:
         """Return the blocks of both kinds: nearly all of the weights."""

@@ -1,0 +1,172 @@
+"""Are FLUX.2 klein's networks ready to run from a folder, and how much memory will they take.
+
+Nothing is loaded. Configurations say what the networks are, 4B where there is none; headers are held against
+them, and weights counted. What a pass holds beside them was counted for the 4B network and one picture of
+1024 x 768; no GPU has confirmed it. The largest are the features of a single block, for 9728 tokens; fused
+attention holds no scores.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKLFlux2
+from torch import nn
+from transformers import Qwen3Config, Qwen3ForCausalLM
+
+from model.bases.flux2_klein.loading import PARTS, make_transformer
+from model.bases.flux2_klein.networks import PATCH, KleinBase
+from model.bases.folders import differences, header_shapes, missing_parts, stored_bytes
+from model.bases.memory import (
+    Memory,
+    Turn,
+    drawing_lines,
+    drawing_memory,
+    num_weights,
+    training_lines,
+    training_memory,
+)
+from model.params import MemorySwitches
+
+CONFIGS: dict[str, dict[str, Any]] = {
+    "transformer": {
+        "in_channels": 128,
+        "num_layers": 5,
+        "num_single_layers": 20,
+        "attention_head_dim": 128,
+        "num_attention_heads": 24,
+        "joint_attention_dim": 7680,
+        "guidance_embeds": False,
+    },
+    "vae": {},
+    "text_encoder": {
+        "vocab_size": 151936,
+        "hidden_size": 2560,
+        "intermediate_size": 9728,
+        "num_hidden_layers": 36,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "tie_word_embeddings": True,
+    },
+}
+"""Of the networks of FLUX.2 klein base 4B, where they differ from their classes' defaults."""
+
+KINDS: dict[str, Callable[[dict[str, Any]], nn.Module]] = {
+    "transformer": make_transformer,
+    "vae": AutoencoderKLFlux2.from_config,
+    "text_encoder": lambda config: Qwen3ForCausalLM(Qwen3Config.from_dict(config)),
+}
+"""How they are made of a configuration."""
+
+ADAPTER_WEIGHTS = 5_854_916
+"""Number of weights of an adapter with all its parts."""
+
+STEP, TEXT = 686_955_267, 145_000_000
+"""Numbers held while the transformer runs, and while the text encoder does."""
+
+PICTURE, TILE = 604_766_208, 201_588_736
+"""Numbers held while a picture or a tile of it is decoded; encoding takes less."""
+
+BACKWARD = 1_795_056_652
+"""Numbers held at most on the way back, under gradient checkpointing."""
+
+
+def examine(folder: Path) -> tuple[list[str], list[str]]:
+    """Check the folder of a base, and estimate memory; `cinderella doctor` calls it.
+
+    Args:
+        folder: As `KleinBase.from_pretrained` reads it; nothing of it is loaded.
+
+    Returns:
+        A line for everything that is missing or has the wrong shape, and one for each setting of
+        `--low-memory` and for each device.
+    """
+    configs = configs_in(folder)
+    networks = networks_of(configs)
+    stored = stored_bytes(folder / "transformer")
+    return find_problems(configs, networks, folder), [
+        f"weights are stored in {stored} bytes each",
+        *drawing_lines(lambda switches: to_draw(networks, switches, stored)),
+        *training_lines({"train_size": to_train(networks, stored)}),
+    ]
+
+
+def configs_in(folder: Path) -> dict[str, dict[str, Any]]:
+    """Read the configurations of a folder; where one is missing, that of the 4B network stands for it."""
+    files = {part: folder / part / "config.json" for part in CONFIGS}
+    return {
+        part: json.loads(file.read_text()) if file.is_file() else CONFIGS[part]
+        for part, file in files.items()
+    }
+
+
+def networks_of(configs: Mapping[str, dict[str, Any]]) -> dict[str, nn.Module]:
+    """Return networks of such configurations on the meta device."""
+    with torch.device("meta"):
+        return {part: KINDS[part](dict(config)) for part, config in configs.items()}
+
+
+def find_problems(
+    configs: Mapping[str, dict[str, Any]], networks: Mapping[str, nn.Module], folder: Path
+) -> list[str]:
+    """Return a line for everything that is missing; where nothing is, what does not go together."""
+    return missing_parts(folder, PARTS) or [
+        *wrong_widths(configs, folder),
+        *(
+            line
+            for part in ("transformer", "vae")
+            for line in differences(networks[part].state_dict(), header_shapes(folder / part), folder / part)
+        ),
+    ]
+
+
+def wrong_widths(configs: Mapping[str, dict[str, Any]], folder: Path) -> list[str]:
+    """Return a line for every part whose configuration does not fit the transformer's."""
+    transformer, vae, text = (configs[part] for part in ("transformer", "vae", "text_encoder"))
+    layers = len(KleinBase.text_layers)
+    found = {
+        "vae: latent_channels": (vae.get("latent_channels"), transformer["in_channels"] // PATCH**2),
+        "text_encoder: hidden_size": (text.get("hidden_size"), transformer["joint_attention_dim"] // layers),
+    }
+    return [
+        f"{folder}: {name} must be {wanted}, got {got}"
+        for name, (got, wanted) in found.items()
+        if got != wanted
+    ]
+
+
+def to_draw(networks: Mapping[str, nn.Module], switches: MemorySwitches, stored: int) -> Memory:
+    """Return what drawing `switches.batch_size` sizes of a person takes; see `drawing_memory`."""
+    picture = TILE if switches.vae_tiling else PICTURE
+    together = 1 if switches.vae_slicing else switches.batch_size
+    weights = {part: num_weights(network) for part, network in networks.items()}
+    there = weights | pieces_of(networks) if switches.by_piece else weights
+    turns = [
+        Turn(there["text_encoder"], TEXT),
+        Turn(there["transformer"], switches.batch_size * STEP),
+        Turn(there["vae"], together * picture),
+    ]
+    return drawing_memory(turns, sum(weights.values()), ADAPTER_WEIGHTS, switches, stored)
+
+
+def pieces_of(networks: Mapping[str, nn.Module]) -> dict[str, int]:
+    """Return how many weights are there at once of networks that come in pieces.
+
+    Of the transformer that is a block, and all that belongs to none; of the text encoder a layer.
+    """
+    transformer = networks["transformer"]
+    lists = [module for module in transformer.children() if isinstance(module, nn.ModuleList)]
+    blocks = [num_weights(block) for blocks in lists for block in blocks]
+    layers = [module for module in networks["text_encoder"].modules() if not list(module.children())]
+    return {
+        "transformer": num_weights(transformer) - sum(blocks) + max(blocks),
+        "text_encoder": max(map(num_weights, layers)),
+    }
+
+
+def to_train(networks: Mapping[str, nn.Module], stored: int) -> Memory:
+    """Return what training the adapter takes; see `training_memory`."""
+    return training_memory(sum(map(num_weights, networks.values())), ADAPTER_WEIGHTS, BACKWARD, stored)
