@@ -12,6 +12,7 @@ import typer
 from model.params import DrawingOptions
 from preprocess.body.mediapipe import POSE_MODEL
 from preprocess.sizes.axes import AXIS_NAMES, FIT_AXIS
+from preprocess.vocabulary import TRIED_ON, Category
 
 if TYPE_CHECKING:
     from pipeline.tryon.outfits import FilesFitting, Fitting
@@ -29,6 +30,10 @@ ParseFile = Annotated[
 ]
 DenseposeFile = Annotated[
     Path | None, typer.Option(help="DensePose picture; default: drawn from the joints.")
+]
+Worn = Annotated[
+    Category,
+    typer.Option(help=f"Of the garment: {', '.join(TRIED_ON)}. A table may have it as a column."),
 ]
 Out = Annotated[Path, typer.Option(help="Folder for pictures, strip.png and fit.json.")]
 PoseModel = Annotated[
@@ -94,6 +99,7 @@ def try_on(
     densepose: DenseposeFile = None,
     inpaint_mask: Annotated[Path | None, typer.Option(help="White where the photo may be painted.")] = None,
     caption: Annotated[str, typer.Option(help="Describes the garment, such as `a red t-shirt`.")] = "",
+    category: Worn = Category.UPPER,
     table: Annotated[
         Path | None, typer.Option(help="CSV with the columns person and garment: try on all rows.")
     ] = None,
@@ -133,21 +139,23 @@ def try_on(
     from pipeline.tryon.outfits import shard_fittings, table_fittings
     from pipeline.tryon.size_list import SizeChoice
 
-    choice = SizeChoice(size=tuple(size or ()), steps=steps, chart=chart, wearer=wearer, sizes=sizes)
+    choice = SizeChoice(
+        size=tuple(size or ()), steps=steps, chart=chart, wearer=wearer, sizes=sizes, category=category
+    )
     named = choice.named()
     if [person is not None, table is not None, shards is not None].count(True) != 1:
         raise ValueError("name who tries on: exactly one of --person, --table and --shards")
     given = {"keypoints": keypoints, "parse": parse, "densepose": densepose, "inpaint_mask": inpaint_mask}
     if preview:
-        draw_preview(person, garment, given, named, pose_model, out, clamp=clamp)
+        draw_preview(person, garment, given, named, pose_model, out, category=category, clamp=clamp)
         return
     if person is not None:
-        files = files_of(person, garment, given, caption)
+        files = files_of(person, garment, given, caption, category)
         draw_one(load(model, pose_model, low_memory), files, named, drawing, out, clamp=clamp)
         return
     require_none(given | {"garment": garment, "caption": caption or None})
     rows: list[Fitting] = []
-    rows += table_fittings(table) if table is not None else shard_fittings(str(shards))
+    rows += table_fittings(table, category) if table is not None else shard_fittings(str(shards))
     draw_many(load(model, pose_model, low_memory), rows, named, drawing, out, clamp=clamp)
 
 
@@ -164,6 +172,7 @@ def ladder(
     parse: ParseFile = None,
     densepose: DenseposeFile = None,
     caption: Annotated[str, typer.Option(help="Describes the garment.")] = "",
+    category: Worn = Category.UPPER,
     model: Model = Path("artifacts"),
     pose_model: PoseModel = POSE_MODEL,
     low_memory: LowMemory = "off",
@@ -178,10 +187,9 @@ def ladder(
     from pipeline.tryon.pictures import ladder_order
     from pipeline.tryon.size_list import ladder_sizes
 
-    sizes = ladder_sizes(ratio, lowest, highest, rungs)
-    files = files_of(
-        person, garment, {"keypoints": keypoints, "parse": parse, "densepose": densepose}, caption
-    )
+    sizes = ladder_sizes(ratio, lowest, highest, rungs, category)
+    given = {"keypoints": keypoints, "parse": parse, "densepose": densepose}
+    files = files_of(person, garment, given, caption, category)
     report = draw_one(load(model, pose_model, low_memory), files, sizes, drawing, out)
     typer.echo(f"{ratio}: {ladder_order(report, ratio)}")
 
@@ -220,7 +228,7 @@ def load(model: Path, pose_model: Path, low_memory: str) -> "SizeAwareTryOn":
 
 
 def files_of(
-    person: Path, garment: Path | None, given: dict[str, Path | None], caption: str
+    person: Path, garment: Path | None, given: dict[str, Path | None], caption: str, category: Category
 ) -> "FilesFitting":
     """Collect the files of one person: those named, and those found beside the photo."""
     from pipeline.tryon.outfits import FilesFitting, beside
@@ -228,7 +236,9 @@ def files_of(
     if garment is None:
         raise ValueError("--person needs --garment, the photo of the garment alone")
     files = beside(person) | {name: path for name, path in given.items() if path is not None}
-    return FilesFitting(key=person.stem, person=person, garment=garment, given=files, caption=caption)
+    return FilesFitting(
+        key=person.stem, person=person, garment=garment, given=files, caption=caption, category=category
+    )
 
 
 def draw_one(
@@ -276,6 +286,7 @@ def draw_preview(
     pose_model: Path,
     out: Path,
     *,
+    category: Category,
     clamp: bool,
 ) -> None:
     """Resize the garment that a person wears in the photo, and print what is to be known."""
@@ -287,9 +298,8 @@ def draw_preview(
             "--preview shows the garment worn in the photo: it goes with --person alone, not --garment"
         )
     files = beside(person) | {name: path for name, path in given.items() if path is not None}
-    tell(
-        write_preview(prepare_for_preview(person, files, pose_model=pose_model), sizes, out, clamp=clamp), out
-    )
+    prepared = prepare_for_preview(person, files, pose_model=pose_model, category=category)
+    tell(write_preview(prepared, sizes, out, clamp=clamp), out)
 
 
 def tell(report: "Mapping[str, Any]", out: Path) -> None:

@@ -42,7 +42,7 @@ def write_fittings(
     Args:
         tryon: Loaded networks.
         fittings: The rows.
-        sizes: What is asked of everyone.
+        sizes: What is asked of everyone; one that a row's category can't be asked fails that row.
         options: How they are drawn.
         out: Folder.
         clamp: Move sizes out of range to the nearest one, with a warning, instead of refusing them.
@@ -89,7 +89,7 @@ def one_row(
                 tryon,
                 person,
                 garment,
-                sizes,
+                [size.of_category(person.category) for size in sizes],
                 options,
                 folder,
                 clamp=clamp,

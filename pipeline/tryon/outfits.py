@@ -16,6 +16,7 @@ from preprocess.sizes.request import SizeRequest
 from preprocess.sources.finding import Found
 from preprocess.sources.viton_hd import PARTS
 from preprocess.untrusted import STRANGERS, read_table, shown
+from preprocess.vocabulary import Category
 from shards.codec import decode_photo
 from shards.reader import ShardReader
 from shards.sample import decode
@@ -28,7 +29,7 @@ MOST_TABLE_BYTES = 64 * 1024 * 1024
 GIVEN = ("keypoints", "parse", "densepose", "inpaint_mask")
 """What may be known of a person beside the photo; the names of `SizeAwareTryOn.prepare`."""
 
-COLUMNS = ("key", "person", "garment", *GIVEN, "caption")
+COLUMNS = ("key", "person", "garment", *GIVEN, "caption", "category")
 """Columns of a table; `person` and `garment` must be there."""
 
 BESIDE = {"keypoints": "openpose_json", "parse": "parse", "densepose": "densepose"}
@@ -72,17 +73,18 @@ class FilesFitting:
     given: dict[str, Path]
     """By the names in `GIVEN`."""
     caption: str = ""
+    category: Category = Category.UPPER
 
     def digest(self) -> str:
-        """Hash the files' bytes and the caption."""
-        digest = xxhash.xxh3_128(self.caption.encode())
+        """Hash the files' bytes, the caption and the category."""
+        digest = xxhash.xxh3_128(f"{self.caption}\0{self.category}".encode())
         for name, path in sorted({"person": self.person, "garment": self.garment, **self.given}.items()):
             digest.update(f"\0{name}\0".encode() + path.read_bytes())
         return digest.hexdigest()
 
     def load(self, tryon: SizeAwareTryOn) -> Outfit:
         """Read the files; what VITON-HD's layout has beside the photo is used and noted."""
-        person = tryon.prepare(self.person, **self.given, key=self.key)
+        person = tryon.prepare(self.person, **self.given, key=self.key, category=self.category)
         return Outfit(person, read_picture(self.garment, "garment photo", limits=STRANGERS), self.caption)
 
 
@@ -95,12 +97,14 @@ class TableFitting:
     """By column; empty for a row with more cells than the header."""
     root: Path
     """Folder that all files must be below."""
+    category: Category = Category.UPPER
+    """Of a row that doesn't say."""
 
     def files(self) -> FilesFitting:
         """Find the files of the row.
 
         Raises:
-            ValueError: A column is missing, or a path leads out of the folder.
+            ValueError: A column is missing, a path leads out of the folder, or there is no such category.
         """
         paths = {
             name: below(self.root, text)
@@ -114,8 +118,14 @@ class TableFitting:
                 "(or the row has more cells than the header)"
             )
         person, garment = paths.pop("person"), paths.pop("garment")
-        caption = self.values.get("caption", "")
-        return FilesFitting(key=self.key, person=person, garment=garment, given=paths, caption=caption)
+        return FilesFitting(
+            key=self.key,
+            person=person,
+            garment=garment,
+            given=paths,
+            caption=self.values.get("caption", ""),
+            category=category_of(self.values.get("category", ""), self.category),
+        )
 
     def digest(self) -> str:
         """Hash what the row's files hold."""
@@ -145,7 +155,8 @@ class ShardFitting:
         sample = decode(key, unpack(key, packed))
         photo = decode_photo(sample.image)
         joints = Keypoints.from_flat(sample.record.keypoint_array())
-        require_person(joints)
+        category = sample.record.category
+        require_person(joints, category)
         densepose, notes = sample.densepose, []
         if densepose is None:
             notes.append("no DensePose: the map of the body is drawn from the joints")
@@ -156,7 +167,8 @@ class ShardFitting:
             inpaint_mask=sample.inpaint_mask,
             densepose=draw_body(joints, *photo.shape[:2]) if densepose is None else decode_photo(densepose),
             garment_mask=sample.garment_mask,
-            natural_size=SizeRequest.measured(sample.record.ratio_array()),
+            category=category,
+            natural_size=SizeRequest.measured(sample.record.ratio_array(), category),
             notes=notes,
         )
         return Outfit(person, decode_photo(sample.cloth), sample.record.caption)
@@ -171,8 +183,21 @@ def beside(person: Path) -> dict[str, Path]:
     return {name: path for name, path in found.items() if path is not None}
 
 
-def table_fittings(table: Path) -> Iterator[TableFitting]:
+def category_of(text: str, usual: Category) -> Category:
+    """Read a cell that names a category; the usual one where it is empty.
+
+    Raises:
+        ValueError: There is no such category.
+    """
+    if text and text not in tuple(Category):
+        raise ValueError(f"category must be one of {', '.join(Category)}, got {shown(text)}")
+    return Category(text) if text else usual
+
+
+def table_fittings(table: Path, category: Category = Category.UPPER) -> Iterator[TableFitting]:
     """Yield the rows of a CSV with the columns `COLUMNS`; all files must lie below the table's folder.
+
+    Rows that don't say are of `category`.
 
     Raises:
         ValueError: It is no such table. A bad row raises when it is loaded.
@@ -188,7 +213,7 @@ def table_fittings(table: Path) -> Iterator[TableFitting]:
     for number, (_, row) in enumerate(found.rows, start=1):
         surplus = "" in row
         key = row.pop("key", "") or f"row-{number}"
-        yield TableFitting(key=key, values={} if surplus else row, root=root)
+        yield TableFitting(key=key, values={} if surplus else row, root=root, category=category)
 
 
 def shard_fittings(folder: str | Path) -> Iterator[ShardFitting]:

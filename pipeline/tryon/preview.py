@@ -33,6 +33,7 @@ from preprocess.person.fit_report import measure_fit
 from preprocess.person.prepare import prepare_person, with_worn_garment
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sizes.request import SizeRequest
+from preprocess.vocabulary import Category
 
 MARK = "preview"
 """Stands in the corner of every picture."""
@@ -42,7 +43,11 @@ MARK_HEIGHT = 0.03
 
 
 def prepare_for_preview(
-    photo: Path, given: Mapping[str, Path], *, pose_model: Path = POSE_MODEL
+    photo: Path,
+    given: Mapping[str, Path],
+    *,
+    pose_model: Path = POSE_MODEL,
+    category: Category = Category.UPPER,
 ) -> PreparedPerson:
     """Prepare a photo whose own garment is to be resized; without a parse map its colours tell the garment.
 
@@ -50,15 +55,21 @@ def prepare_for_preview(
         photo: Of one person, seen from the front.
         given: `keypoints`, `parse`, `densepose`, `inpaint_mask`, as far as there are files.
         pose_model: MediaPipe's pose landmarker, for a photo without keypoints.
+        category: Of the garment.
 
     Raises:
-        ValueError: Something given is not what it should be, or nobody with shoulders and hips is found.
+        ValueError: Something given is not what it should be, nobody is found with the joints that such
+            garments are measured by, or colours would have to tell a garment that isn't worn on top.
         OSError: A file can't be read.
     """
     files: dict[str, Any] = dict(given)
-    person = prepare_person(photo, **files, mask=MaskParams(), pose_model=pose_model, key=photo.stem)
+    person = prepare_person(
+        photo, **files, mask=MaskParams(), pose_model=pose_model, key=photo.stem, category=category
+    )
     if "parse" in given:
         return person
+    if category is not Category.UPPER:
+        raise ValueError(f"a preview of {category} needs a parse map (--parse): colours tell tops alone")
     garment = segment_garment(person.photo, person.keypoints)
     return with_worn_garment(person, garment, "garment's colours", given.get("densepose"))
 

@@ -24,7 +24,7 @@ from preprocess.person.prepare import PersonView, PreparedPerson, prepare_person
 from preprocess.pictures import PictureSource, read_picture
 from preprocess.sizes.axes import MEANINGS
 from preprocess.sizes.request import SizeRequest
-from preprocess.vocabulary import TRIED_ON
+from preprocess.vocabulary import TRIED_ON, Category
 
 __all__ = ["DrawingOptions", "PreparedPerson", "SizeAwareTryOn", "SizeRequest", "TryOnResult"]
 
@@ -150,6 +150,7 @@ class SizeAwareTryOn:
         densepose: Any = None,
         inpaint_mask: Any = None,
         key: str = "",
+        category: Category = Category.UPPER,
     ) -> PreparedPerson:
         """Prepare a person once for many garments and sizes; see `preprocess.person.prepare.prepare_person`.
 
@@ -164,6 +165,7 @@ class SizeAwareTryOn:
             mask=self.mask,
             pose_model=self.pose_model,
             key=key,
+            category=category,
         )
         if parse is not None or self.segmenter is None:
             return person
@@ -175,7 +177,7 @@ class SizeAwareTryOn:
         self,
         person: PreparedPerson | PictureSource,
         garment: PictureSource,
-        size: SizeRequest | Sequence[SizeRequest] = SizeRequest.natural(),  # noqa: B008 - it is frozen
+        size: SizeRequest | Sequence[SizeRequest] | None = None,
         options: DrawingOptions = DrawingOptions(),  # noqa: B008 - it is frozen
         *,
         caption: str = "",
@@ -188,15 +190,17 @@ class SizeAwareTryOn:
         Args:
             person: From `prepare`, or a photo.
             garment: Photo of the garment alone.
-            size: What is asked for.
+            size: What is asked for; the natural size when None.
             options: How it is drawn.
             caption: Describes the garment, such as `a red t-shirt`.
             clamp: Move a size out of range to the nearest one in it, with a warning, instead of refusing it.
             on_step: Told after each step how many are done, and of how many; it may raise to stop.
-            **given: `keypoints`, `parse`, `densepose`, `inpaint_mask`, `key` of a photo that isn't prepared.
+            **given: `keypoints`, `parse`, `densepose`, `inpaint_mask`, `key` and `category` of a photo that
+                isn't prepared.
 
         Raises:
-            ValueError: A size is out of range, or something given is not what it should be.
+            ValueError: A size is out of range or of another category than the person is prepared for, or
+                something given is not what it should be.
         """
         if not isinstance(person, PreparedPerson):
             person = self.prepare(person, **given)
@@ -204,7 +208,9 @@ class SizeAwareTryOn:
             raise ValueError(
                 f"a prepared person has its own {', '.join(given)}: give a photo, or leave them out"
             )
+        size = SizeRequest.natural(category=person.category) if size is None else size
         asked = [size] if isinstance(size, SizeRequest) else list(size)
+        require_category(person, asked)
         requests = [request.resolved(person.natural_size) for request in asked]
         requests = [
             one.clamped(within) if clamp else one.required_in_range(within)
@@ -259,6 +265,16 @@ class SizeAwareTryOn:
         (probability,) = segment_with(self.segmenter, view.seen(picture)[None], cloths)
         found: NDArray[np.bool_] = view.in_photo(probability) > 0.5
         return found
+
+
+def require_category(person: PreparedPerson, asked: Sequence[SizeRequest]) -> None:
+    """Raise ValueError where a size is asked of another category than a person is prepared for."""
+    others = {request.category for request in asked} - {person.category}
+    if others:
+        raise ValueError(
+            f"the person is prepared for garments of {person.category}, but sizes of {', '.join(others)} are "
+            "asked for: name the category of both (--category)"
+        )
 
 
 def expected_outline(person: PreparedPerson, request: SizeRequest) -> NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """Which sizes a command line asks for: ratios, steps, or names from a brand's chart."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from preprocess.sizes.axes import axes_of
@@ -24,6 +24,10 @@ class NamedSize:
     request: SizeRequest
     """What is asked for."""
 
+    def of_category(self, category: Category) -> "NamedSize":
+        """Ask the same of garments of another category; ValueError where they haven't such axes."""
+        return replace(self, request=self.request.of_category(category))
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SizeChoice:
@@ -44,6 +48,9 @@ class SizeChoice:
     sizes: str | None = None
     """Like `S,M,L`, from the chart; all of it when None."""
 
+    category: Category = Category.UPPER
+    """Of the garment: what may be asked for, and what a chart's measures mean."""
+
     def named(self) -> list[NamedSize]:
         """Return the sizes.
 
@@ -56,23 +63,25 @@ class SizeChoice:
                 "sizes must come from one of --size, --steps, and --chart with --wearer, got several"
             )
         if self.chart is not None or self.wearer is not None or self.sizes is not None:
-            found = from_chart(self.chart, self.wearer, self.sizes)
+            found = from_chart(self.chart, self.wearer, self.sizes, self.category)
         elif self.size:
-            found = [NamedSize(name=text, request=SizeRequest.parse(text)) for text in self.size]
+            found = [NamedSize(name=one, request=SizeRequest.parse(one, self.category)) for one in self.size]
         else:
-            found = from_steps(self.steps or "0")
+            found = from_steps(self.steps or "0", self.category)
         if len(found) > MOST_SIZES:
             raise ValueError(f"at most {MOST_SIZES} sizes can be tried on at once, got {len(found)}")
         return found
 
 
-def ladder_sizes(ratio: str, lowest: float, highest: float, rungs: int) -> list[NamedSize]:
+def ladder_sizes(
+    ratio: str, lowest: float, highest: float, rungs: int, category: Category = Category.UPPER
+) -> list[NamedSize]:
     """Let one ratio rise in even steps; the others stay natural, where the natural size is known.
 
     Raises:
         ValueError: There is no such ratio, or no rising ladder of it.
     """
-    axes = axes_of(Category.UPPER)
+    axes = axes_of(category)
     if ratio not in axes:
         raise ValueError(f"ratio must be one of {', '.join(axes)}, got {shown(ratio)}")
     if not 0 < lowest < highest or not 2 <= rungs <= MOST_SIZES:
@@ -82,27 +91,36 @@ def ladder_sizes(ratio: str, lowest: float, highest: float, rungs: int) -> list[
         )
     values = [lowest + (highest - lowest) * rung / (rungs - 1) for rung in range(rungs)]
     return [
-        NamedSize(name=f"{ratio}={value:.2f}", request=SizeRequest.of({ratio: value}, steps=0))
+        NamedSize(
+            name=f"{ratio}={value:.2f}", request=SizeRequest.of({ratio: value}, steps=0, category=category)
+        )
         for value in values
     ]
 
 
-def from_steps(steps: str) -> list[NamedSize]:
+def from_steps(steps: str, category: Category) -> list[NamedSize]:
     """Read a list of steps from the natural size."""
     try:
         numbers = [float(step) for step in steps.split(",")]
     except ValueError:
         raise ValueError(f"steps must be numbers such as -1,0,1,2, got {shown(steps)}") from None
     return [
-        NamedSize(name=f"{number:+g} steps" if number else "natural", request=SizeRequest.natural(number))
+        NamedSize(
+            name=f"{number:+g} steps" if number else "natural", request=SizeRequest.natural(number, category)
+        )
         for number in numbers
     ]
 
 
-def from_chart(chart: Path | None, wearer: Path | None, sizes: str | None) -> list[NamedSize]:
+def from_chart(
+    chart: Path | None, wearer: Path | None, sizes: str | None, category: Category
+) -> list[NamedSize]:
     """Take sizes from a chart for a wearer."""
     if chart is None or wearer is None:
-        raise ValueError("sizes of a brand need both --chart and --wearer (YAML with chest_cm and height_cm)")
+        raise ValueError(
+            "sizes of a brand need both --chart and --wearer (YAML with chest_cm and height_cm; "
+            "for lower, with waist_cm, hip_cm and height_cm)"
+        )
     table, body = SizeChart.read(chart), Wearer.read(wearer)
     names = list(table.sizes) if sizes is None else [name.strip() for name in sizes.split(",")]
-    return [NamedSize(name=name, request=table.request(name, body)) for name in names]
+    return [NamedSize(name=name, request=table.request(name, body, category)) for name in names]

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.body.keypoints import Keypoints
-from preprocess.garment.measurements import measure_worn
 from preprocess.garment.size_ratios import SizeRatioParams, size_ratios
+from preprocess.garment.worn import measured_alone
 from preprocess.sizes.axes import AXIS_NAMES, Axis
 from preprocess.sizes.request import SizeRequest
 
@@ -17,7 +17,7 @@ JUST_RIGHT = 0.02
 """Deviations up to this are within what is measured in two pictures of the same garment."""
 
 NOT_THERE = frozenset({"garment_off_body", "garment_out_of_frame"})
-"""Flags of `measure_worn` that leave nothing to report."""
+"""Flags of measures that leave nothing to report."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,7 +109,7 @@ def measure_fit(
         requested: What was asked for.
         natural: Size of the garment in the person's own photo.
     """
-    worn = measure_worn(garment, keypoints)
+    worn = measured_alone(garment, keypoints, requested.category)
     found = size_ratios(worn, SizeRatioParams(), category=requested.category, keypoints=keypoints)
     lost = not NOT_THERE.isdisjoint(worn.flags)
     ratios = np.full(len(AXIS_NAMES), np.nan) if lost else found.ratios

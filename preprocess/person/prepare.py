@@ -16,15 +16,15 @@ from PIL import Image
 from preprocess.body.densepose import Parts, load_densepose, nearest_parts, read_densepose
 from preprocess.body.drawing import draw_body
 from preprocess.body.inpaint_mask import MaskParams, inpainting_mask
-from preprocess.body.keypoints import MIN_CONFIDENCE, BodyFrame, KeypointError, Keypoints
+from preprocess.body.keypoints import MIN_CONFIDENCE, KeypointError, Keypoints
 from preprocess.body.mediapipe import POSE_MODEL, PoseDetector, calibrate
+from preprocess.body.needs import require_body
 from preprocess.body.openpose import TRUNK, read_openpose
 from preprocess.garment.joint_fit import other_scale
-from preprocess.garment.measurements import measure_worn
 from preprocess.garment.parse import garment_mask, load_parse, other_labels
 from preprocess.garment.scene import Scene
 from preprocess.garment.size_ratios import SizeRatioParams, SizeRatios, size_ratios
-from preprocess.garment.worn import EDGES_WIDTH, measure_parsed
+from preprocess.garment.worn import EDGES_WIDTH, measure_parsed, measured_alone
 from preprocess.masks import MaskSource, read_mask
 from preprocess.person.window import Window
 from preprocess.pictures import PictureSource, read_picture, same_shape
@@ -151,7 +151,8 @@ def prepare_person(
         category: Of the garments that will be tried on.
 
     Raises:
-        ValueError: Something given is not what it should be, or nobody with shoulders and hips is found.
+        ValueError: Something given is not what it should be, or nobody is found with the joints that such
+            garments are measured by.
         OSError: A file can't be read, `pose_model` among them.
     """
     require_tried_on(category)
@@ -162,7 +163,7 @@ def prepare_person(
     joints = read_joints(keypoints, picture, pose_model, notes)
     # as tables hold them, in single precision: what is measured on them is what training data has
     person = Keypoints.from_flat(joints.flat(), source=joints.source, format=joints.format)
-    require_person(person)
+    require_person(person, category)
     labels = None if parse is None else read_labels(parse, shape, person)
     if labels is None:
         notes.append("no parse map: head and hands are protected as the joints show them")
@@ -214,7 +215,7 @@ def with_worn_garment(
     if not garment.any():
         return with_natural_size(person, garment, None, source)
     scene = Scene(photo=person.photo, densepose=parts_of(densepose))
-    worn = measure_worn(garment, person.keypoints, scene)
+    worn = measured_alone(garment, person.keypoints, person.category, scene)
     result = size_ratios(worn, SizeRatioParams(), category=person.category, keypoints=person.keypoints)
     return with_natural_size(person, garment, result, source)
 
@@ -264,14 +265,13 @@ def from_table(table: NDArray[np.float64]) -> Keypoints:
     return person.without(~np.isfinite(table).all(axis=1) | ~(person.confidence >= MIN_CONFIDENCE))
 
 
-def require_person(keypoints: Keypoints) -> None:
-    """Raise ValueError unless the joints span a body."""
+def require_person(keypoints: Keypoints, category: Category) -> None:
+    """Raise ValueError unless the joints span a body that garments of a category are measured by."""
     try:
-        BodyFrame.from_keypoints(keypoints)
+        require_body(keypoints, category)
     except KeypointError as error:
-        raise ValueError(
-            f"the photo must show one person from the front with both shoulders and the hips: {error}"
-        ) from error
+        joints = "hips and knees" if category is Category.LOWER else "both shoulders and the hips"
+        raise ValueError(f"the photo must show one person from the front with {joints}: {error}") from error
 
 
 def read_labels(parse: MaskSource, shape: tuple[int, int], person: Keypoints) -> NDArray[np.uint8]:

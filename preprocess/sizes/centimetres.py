@@ -11,14 +11,21 @@ the two stand here and nowhere else; all are rough, and a chart's words "chest" 
   the joints that OpenPose finds are 0.7 of that apart.
 - *Length.* Measured on the garment from the highest point of the shoulder seam, beside the neck, an eighth of
   the torso above the joints. The cloth hangs straight down from there.
-- *A wearer who knows only the height.* Bone ends 25.9 % of it apart, a torso of 28.8 %.
+- *A wearer who knows only the height.* Bone ends 25.9 % of it apart, a torso of 28.8 %, legs of 49.1 % from
+  the hip joints to the ankles.
+- *Hips.* The hip joints that OpenPose finds are 0.66 of its shoulder joints' distance apart.
+- *Trousers and skirts.* Around waist and hips they are stadiums as at the chest, as deep as the body is, a
+  quarter of its girth. Half-way down the thighs both legs together look as wide as the garment is at the
+  hips. The crotch is 6 % of the height below the hip joints, a waistband 8 % above them; cloth hangs straight
+  down.
 
 Source: body proportions from Drillis and Contini (1966), as printed in Winter, Biomechanics and Motor Control
-of Human Movement: shoulders at 0.818 of the height, hips at 0.530, 0.259 between the bone ends. OpenPose's
-shoulders are 0.63 of its torso apart in the median of 1,039 photos of VITON-HD, and 0.63 x 0.288 / 0.259 is
-0.7. The rest is ours.
+of Human Movement: shoulders at 0.818 of the height, hips at 0.530, ankles at 0.039, 0.259 between the bone
+ends. OpenPose's shoulders are 0.63 of its torso apart in the median of 1,039 photos of VITON-HD, and
+0.63 x 0.288 / 0.259 is 0.7; its hips are 0.66 of its shoulders apart in the median of 916. The rest is ours.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from math import isfinite, pi
 from pathlib import Path
@@ -26,13 +33,20 @@ from typing import Any, Self
 
 from preprocess.sizes.request import SizeRequest
 from preprocess.untrusted import read_yaml, shown
+from preprocess.vocabulary import Category
 
-SHOULDERS_OF_HEIGHT, TORSO_OF_HEIGHT = 0.259, 0.818 - 0.530
-DEPTH_OF_CHEST = 0.25
-"""Depth of the chest over its girth."""
+SHOULDERS_OF_HEIGHT, TORSO_OF_HEIGHT, LEG_OF_HEIGHT = 0.259, 0.818 - 0.530, 0.530 - 0.039
+DEPTH_OF_GIRTH = 0.25
+"""Depth of chest, waist or hips over their girth."""
 
 JOINTS_OF_SHOULDERS = 0.7
 """Distance of the detected shoulder joints over that of the bones' ends."""
+
+HIPS_OF_SHOULDERS = 0.66
+"""Distance of the detected hip joints over that of the shoulder joints."""
+
+CROTCH_BELOW_HIPS, WAISTBAND_ABOVE_HIPS = 0.06, 0.08
+"""From the hip joints, over the height."""
 
 NECK_ABOVE_JOINTS = 0.125
 """Height of the shoulder seam at the neck above the shoulder joints, over the torso."""
@@ -43,10 +57,16 @@ SMALLEST_CM, LARGEST_CM = 5.0, 400.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wearer:
-    """Measures of a body (cm). Shoulder and torso may be left out where the height is known."""
+    """Measures of a body (cm). Lengths may be left out where the height is known; girths, all but one."""
 
-    chest_cm: float
+    chest_cm: float | None = None
     """Around the chest, at its fullest."""
+
+    waist_cm: float | None = None
+    """Around the waist, where trousers are worn."""
+
+    hip_cm: float | None = None
+    """Around the hips, at their fullest."""
 
     height_cm: float | None = None
     """Standing."""
@@ -62,6 +82,8 @@ class Wearer:
 
     def __post_init__(self) -> None:
         require_cm("wearer", self)
+        if self.chest_cm is None and self.waist_cm is None and self.hip_cm is None:
+            raise ValueError("a wearer must have chest_cm, or for trousers and skirts waist_cm or hip_cm")
         if self.height_cm is None and (self.shoulder_cm is None or self.torso_cm is None):
             raise ValueError("a wearer must have height_cm, or both of shoulder_cm and torso_cm")
 
@@ -75,11 +97,9 @@ class Wearer:
         """
         values = read_yaml(Path(path))
         allowed = [field.name for field in fields(cls)]
-        if "chest_cm" not in values or not set(values) <= set(allowed):
-            raise ValueError(
-                f"{path} must have chest_cm, and may have {', '.join(allowed[1:])}, "
-                f"got {', '.join(map(shown, values))}"
-            )
+        if not set(values) <= set(allowed):
+            found = ", ".join(map(shown, values))
+            raise ValueError(f"{path} must have some of {', '.join(allowed)}, got {found}")
         try:
             return cls(**values)
         except ValueError as error:
@@ -101,9 +121,32 @@ class Wearer:
         return self.torso_cm or TORSO_OF_HEIGHT * (self.height_cm or 0)
 
     @property
-    def depth(self) -> float:
-        """Depth of the chest (cm), from its girth where it wasn't measured."""
-        return self.chest_depth_cm or DEPTH_OF_CHEST * self.chest_cm
+    def hips(self) -> float:
+        """Distance of the hip joints as a detector places them (cm)."""
+        return HIPS_OF_SHOULDERS * self.joints
+
+    @property
+    def tall(self) -> float:
+        """Height (cm), from the torso where it wasn't measured."""
+        return self.height_cm or self.torso / TORSO_OF_HEIGHT
+
+    @property
+    def leg(self) -> float:
+        """From hip joint to ankle (cm)."""
+        return LEG_OF_HEIGHT * self.tall
+
+    def depth(self, girth: str) -> float:
+        """Depth of the body (cm) where `girth`, such as `chest_cm`, goes around it.
+
+        Raises:
+            ValueError: That was neither measured nor is its girth known.
+        """
+        around = getattr(self, girth)
+        if girth == "chest_cm" and self.chest_depth_cm is not None:
+            return self.chest_depth_cm
+        if around is None:
+            raise ValueError(f"a garment's {girth} needs the wearer's {girth}")
+        return DEPTH_OF_GIRTH * float(around)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,38 +160,125 @@ class GarmentMeasures:
     """Across the back, from seam to seam."""
 
     length_cm: float | None = None
-    """From the highest point of the shoulder seam to the hem."""
+    """From the highest point of the shoulder seam to the hem; of trousers and skirts from the upper edge."""
+
+    waist_cm: float | None = None
+    """All around the upper edge of trousers or a skirt."""
+
+    hip_cm: float | None = None
+    """All around them at the hips."""
+
+    inseam_cm: float | None = None
+    """From the crotch of trousers to the hem."""
 
     def __post_init__(self) -> None:
         require_cm("garment", self)
 
-    def request(self, wearer: Wearer) -> SizeRequest:
-        """Return the ratios at which `wearer` wears a garment of these measures."""
-        return SizeRequest(
-            shoulder=None if self.shoulder_cm is None else self.shoulder_cm / wearer.joints,
-            width=None if self.chest_cm is None else front_width(self.chest_cm, wearer) / wearer.joints,
-            length=None if self.length_cm is None else self.length_cm / wearer.torso - NECK_ABOVE_JOINTS,
-        )
+    def request(self, wearer: Wearer, category: Category = Category.UPPER) -> SizeRequest:
+        """Return the ratios at which `wearer` wears a garment of these measures and that category.
+
+        Raises:
+            ValueError: There is a measure that such garments don't have, or one that takes a measure of the
+                body which isn't known.
+        """
+        ways = LOWER if category is Category.LOWER else ON_TORSO
+        self.require_measures(ways, category)
+        given = {way: getattr(self, way.measure) for way in ways}
+        ratios = {way.axis: way.ratio(cm, wearer) for way, cm in given.items() if cm is not None}
+        return SizeRequest.of(ratios, category=category)
+
+    def require_measures(self, ways: Sequence["Way"], category: Category) -> None:
+        """Raise ValueError where there is a measure that garments of a category don't have, or one twice."""
+        known = [way.measure for way in ways]
+        given = [field.name for field in fields(self) if getattr(self, field.name) is not None]
+        strange = [name for name in given if name not in known]
+        if strange:
+            raise ValueError(f"garments of {category} have {', '.join(known)}, got {', '.join(strange)}")
+        if {"inseam_cm", "length_cm"} <= set(given):
+            raise ValueError("trousers must have one of inseam_cm and length_cm, got both")
 
     @classmethod
     def of(cls, request: SizeRequest, wearer: Wearer) -> Self:
-        """Return the measures of a garment that `wearer` wears at `request`; the inverse of `request`."""
-        shoulder, width, length = (request[name] for name in ("shoulder", "width", "length"))
+        """Return the measures of a garment that `wearer` wears at `request`; the inverse of `request`.
+
+        Lengths of trousers and skirts are those from the upper edge.
+        """
+        ways = LOWER if request.category is Category.LOWER else ON_TORSO
+        found = {way.measure: (way, request[way.axis]) for way in ways if way.measure != "inseam_cm"}
         return cls(
-            shoulder_cm=None if shoulder is None else shoulder * wearer.joints,
-            chest_cm=None if width is None else girth(width * wearer.joints, wearer),
-            length_cm=None if length is None else (length + NECK_ABOVE_JOINTS) * wearer.torso,
+            **{measure: way.cm(ratio, wearer) for measure, (way, ratio) in found.items() if ratio is not None}
         )
 
 
-def front_width(girth_cm: float, wearer: Wearer) -> float:
-    """Return how wide (cm) a garment of `girth_cm` looks from the front."""
-    return girth_cm / 2 - wearer.depth * (pi / 2 - 1)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Way:
+    """From a measure of a garment to a ratio and back."""
+
+    measure: str
+    """A field of `GarmentMeasures`."""
+
+    axis: str
+    """Name of the ratio."""
+
+    body: Callable[[Wearer], float]
+    """What it is divided by (cm)."""
+
+    around: bool = False
+    """Whether it is a girth, of which half is seen from the front."""
+
+    starts: Callable[[Wearer], float] = lambda _: 0.0
+    """How far (cm) above where the ratio is counted from the measure begins."""
+
+    def ratio(self, cm: float, wearer: Wearer) -> float:
+        """Return the ratio of a garment of that measure."""
+        seen = front_width(cm, wearer.depth(self.measure)) if self.around else cm - self.starts(wearer)
+        return seen / self.body(wearer)
+
+    def cm(self, ratio: float, wearer: Wearer) -> float:
+        """Return the measure of a garment of that ratio; the inverse of `ratio`."""
+        seen = ratio * self.body(wearer)
+        return girth(seen, wearer.depth(self.measure)) if self.around else seen + self.starts(wearer)
 
 
-def girth(front_width_cm: float, wearer: Wearer) -> float:
+ON_TORSO = (
+    Way(measure="shoulder_cm", axis="shoulder", body=lambda wearer: wearer.joints),
+    Way(measure="chest_cm", axis="width", body=lambda wearer: wearer.joints, around=True),
+    Way(
+        measure="length_cm",
+        axis="length",
+        body=lambda wearer: wearer.torso,
+        starts=lambda wearer: NECK_ABOVE_JOINTS * wearer.torso,
+    ),
+)
+"""Of tops and dresses."""
+
+LOWER = (
+    Way(measure="waist_cm", axis="waist", body=lambda wearer: wearer.hips, around=True),
+    Way(measure="hip_cm", axis="width", body=lambda wearer: wearer.hips, around=True),
+    Way(
+        measure="inseam_cm",
+        axis="length",
+        body=lambda wearer: wearer.leg,
+        starts=lambda wearer: -CROTCH_BELOW_HIPS * wearer.tall,
+    ),
+    Way(
+        measure="length_cm",
+        axis="length",
+        body=lambda wearer: wearer.leg,
+        starts=lambda wearer: WAISTBAND_ABOVE_HIPS * wearer.tall,
+    ),
+)
+"""Of trousers and skirts."""
+
+
+def front_width(girth_cm: float, depth_cm: float) -> float:
+    """Return how wide (cm) a garment of `girth_cm` looks from the front on a body so deep."""
+    return girth_cm / 2 - depth_cm * (pi / 2 - 1)
+
+
+def girth(front_width_cm: float, depth_cm: float) -> float:
     """Return the girth (cm) of a garment so wide from the front; the inverse of `front_width`."""
-    return 2 * (front_width_cm + wearer.depth * (pi / 2 - 1))
+    return 2 * (front_width_cm + depth_cm * (pi / 2 - 1))
 
 
 def from_ease_cm(
@@ -165,9 +295,14 @@ def from_ease_cm(
         chest: Garment's girth minus the body's (cm); a regular shirt has 8 to 12.
         shoulder: Garment's shoulder minus the body's (cm).
         length: How far the hem is below the hip joints (cm); below 0 it is above.
+
+    Raises:
+        ValueError: The chest's girth is needed, and not known.
     """
+    if chest is not None and wearer.chest_cm is None:
+        raise ValueError("ease at the chest needs the wearer's chest_cm")
     return GarmentMeasures(
-        chest_cm=None if chest is None else wearer.chest_cm + chest,
+        chest_cm=None if chest is None or wearer.chest_cm is None else wearer.chest_cm + chest,
         shoulder_cm=None if shoulder is None else wearer.shoulder + shoulder,
         length_cm=None if length is None else (1 + NECK_ABOVE_JOINTS) * wearer.torso + length,
     ).request(wearer)

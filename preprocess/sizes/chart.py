@@ -4,6 +4,8 @@ It is CSV with a header, or YAML; measures are those of the finished garment, in
 
     size,chest_cm,shoulder_cm,length_cm          S: {chest_cm: 96, shoulder_cm: 44, length_cm: 68}
     S,96,44,68                                   M: {chest_cm: 104, shoulder_cm: 45.5, length_cm: 70}
+
+Trousers and skirts have `waist_cm`, `hip_cm`, and `inseam_cm` or `length_cm`.
 """
 
 import re
@@ -15,6 +17,7 @@ from typing import Any, Self
 from preprocess.sizes.centimetres import GarmentMeasures, Wearer
 from preprocess.sizes.request import SizeRequest
 from preprocess.untrusted import read_table, read_yaml, shown
+from preprocess.vocabulary import Category
 
 TABLES = (".csv", ".tsv", ".txt")
 """Suffixes of charts that aren't YAML."""
@@ -51,15 +54,16 @@ class SizeChart:
             raise ValueError(f"{source} must have 1 to {MOST_SIZES} sizes, got {len(rows)}")
         return cls(sizes={name: garment_of(source, name, row) for name, row in rows.items()})
 
-    def request(self, size: str, wearer: Wearer) -> SizeRequest:
+    def request(self, size: str, wearer: Wearer, category: Category = Category.UPPER) -> SizeRequest:
         """Return the ratios at which `wearer` wears `size`.
 
         Raises:
-            ValueError: The chart has no such size.
+            ValueError: The chart has no such size, or measures that garments of the category don't have; or
+                a measure of the wearer is missing.
         """
         if size not in self.sizes:
             raise ValueError(f"size must be one of {', '.join(self.sizes)}, got {shown(size)}")
-        return self.sizes[size].request(wearer)
+        return self.sizes[size].request(wearer, category)
 
 
 def csv_rows(path: Path) -> dict[str, dict[str, Any]]:

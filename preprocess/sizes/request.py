@@ -119,6 +119,18 @@ class SizeRequest:
         steps = values.pop("steps", None)
         return cls.of(values, steps=steps, category=category)
 
+    def of_category(self, category: Category) -> "SizeRequest":
+        """Ask the same of garments of another category.
+
+        Raises:
+            ValueError: They haven't an axis that is asked for.
+        """
+        return (
+            self
+            if category == self.category
+            else SizeRequest.of(dict(self.asked), steps=self.steps, category=category)
+        )
+
     def resolved(self, natural: "SizeRequest | None") -> "SizeRequest":
         """Return ratios alone: steps are counted from the `natural` ratios; what they don't know stays open.
 

@@ -1,6 +1,7 @@
 """Sizes in human units: every conversion goes there and back, every bad request says what must hold."""
 
 import logging
+import math
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from preprocess.sizes.centimetres import GarmentMeasures, Wearer, from_ease_cm
 from preprocess.sizes.chart import SizeChart
 from preprocess.sizes.request import SizeRequest
+from preprocess.vocabulary import Category
 
 BODY = Wearer(chest_cm=90, shoulder_cm=40, torso_cm=50, chest_depth_cm=20)
 """Joints 28 cm apart; a snug garment is 45 - 20 (pi / 2 - 1) = 33.58 cm wide from the front."""
@@ -63,10 +65,39 @@ def test_ease_survives_the_way_to_ratios_and_back(
     assert garment.length_cm == pytest.approx(above_hips + length)
 
 
+def test_trousers_are_measured_at_waist_hips_and_inseam() -> None:
+    """Of 100 cm around the hips one sees 50 less 20 (pi / 2 - 1); the joints are 0.462 shoulders apart."""
+    body = Wearer(waist_cm=80, hip_cm=80, height_cm=200, shoulder_cm=50)
+    trousers = GarmentMeasures(waist_cm=90, hip_cm=100, inseam_cm=86.2)
+    size = trousers.request(body, Category.LOWER)
+    hips, hidden = 0.66 * 0.7 * 50, 20 * (math.pi / 2 - 1)
+    assert size["waist"] == pytest.approx((45 - hidden) / hips)
+    assert size["width"] == pytest.approx((50 - hidden) / hips)
+    assert size["length"] == pytest.approx((86.2 + 12) / 98.2)
+    outseam = GarmentMeasures.of(size, body)
+    assert outseam.length_cm == pytest.approx(86.2 + 12 + 16)  # crotch to hip joints to waistband
+    for name, ratio in outseam.request(body, Category.LOWER).asked:
+        assert ratio == pytest.approx(size[name])
+    with pytest.raises(
+        ValueError, match="garments of lower have waist_cm, hip_cm, inseam_cm, length_cm, got"
+    ):
+        GarmentMeasures(chest_cm=100).request(body, Category.LOWER)
+    with pytest.raises(ValueError, match="one of inseam_cm and length_cm"):
+        GarmentMeasures(inseam_cm=80, length_cm=100).request(body, Category.LOWER)
+    with pytest.raises(ValueError, match="a garment's waist_cm needs the wearer's waist_cm"):
+        trousers.request(Wearer(hip_cm=80, height_cm=200), Category.LOWER)
+
+
+def test_a_dress_is_measured_as_a_top_is() -> None:
+    dress = GarmentMeasures(chest_cm=90, length_cm=106.25)
+    assert dress.request(BODY, Category.DRESS)["length"] == pytest.approx(2.0)
+    assert dress.request(BODY, Category.DRESS)["width"] == dress.request(BODY)["width"]
+
+
 def test_what_was_not_measured_is_estimated_from_the_height_and_the_chest() -> None:
     tall = Wearer(chest_cm=100, height_cm=200)
-    assert (tall.shoulder, tall.torso, tall.depth) == pytest.approx((51.8, 57.6, 25.0))
-    assert (BODY.shoulder, BODY.torso, BODY.depth) == (40, 50, 20)
+    assert (tall.shoulder, tall.torso, tall.depth("chest_cm")) == pytest.approx((51.8, 57.6, 25.0))
+    assert (BODY.shoulder, BODY.torso, BODY.depth("chest_cm")) == (40, 50, 20)
     with pytest.raises(ValueError, match="must have height_cm, or both of"):
         Wearer(chest_cm=100)
 
@@ -195,7 +226,7 @@ def test_a_wearer_is_read_from_yaml(tmp_path: Path) -> None:
         ("chest_cm: 92", "must have height_cm"),
         ("height_cm: 172", "must have chest_cm"),
         ("chest_cm: 92\nheight_cm: 1.72", "height_cm of the wearer must be 5 to 400 cm, got 1.72"),
-        ("chest_cm: 92\nage: 3", "may have height_cm"),
+        ("chest_cm: 92\nage: 3", "must have some of chest_cm, waist_cm, hip_cm, height_cm"),
         ("chest_cm: 92\n? &a [x]\n: 1", "got 'chest_cm', a |not valid YAML"),
     ):
         with pytest.raises(ValueError, match=message):
