@@ -167,20 +167,20 @@ class WornLower:
         """Lowest row; of a skirt, whose hem is level, the only one."""
         if self.design.kind != "skirt":
             return max(float(self.at_hem(side)[0][0]) for side in SIDES)
-        rows = np.linspace(1.1, 1 + 1.3 * self.leg, 601)
-        return float(np.interp(self.ratios[2], [self.reach(row) for row in rows], rows))
+        rows = np.linspace(1.1, 1 + 1.3 * self.leg, 241)
+        return float(np.interp(self.ratios[2], self.reach(rows), rows))
 
-    def reach(self, row: float) -> float:
-        """Length ratio of a level hem: how far down the legs it is, beside the bones as the measure looks."""
+    def reach(self, rows: Points) -> Points:
+        """(R,) length ratios of level hems: how far down the legs they are, beside the bones as one looks."""
         offsets = np.linspace(-AXIS_BAND, AXIS_BAND, 51) * self.hip_width
         ends = []
         for side in SIDES:
             joints = leg_bones(self.doll, side)[:2, 0]
-            angles = np.radians([self.legs.spread_deg, self.legs.shins_deg[SIDES.index(side)]])
-            across = side * offsets * np.sin(angles)[:, None]
-            thigh, shin = (row - joints[:, None] + across) / np.cos(angles)[:, None]
+            angles = np.radians([self.legs.spread_deg, self.legs.shins_deg[SIDES.index(side)]])[:, None, None]
+            down = rows[:, None] - joints[:, None, None] + side * offsets * np.sin(angles)
+            thigh, shin = down / np.cos(angles)
             ends.append(np.where(thigh <= self.legs.thigh, thigh, self.legs.thigh + shin))
-        return float(np.percentile(ends, 99)) / self.leg
+        return np.asarray(np.percentile(np.concatenate(ends, axis=1), 99, axis=1) / self.leg)
 
     @cached_property
     def scale(self) -> float:
@@ -210,8 +210,7 @@ class WornLower:
         inner, outer = self.below(side, np.maximum(a, joined), scale)
         upright = self.top + UPRIGHT * self.leg
         blend = np.clip((a - upright) / (joined - upright), 0, 1)
-        smooth = blend * blend * (3 - 2 * blend)
-        above = self.waist_half + (outer - self.waist_half) * smooth
+        above = self.waist_half + (outer - self.waist_half) * blend * (2 - blend)
         flesh = np.where(a < 1, body_half_width(self.doll, a), reach_out(self.doll, np.maximum(a, 1))) + 0.015
         above = np.maximum(above, above + (flesh - above) * np.clip((a - upright) / 0.1, 0, 1))
         return np.where(a < joined, 0.0, inner), np.where(a < joined, above, outer)
@@ -261,5 +260,5 @@ class WornLower:
         """(3,) ratios of this outline by the definitions in docs/design.md."""
         waist = np.median(self.edges(1, self.top + np.linspace(0, WAIST_ROWS, 21) * self.leg)[1]) * 2
         width = self.cloth(self.width_rows()).mean()
-        length = self.reach(self.hem) if self.design.kind == "skirt" else self.ratios[2]
+        length = self.reach(np.array([self.hem]))[0] if self.design.kind == "skirt" else self.ratios[2]
         return np.array([waist / self.hip_width, width / self.hip_width, length])
