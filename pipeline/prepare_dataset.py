@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 from pipeline.stage import run_stage
+from preprocess.places import place
 from preprocess.sources.manifest import write_manifest
 from preprocess.sources.paper_dolls.dataset import render_dataset
 from preprocess.sources.params import PrepareDatasetParams
@@ -19,7 +20,7 @@ NOTE = "This data set is read where it lies ({root}); only paper dolls are drawn
 def prepared(params: PrepareDatasetParams, raw: Path) -> Source:
     """Open the data set: paper dolls are drawn into `raw`, of others there is only a note."""
     drawn = params.source == "paper_dolls"
-    source = open_source(params.source, raw if drawn else Path(params.root), category=params.category)
+    source = open_source(params.source, raw if drawn else place(params.root), category=params.category)
     with whole_folder(raw) as partial:
         if drawn:
             render_dataset(params.paper_dolls, partial)
@@ -31,7 +32,7 @@ def prepared(params: PrepareDatasetParams, raw: Path) -> Source:
 def run(params: PrepareDatasetParams, *, raw: Path, out: Path) -> None:
     """Write one manifest row for every sample of the data set."""
     source = prepared(params, raw)
-    counts = write_manifest(source, out, params.limits)
+    counts = write_manifest(source, out, params.limits, hash_remote=params.hash_remote)
     log.info("%s: %d rows: %s", source.name, counts.total(), dict(counts))
 
 

@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 from pipeline.params import load_params
+from preprocess.places import StorageError, place
 
 USAGE_ERROR = 2
 ENGINE_VARIABLE = "CINDERELLA_ENGINE"
@@ -35,7 +36,7 @@ def run_stage(name: str, run: Callable[..., None]) -> None:
                 "--engine", help=f"inline, process, ray or slurm; default: ${ENGINE_VARIABLE}"
             )
         elif parameter.kind is inspect.Parameter.KEYWORD_ONLY:
-            parser.add_argument(f"--{parameter.name.replace('_', '-')}", type=Path, required=True)
+            parser.add_argument(f"--{parameter.name.replace('_', '-')}", type=place, required=True)
     paths = vars(parser.parse_args())
     configure_logging(name)
     if engine := paths.pop("engine", None):
@@ -43,7 +44,7 @@ def run_stage(name: str, run: Callable[..., None]) -> None:
     run = getattr(import_module(f"pipeline.{name}"), run.__name__)  # other processes know it by that name
     try:
         run(getattr(load_params(paths.pop("params")), name), **paths)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, StorageError) as error:
         fail(name, error)
 
 

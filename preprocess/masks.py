@@ -24,6 +24,7 @@ from preprocess.pictures import (
     require_bytes,
     turned,
 )
+from preprocess.places import RemotePath, here, place
 
 Mask = NDArray[np.bool_]
 MaskSource = str | Path | bytes | Image.Image | NDArray[Any]
@@ -70,8 +71,10 @@ def read_levels(source: MaskSource, what: str, *, limits: Limits = LIMITS) -> Le
     """
     if isinstance(source, np.ndarray):
         return from_numbers(source, what, limits)
-    if isinstance(source, str | Path) and Path(source).suffix.lower() in ARRAYS:
-        return from_numbers(read_array(Path(source), what, limits), f"{what} {source}", limits)
+    if isinstance(source, str | Path) and (path := place(source)).suffix.lower() in ARRAYS:
+        return from_numbers(read_array(path, what, limits), f"{what} {source}", limits)
+    if isinstance(source, RemotePath):
+        what, source = f"{what} {source}", source.read_bytes(limits.max_bytes + 1)
     with opened(source, what, limits=limits) as picture:
         lossy = is_lossy(picture, source)
         return replace(levels_of(turned(picture)), lossy=lossy)
@@ -133,15 +136,18 @@ def webp_stream(file: IO[bytes]) -> bytes | None:
 def read_array(path: Path, what: str, limits: Limits) -> NDArray[Any]:
     """Read a `.npy`, or the one array of a `.npz` (or its `mask`, `labels` or `arr_0`), without pickles."""
     name = f"{what} {path}"
+    file = here(path, limits.max_bytes + 1)
     try:
-        require_bytes(path, name, limits)
+        require_bytes(path if isinstance(file, Path) else file.getvalue(), name, limits)
         if path.suffix.lower() == ".npy":
-            return np.array(np.load(path, mmap_mode="r", allow_pickle=False))
-        with zipfile.ZipFile(path) as archive:
+            return np.array(np.load(file, mmap_mode="r" if file is path else None, allow_pickle=False))
+        with zipfile.ZipFile(file) as archive:
             largest = max((member.file_size for member in archive.infolist()), default=0)
         if largest > limits.max_bytes:
             raise PictureError(name, f"must unfold to at most {limits.max_bytes:,} bytes")
-        with np.load(path, allow_pickle=False) as arrays:
+        if isinstance(file, io.BytesIO):
+            file.seek(0)
+        with np.load(file, allow_pickle=False) as arrays:
             return np.asarray(arrays[the_array(arrays.files, name)])
     except PictureError:
         raise

@@ -18,6 +18,8 @@ from annotated_types import Gt
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
+from preprocess.places import RemotePath, StorageError, here
+
 Picture = NDArray[np.uint8]
 PictureSource = str | Path | bytes | Image.Image | NDArray[Any]
 
@@ -162,6 +164,8 @@ def opened(
 ) -> Iterator[Image.Image]:
     """Open a picture; what decoding it in the block raises becomes a PictureError that names it."""
     name = f"{what} {source}" if isinstance(source, str | Path) else what
+    if isinstance(source, RemotePath):
+        source = source.read_bytes(limits.max_bytes + 1)
     try:
         if isinstance(source, Image.Image):
             require_size(source.height, source.width, name, limits)
@@ -262,8 +266,10 @@ def is_stale(picture: Image.Image, beside: Sequence[Path]) -> bool:
     """
     for path in beside:
         try:
-            with Image.open(path) as upright:
+            with Image.open(here(path)) as upright:
                 width, height = upright.size
+        except StorageError:
+            raise
         except Exception:  # arrays, and maps that can't be read either
             continue
         wanted, stored = np.log(width / height), np.log(picture.width / picture.height)

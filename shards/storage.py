@@ -60,7 +60,7 @@ class RemoteFolder:
     """
 
     def __init__(self, url: str, cache: Path | None = None, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
-        import fsspec  # type: ignore[import-untyped]
+        import fsspec
 
         cache = cache or Path.home() / ".cache/cinderella/shards"
         self.url = url.removesuffix("/index.json").rstrip("/")

@@ -11,6 +11,7 @@ from pipeline.cli.evaluation import Source, assemble, compare, evaluate, recipes
 from pipeline.cli.tryon import ladder, publish, try_on
 from pipeline.stage import configure_logging, fail
 from preprocess.body.mediapipe import POSE_MODEL
+from preprocess.places import StorageError, place
 
 app = typer.Typer(
     help="""Size-aware virtual try-on: measure how garments sit, train, evaluate.
@@ -27,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
-Root = Annotated[Path, typer.Option(help="Folder of the data set.")]
+Root = Annotated[Path, typer.Option(parser=place, help="Folder of the data set, or its URL (s3://...).")]
 Shards = Annotated[Path, typer.Option(help="Folder with train/ and test/ shards.")]
 Annotations = Annotated[Path, typer.Option(help="size_annotations.parquet of the same data.")]
 DetectorModel = Annotated[
@@ -252,7 +253,7 @@ def main() -> None:
     configure_logging("cinderella")
     try:
         app()
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, StorageError) as error:
         fail("cinderella", error)
 
 

@@ -5,10 +5,13 @@ from typing import Annotated
 
 import typer
 
+from preprocess.places import place
 from preprocess.sources.registry import SOURCES
 
 Source = Annotated[str, typer.Option(help=f"What the folder is: one of {', '.join(SOURCES)}.")]
-DataRoot = Annotated[Path | None, typer.Option(help="Folder of a data set; its test split is taken.")]
+DataRoot = Annotated[
+    Path | None, typer.Option(parser=place, help="Folder or URL of a data set; its test split is taken.")
+]
 DataShards = Annotated[Path | None, typer.Option(help="Folder with test/ shards, in place of --root.")]
 DataAnnotations = Annotated[
     Path | None, typer.Option(help="Whose train split sets the ladders' range; default: that of --root.")

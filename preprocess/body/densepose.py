@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from preprocess.masks import ARRAYS, Levels, MaskSource, read_levels
 from preprocess.pictures import LIMITS, Limits, PictureError
+from preprocess.places import here
 
 Mask = NDArray[np.bool_]
 Parts = NDArray[np.uint8]
@@ -98,10 +99,19 @@ def load_densepose(path: Path, *, reduce: bool = False) -> Parts:
         OSError: The file can't be read.
     """
     if reduce and path.suffix.lower() not in (".png", *ARRAYS):
-        picture = cv2.imread(str(path), cv2.IMREAD_REDUCED_COLOR_2)
+        picture = reduced(path)
         if picture is not None and far_share(picture[:, :, ::-1]) <= MOST_FAR:
             return nearest_parts(picture[:, :, ::-1])
     return nearest_parts(read_densepose(path))
+
+
+def reduced(path: Path) -> NDArray[np.uint8] | None:
+    """Decode a JPEG at half its size: (h, w, 3) BGR; None where that can't be done."""
+    file = here(path, LIMITS.max_bytes)
+    if isinstance(file, Path):
+        return cv2.imread(str(file), cv2.IMREAD_REDUCED_COLOR_2)
+    content = np.frombuffer(file.getbuffer(), np.uint8)
+    return cv2.imdecode(content, cv2.IMREAD_REDUCED_COLOR_2) if len(content) else None
 
 
 def nearest_parts(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

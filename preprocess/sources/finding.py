@@ -3,12 +3,13 @@
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from preprocess.masks import ARRAYS
 from preprocess.pictures import HEIC_SUFFIXES, INSTALL_HEIC, photo_suffixes
+from preprocess.places import RemotePath
 from preprocess.sources.pairs import stem_of
 
 UNREADABLE = dict.fromkeys(HEIC_SUFFIXES, INSTALL_HEIC) | dict.fromkeys(
@@ -100,11 +101,11 @@ def files_of(folder: Path, part: Part) -> dict[str, Path]:
     """List a folder's files of a part by name, with suffix and without; the better suffix has the name."""
     wanted = part.wanted()
     listed: dict[int, list[Path]] = {}
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 - a Path for each takes seconds
-            if suffix in wanted and not entry.name.startswith("._") and is_file(entry):
-                listed.setdefault(wanted.index(suffix), []).append(folder / entry.name)
+    for entry in entries(folder):
+        suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 - a Path for each takes seconds
+        if suffix in wanted and not entry.name.startswith("._") and is_file(entry):
+            path = entry if isinstance(entry, RemotePath) else folder / entry.name
+            listed.setdefault(wanted.index(suffix), []).append(path)
     found: dict[str, Path] = {}
     for rank in sorted(listed):
         for path in sorted(listed[rank]):
@@ -113,7 +114,16 @@ def files_of(folder: Path, part: Part) -> dict[str, Path]:
     return found
 
 
-def is_file(entry: os.DirEntry[str]) -> bool:
+def entries(folder: Path) -> Iterator[os.DirEntry[str] | RemotePath]:
+    """Yield what is directly in a folder."""
+    if isinstance(folder, RemotePath):
+        yield from folder.iterdir()
+        return
+    with os.scandir(folder) as found:
+        yield from found
+
+
+def is_file(entry: os.DirEntry[str] | RemotePath) -> bool:
     """Tell whether an entry is a file; a link in a circle is none."""
     try:
         return entry.is_file()

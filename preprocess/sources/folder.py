@@ -93,7 +93,7 @@ class Folder:
             return {name: first if first in SPLITS else "test" for name, first in below.items()}
         if self.split is not None:
             return dict.fromkeys(names, self.split)
-        drawn = {name: xxhash.xxh3_64_intdigest(os.fsencode(name)) / 2**64 for name in names}
+        drawn = {name: xxhash.xxh3_64_intdigest(os.fsencode(str(name))) / 2**64 for name in names}
         fewest = set(sorted(names, key=drawn.__getitem__)[: min(FEWEST_TEST, (len(names) + 1) // 2)])
         tested = {name for name in names if drawn[name] < TEST_SHARE or name in fewest}
         log.info("%s: %d of %d photos are dealt to the test split", self.root, len(tested), len(names))

@@ -1,8 +1,13 @@
-"""Write a data set down as the manifest: every file hashed, every picture decoded once."""
+"""Write a data set down as the manifest: every file hashed, every picture decoded once.
+
+In object storage a listing says which bytes there are (size and ETag); nothing is fetched unless that is
+asked for, and a file that can't be decoded is found by the stage that reads it.
+"""
 
 import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +19,16 @@ from tqdm import tqdm
 from preprocess.identity import identity
 from preprocess.masks import ARRAYS, read_levels
 from preprocess.pictures import LIMITS, Limits, PictureError, check_picture
+from preprocess.places import Facts, RemotePath
 from preprocess.sources.source import MANIFEST_SCHEMA, SCHEMA_VERSION, Drawn, Source, SourceSample
 from preprocess.vocabulary import DRAWING_KEY, SOURCE_KEY, RowStatus
 from preprocess.whole import whole_file
 
 MADE_BY = "made_by"
 """Metadata: identity of the code and limits that judged the files; others judge them anew."""
+
+NUM_REQUESTS = 32
+"""Requests to object storage at a time."""
 
 ROWS_PER_GROUP = 512
 """Samples read and written at a time."""
@@ -40,15 +49,41 @@ def decoding_error(path: Path, limits: Limits = LIMITS) -> str | None:
     return None
 
 
-def input_hash(sample: SourceSample, root: Path) -> str:
+def listing_error(path: Path, limits: Limits = LIMITS) -> str | None:
+    """Say why the object at `path` can't be decoded, as far as a listing tells, or None."""
+    facts = facts_of(path)
+    if facts is None:
+        return "not found"
+    if not 0 < facts.num_bytes <= limits.max_bytes:
+        return f"must have 1 to {limits.max_bytes:,} bytes, got {facts.num_bytes:,}"
+    return None
+
+
+def facts_of(path: Path) -> Facts | None:
+    """Return what a listing of object storage said of a path."""
+    return path.facts() if isinstance(path, RemotePath) else None
+
+
+def stand_in(path: Path) -> bytes:
+    """Return what a listing says, to be hashed in place of an object's bytes; nothing where there is none."""
+    facts = facts_of(path)
+    return b"" if facts is None else f"{facts.num_bytes} bytes, {facts.tag}".encode()
+
+
+def input_hash(sample: SourceSample, root: Path, *, listed: bool = False) -> str:
     """Return the xxh3_128 (hex) of what is measured: what the garment and its labels are, and the files.
 
     Files count by name, relative to `root`, and bytes. A file that can't be read has no bytes.
+
+    Args:
+        sample: Whose files.
+        root: Folder that they are below.
+        listed: Take what a listing says of a file for its bytes.
     """
     digest = xxhash.xxh3_128(f"{sample.category}\0{sample.parse_labels}\0".encode())
     for part, path in sample.parts():
         try:
-            content = path.read_bytes()
+            content = stand_in(path) if listed else path.read_bytes()
         except OSError:
             content = b""
         digest.update(f"{part}\0{path.relative_to(root).as_posix()}\0{len(content)}\0".encode())
@@ -57,7 +92,12 @@ def input_hash(sample: SourceSample, root: Path) -> str:
 
 
 def manifest_record(
-    sample: SourceSample, root: Path, before: dict[str, Any] | None = None, limits: Limits = LIMITS
+    sample: SourceSample,
+    root: Path,
+    before: dict[str, Any] | None = None,
+    limits: Limits = LIMITS,
+    *,
+    listed: bool = False,
 ) -> dict[str, Any]:
     """Read a sample's files and return its manifest row: a file that can't be decoded is a `failed` row.
 
@@ -66,12 +106,14 @@ def manifest_record(
         root: Folder that they are below.
         before: The row of an earlier manifest; unchanged bytes aren't decoded again.
         limits: What is too large to be decoded.
+        listed: Judge files by what a listing says.
     """
-    found = input_hash(sample, root)
+    found = input_hash(sample, root, listed=listed)
     if before is not None and before["input_hash"] == found:
         status, reason = before["status"], before["reason"]
     else:
-        problems = {part: decoding_error(path, limits) for part, path in sample.parts()}
+        error_of = listing_error if listed else decoding_error
+        problems = {part: error_of(path, limits) for part, path in sample.parts()}
         reason = "; ".join(f"{part} unreadable: {why}" for part, why in problems.items() if why) or None
         status = str(RowStatus.FAILED if reason else RowStatus.OK)
     return {
@@ -88,13 +130,16 @@ def manifest_record(
     }
 
 
-def write_manifest(source: Source, out: Path, limits: Limits = LIMITS) -> Counter[str]:
+def write_manifest(
+    source: Source, out: Path, limits: Limits = LIMITS, *, hash_remote: bool = False
+) -> Counter[str]:
     """Write one row for every sample of `source`, sorted by split and key; return the counts by status.
 
     Args:
         source: The data set.
         out: The manifest.
         limits: What pictures may claim before they are decoded.
+        hash_remote: Whether files in object storage are fetched, hashed and decoded too.
 
     Raises:
         ValueError: The source has no sample, or two of one split share a key.
@@ -103,7 +148,9 @@ def write_manifest(source: Source, out: Path, limits: Limits = LIMITS) -> Counte
     if not samples:
         raise ValueError(f"{source.root} has no sample: check prepare_dataset.root")
     require_unique(samples)
-    made_by = identity(__name__, limits)
+    remote = isinstance(source.root, RemotePath)
+    listed = remote and not hash_remote
+    made_by = identity(__name__, [asdict(limits), listed])
     before = rows_before(out, made_by)
     metadata = {"root": source.root.as_posix(), SOURCE_KEY: source.name, "schema_version": SCHEMA_VERSION}
     if isinstance(source, Drawn):
@@ -112,11 +159,12 @@ def write_manifest(source: Source, out: Path, limits: Limits = LIMITS) -> Counte
     counts: Counter[str] = Counter()
 
     def work(sample: SourceSample) -> dict[str, Any]:
-        return manifest_record(sample, source.root, before.get((sample.split, sample.key)), limits)
+        earlier = before.get((sample.split, sample.key))
+        return manifest_record(sample, source.root, earlier, limits, listed=listed)
 
     with (
         whole_file(out) as partial,
-        ThreadPoolExecutor(os.cpu_count()) as pool,
+        ThreadPoolExecutor(NUM_REQUESTS if remote else os.cpu_count()) as pool,
         pq.ParquetWriter(partial, schema, compression="zstd") as writer,
         tqdm(total=len(samples), desc="manifest", unit="sample", disable=None) as bar,
     ):

@@ -65,7 +65,12 @@ class PrepareDatasetParams:
     `dress_code`, `folder`) read a data set below `root`."""
 
     root: str = "data"
-    """Folder of a real data set. Not read when the source is `paper_dolls`."""
+    """Folder of a real data set, or its URL in object storage (`s3://bucket/folder`, `gs://`: the extra
+    `remote`). Not read when the source is `paper_dolls`."""
+
+    hash_remote: bool = False
+    """Whether what lies in object storage is fetched to be hashed and decoded, as files on this machine are.
+    Else its listing stands for it, by size and ETag, and a later stage finds what can't be decoded."""
 
     category: Category | None = None
     """What is worn: `upper`, `lower` or `dress`. For `viton_hd` and `folder`, which don't tell, all is

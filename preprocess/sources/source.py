@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from preprocess.places import place
 from preprocess.vocabulary import Category, ParseLabels, RowStatus
 
 SCHEMA_VERSION = "2"
@@ -119,7 +120,8 @@ class ManifestRow(SourceSample):
     """Why the row isn't `ok`."""
 
     input_hash: str
-    """xxh3_128 (hex) over the sample's category and labels, and the names and bytes of its files."""
+    """xxh3_128 (hex) over the sample's category and labels, and the names and bytes of its files; in object
+    storage size and tag stand for bytes, unless it was to be hashed."""
 
 
 class Source(Protocol):
@@ -131,7 +133,7 @@ class Source(Protocol):
 
     @property
     def root(self) -> Path:
-        """Folder that every path of its samples is below."""
+        """Folder, here or in object storage, that every path of its samples is below."""
 
     def samples(self) -> Iterator[SourceSample]:
         """Yield every sample once.
@@ -176,7 +178,7 @@ def manifest_root(path: Path, schema: pa.Schema) -> Path:
             f"{path} must have manifest schema {SCHEMA_VERSION}, got {metadata.get('schema_version')}: "
             "run `dvc repro prepare_dataset` again"
         )
-    return Path(metadata["root"]).absolute()
+    return place(metadata["root"]).absolute()
 
 
 def manifest_row(record: dict[str, Any], root: Path) -> ManifestRow:

@@ -1,0 +1,127 @@
+"""The data stages on a bucket make what they make on a folder."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline import compute_size_ratios, extract_keypoints, prepare_dataset, write_shards
+from preprocess import places
+from preprocess.body.keypoints import ExtractKeypointsParams
+from preprocess.garment.size_ratios import SizeRatioParams
+from preprocess.places import RemotePath, StorageError, place
+from preprocess.sources.manifest import write_manifest
+from preprocess.sources.paper_dolls.dataset import render_dataset
+from preprocess.sources.params import PaperDollParams, PrepareDatasetParams
+from preprocess.sources.registry import open_source
+from preprocess.sources.source import PARTS
+from shards.params import WriteShardsParams
+from tests.object_storage import BUCKET, s3_server, upload
+from tests.preprocess.flaky import FAILS_ALWAYS, Flaky
+
+DOLLS = PaperDollParams(train=1, test=2, image_height=128, image_width=96)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three people in VITON-HD's layout."""
+    folder = tmp_path_factory.mktemp("viton_hd")
+    render_dataset(DOLLS, folder)
+    return folder
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    with s3_server(monkeypatch) as files:
+        yield files
+
+
+def measured(root: str, out: Path, *, hash_remote: bool) -> Path:
+    """Run the data stages."""
+    tables = {name: out / f"{name}.parquet" for name in ("manifest", "keypoints", "size_annotations")}
+    params = PrepareDatasetParams(source="viton_hd", root=root, hash_remote=hash_remote)
+    prepare_dataset.run(params, raw=out / "raw", out=tables["manifest"])
+    joints, both = ExtractKeypointsParams(workers=1), {"manifest": tables["manifest"]}
+    extract_keypoints.run(joints, **both, out=tables["keypoints"])
+    both["keypoints"] = tables["keypoints"]
+    compute_size_ratios.run(SizeRatioParams(workers=1), **both, out=tables["size_annotations"])
+    write_shards.run(
+        WriteShardsParams(num_workers=0, samples_per_shard=2),
+        **both,
+        size_annotations=tables["size_annotations"],
+        out=out / "shards",
+    )
+    return out
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    made = [*out.glob("*.parquet"), *out.glob("shards/*/*")]
+    return {path.relative_to(out).as_posix(): path.read_bytes() for path in made}
+
+
+def test_three_people_in_a_bucket_give_the_bytes_of_a_folder(root: Path, s3: Any, tmp_path: Path) -> None:
+    url = upload(s3, root, "viton_hd")
+    near = contents(measured(str(root), tmp_path / "near", hash_remote=False))
+    far = contents(measured(url, tmp_path / "far", hash_remote=True))
+    assert pq.read_table(tmp_path / "far/manifest.parquet").equals(
+        pq.read_table(tmp_path / "near/manifest.parquet")
+    )
+    assert near.pop("manifest.parquet") != far.pop("manifest.parquet")  # only its metadata name the root
+    assert {"size_annotations.parquet", "shards/test/test-000000.tar", "shards/train/index.json"} < far.keys()
+    assert far == near
+    listed = measured(url, tmp_path / "listed", hash_remote=False)
+    one, other = (pq.read_table(out / "size_annotations.parquet") for out in (listed, tmp_path / "near"))
+    assert one.drop(["input_hash"]).equals(other.drop(["input_hash"]))
+    assert set(one["status"].to_pylist()) == {"ok"}
+
+
+def test_a_manifest_by_listing_fetches_nothing_and_sees_what_changed(
+    root: Path, s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = open_source("viton_hd", place(upload(s3, root, "viton_hd")))
+    before = [row["input_hash"] for row in rows(source, tmp_path)]
+    s3.pipe_file(f"{BUCKET}/viton_hd/train/image/00000_00.jpg", b"other")
+    s3.pipe_file(f"{BUCKET}/viton_hd/test/cloth/90001_00.jpg", b"")
+    fetched: list[str] = []
+    read_bytes = RemotePath.read_bytes
+
+    def noted(path: RemotePath, most_bytes: int | None = None) -> bytes:
+        fetched.append(path.name)
+        return read_bytes(path, most_bytes)
+
+    monkeypatch.setattr(RemotePath, "read_bytes", noted)
+    after = rows(source, tmp_path)
+    assert sorted(set(fetched)) == ["test_pairs.txt", "test_pairs_paired.txt", "train_pairs.txt"]
+    assert [row["input_hash"] != old for row, old in zip(after, before, strict=True)] == [True, True, True]
+    assert [(row["key"], row["status"]) for row in after] == [
+        ("90000_00", "failed"),
+        ("90001_00", "failed"),
+        ("00000_00", "ok"),
+    ]
+    assert after[1]["reason"].startswith("cloth unreadable: must have 1 to")
+
+
+def rows(source: Any, folder: Path) -> list[dict[str, Any]]:
+    write_manifest(source, folder / "manifest.parquet")
+    return pq.read_table(folder / "manifest.parquet").to_pylist()
+
+
+@pytest.mark.parametrize("name", ["viton_hd", "folder"])
+def test_a_bad_connection_changes_nothing_and_none_at_all_is_named(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(places, "FIRST_WAIT_S", 0.0)
+    Flaky.restart()
+    below = root if name == "viton_hd" else root / "test" / "image"
+    upload(Flaky(), below, "data")
+    near = rows(open_source(name, below), tmp_path)
+    Flaky.break_down(3)
+    far = open_source(name, place("flaky://bucket/data"))
+    write_manifest(far, tmp_path / "far.parquet", hash_remote=True)
+    assert pq.read_table(tmp_path / "far.parquet").to_pylist() == near
+    assert all(row[part] is None or "://" not in row[part] for row in near for part in PARTS)
+    Flaky.break_down(FAILS_ALWAYS)
+    with pytest.raises(StorageError, match="flaky://bucket/data"):
+        write_manifest(far, tmp_path / "far.parquet", hash_remote=True)
