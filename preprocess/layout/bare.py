@@ -50,11 +50,12 @@ def spread(picture: Picture | Floats, known: Mask) -> Floats:
     while min(levels[-1].shape[:2]) > COARSEST:
         levels.append(cv2.pyrDown(levels[-1]))
     filled = levels[-1][..., :3] / np.maximum(levels[-1][..., 3:], 1e-6)
-    for level in levels[-2::-1]:
+    for level in levels[-2:0:-1]:
         coarse = cv2.pyrUp(filled, dstsize=level.shape[1::-1])
         own = np.minimum(level[..., 3:] / SURE, 1)
         filled = coarse + own * (level[..., :3] / np.maximum(level[..., 3:], 1e-6) - coarse)
-    return np.asarray(filled, np.float32)
+    spread_out = cv2.pyrUp(filled, dstsize=picture.shape[1::-1]) if len(levels) > 1 else filled
+    return np.asarray(np.where(known[..., None], picture, spread_out), np.float32)
 
 
 def without_garment(

@@ -8,6 +8,7 @@ a panel that they touch and that gives way; else they stay on their arms. Rows a
 from dataclasses import dataclass
 from typing import Self
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -101,8 +102,10 @@ class Sides:
 
     def at(self, values: Array, parts: Parts) -> Floats:
         """Look (2, R) values up in each pixel's row, on its side."""
-        right, left = (np.interp(parts.a, self.rows, one) for one in values)
-        return np.asarray(np.where(parts.b < 0, right, left), np.float32)
+        row = (parts.a - np.float32(self.rows[0])) * np.float32(1 / ROW)
+        side = (parts.b >= 0).astype(np.float32)
+        table = values.astype(np.float32)
+        return np.asarray(cv2.remap(table, row, side, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
 
 def line_along(parts: Parts, even: Array, rows: Array) -> Array:
@@ -155,10 +158,11 @@ class Layer:
 
     def sources(self, parts: Parts) -> tuple[Floats, Floats]:
         """Return x and y, (H, W) px of the photo as `cv2.remap` wants them."""
-        origin = parts.frame.shoulder_mid - 0.5
-        down, across = parts.frame.u * parts.frame.torso_length, parts.frame.v * parts.frame.shoulder_width
+        origin = (parts.frame.shoulder_mid - 0.5).tolist()  # plain numbers keep float32
+        down = (parts.frame.u * parts.frame.torso_length).tolist()
+        across = (parts.frame.v * parts.frame.shoulder_width).tolist()
         x, y = (origin[i] + self.a * down[i] + self.b * across[i] for i in (0, 1))
-        return x.astype(np.float32), y.astype(np.float32)
+        return x, y
 
     def distance(self, parts: Parts) -> Floats:
         """Return (H, W) how far it moves, px."""

@@ -4,7 +4,7 @@ No network draws: every colour is one of the photo's. The garment's mask follows
 the picture is what was asked for.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -15,7 +15,7 @@ from preprocess.body.keypoints import Array, Keypoints
 from preprocess.garment.measurements import measure_worn
 from preprocess.garment.scene import Scene
 from preprocess.garment.size_ratios import SizeRatioParams, size_ratios
-from preprocess.layout.bare import Picture, spread, without_garment
+from preprocess.layout.bare import Floats, Picture, spread, without_garment
 from preprocess.layout.parts import Parts, split
 from preprocess.layout.prints import periods_of, whole_periods
 from preprocess.layout.resized import RESIZED, UNCHANGED
@@ -31,6 +31,9 @@ STRAY = 0.08
 
 HEM_HEIGHT = 0.15
 """T. What comes bare below, and so far above, the new hem is taken from what is seen below it."""
+
+ABOUT = 6
+"""This part of the picture's height about a garment is looked at."""
 
 SOFT = 0.6
 """px. Standard deviation by which edges are softened, as a lens does."""
@@ -85,15 +88,41 @@ def resize_worn(
     growth = np.nan_to_num((requested / natural)[places], nan=1.0)
     if (np.abs(growth - 1) <= UNCHANGED).all() or not worn.garment_mask.any():
         return None
-    parts = split(worn.garment_mask, keypoints, Scene(photo=worn.photo, densepose=densepose))
+    left, top, right, bottom = room_for(worn.garment_mask, growth)
+    box = slice(top, bottom), slice(left, right)
+    seen = WornPhoto(worn.photo[box], worn.garment_mask[box])
+    joints = replace(keypoints, xy=keypoints.xy - (left, top))
+    parts = split(seen.garment_mask, joints, Scene(photo=seen.photo, densepose=densepose[box]))
     if parts is None:
         return None
+    new = drawn_at(seen, parts, growth, float(natural[AXIS_NAMES.index("width")]), densepose[box])
+    photo, layout = worn.photo.copy(), worn.garment_mask.copy()
+    photo[box], layout[box] = new.photo, new.garment_mask
+    return WornPhoto(photo, layout)
+
+
+def room_for(garment: Mask, growth: Array) -> tuple[int, int, int, int]:
+    """Return left, top, right and bottom px of what a garment at (3,) growths covers, with room about it."""
+    height, width = garment.shape
+    x, y, across, down = cv2.boundingRect(garment.view(np.uint8))
+    margin = height // ABOUT + round(max(across, down) * max(0.0, float(growth.max()) - 1))
+    return (
+        max(0, x - margin),
+        max(0, y - margin),
+        min(width, x + across + margin),
+        min(height, y + down + margin),
+    )
+
+
+def drawn_at(
+    worn: WornPhoto, parts: Parts, growth: Array, width: float, densepose: NDArray[np.uint8]
+) -> WornPhoto:
+    """Draw the garment at (3,) growths of shoulder, width and length; its natural width is NaN if unknown."""
     rim, inner = (max(px, round(share * parts.frame.torso_length)) for px, share in (RIM, INNER_RIM))
     stray = parts.torso & (parts.a > parts.length + STRAY)
     garment = worn.garment_mask & ~stray
     below = parts.a > parts.length * min(growth[2], 1.0) - HEM_HEIGHT
     plate = without_garment(worn.photo, grown(garment, rim), below, parts, densepose)
-    width = float(natural[places][RESIZED.index("width")])
     sides = Sides.of(parts, width)
     torso = panel_of(parts, sides, garment)
     sleeves = garment & grown(
@@ -104,7 +133,9 @@ def resize_worn(
     drawn, cover, moved = plate, np.zeros(garment.shape, np.float32), np.zeros(garment.shape, np.bool_)
     repeats = periods_of(cloth, parts)
     for layer in layers:
-        over, drawn = lay_over(drawn, carried(cloth, layer, parts, repeats), layer, parts)
+        sources = layer.sources(parts)
+        over = cv2.remap(softened(layer.mask), *sources, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        drawn = drawn + over[..., None] * (carried(cloth, layer, sources, parts, repeats) - drawn)
         cover = np.maximum(cover, over)
         moved = np.where(over > 1 / 2, layer.distance(parts) > MOVED, moved)
     layout = (cover > 1 / 2) | stray
@@ -126,11 +157,10 @@ def shows(worn: WornPhoto, keypoints: Keypoints, ratios: Array, densepose: NDArr
 
 
 def carried(
-    cloth: NDArray[np.float32], layer: Layer, parts: Parts, repeats: tuple[float, float]
-) -> NDArray[np.float32]:
+    cloth: Floats, layer: Layer, sources: tuple[Floats, Floats], parts: Parts, repeats: tuple[float, float]
+) -> Floats:
     """Return (H, W, 3) the cloth where a layer has it; a print that repeats keeps its scale."""
-    x, y = layer.sources(parts)
-    moved = cv2.remap(cloth, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    moved = cv2.remap(cloth, *sources, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     if np.isnan(repeats).all():
         return np.asarray(moved)
     across = repeats[1] * parts.frame.torso_length / parts.frame.shoulder_width
@@ -139,26 +169,12 @@ def carried(
         parts.a - whole_periods(parts.a - layer.a, repeats[0]),
         parts.b - whole_periods(parts.b - layer.b, across),
     )
-    x, y = whole.sources(parts)
-    printed = cv2.remap(cloth, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    printed = cv2.remap(cloth, *whole.sources(parts), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     spread_px = float(np.nanmax(repeats)) * parts.frame.torso_length
     light = cv2.GaussianBlur(moved, (0, 0), spread_px) / np.maximum(
         cv2.GaussianBlur(printed, (0, 0), spread_px), 1
     )
     return np.asarray(printed * light.clip(0.7, 1.4))
-
-
-def lay_over(
-    below: NDArray[np.float32], cloth: NDArray[np.float32], layer: Layer, parts: Parts
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Lay a layer, whose cloth is carried there, over what is below, both (H, W, 3).
-
-    Returns:
-        (H, W) how far the layer covers each pixel, and (H, W, 3) both together.
-    """
-    x, y = layer.sources(parts)
-    cover = cv2.remap(softened(layer.mask), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(cover), np.asarray(below + cover[..., None] * (cloth - below))
 
 
 def grown(mask: Mask, px: int) -> Mask:
