@@ -35,6 +35,7 @@ from model.bases.flux2_klein.sequence import RESIDUALS, add_to_first, as_grid, a
 from model.bases.flux2_klein.tiny import TinyKleinPreset, build_tiny_klein
 from model.bases.memory import GIB
 from model.params import SWITCHES, DrawingOptions
+from model.pixels import from_uint8
 from model.publishing import load_pipeline, save_pipeline
 from model.sampling import sample_tryon
 from model.weights import assign_weights
@@ -42,7 +43,12 @@ from preprocess.sizes.axes import MEANINGS
 from tests.model.conftest import PRESET, jolt, keypoints, photos
 from tests.model.full_size import fp16_megabytes, meta
 from tests.model.klein import TRANSFORMER, SmallKleinBase, small_klein
+from tests.train.small_try_on import batch
+from train.keyed_random import KeyedRandom
 from train.loss import diffusion_loss
+from train.params import LossParams
+from train.sample_encoder import SampleEncoder
+from train.tryon import TryOnTask
 
 D, TEXT, MLP = 3072, 7680, 9216
 """Channels of the 4B network, of its text and of its feed-forward layers."""
@@ -386,3 +392,53 @@ def test_full_size_memory_is_what_its_weights_say(full: KleinBase) -> None:
     with torch.device("meta"):
         adapter = SizeAdapter.for_sites(full.sites(), MEANINGS, encoder="hybrid")
     assert sum(weight.numel() for weight in adapter.parameters()) == ADAPTER_WEIGHTS
+
+
+@torch.no_grad()
+def test_the_loss_of_training_is_the_velocity_s(small: SmallKleinBase) -> None:
+    """Mean squared distance of what is predicted from noise - clean, at times that the samples draw."""
+    task = TryOnTask(small, SampleEncoder(small), loss=LossParams())
+    seen, random = batch(), KeyedRandom(0, np.arange(4))
+    clean, told = small.to_latents(from_uint8(seen.image)), small.told(seen)
+    noise, times = random.normal("noise", tuple(clean.shape[1:])), task.timesteps(random)
+    share = (times / 1000)[:, None, None, None]
+    velocity = small.predict((1 - share) * clean + share * noise, times, told)
+    assert_close(task(seen, random)["diffusion"], (velocity - (noise - clean)).square().mean())
+
+
+def test_low_rank_updates_come_back_and_become_part_of_what_is_published(tmp_path: Path) -> None:
+    base = small_klein().requires_grad_(False)
+    with torch.no_grad():
+        told, step = base.told(photos()), torch.tensor(300)
+        alone = base.predict(told.canvas, step, told)
+        for name, weight in base.trainable("lora", rank=2).items():
+            if "lora_B" in name:
+                weight.fill_(0.05)
+        learned = base.predict(told.canvas, step, told)
+        base.denoiser.save_lora_adapter(tmp_path / "lora")
+        fresh = small_klein()
+        fresh.denoiser.load_lora_adapter(str(tmp_path / "lora"), prefix=None, use_safetensors=True)
+        assert_close(fresh.predict(told.canvas, step, told), learned, rtol=0, atol=1e-6)
+        fresh.denoiser.fuse_lora()
+        fresh.denoiser.unload_lora()
+        fresh.save_pretrained(tmp_path / "published")
+        published = SmallKleinBase.from_pretrained(tmp_path / "published")
+        assert_close(published.predict(told.canvas, step, told), learned, rtol=0, atol=1e-5)
+    assert not torch.allclose(learned, alone, atol=1e-3)
+
+
+@torch.no_grad()
+def test_half_precision_draws_nearly_the_same(small: SmallKleinBase, tmp_path: Path) -> None:
+    small.save_pretrained(tmp_path)
+    half = SmallKleinBase.from_pretrained(tmp_path, torch.float16)
+    assert {half.dtype, half.vae.dtype, half.text_encoder.dtype} == {torch.float16, torch.bfloat16}
+    adapter = jolt(SizeAdapter.for_sites(small.sites(), MEANINGS))
+
+    def drawn(base: SmallKleinBase) -> Tensor:
+        told = base.told(photos())
+        size = sized(base, told, adapter.to(base.dtype))
+        noise = torch.ones_like(told.canvas)
+        latents = sample_tryon(base, told, DrawingOptions(num_steps=2), noise=noise, size=size)
+        return base.to_images(latents)
+
+    assert_close(drawn(half), drawn(small), rtol=0, atol=0.05)
