@@ -175,12 +175,12 @@ class TrainBaseParams:
     encoders: OptimisationParams = field(
         default_factory=lambda: OptimisationParams(steps=100, batch_size=64, learning_rate=1e-3)
     )
-    """`tiny` only, others have none: text and image encoders, by contrasting garments with captions."""
+    """`tiny` only, others train none: text and image encoders, by contrasting garments with captions."""
 
     unets: OptimisationParams = field(
         default_factory=lambda: OptimisationParams(steps=800, batch_size=16, learning_rate=1.5e-3)
     )
-    """Of bases that are made here: the UNets, ignorant of size."""
+    """Of bases that are made here: the networks that denoise, ignorant of size."""
 
     segmenter: OptimisationParams = field(
         default_factory=lambda: OptimisationParams(steps=5000, batch_size=4, learning_rate=2e-3)
