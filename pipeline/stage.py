@@ -14,7 +14,7 @@ from preprocess.places import StorageError, place
 
 USAGE_ERROR = 2
 ENGINE_VARIABLE = "CINDERELLA_ENGINE"
-"""Names the engine that data stages run on: `inline` or `process`. It changes no result."""
+"""Names the engine that data stages run on: `inline`, `process`, `ray` or `slurm`. It changes no result."""
 
 
 def run_stage(name: str, run: Callable[..., None]) -> None:
@@ -39,13 +39,18 @@ def run_stage(name: str, run: Callable[..., None]) -> None:
             parser.add_argument(f"--{parameter.name.replace('_', '-')}", type=place, required=True)
     paths = vars(parser.parse_args())
     configure_logging(name)
-    if engine := paths.pop("engine", None):
-        os.environ[ENGINE_VARIABLE] = engine
+    choose_engine(paths.pop("engine", None))
     run = getattr(import_module(f"pipeline.{name}"), run.__name__)  # other processes know it by that name
     try:
         run(getattr(load_params(paths.pop("params")), name), **paths)
     except (ValueError, OSError, StorageError) as error:
         fail(name, error)
+
+
+def choose_engine(name: str | None) -> None:
+    """Have the data stages that this process calls run on an engine; None leaves it to the environment."""
+    if name is not None:
+        os.environ[ENGINE_VARIABLE] = name
 
 
 def configure_logging(name: str) -> None:

@@ -32,7 +32,7 @@ PLUGGED_IN = ("preprocess.sources.", "model.bases.")
 MOST_MODULES = 225
 MOST_MODULES_OF_A_FOLDER = 18
 MOST_MODULES_WITH_ONE_IMPORTER = 40
-MOST_LINES = 36_000
+MOST_LINES = 36_400
 """Ratchets: what there is today, and a little air. Whoever raises one says why."""
 
 MEDIAN_FUNCTION_LINES = 9
@@ -155,7 +155,7 @@ def test_a_stage_does_not_know_what_runs_it() -> None:
         for alias in node.names
     }
     assert {(module, name) for module, name in named if ENGINE_LIBRARIES.get(name, module) != module} == set()
-    engines = {f"pipeline/engine/{name}.py" for name in ("engines", "local")}
+    engines = {f"pipeline/engine/{name}.py" for name in ("engines", "local", "on_ray", "on_slurm")}
     for stage in DATA_STAGES:
         assert not engines & {file.as_posix() for file in import_closure(f"pipeline.{stage}")}
 

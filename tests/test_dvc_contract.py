@@ -109,7 +109,7 @@ def test_editing_what_shows_or_tries_on_reruns_nothing(folder: str) -> None:
     assert reruns(below(folder)) == set()
 
 
-@pytest.mark.parametrize("name", ["engines", "local"])
+@pytest.mark.parametrize("name", ["engines", "local", "on_ray", "on_slurm"])
 def test_editing_an_engine_reruns_nothing(name: str) -> None:
     assert reruns([Path(f"pipeline/engine/{name}.py")]) == set()
 

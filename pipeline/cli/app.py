@@ -9,7 +9,7 @@ import typer
 
 from pipeline.cli.evaluation import Source, assemble, compare, evaluate, recipes, requests
 from pipeline.cli.tryon import ladder, publish, try_on
-from pipeline.stage import configure_logging, fail
+from pipeline.stage import choose_engine, configure_logging, fail
 from preprocess.body.mediapipe import POSE_MODEL
 from preprocess.places import StorageError, place
 
@@ -34,6 +34,10 @@ Annotations = Annotated[Path, typer.Option(help="size_annotations.parquet of the
 DetectorModel = Annotated[
     Path | None, typer.Option(help="MediaPipe pose landmarker (.task), for photos without keypoints.")
 ]
+EngineName = Annotated[
+    Literal["inline", "process", "ray", "slurm"] | None,
+    typer.Option("--engine", help="Where the work is done; engine.yaml has its settings (docs/scale.md)."),
+]
 PartsModel = Annotated[Path | None, typer.Option(help="BodyPix (.onnx), for photos without DensePose.")]
 
 
@@ -52,6 +56,7 @@ def annotate(
         Literal["none", "grabcut"] | None,
         typer.Option(help="Finds garments where there is no parse map; grabcut when left out for folder."),
     ] = None,
+    engine: EngineName = None,
 ) -> None:
     """Measure a folder of try-on data into one Parquet file.
 
@@ -64,6 +69,7 @@ def annotate(
     from preprocess.garment.size_ratios import SizeRatioParams
     from preprocess.vocabulary import Category
 
+    choose_engine(engine)
     model, parts_model = (str(path) if path else None for path in (mediapipe_model, bodypix_model))
     keypoints = ExtractKeypointsParams(mediapipe_model=model, bodypix_model=parts_model)
     sizes = SizeRatioParams(segmenter=segmenter) if segmenter else None
@@ -119,6 +125,7 @@ def shard(
         Path | None,
         typer.Option(help="Folder of train_size or train_joint, for inpainting masks like its own."),
     ] = None,
+    engine: EngineName = None,
 ) -> None:
     """Measure one split of a folder and write its shards.
 
@@ -129,6 +136,7 @@ def shard(
     from preprocess.body.keypoints import ExtractKeypointsParams
     from shards.params import WriteShardsParams
 
+    choose_engine(engine)
     model = str(mediapipe_model) if mediapipe_model else None
     mask = MaskParams()
     if checkpoint is not None:

@@ -5,10 +5,11 @@ No stage imports this module or an engine: they are found by name, so that editi
 
 import os
 from dataclasses import field
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from annotated_types import Ge
+from annotated_types import Ge, Gt
 from pydantic import BaseModel, ConfigDict
 from pydantic.dataclasses import dataclass
 
@@ -20,7 +21,10 @@ from pipeline.stage import ENGINE_VARIABLE
 SETTINGS = Path("engine.yaml")
 """Beside params.yaml; may be missing."""
 
-Name = Literal["inline", "process"]
+INSTALLED = {"ray": "ray", "slurm": "submitit"}
+"""Library that an engine needs, which is the extra of the engine's name."""
+
+Name = Literal["inline", "process", "ray", "slurm"]
 STRICT = ConfigDict(extra="forbid", strict=True)
 
 
@@ -32,6 +36,61 @@ class ProcessSettings:
     """How many; 0 takes every core, null as many as the stage's section of params.yaml says."""
 
 
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class RaySettings:
+    """Section `ray`: tasks on a Ray cluster."""
+
+    address: str | None = None
+    """Of a running cluster, `auto` for the one of this computer; null starts one here for the run."""
+
+    cpus: Annotated[float, Gt(0)] = 1.0
+    """CPUs that a task takes; it uses one thread for pictures."""
+
+    memory_gb: Annotated[float, Gt(0)] | None = None
+    """Memory that a task takes; null leaves it to Ray."""
+
+    window: Annotated[int, Gt(0)] | None = None
+    """Parts in flight at once; null: twice as many as the cluster can make."""
+
+    retries: Annotated[int, Ge(0)] = 3
+    """How often a part is made again whose worker or node died."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class SlurmSettings:
+    """Section `slurm`: job arrays."""
+
+    partition: str | None = None
+    """Where jobs run; null: the site's default."""
+
+    cpus: Annotated[int, Gt(0)] = 1
+    """CPUs that a task takes; it uses one thread for pictures."""
+
+    memory_gb: Annotated[float, Gt(0)] | None = None
+    """Memory that a task takes; null: the site's default."""
+
+    minutes: Annotated[int, Gt(0)] = 60
+    """Time limit of a task. One that runs out of it is requeued, for the parts that aren't made."""
+
+    parts_per_task: Annotated[int, Gt(0)] = 16
+    """Parts that a task of an array makes, one after another: starting takes seconds."""
+
+    array_size: Annotated[int, Gt(0)] = 1000
+    """Tasks of an array: at most the site's MaxArraySize."""
+
+    at_once: Annotated[int, Gt(0)] = 256
+    """Tasks of an array that run at the same time."""
+
+    retries: Annotated[int, Ge(0)] = 3
+    """How often a task is sent again that ended without having made its parts."""
+
+    look_every: Annotated[float, Gt(0)] = 10.0
+    """Seconds between two looks at the queue and at what is done."""
+
+    options: dict[str, Any] = field(default_factory=dict)
+    """Further options of sbatch, as `{account: vision, qos: long}`."""
+
+
 class EngineSettings(BaseModel):
     """engine.yaml."""
 
@@ -41,6 +100,8 @@ class EngineSettings(BaseModel):
     """Runs where neither `--engine` nor CINDERELLA_ENGINE names one."""
 
     process: ProcessSettings = field(default_factory=ProcessSettings)
+    ray: RaySettings = field(default_factory=RaySettings)
+    slurm: SlurmSettings = field(default_factory=SlurmSettings)
 
 
 def open_engine(workers: int) -> Engine:
@@ -52,4 +113,13 @@ def open_engine(workers: int) -> Engine:
     if name in (None, "process"):
         given = settings.process.workers
         return Processes((workers if given is None else given) or os.cpu_count() or 1)
-    raise ValueError(f"the engine must be one of {', '.join(get_args(Name))}, got {name!r}")
+    if name not in INSTALLED:
+        raise ValueError(f"the engine must be one of inline, process, {', '.join(INSTALLED)}, got {name!r}")
+    try:
+        module = import_module(f"pipeline.engine.on_{name}")
+    except ModuleNotFoundError as error:
+        if error.name != INSTALLED[name]:
+            raise
+        raise ValueError(f"the engine {name} needs `pip install -e .[{name}]`") from error
+    engine: Engine = module.open_engine(getattr(settings, name))
+    return engine

@@ -45,7 +45,7 @@ class Processes:
         flight: dict[Future[None], Part] = {}
         try:
             for part in chain(first, rest):
-                flight[pool.submit(work, part)] = part
+                flight[pool.submit(on_one_core, work, part)] = part
                 if len(flight) >= AHEAD * self.workers:
                     yield from landed(flight)
             while flight:
@@ -79,9 +79,14 @@ def landed(flight: dict[Future[None], Part]) -> list[Part]:
     return parts
 
 
-def settle_in() -> None:
-    """Prepare a process for work: it leaves the other cores to others, and doesn't outlive who started it."""
+def on_one_core(work: Work, part: Part) -> None:
+    """Make a part in a process that leaves the other cores to others."""
     cv2.setNumThreads(1)
+    work(part)
+
+
+def settle_in() -> None:
+    """Prepare a process that doesn't outlive who started it."""
     Thread(target=leave_with_parent, daemon=True).start()
 
 

@@ -166,6 +166,7 @@ def run_parts(stage: Stage, engine: Engine, store: PartStore) -> None:
                 bar.update(part.before)
                 done = store.done(part.key)
                 if done is None:
+                    store.remove(part.key)
                     yield part
                 else:
                     found += 1

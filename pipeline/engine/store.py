@@ -73,13 +73,15 @@ class PartStore:
             yield partial
             for path in (*partial.iterdir(), partial):
                 flush(path)
-            if place.exists() and self.done(key) is None:
-                shutil.rmtree(place)
             with suppress(FileExistsError, NotADirectoryError):
                 rename(partial, place)
             flush(self.root)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+
+    def remove(self, key: str) -> None:
+        """Remove a part, if there is something of it."""
+        shutil.rmtree(self.root / key, ignore_errors=True)
 
     def seal(self, folder: Path, rows: int, failures: Mapping[str, int]) -> None:
         """Write the `done.json` of a part that is about to be put."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -99,3 +100,18 @@ def stop_after(count: int) -> Engine:
                     raise OSError("switched off")
 
     return Stopping()
+
+
+@dataclass
+class Then:
+    """Another engine; once it has made some parts, something happens."""
+
+    engine: Engine
+    what: Any
+    after: int = 2
+
+    def map(self, work: Work, parts: Iterable[Part]) -> Iterator[Part]:
+        for number, part in enumerate(self.engine.map(work, parts)):
+            yield part
+            if number + 1 == self.after:
+                self.what()

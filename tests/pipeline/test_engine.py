@@ -13,14 +13,18 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
+from pipeline.cli.app import app
 from pipeline.engine.local import Processes
 from pipeline.engine.parts import Inline, Work, open_engine
 from pipeline.engine.store import PartStore
-from pipeline.stage import ENGINE_VARIABLE
+from pipeline.stage import ENGINE_VARIABLE, choose_engine
 from pipeline.tables.incremental import PART_ROWS, Row, update
 from preprocess.identity import ROOT
 from tests.pipeline.engines import Numbers, OutOfOrder, Payload, made, square, stop_after, table
+from tests.pipeline.folders import add_sample, new_root
+from tests.preprocess.people import body_25_numbers, openpose, person
 
 
 def interrupted(folder: Path, numbers: Numbers, count: int) -> PartStore:
@@ -215,7 +219,7 @@ def test_the_engine_is_chosen_by_option_variable_or_file(
     monkeypatch.setenv(ENGINE_VARIABLE, "process")
     assert open_engine(workers=3) == Processes(5)
     monkeypatch.setenv(ENGINE_VARIABLE, "spark")
-    with pytest.raises(ValueError, match="one of inline, process, got 'spark'"):
+    with pytest.raises(ValueError, match="one of inline, process, ray, slurm, got 'spark'"):
         open_engine(workers=3)
 
 
@@ -228,6 +232,24 @@ def test_a_wrong_engine_file_lists_every_problem(
         open_engine(workers=1)
     said = capsys.readouterr().err
     assert all(word in said for word in ("3 problem(s)", "engine:", "process.workers:", "process.adress:"))
+
+
+def test_the_commands_take_an_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ENGINE_VARIABLE, "process")  # put back afterwards
+    root = new_root(tmp_path)
+    add_sample(root, "00000_00", openpose(body_25_numbers(person())))
+    choose_engine("inline")
+    command = ["annotate", "--root", str(root), "--out", str(tmp_path / "out.parquet")]
+    assert CliRunner().invoke(app, [*command, "--engine", "process"]).exit_code == 0
+    assert os.environ[ENGINE_VARIABLE] == "process"
+    refused = CliRunner().invoke(app, [*command, "--engine", "spark"])
+    assert refused.exit_code == 2
+    assert "'spark' is not one of" in refused.output
+    stage = [sys.executable, "-m", "pipeline.extract_keypoints", "--engine", "spark", "--manifest"]
+    tables = tmp_path / ".out" / "manifest.parquet", "--out", tmp_path / "keypoints.parquet"
+    done = subprocess.run([*stage, *map(str, tables)], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "must be one of inline, process, ray, slurm, got 'spark'" in done.stderr
 
 
 def test_reasons_are_counted_without_what_they_say_of_one_sample(tmp_path: Path) -> None:

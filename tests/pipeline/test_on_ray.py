@@ -1,0 +1,123 @@
+"""The engine of Ray, on a cluster of two nodes of one CPU on this computer."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.engine.parts import Engine, open_engine
+from pipeline.engine.store import PartStore
+from pipeline.stage import ENGINE_VARIABLE
+from pipeline.tables.incremental import PART_ROWS, Row, update
+from preprocess.identity import ROOT
+from tests.pipeline.engines import Numbers, Payload, Then, made, square, table
+
+pytest.importorskip("ray", reason="needs `pip install ray`")
+pytestmark = pytest.mark.slow  # starts a cluster
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    cluster.add_node(num_cpus=1)
+    yield cluster
+    cluster.shutdown()
+
+
+@pytest.fixture
+def engine(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """As a user opens it."""
+    settings = tmp_path / "settings"
+    settings.mkdir()
+    (settings / "engine.yaml").write_text(f"engine: ray\nray: {{address: '{cluster.address}'}}\n")
+    monkeypatch.delenv(ENGINE_VARIABLE, raising=False)
+    monkeypatch.chdir(settings)
+    return open_engine(workers=1)
+
+
+def test_two_nodes_make_the_same_file(engine: Engine, tmp_path: Path) -> None:
+    numbers = Numbers(500)
+    (tmp_path / "inline").mkdir()
+    assert made(tmp_path / "inline", numbers) == made(tmp_path, numbers, engine)
+
+
+def test_a_killed_node_costs_the_part_that_it_was_making(
+    cluster: Any, engine: Engine, tmp_path: Path
+) -> None:
+    (tmp_path / "inline").mkdir()
+    node = cluster.add_node(num_cpus=1)
+    numbers = Numbers(768, pause=0.002, log=tmp_path / "log")
+    killing = Then(engine, lambda: cluster.remove_node(node, allow_graceful=False), after=5)
+    assert made(tmp_path / "inline", Numbers(768)) == made(tmp_path, numbers, killing)
+    assert 0 <= (tmp_path / "log").stat().st_size - 768 <= 2 * PART_ROWS
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from pipeline.engine.parts import open_engine
+from tests.pipeline.engines import Numbers, made
+folder = Path(sys.argv[1])
+made(folder, Numbers(768, pause=0.005, log=folder / "log"), open_engine(workers=1))
+"""
+
+
+def test_a_killed_driver_loses_no_part_that_was_done(engine: Engine, tmp_path: Path) -> None:
+    store = PartStore(tmp_path / ".squares.parquet.parts")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+    driver = subprocess.Popen([sys.executable, "-c", DRIVER, str(tmp_path)], env=environment)
+    while driver.poll() is None and sum(1 for _ in store.list()) < 4:
+        time.sleep(0.01)
+    driver.kill()
+    driver.wait()
+    assert not (tmp_path / "squares.parquet").exists()
+    (tmp_path / "inline").mkdir()
+    numbers = Numbers(768, log=tmp_path / "log")
+    assert made(tmp_path, numbers, engine) == made(tmp_path / "inline", Numbers(768))
+    assert (tmp_path / "log").stat().st_size - 768 <= 2 * PART_ROWS
+
+
+def fail(payload: Payload) -> Row:
+    raise ValueError(f"no {payload[0]}")
+
+
+def test_what_a_part_raises_ends_the_run(engine: Engine, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no "):
+        update(replace(table(tmp_path, Numbers(300)), work=fail), engine)
+
+
+@cache
+def loaded(log: Path) -> None:
+    """What takes long to load, and is loaded once a process."""
+    with log.open("a") as file:
+        file.write(f"{os.getpid()}\n")
+
+
+def with_model(payload: Payload) -> Row:
+    loaded(payload[-1].with_name("loads"))
+    return square(payload)
+
+
+def test_a_worker_loads_its_model_once(engine: Engine, tmp_path: Path) -> None:
+    numbers = Numbers(640, log=tmp_path / "log")
+    update(replace(table(tmp_path, numbers), work=with_model), engine)
+    workers = (tmp_path / "loads").read_text().split()
+    assert len(workers) == len(set(workers)) < 640 // PART_ROWS
+
+
+def test_a_cluster_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(ENGINE_VARIABLE, "ray")
+    Path("engine.yaml").write_text("ray: {address: 'somewhere'}\n")
+    with pytest.raises(OSError, match="no Ray cluster at somewhere"):
+        made(tmp_path, Numbers(100), open_engine(workers=1))
