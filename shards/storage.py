@@ -1,21 +1,18 @@
 """Where shards are: a local folder, or any fsspec URL behind a bounded local cache."""
 
+import fcntl
 import hashlib
-import logging
 import os
-import time
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
 
+from preprocess.places import StorageError, tried
 from preprocess.whole import whole_file
 
-log = logging.getLogger(__name__)
-
-ATTEMPTS = 4
-FIRST_WAIT_S = 0.2
-CHUNK_BYTES = 1 << 20
 DEFAULT_CACHE_BYTES = 20 << 30
 
 
@@ -83,10 +80,12 @@ class RemoteFolder:
         """Fetch a shard unless the cache has it, where it is named after its content."""
         path = self.cache / f"{sha256}.tar"
         with self._lock:
-            if path not in self._sizes or not path.is_file():
-                self._make_room(num_bytes)
-                self._fetch(name, path, sha256)
-                self._sizes[path] = num_bytes
+            if not path.is_file():
+                with alone(path):
+                    if not path.is_file():  # no other process fetched it meanwhile
+                        self._make_room(num_bytes)
+                        self._fetch(name, path, sha256)
+            self._sizes[path] = num_bytes
             self._sizes.move_to_end(path)
         return path
 
@@ -98,29 +97,34 @@ class RemoteFolder:
 
     def _fetch(self, name: str, path: Path, sha256: str | None) -> None:
         """Copy a remote file to `path` atomically, trying again with growing waits."""
-        for attempt in range(ATTEMPTS):
-            try:
-                self._copy(name, path, sha256)
-            except FileNotFoundError as error:
-                raise FileNotFoundError(f"{self.url}/{name} not found: {error}") from error
-            except Exception as error:  # each backend has exceptions of its own
-                if attempt == ATTEMPTS - 1:
-                    raise OSError(f"{self.url}/{name} can't be fetched: {error}") from error
-                log.warning("%s/%s: %s; trying again", self.url, name, error)
-                time.sleep(FIRST_WAIT_S * 2**attempt)
-            else:
-                return
+        url = f"{self.url}/{name}"
+        try:
+            tried(url, lambda: self._copy(name, path, sha256))
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"{url} not found: {error}") from error
+        except StorageError as error:
+            raise OSError(f"{url} can't be fetched: {error}") from error
 
     def _copy(self, name: str, path: Path, sha256: str | None) -> None:
         """Copy a remote file once; OSError when its content isn't what the index promises."""
-        digest = hashlib.sha256()
         with whole_file(path, str(os.getpid())) as partial:
-            with self.filesystem.open(f"{self.root}/{name}", "rb") as source, partial.open("wb") as target:
-                while chunk := source.read(CHUNK_BYTES):
-                    digest.update(chunk)
-                    target.write(chunk)
-            if sha256 is not None and digest.hexdigest() != sha256:
+            self.filesystem.get_file(f"{self.root}/{name}", str(partial))
+            with partial.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+            if sha256 not in (None, found):
                 raise OSError("its SHA-256 isn't the index's")
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Within the block no other process of this machine is in one for the same file, which this one makes."""
+    lock = path.with_suffix(".lock")
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
 
 
 def open_folder(location: str | Path) -> Folder:

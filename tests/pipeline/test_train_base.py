@@ -9,7 +9,11 @@ import torch
 
 from model.bases import BASES, open_base
 from pipeline import train_base
+from preprocess import places
 from preprocess.identity import files_below
+from preprocess.places import place
+from tests.object_storage import upload
+from tests.preprocess.flaky import Flaky
 from tests.shards.making import write_people
 from train.params import OptimisationParams, RuntimeParams, TrainBaseParams
 
@@ -56,6 +60,23 @@ def test_two_runs_of_one_seed_make_the_same_networks_bit_for_bit(tmp_path: Path,
     assert {f"losses/{name}.csv" for name in ("autoencoder", "unets", "segmenter", "critic")} < made[0].keys()
     assert made[0] == made[1]
     assert open_base(out).name == preset
+
+
+def test_shards_in_object_storage_make_the_networks_of_those_in_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))  # where copies are kept
+    monkeypatch.setattr(places, "FIRST_WAIT_S", 0.0)
+    Flaky.restart()
+    near = write_people(tmp_path / "shards")
+    upload(Flaky(), near, "shards")
+    Flaky.break_down(3)
+    made = []
+    for shards in (near, place("flaky://bucket/shards")):
+        out = tmp_path / str(len(made)) / "base"
+        train_base.run(QUICK, shards=shards, out=out)
+        made.append({file.relative_to(out).as_posix(): file.read_bytes() for file in files_below(out)})
+    assert made[0] == made[1]
 
 
 def test_every_base_without_weights_of_its_own_has_a_recipe_and_every_name_is_its_own() -> None:

@@ -55,6 +55,10 @@ class Flaky(MemoryFileSystem):
         self.request("get", path)
         return super().cat_file(path, start=start, end=end, **options)
 
+    def get_file(self, rpath: str, lpath: str, **options: Any) -> None:
+        self.request("get", rpath)
+        super().get_file(rpath, lpath, **options)
+
     def put_file(self, lpath: str, rpath: str, **options: Any) -> None:
         self.request("put", rpath)
         super().put_file(lpath, rpath, **options)

@@ -1,43 +1,29 @@
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import fsspec
 import pytest
-from fsspec.implementations.memory import MemoryFileSystem
 
+from preprocess import places
 from shards import storage
+from shards.index import ShardIndex
 from shards.reader import DamageError
 from shards.stream import SampleStream
+from tests.object_storage import upload
+from tests.preprocess.flaky import FAILS_ALWAYS, Flaky
 from tests.shards.making import HEIGHT, WIDTH, samples, write_shards
 
 COUNT = 12
 
 
-class Flaky(MemoryFileSystem):
-    """A store whose connection breaks on every other request."""
-
-    protocol = "flaky"
-    requests = itertools.count()
-
-    @classmethod
-    def _strip_protocol(cls, path: str) -> str:
-        return MemoryFileSystem._strip_protocol(path.replace("flaky://", "memory://"))
-
-    def _open(self, path: str, **options: object):
-        if next(self.requests) % 2 == 0:
-            raise ConnectionResetError("connection reset by peer")
-        return super()._open(path, **options)
-
-
 @pytest.fixture
 def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    fsspec.register_implementation("flaky", Flaky, clobber=True)
-    monkeypatch.setattr(storage, "FIRST_WAIT_S", 0.0)
+    monkeypatch.setattr(places, "FIRST_WAIT_S", 0.0)
+    Flaky.restart()
     write_shards(samples(COUNT), tmp_path / "made", "train", 3)
-    for path in (tmp_path / "made").iterdir():
-        MemoryFileSystem().pipe_file(f"/shards/{path.name}", path.read_bytes())
-    yield "flaky://shards"
-    MemoryFileSystem().rm("/shards", recursive=True)
+    upload(Flaky(), tmp_path / "made", "shards")
+    Flaky.break_down(3)
+    return "flaky://bucket/shards"
 
 
 def stream_of(url: str, cache: Path, cache_bytes: int = 1 << 30, num_threads: int = 2) -> SampleStream:
@@ -70,19 +56,37 @@ def test_the_cache_stays_within_its_bounds(remote: str, tmp_path: Path) -> None:
 
 def test_a_second_stream_reads_what_the_first_fetched(remote: str, tmp_path: Path) -> None:
     list(stream_of(remote, tmp_path / "cache").epoch_batches())
-    for path in MemoryFileSystem().ls("/shards", detail=False):
-        if path.endswith(".tar"):
-            MemoryFileSystem().rm(path)
+    Flaky.break_down(0)
+    for path in Flaky().glob("/bucket/shards/*.tar"):
+        Flaky().rm(path)
     assert sum(len(batch) for batch in stream_of(remote, tmp_path / "cache").epoch_batches()) == COUNT
 
 
+def test_processes_of_a_machine_fetch_a_shard_once(remote: str, tmp_path: Path) -> None:
+    folders = [storage.RemoteFolder(remote, tmp_path / "cache") for _ in range(8)]
+    shard = ShardIndex(folders[0].index()).shards[0]
+    Flaky.break_down(0)
+    with ThreadPoolExecutor(len(folders)) as pool:  # each has its own cache's view, as processes have
+        paths = set(pool.map(lambda folder: folder.shard(shard.name, shard.num_bytes, shard.sha256), folders))
+    assert [path.stat().st_size for path in paths] == [shard.num_bytes]
+    assert len([asked for asked in Flaky.asked if asked.startswith("get")]) == 1
+    assert not list((tmp_path / "cache").glob("*.lock"))
+
+
+def test_a_store_that_always_fails_is_named(remote: str, tmp_path: Path) -> None:
+    stream = stream_of(remote, tmp_path / "cache")
+    Flaky.break_down(FAILS_ALWAYS)
+    with pytest.raises(OSError, match=r"shards/train-00000\d.tar can't be fetched.*reset by peer"):
+        list(stream.epoch_batches())
+
+
 def test_a_shard_that_is_not_what_the_index_says_stops_by_name(remote: str, tmp_path: Path) -> None:
-    MemoryFileSystem().pipe_file("/shards/train-000001.tar", b"x" * 5000)
+    Flaky().pipe_file("/bucket/shards/train-000001.tar", b"x" * 5000)
     with pytest.raises(DamageError, match=r"train-000001.tar is missing: .*SHA-256 isn't the index's"):
         list(stream_of(remote, tmp_path / "cache").epoch_batches())
 
 
 @pytest.mark.usefixtures("remote")
 def test_a_missing_remote_index_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"flaky://elsewhere/index.json not found"):
-        stream_of("flaky://elsewhere", tmp_path / "cache")
+    with pytest.raises(FileNotFoundError, match=r"flaky://bucket/elsewhere/index.json not found"):
+        stream_of("flaky://bucket/elsewhere", tmp_path / "cache")
