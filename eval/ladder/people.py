@@ -62,7 +62,7 @@ class Scene:
         """Read the layout at (A,) requested ratios, where `worn` found (A,) natural ones."""
         garment = enlarge(self.garment_masks[person], self.factor)
         keypoints = enlarge_keypoints(self.keypoints[person], self.factor)
-        layout = layout_at(garment, keypoints, natural, requested)
+        layout = layout_at(garment, keypoints, natural, requested, self.categories[person])
         return read_garment(layout, keypoints, self.categories[person])
 
     def read(self, person: int, probability: NDArray[np.floating] | NDArray[np.bool_]) -> Reading:

@@ -282,7 +282,7 @@ def expected_outline(person: PreparedPerson, request: SizeRequest) -> NDArray[np
     if person.garment_mask is None or person.natural_size is None:
         return np.empty((0, 2))
     natural, wanted = person.natural_size.as_array(), request.as_array()
-    return outline_at(person.garment_mask, person.keypoints, natural, wanted)
+    return outline_at(person.garment_mask, person.keypoints, natural, wanted, person.category)
 
 
 def size_map_in_photo(view: PersonView, grid: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -8,8 +8,12 @@ rises, so a larger request covers all that a smaller one covers.
 
 One thing stands against that: the width of a garment that ends above 0.45 T is defined by rows nearer to the
 chest. Where the garment is narrower there, a cropped layout is widened until it measures what was asked for.
+
+A dress is resized as tops are, but goes on below with the flare that it has. Trousers and skirts are resized
+on the legs (`preprocess.lower.layout`).
 """
 
+from dataclasses import replace
 from itertools import pairwise
 
 import cv2
@@ -20,12 +24,16 @@ from preprocess.body.canvas import Mask
 from preprocess.body.keypoints import Array, Keypoints
 from preprocess.garment.measurements import WIDTH_ROWS, measure_worn
 from preprocess.layout.parts import HEM_BAND, SHOULDERS_BARE, Parts, looked_up, sampled, split
-from preprocess.layout.sides import ARMPIT, YOKE_END, Floats, movable
+from preprocess.layout.sides import ARMPIT, STRAIGHT, YOKE_END, Floats, movable
+from preprocess.lower.layout import lower_layout
 from preprocess.sizes.axes import AXIS_NAMES
-from preprocess.vocabulary import require_shape
+from preprocess.vocabulary import Category, require_shape
 
 RESIZED = ("shoulder", "width", "length")
 """The axes that a layout follows; others leave it as it is."""
+
+RESIZED_ON_LEGS = ("waist", "width", "length")
+"""The same of the lower body."""
 
 UNCHANGED = 1e-6
 """Share by which a ratio may differ from the natural one and still be it."""
@@ -55,7 +63,13 @@ SLEEVE_GAIN = 0.4
 """Change of a sleeve's thickness for a change of the width ratio, both as shares."""
 
 
-def layout_at(garment_mask: Mask, keypoints: Keypoints, natural: Array, requested: Array) -> Mask:
+def layout_at(
+    garment_mask: Mask,
+    keypoints: Keypoints,
+    natural: Array,
+    requested: Array,
+    category: Category = Category.UPPER,
+) -> Mask:
     """Return the region that the worn garment would cover at another size.
 
     Args:
@@ -63,30 +77,59 @@ def layout_at(garment_mask: Mask, keypoints: Keypoints, natural: Array, requeste
         keypoints: Of its wearer, px.
         natural: (A,) ratios it is worn at, in the order of `AXIS_NAMES`; NaN where unknown.
         requested: (A,) ratios wanted; NaN, or one whose natural ratio is unknown, leaves it as it is.
+        category: Of the garment.
 
     Returns:
-        (H, W) bool. Equal to `garment_mask` when nothing changes, or when nothing of it covers the chest.
+        (H, W) bool. Equal to `garment_mask` when nothing changes, or when nothing of it covers the chest, or
+        the legs.
 
     Raises:
-        KeypointError: Shoulders or hips are missing.
+        KeypointError: The joints that the category is measured against are missing.
     """
     require_shape("natural", natural, (len(AXIS_NAMES),))
     require_shape("requested", requested, (len(AXIS_NAMES),))
-    places = [AXIS_NAMES.index(name) for name in RESIZED]
-    natural, requested = natural[places], requested[places]
+    names = RESIZED_ON_LEGS if category is Category.LOWER else RESIZED
+    natural, requested = by_name(natural, names), by_name(requested, names)
     with np.errstate(invalid="ignore"):
         changed = np.abs(requested / natural - 1) > UNCHANGED
     if not changed.any() or not garment_mask.any():
         return garment_mask.copy()
+    wanted = np.where(changed, requested, np.nan)
+    if category is Category.LOWER:
+        layout = lower_layout(garment_mask, keypoints, natural, wanted)
+    else:
+        layout = hanging_layout(garment_mask, keypoints, natural, wanted, flares=category is Category.DRESS)
+    return garment_mask.copy() if layout is None else layout
+
+
+def by_name(ratios: Array, names: tuple[str, ...]) -> Array:
+    """Return the ratios of some axes out of (A,); NaN for one that nothing tried on has."""
+    places = [AXIS_NAMES.index(name) if name in AXIS_NAMES else len(ratios) for name in names]
+    return np.append(ratios, np.nan)[places]
+
+
+def hanging_layout(
+    garment_mask: Mask, keypoints: Keypoints, natural: Array, wanted: Array, *, flares: bool = False
+) -> Mask | None:
+    """Return what a garment that hangs from the shoulders would cover; None where it isn't on the chest.
+
+    Args:
+        garment_mask: (H, W) bool, as worn.
+        keypoints: Of its wearer, px.
+        natural: (3,) ratios of shoulder, width and length as worn.
+        wanted: (3,) ratios wanted; NaN leaves one as it is.
+        flares: Whether its sides go on as they run; else they go on straight.
+    """
     parts = split(garment_mask, keypoints)
     if parts is None:
-        return garment_mask.copy()
-    wanted = np.where(changed, requested, np.nan)
+        return None
+    if flares:
+        parts = replace(parts, sides=parts.sides.flaring())
     sleeves = resized_sleeves(parts, keypoints, wanted)
     layout = resized_torso(parts, wanted) | sleeves
-    if length_of(parts, wanted) >= CROPPED or not changed[1:].any():
+    if length_of(parts, wanted) >= CROPPED or not np.isfinite(wanted[1:]).any():
         return layout
-    width = requested[1] if changed[1] else natural[1]
+    width = natural[1] if np.isnan(wanted[1]) else wanted[1]
     aim, cropped = np.array([wanted[0], width, wanted[2]]), layout
     for _ in range(ROUNDS):
         missed = missed_by(cropped, keypoints, float(width))
@@ -99,7 +142,13 @@ def layout_at(garment_mask: Mask, keypoints: Keypoints, natural: Array, requeste
     return layout
 
 
-def outline_at(garment_mask: Mask, keypoints: Keypoints, natural: Array, requested: Array) -> Array:
+def outline_at(
+    garment_mask: Mask,
+    keypoints: Keypoints,
+    natural: Array,
+    requested: Array,
+    category: Category = Category.UPPER,
+) -> Array:
     """Return where the edge of the worn garment would be at another size; arguments as in `layout_at`.
 
     Returns:
@@ -113,7 +162,7 @@ def outline_at(garment_mask: Mask, keypoints: Keypoints, natural: Array, request
         cv2.resize(garment_mask.view(np.uint8), small_hw[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
     )
     stretch = np.array([width / small_hw[1], height / small_hw[0]])
-    layout = layout_at(worn.view(np.bool_), keypoints.scaled(*(1 / stretch)), natural, requested)
+    layout = layout_at(worn.view(np.bool_), keypoints.scaled(*(1 / stretch)), natural, requested, category)
     edges, _ = cv2.findContours(layout.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     if not edges:
         return np.empty((0, 2))
@@ -135,8 +184,13 @@ def resized_torso(parts: Parts, wanted: Array) -> Mask:
     with the ratios, and the hem's row in each column with the length. So larger ones never uncover anything.
     """
     straight = np.minimum(parts.a, np.float32(parts.sides.rows[-1]))
-    worn = sampled(parts.torso, parts.frame, straight, parts.b)
     side, even = parts.sides.at(parts.a, parts.b)
+    inwards = (
+        1.0
+        if parts.sides.flare == STRAIGHT
+        else parts.sides.at(straight, parts.b)[0] / np.maximum(side, 1e-3)
+    )
+    worn = sampled(parts.torso, parts.frame, straight, parts.b * inwards)
     growth = growth_at(parts, wanted)
     away = np.abs(parts.b)
     inside = away <= side + movable(even) * (growth - 1)

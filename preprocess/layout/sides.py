@@ -48,6 +48,11 @@ STANDS_OUT = 0.05
 FLARE = 0.4
 """How much further out a side goes below a sleeve, at most, over how far down."""
 
+STRAIGHT = (0.0, 0.0)
+
+FLARE_ROWS, STEEPEST_FLARE = 0.3, 0.5
+"""Height, in T, above the hem whose slope goes on below, and the steepest, in B a T."""
+
 SMALLEST_GROWTH = 0.05
 """What is left of a side's distance from the neck, at least."""
 
@@ -65,6 +70,9 @@ class TorsoSides:
     even: Array
     """(2, R) the same without its unevenness."""
 
+    flare: tuple[float, float] = STRAIGHT
+    """How much further out each goes below the last row, in B a T down."""
+
     def at(self, a: Floats, b: Floats) -> tuple[Floats, Floats]:
         """Return outline and even outline at (H, W) rows `a`, on the side of `b`; -1 above the first row."""
         outline, even = (
@@ -75,7 +83,20 @@ class TorsoSides:
             ).astype(np.float32)
             for right, left in (self.ends, self.even)
         )
-        return outline, even
+        if self.flare == STRAIGHT:
+            return outline, even
+        right, left = self.flare
+        beyond = np.maximum(a - np.float32(self.rows[-1]), 0)
+        out = beyond * np.where(b < 0, np.float32(right), np.float32(left))
+        return outline + out, even + out
+
+    def flaring(self) -> Self:
+        """Return the sides going on below as they run above, as a skirt does."""
+        told = self.rows > max(self.rows[-1] - FLARE_ROWS, ARMPIT)
+        if told.sum() < 3:
+            return self
+        right, left = np.clip(np.polyfit(self.rows[told], self.even[:, told].T, 1)[0], 0, STEEPEST_FLARE)
+        return replace(self, flare=(float(right), float(left)))
 
     def above(self, last: float) -> Self:
         """Return the sides down to row `last`, from where they go on straight."""

@@ -160,10 +160,16 @@ def _width_rows(view: LegView) -> NDArray[np.int64]:
     thigh = view.frame.thigh
     filled = (view.cover > INSIDE).sum(axis=1) >= AXIS_BAND * GRID
     last = float(view.a[filled].max()) / thigh if filled.any() else 0.0
+    first, end = width_rows(last)
+    return view.rows_between(first * thigh, end * thigh)
+
+
+def width_rows(last: float) -> tuple[float, float]:
+    """First and last row, in thighs, of the width of a garment that ends at row `last`."""
     first, end = WIDTH_ROWS
     if last < sum(WIDTH_ROWS) / 2:
         first = SHORT_FROM
-    return view.rows_between(first * thigh, min(end, last - SHORT_MARGIN) * thigh)
+    return first, min(end, last - SHORT_MARGIN)
 
 
 def _in_front(inside: Mask, front: Mask) -> tuple[Mask, Mask]:

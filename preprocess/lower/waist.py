@@ -122,7 +122,7 @@ def ends_of(view: LegView, rows: NDArray[np.int64]) -> Array:
 
 def slope_of_waistband(view: LegView) -> float:
     """How far the upper edge sinks towards the left, over the columns that it crosses."""
-    edge = _upper_edge(view, AXIS_BAND * view.frame.hip_width)
+    edge = upper_edge(view, AXIS_BAND * view.frame.hip_width)
     if len(edge) < AXIS_BAND * GRID:
         return 0.0
     slope = float(np.polyfit(np.arange(len(edge)) * view.step, edge, 1)[0])
@@ -131,7 +131,7 @@ def slope_of_waistband(view: LegView) -> float:
 
 def waist_bounds(view: LegView) -> tuple[Bounds, list[str], tuple[Array, ...]]:
     """Measure just below the upper edge; name what hides it, and give the line along it."""
-    edge = _upper_edge(view, AXIS_BAND * view.frame.hip_width)
+    edge = upper_edge(view, AXIS_BAND * view.frame.hip_width)
     if len(edge) < AXIS_BAND * GRID:
         return Bounds.unknown(), [], ()
     top, scale = float(np.median(edge)), view.frame.scale
@@ -144,13 +144,13 @@ def waist_bounds(view: LegView) -> tuple[Bounds, list[str], tuple[Array, ...]]:
     bounds = bounds.widened(2 * view.slack, 2 * view.slack + hidden)
     flags = ["waist_covered"] if _covered(view, top, (low, high)) else []
     flags += ["waist_hidden"] if hidden > 0 else []
-    upper_edge = view.to_image(np.full(2, top), np.array([low, high]))
-    flags += ["waist_out_of_frame"] if upper_edge[:, 1].min() < FRAME_MARGIN else []
+    corners = view.to_image(np.full(2, top), np.array([low, high]))
+    flags += ["waist_out_of_frame"] if corners[:, 1].min() < FRAME_MARGIN else []
     line = view.to_image(np.full(2, top + WAIST_ROWS / 2 * scale), np.array([low, high]))
     return bounds, flags, (line,)
 
 
-def _upper_edge(view: LegView, reach: float) -> Array:
+def upper_edge(view: LegView, reach: float) -> Array:
     """(N,) `a` px at which the garment begins in the columns within `reach` px of the axis."""
     inside = view.cover[:, np.abs(view.b) <= reach]
     there: Mask = np.asarray(inside > INSIDE)
@@ -196,7 +196,7 @@ def _covered(view: LegView, top: float, ends: tuple[float, float]) -> bool:
     if len(above) == 0 or view.tops[np.ix_(above, near)].mean() < HIDDEN_ROWS:
         return _flanked(view, top, ends)
     hem = view.step * np.median(_run_at_axis(view, view.tops[above]))
-    edge = _upper_edge(view, 0.35 * extent)
+    edge = upper_edge(view, 0.35 * extent)
     uneven = float(np.ptp(np.quantile(edge, [0.1, 0.9]))) > UNEVEN_TOP * scale
     low, wider = top > -LOWEST_WAIST * scale, bool(hem > WIDER_TOP * extent)
     return low or wider or uneven or _flanked(view, top, ends)

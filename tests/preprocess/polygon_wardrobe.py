@@ -5,7 +5,7 @@ over the sizes that may be asked for, with hems down to the shoes' toes.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import numpy as np
@@ -36,6 +36,8 @@ class Dressed:
     parse: NDArray[np.uint8]
     keypoints: Keypoints
     count: Callable[[], Points]
+    plain: bool = True
+    """Whether neither a top nor an arm hides some of a garment of the lower body."""
 
     @cached_property
     def ratios(self) -> Points:
@@ -74,7 +76,7 @@ def in_lower(body: np.random.Generator, cloth: np.random.Generator) -> Dressed:
     }
     scale = HEIGHT * width / 3.6 * np.ones(2)
     count = partial(count_lower, lower.Lower(legs=legs, garment=garment))
-    return drawn(layers, joints, count, scale, place)
+    return replace(drawn(layers, joints, count, scale, place), plain=not (hanging or arms))
 
 
 def count_lower(figure: lower.Lower) -> Points:
