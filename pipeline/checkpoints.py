@@ -76,10 +76,11 @@ def load_size_aware(
         The networks, frozen, and the adapter.
     """
     networks = load_base(base, device, torch_dtype)
+    dtype = networks.dtype  # a base may take another half precision than is asked for
     read_record(checkpoint)
     if (checkpoint / "lora").is_dir():
         networks.denoiser.load_lora_adapter(str(checkpoint / "lora"), prefix=None, use_safetensors=True)
-        networks.denoiser.to(torch_dtype).requires_grad_(False)
+        networks.denoiser.to(torch_dtype and dtype).requires_grad_(False)
     if (checkpoint / LAYERS_FILE).is_file():
         load_layers(networks.denoiser, checkpoint / LAYERS_FILE)
     adapter = load_adapter(checkpoint).to(networks.device, torch_dtype)

@@ -23,9 +23,13 @@ def load_parts(
 ) -> dict[str, Any]:
     """Return the constructor arguments of a `KleinBase` from a folder, or from a repository of the hub.
 
+    In place of fp16 they are bf16, as they are released: the text encoder's states may leave fp16's range.
+
     Raises:
         ValueError: Weights are missing or not expected; the message lists them.
     """
+    if torch_dtype == torch.float16:
+        torch_dtype = torch.bfloat16
     root = local_folder(folder, [*files_of(*PARTS), CHAT_TEMPLATE])
     return {
         "transformer": load_transformer(root / "transformer", torch_dtype),
@@ -53,14 +57,13 @@ def make_transformer(config: dict[str, Any]) -> Flux2Transformer2DModel:
 def load_text_encoder(folder: Path, torch_dtype: torch.dtype | None) -> Qwen3ForCausalLM:
     """Load the text encoder; without a type, in the type it was stored in.
 
-    In place of fp16, whose range its states leave, it is bf16.
-
     Raises:
         ValueError: Weights are missing or misshapen; transformers would draw them at random.
     """
-    dtype = torch.bfloat16 if torch_dtype == torch.float16 else torch_dtype or "auto"
     with without_bars():
-        encoder, found = Qwen3ForCausalLM.from_pretrained(folder, dtype=dtype, output_loading_info=True)
+        encoder, found = Qwen3ForCausalLM.from_pretrained(
+            folder, dtype=torch_dtype or "auto", output_loading_info=True
+        )
     wrong = {problem: names for problem in ("missing_keys", "mismatched_keys") if (names := found[problem])}
     if wrong:
         raise ValueError(f"the weights in {folder} are not those of its configuration: {wrong}")

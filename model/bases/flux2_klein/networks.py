@@ -134,7 +134,7 @@ class KleinBase(AutoencodedBase):
 
         Args:
             folder: Has `transformer/`, `vae/`, `text_encoder/`, `tokenizer/` and `scheduler/`.
-            torch_dtype: Type of the weights in memory; as stored when None.
+            torch_dtype: Type of the weights in memory; as stored when None. bf16 in place of fp16.
 
         Raises:
             ValueError: Weights are missing or not expected; the message lists them.
