@@ -26,6 +26,7 @@ from preprocess.sources.paper_dolls.sample import (
     sample_of_key,
 )
 from preprocess.sources.params import PaperDollParams
+from preprocess.vocabulary import Category
 
 DRAWING = PaperDollParams(train=1, test=2, image_height=256, image_width=192, seed=3)
 EVERYWHERE = np.ones((96, 24), bool)
@@ -93,19 +94,21 @@ def test_the_region_of_a_print_has_its_gaps_and_ends_at_the_garment() -> None:
     assert print_region(difference / 10, garment) is None  # 3 levels: nobody sees it
 
 
-def printed_and_plain() -> tuple[DollSample, DollSample]:
-    samples = [doll_sample(DRAWING, "test", index) for index in range(30)]
+def printed_and_plain(drawing: PaperDollParams = DRAWING) -> tuple[DollSample, DollSample]:
+    samples = [doll_sample(drawing, "test", index) for index in range(30)]
     return (
         next(sample for sample in samples if sample.design.pattern == "dots"),
         next(sample for sample in samples if sample.design.pattern == "plain"),
     )
 
 
-def test_a_doll_is_drawn_again_without_its_print() -> None:
-    printed, _ = printed_and_plain()
-    assert sample_of_key(DRAWING, printed.key).doll == printed.doll
-    photo = cv2.resize(render_sample(DRAWING, printed).image, (96, 128), interpolation=cv2.INTER_AREA)
-    drawn = redrawn(DRAWING, printed.key, photo)
+@pytest.mark.parametrize("category", Category)
+def test_a_doll_is_drawn_again_without_its_print(category: Category) -> None:
+    drawing = replace(DRAWING, categories=(category,))
+    printed, _ = printed_and_plain(drawing)
+    assert sample_of_key(drawing, printed.key).doll == printed.doll
+    photo = cv2.resize(render_sample(drawing, printed).image, (96, 128), interpolation=cv2.INTER_AREA)
+    drawn = redrawn(drawing, printed.key, photo)
     assert drawn is not None
     np.testing.assert_array_equal(drawn.printed, photo)
     without = plain_sample(printed)
