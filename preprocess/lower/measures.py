@@ -127,11 +127,13 @@ def _width(view: LegView) -> tuple[Bounds, list[str], tuple[Array, ...]]:
     if len(rows) * view.step < FEWEST_ROWS * view.frame.thigh:
         return Bounds.unknown(), ["too_short"], ()
     cover = view.cover[rows].astype(np.float64) / 255
-    enclosed, beside = _in_front(view.cover[rows] > INSIDE, view.front[rows])
+    over = view.front[rows] | view.tops[rows]
+    enclosed, beside = _in_front(view.cover[rows] > INSIDE, over)
     blended = cv2.dilate(enclosed.view(np.uint8), np.ones((3, 3), np.uint8)) * (1 - cover)  # cloth and hand
     px = view.step * np.stack([cover.sum(axis=1), blended.sum(axis=1), beside.sum(axis=1)])
     edges = 2 * np.mean(np.diff(view.cover[rows] > INSIDE, axis=1).sum(axis=1) / 2)
-    flags = ["hand_over_garment"] if (px[1:].sum(axis=0) > 2 * view.step).mean() > MANY_ROWS else []
+    hands = ((enclosed | beside) & view.front[rows]).sum(axis=1)
+    flags = ["hand_over_garment"] if (hands > 2).mean() > MANY_ROWS else []
     lines = tuple(view.to_image(view.a[rows], end) for end in ends_of(view, rows).T)
     return _mean_width(view, rows, px).widened(edges * view.slack), flags, lines
 
@@ -173,7 +175,7 @@ def width_rows(last: float) -> tuple[float, float]:
 
 
 def _in_front(inside: Mask, front: Mask) -> tuple[Mask, Mask]:
-    """Tell what lies in front with the garment on both sides of it, and on one."""
+    """Tell what lies in front with the garment on both sides of it, and on one, or in place of it all."""
     columns = inside.shape[1]
     hiding = front & ~inside
     hiding[:, [0, -1]] = False
@@ -182,7 +184,8 @@ def _in_front(inside: Mask, front: Mask) -> tuple[Mask, Mask]:
     place = np.where(hiding, columns - 1, np.arange(columns))
     right = np.minimum.accumulate(place[:, ::-1], axis=1)[:, ::-1]
     before, after = (np.take_along_axis(inside, at, axis=1) for at in (left, right))
-    return hiding & before & after, hiding & (before ^ after)
+    alone = ~inside.any(axis=1, keepdims=True)
+    return hiding & before & after, hiding & ((before ^ after) | alone)
 
 
 def _pose_flags(frame: LegFrame) -> list[str]:

@@ -95,10 +95,22 @@ LEFT_OF_THIGH, WAIST_SIDE = slice(469, 500), slice(474, 510)
             id="a narrow top ends below the hip joints",
         ),
         pytest.param(
-            painted((slice(200, 500), slice(440, 520), Lip.COAT)),
+            painted((slice(200, 440), slice(440, 520), Lip.COAT)),
             "waist_covered",
             ["waist"],
             id="an open jacket",
+        ),
+        pytest.param(
+            painted((slice(200, 500), slice(440, 520), Lip.COAT)),
+            "waist_covered",
+            ["waist", "width"],
+            id="an open jacket that hides one side of a thigh",
+        ),
+        pytest.param(
+            painted((slice(100, 485), slice(270, 500), Lip.UPPER_CLOTHES)),
+            "waist_not_measurable",
+            ["waist", "width"],
+            id="a top hangs down over the thighs",
         ),
         pytest.param(
             painted((slice(320, 420), WAIST_SIDE, Lip.LEFT_ARM)),
