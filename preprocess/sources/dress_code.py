@@ -5,7 +5,8 @@
 `{split}_pairs_paired.txt` and `{split}_pairs_unpaired.txt` (train has `train_pairs.txt`) list
 "person_0.jpg garment_1.jpg" in each category's folder. Keypoints are COCO-18 for a picture of 384 x 512,
 whatever the size of the photo; `preprocess.body.openpose` scales them. Parse maps have ATR's labels, not
-LIP's, and DensePose is a grey map of part numbers.
+LIP's, and DensePose is a grey map of part numbers. `cloth_masks/{id}_1.png`, which the release lacks, says
+where the garment is in its photo.
 
 Source: the layout of Dress Code's release (Morelli et al., ECCV 2022).
 """
