@@ -3,9 +3,10 @@
 import logging
 from pathlib import Path
 
+from pipeline.engine.parts import Engine, open_engine
 from pipeline.stage import run_stage
+from pipeline.tables.manifest import write_manifest
 from preprocess.places import place
-from preprocess.sources.manifest import write_manifest
 from preprocess.sources.paper_dolls.dataset import render_dataset
 from preprocess.sources.params import PrepareDatasetParams
 from preprocess.sources.registry import open_source
@@ -29,10 +30,11 @@ def prepared(params: PrepareDatasetParams, raw: Path) -> Source:
     return source
 
 
-def run(params: PrepareDatasetParams, *, raw: Path, out: Path) -> None:
+def run(params: PrepareDatasetParams, *, raw: Path, out: Path, engine: Engine | None = None) -> None:
     """Write one manifest row for every sample of the data set."""
     source = prepared(params, raw)
-    counts = write_manifest(source, out, params.limits, hash_remote=params.hash_remote)
+    engine = engine or open_engine(workers=0)
+    counts = write_manifest(source, out, params.limits, hash_remote=params.hash_remote, engine=engine)
     log.info("%s: %d rows: %s", source.name, counts.total(), dict(counts))
 
 

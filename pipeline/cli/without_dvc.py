@@ -4,11 +4,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipeline import compute_size_ratios, extract_keypoints, write_shards
+from pipeline.engine.parts import open_engine
 from pipeline.params import Params
+from pipeline.tables.manifest import write_manifest
 from preprocess.body.inpaint_mask import MaskParams
 from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
-from preprocess.sources.manifest import write_manifest
 from preprocess.sources.registry import open_source
 from preprocess.vocabulary import Category
 from shards.params import WriteShardsParams
@@ -59,7 +60,7 @@ class DataChain:
         manifest, keypoints = work / "manifest.parquet", work / "keypoints.parquet"
         annotations = out or work / "size_annotations.parquet"
         sizes = self.sizes or SizeRatioParams(segmenter="grabcut" if self.source == "folder" else "none")
-        write_manifest(source, manifest)
+        write_manifest(source, manifest, engine=open_engine(workers=0))
         extract_keypoints.run(self.keypoints, manifest=manifest, out=keypoints)
         compute_size_ratios.run(sizes, manifest=manifest, keypoints=keypoints, out=annotations)
         return {"manifest": manifest, "keypoints": keypoints, "size_annotations": annotations}

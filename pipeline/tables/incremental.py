@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -133,10 +133,7 @@ class Table:
 
     def run(self, part: Part, out: Path) -> Counter[str]:
         """Make the rows of a part; see `Stage`."""
-        rows = [self.work(payload) for payload in part.payload]
-        with pa.OSFile(str(out / PART_FILE), "wb") as sink, pa.ipc.new_stream(sink, self.schema) as writer:
-            writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=self.schema))
-        return Counter(kind_of(row["reason"]) for row in rows if row["status"] == RowStatus.FAILED)
+        return write_part([self.work(payload) for payload in part.payload], self.schema, out)
 
     def merge(self, parts: FinishedParts) -> None:
         """Write the file of the rows that are reused and those that were made."""
@@ -164,7 +161,7 @@ class Table:
             OSError: A row is in neither the old file nor a part.
         """
         old = SortedRows(parquet_rows(self.out, self.digest))
-        made = SortedRows(row for file in parts.files(PART_FILE) for row in part_rows(file))
+        made = SortedRows(part_rows(parts))
         for job in self.jobs():
             reused = old.take(job)
             row = reused or made.take(job)
@@ -176,7 +173,12 @@ class Table:
 
 def update(table: Table, engine: Engine) -> None:
     """Bring a table up to date by the work of an engine; what a killed run left beside it is used."""
-    run_parts(table, engine, PartStore(table.out.with_name(f".{table.out.name}.parts").absolute()))
+    run_parts(table, engine, parts_beside(table.out))
+
+
+def parts_beside(out: Path) -> PartStore:
+    """Return the store of a table's parts."""
+    return PartStore(out.with_name(f".{out.name}.parts").absolute())
 
 
 class SortedRows:
@@ -206,11 +208,19 @@ def parquet_rows(path: Path, digest: str) -> Iterator[Row]:
             yield from batch.to_pylist()
 
 
-def part_rows(file: BinaryIO) -> Iterator[Row]:
-    """Yield the rows of a finished part."""
-    with pa.ipc.open_stream(file) as reader:
-        for batch in reader:
-            yield from batch.to_pylist()
+def write_part(rows: list[Row], schema: pa.Schema, out: Path) -> Counter[str]:
+    """Write the rows of a part into its folder; return how many failed, by reason."""
+    with pa.OSFile(str(out / PART_FILE), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
+        writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=schema))
+    return Counter(kind_of(row["reason"]) for row in rows if row["status"] == RowStatus.FAILED)
+
+
+def part_rows(parts: FinishedParts) -> Iterator[Row]:
+    """Yield the rows of finished parts."""
+    for file in parts.files(PART_FILE):
+        with pa.ipc.open_stream(file) as reader:
+            for batch in reader:
+                yield from batch.to_pylist()
 
 
 def kind_of(reason: str | None) -> str:

@@ -1,20 +1,16 @@
-"""Write a data set down as the manifest: every file hashed, every picture decoded once.
+"""What the manifest says of a sample: its files hashed, and its pictures decoded once.
 
 In object storage a listing says which bytes there are (size and ETag); nothing is fetched unless that is
 asked for, and a file that can't be decoded is found by the stage that reads it.
 """
 
-import os
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import xxhash
-from tqdm import tqdm
 
 from preprocess.identity import identity
 from preprocess.masks import ARRAYS, read_levels
@@ -22,16 +18,9 @@ from preprocess.pictures import LIMITS, Limits, PictureError, check_picture
 from preprocess.places import Facts, RemotePath
 from preprocess.sources.source import MANIFEST_SCHEMA, SCHEMA_VERSION, Drawn, Source, SourceSample
 from preprocess.vocabulary import DRAWING_KEY, SOURCE_KEY, RowStatus
-from preprocess.whole import whole_file
 
 MADE_BY = "made_by"
 """Metadata: identity of the code and limits that judged the files; others judge them anew."""
-
-NUM_REQUESTS = 32
-"""Requests to object storage at a time."""
-
-ROWS_PER_GROUP = 512
-"""Samples read and written at a time."""
 
 
 def decoding_error(path: Path, limits: Limits = LIMITS) -> str | None:
@@ -130,61 +119,45 @@ def manifest_record(
     }
 
 
-def write_manifest(
-    source: Source, out: Path, limits: Limits = LIMITS, *, hash_remote: bool = False
-) -> Counter[str]:
-    """Write one row for every sample of `source`, sorted by split and key; return the counts by status.
+def made_by(limits: Limits, *, listed: bool) -> str:
+    """Return the identity of the code and limits that judge files."""
+    return identity(__name__, [asdict(limits), listed])
 
-    Args:
-        source: The data set.
-        out: The manifest.
-        limits: What pictures may claim before they are decoded.
-        hash_remote: Whether files in object storage are fetched, hashed and decoded too.
+
+def manifest_schema(source: Source, judged_by: str) -> pa.Schema:
+    """Return the schema of a data set's manifest, with what it says of where it came from."""
+    metadata = {"root": source.root.as_posix(), SOURCE_KEY: source.name, "schema_version": SCHEMA_VERSION}
+    if isinstance(source, Drawn):
+        metadata[DRAWING_KEY] = source.drawing()
+    return MANIFEST_SCHEMA.with_metadata(metadata | {MADE_BY: judged_by})
+
+
+def sorted_samples(source: Source) -> list[SourceSample]:
+    """Return the samples of a data set, sorted by split and key.
 
     Raises:
-        ValueError: The source has no sample, or two of one split share a key.
+        ValueError: There is none, or two of one split share a key.
     """
     samples = sorted(source.samples(), key=lambda sample: (sample.split, sample.key))
     if not samples:
         raise ValueError(f"{source.root} has no sample: check prepare_dataset.root")
     require_unique(samples)
-    remote = isinstance(source.root, RemotePath)
-    listed = remote and not hash_remote
-    made_by = identity(__name__, [asdict(limits), listed])
-    before = rows_before(out, made_by)
-    metadata = {"root": source.root.as_posix(), SOURCE_KEY: source.name, "schema_version": SCHEMA_VERSION}
-    if isinstance(source, Drawn):
-        metadata[DRAWING_KEY] = source.drawing()
-    schema = MANIFEST_SCHEMA.with_metadata(metadata | {MADE_BY: made_by})
-    counts: Counter[str] = Counter()
-
-    def work(sample: SourceSample) -> dict[str, Any]:
-        earlier = before.get((sample.split, sample.key))
-        return manifest_record(sample, source.root, earlier, limits, listed=listed)
-
-    with (
-        whole_file(out) as partial,
-        ThreadPoolExecutor(NUM_REQUESTS if remote else os.cpu_count()) as pool,
-        pq.ParquetWriter(partial, schema, compression="zstd") as writer,
-        tqdm(total=len(samples), desc="manifest", unit="sample", disable=None) as bar,
-    ):
-        for start in range(0, len(samples), ROWS_PER_GROUP):
-            records = list(pool.map(work, samples[start : start + ROWS_PER_GROUP]))
-            writer.write_table(pa.Table.from_pylist(records, schema=schema))
-            counts.update(record["status"] for record in records)
-            bar.update(len(records))
-    return counts
+    return samples
 
 
-def rows_before(manifest: Path, made_by: str) -> dict[tuple[str, str], dict[str, Any]]:
-    """Status, reason and hash by split and key of an earlier manifest of that identity; else nothing."""
-    if not manifest.is_file():
-        return {}
-    if (pq.read_schema(manifest).metadata or {}).get(MADE_BY.encode()) != made_by.encode():
-        return {}
-    columns = ["split", "key", "status", "reason", "input_hash"]
-    rows = pq.read_table(manifest, columns=columns).to_pylist()
-    return {(row["split"], row["key"]): row for row in rows}
+def stamp(sample: SourceSample) -> str:
+    """Return what tells, without reading them, whether a sample's files are still those that were read."""
+    stamps = []
+    for _, path in sample.parts():
+        facts = facts_of(path)
+        if facts is not None:
+            stamps.append(f"{facts.num_bytes} {facts.tag}")
+        elif not isinstance(path, RemotePath) and path.exists():
+            stat = path.stat()
+            stamps.append(f"{stat.st_size} {stat.st_mtime_ns}")
+        else:
+            stamps.append("missing")
+    return " ".join(stamps)
 
 
 def require_unique(samples: list[SourceSample]) -> None:

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from pipeline import compute_size_ratios, extract_keypoints
+from pipeline.tables.manifest import write_manifest
 from preprocess.body.drawing import draw_body
 from preprocess.body.inpaint_mask import MaskParams
 from preprocess.body.keypoints import ExtractKeypointsParams
@@ -15,7 +16,6 @@ from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.person.prepare import prepare_person
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sizes.request import SizeRequest
-from preprocess.sources.manifest import write_manifest
 from preprocess.sources.paper_dolls.dataset import render_dataset
 from preprocess.sources.params import PaperDollParams
 from preprocess.sources.source import read_manifest

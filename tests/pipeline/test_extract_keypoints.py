@@ -6,8 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.extract_keypoints import made_by, run
+from pipeline.tables.manifest import write_manifest
 from preprocess.body.keypoints import ExtractKeypointsParams
-from preprocess.sources.manifest import write_manifest
 from preprocess.sources.viton_hd import VitonHd
 from preprocess.vocabulary import Joint
 from tests.pipeline.folders import add_sample, new_root

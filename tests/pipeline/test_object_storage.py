@@ -8,11 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline import compute_size_ratios, extract_keypoints, prepare_dataset, write_shards
+from pipeline.tables.manifest import write_manifest
 from preprocess import places
 from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.places import RemotePath, StorageError, place
-from preprocess.sources.manifest import write_manifest
 from preprocess.sources.paper_dolls.dataset import render_dataset
 from preprocess.sources.params import PaperDollParams, PrepareDatasetParams
 from preprocess.sources.registry import open_source

@@ -4,9 +4,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.prepare_dataset import run
+from pipeline.tables.incremental import PART_ROWS
+from pipeline.tables.manifest import write_manifest
+from preprocess.sources.paper_dolls.dataset import PaperDolls, render_dataset
 from preprocess.sources.params import PaperDollParams, PrepareDatasetParams
 from preprocess.sources.registry import SOURCES, open_source
 from preprocess.sources.source import MANIFEST_SCHEMA, read_manifest
+from tests.pipeline.engines import OutOfOrder, stop_after
 
 DOLLS = PaperDollParams(train=2, test=2, image_height=96, image_width=72)
 
@@ -49,6 +53,23 @@ def test_a_real_data_set_stays_where_it_is(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "raw").iterdir()] == ["README"]
     drawn, read = (read_manifest(tmp_path / f"{name}.parquet") for name in ("drawn", "manifest"))
     assert [row.input_hash for row in read] == [row.input_hash for row in drawn]
+
+
+def test_a_stopped_run_hashes_no_file_twice_but_those_that_changed(tmp_path: Path) -> None:
+    dolls = PaperDollParams(train=2 * PART_ROWS, test=PART_ROWS + 9, image_height=64, image_width=48)
+    root, out, whole = tmp_path / "dolls", tmp_path / "manifest.parquet", tmp_path / "whole.parquet"
+    render_dataset(dolls, root)
+    with pytest.raises(OSError, match="switched off"):
+        write_manifest(PaperDolls(root), out, engine=stop_after(3))
+    assert not out.exists()
+    photo = root / "test/image/90000_00.jpg"
+    photo.write_bytes(photo.read_bytes() + b"\0")
+    engine = OutOfOrder()
+    write_manifest(PaperDolls(root), out, engine=engine)
+    assert sorted(engine.made) == [9, PART_ROWS], "the part of the photo, and the last one"
+    assert write_manifest(PaperDolls(root), whole) == {"ok": 3 * PART_ROWS + 9}
+    assert out.read_bytes() == whole.read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"dolls", "manifest.parquet", "whole.parquet"}
 
 
 def test_a_missing_root_is_named(tmp_path: Path) -> None:

@@ -10,12 +10,12 @@ import pytest
 import webdataset
 from PIL import Image, ImageOps
 
+from pipeline.tables.manifest import write_manifest
 from pipeline.write_shards import run
 from preprocess.body.inpaint_mask import MaskParams
 from preprocess.body.openpose import read_openpose
 from preprocess.garment.known import BOUNDS_PARTS
 from preprocess.sizes.axes import AXIS_NAMES
-from preprocess.sources.manifest import write_manifest
 from preprocess.sources.paper_dolls.dataset import PaperDolls, render_dataset
 from preprocess.sources.params import PaperDollParams
 from preprocess.sources.source import read_manifest

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from pipeline.tables.manifest import write_manifest
 from preprocess.pictures import Limits
-from preprocess.sources.manifest import write_manifest
 from preprocess.sources.pairs import read_pairs
 from preprocess.sources.params import PrepareDatasetParams
 from preprocess.sources.source import SourceSample, read_manifest
