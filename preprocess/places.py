@@ -23,8 +23,11 @@ ATTEMPTS = 5
 FIRST_WAIT_S = 0.5
 """Before the second attempt; each further wait is twice as long, and up to half of it is drawn."""
 
-ENDS = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
-"""What another attempt doesn't change."""
+ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+"""What is wrong with one object, and stays so."""
+
+HOPELESS = (PermissionError, ValueError, TypeError)
+"""What is wrong with how storage is asked: another attempt is in vain, and so is another object."""
 
 TAGS = ("ETag", "etag", "md5Hash", "content_md5", "crc32c", "generation", "LastModified", "mtime", "created")
 """What listings call that which changes with an object's bytes, best first."""
@@ -151,13 +154,15 @@ class RemotePath(PosixPath):
         """Return the object's bytes, or its first `most_bytes`, by one request.
 
         Raises:
-            OSError: It isn't there, or may not be read.
-            StorageError: It can't be read now.
+            OSError: It isn't there.
+            StorageError: It can't be read.
         """
 
         def fetched(files: Any) -> bytes:
             try:
                 content: bytes = files.cat_file(str(self), start=None, end=most_bytes)
+            except (FileNotFoundError, PermissionError):
+                raise
             except Exception:
                 if most_bytes and files.info(str(self))["size"] == 0:  # S3 has no first bytes of nothing
                     return b""
@@ -176,8 +181,7 @@ class RemotePath(PosixPath):
         """Put a local file here: the object appears, or is replaced, when all of it has arrived.
 
         Raises:
-            OSError: It may not be written.
-            StorageError: It can't be written now.
+            StorageError: It can't be written.
         """
         self.tried(lambda files: files.put_file(str(file), str(self)))
 
@@ -202,19 +206,20 @@ def tried(name: str, work: Callable[[], T]) -> T:
         work: May be done twice.
 
     Raises:
-        OSError: The object isn't there, or may not be used: that is not tried again.
-        StorageError: It failed `ATTEMPTS` times.
+        OSError: There is no such object: that is not tried again.
+        StorageError: It failed `ATTEMPTS` times, or once in a way that leaves no hope.
     """
     wait = FIRST_WAIT_S
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return work()
-        except ENDS as error:
-            kind = next(kind for kind in ENDS if isinstance(error, kind))
+        except ABSENT as error:
+            kind = next(kind for kind in ABSENT if isinstance(error, kind))
             raise kind(f"{name}: {error}") from error
         except Exception as error:  # each storage has exceptions of its own
-            if attempt == ATTEMPTS or isinstance(error, ValueError | TypeError):
-                raise StorageError(f"{name} failed {attempt} times, the last time by {error!r}") from error
+            if attempt == ATTEMPTS or isinstance(error, HOPELESS):
+                times = "once" if attempt == 1 else f"{attempt} times, the last time"
+                raise StorageError(f"{name} failed {times} by {error!r}") from error
             log.warning("%s: %r; trying again", name, error)
             time.sleep(wait * random.uniform(0.5, 1))
             wait *= 2

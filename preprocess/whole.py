@@ -39,6 +39,32 @@ def whole_file(out: Path, writer: str = "") -> Iterator[Path]:
 
 
 @contextmanager
+def folder_for(out: Path, last: str) -> Iterator[Path]:
+    """Yield a folder to write into: `out`, or one on this machine that is put there when the block ends well.
+
+    Args:
+        out: A folder here, or in object storage.
+        last: Name of the files that say that the others are there: they are put last, and the old ones of
+            the same places removed first.
+
+    Raises:
+        StorageError: An object can't be written; none of the files named `last` is there then.
+    """
+    if not isinstance(out, RemotePath):
+        yield out
+        return
+    with TemporaryDirectory() as folder:
+        yield Path(folder)
+        files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+        places = {file: out / file.relative_to(folder).as_posix() for file in files}
+        for file in files:
+            if file.name == last:
+                places[file].unlink(missing_ok=True)
+        for file in sorted(files, key=lambda file: file.name == last):
+            places[file].put(file)
+
+
+@contextmanager
 def whole_folder(out: Path) -> Iterator[Path]:
     """Yield an empty folder that takes the place of `out` when the block ends well."""
     partial = out.with_name(f".{out.name}.partial")

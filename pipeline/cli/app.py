@@ -43,7 +43,7 @@ PartsModel = Annotated[Path | None, typer.Option(help="BodyPix (.onnx), for phot
 
 def annotate(
     root: Root,
-    out: Annotated[Path, typer.Option(help="Parquet file to write.")],
+    out: Annotated[Path, typer.Option(parser=place, help="Parquet file to write, or its URL.")],
     source: Source = "viton_hd",
     split: Annotated[str | None, typer.Option(help="train or test; all there are when left out.")] = None,
     category: Annotated[
@@ -64,7 +64,7 @@ def annotate(
     `cinderella annotate --source folder --root photos --mediapipe-model data/pose_landmarker_full.task
     --out photos.parquet`
     """
-    from pipeline.cli.without_dvc import DataChain
+    from pipeline.cli.without_dvc import DataChain, annotate_to
     from preprocess.body.keypoints import ExtractKeypointsParams
     from preprocess.garment.size_ratios import SizeRatioParams
     from preprocess.vocabulary import Category
@@ -75,11 +75,13 @@ def annotate(
     sizes = SizeRatioParams(segmenter=segmenter) if segmenter else None
     worn = Category(category) if category else None
     chain = DataChain(source=source, root=root, split=split, category=worn, keypoints=keypoints, sizes=sizes)
-    chain.annotate(out.parent / f".{out.stem}", out)
+    annotate_to(chain, out)
 
 
 def inspect(
-    path: Annotated[Path, typer.Argument(help="size_annotations.parquet, or a folder of shards.")],
+    path: Annotated[
+        Path, typer.Argument(parser=place, help="size_annotations.parquet, a folder of shards, or their URL.")
+    ],
     where: Annotated[str | None, typer.Option(help="DuckDB condition on the columns.")] = None,
     key: Annotated[str | None, typer.Option(help="Draw this sample's measures to a PNG.")] = None,
     png: Annotated[Path | None, typer.Option(help="Where to draw to.")] = None,
@@ -96,9 +98,12 @@ def inspect(
     if path.is_dir():
         inspect_shards(path, png)
         return
+    from pipeline.cli.inspection import at_hand
     from pipeline.cli.inspection import inspect as run
 
-    typer.echo(run(path, where=where, key=key, png=png, html=html, manifest=manifest, keypoints=keypoints))
+    with at_hand(path) as table:
+        said = run(table, where=where, key=key, png=png, html=html, manifest=manifest, keypoints=keypoints)
+    typer.echo(said)
 
 
 def inspect_shards(folder: Path, png: Path | None) -> None:
@@ -118,7 +123,7 @@ def inspect_shards(folder: Path, png: Path | None) -> None:
 def shard(
     root: Root,
     split: Annotated[str, typer.Option(help="train or test.")],
-    out: Annotated[Path, typer.Option(help="Folder for the shards.")],
+    out: Annotated[Path, typer.Option(parser=place, help="Folder for the shards, or its URL.")],
     source: Source = "viton_hd",
     mediapipe_model: DetectorModel = None,
     checkpoint: Annotated[
@@ -131,7 +136,7 @@ def shard(
 
     Example: `cinderella shard --root data/zalando-hd-resized --split test --out shards`
     """
-    from pipeline.cli.without_dvc import DataChain
+    from pipeline.cli.without_dvc import DataChain, shard_to
     from preprocess.body.inpaint_mask import MaskParams
     from preprocess.body.keypoints import ExtractKeypointsParams
     from shards.params import WriteShardsParams
@@ -150,7 +155,7 @@ def shard(
         keypoints=ExtractKeypointsParams(mediapipe_model=model),
         shards=WriteShardsParams(mask=mask),
     )
-    typer.echo(chain.shard(split, out / ".work" / split, out))
+    typer.echo(shard_to(chain, split, out))
 
 
 def stream(

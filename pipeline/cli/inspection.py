@@ -4,7 +4,9 @@ import base64
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import cv2
@@ -21,6 +23,7 @@ from pipeline.tables.incremental import Row, iter_manifest
 from preprocess.body.keypoints import KeypointError
 from preprocess.garment.known import BOUNDS_PARTS, known_ratios
 from preprocess.garment.size_ratios import thresholds_key
+from preprocess.places import RemotePath
 from preprocess.sizes.axes import MEASURED_NAMES, axes_of
 from preprocess.sources.source import ManifestRow
 from preprocess.vocabulary import FIT_LABELS, SEGMENTED, Category, RowStatus
@@ -29,6 +32,7 @@ QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 GALLERY = Path(__file__).with_name("gallery.html")
 THUMBNAIL_HEIGHT = 360
 HISTOGRAM_BINS = 30
+SIDECARS = ("manifest", "keypoints")
 
 
 def inspect(
@@ -74,6 +78,22 @@ def inspect(
             html.write_text(gallery(table, lines, *files, segmented, limit=limit))
             lines.append(f"{html}: gallery")
     return "\n".join(lines)
+
+
+@contextmanager
+def at_hand(annotations: Path) -> Iterator[Path]:
+    """Yield a file of annotations on this machine; one in object storage is fetched, with its sidecars."""
+    if not isinstance(annotations, RemotePath):
+        yield annotations
+        return
+    sidecars = (annotations.parent / f".{annotations.stem}" / f"{name}.parquet" for name in SIDECARS)
+    with TemporaryDirectory() as folder:
+        for path in (annotations, *sidecars):
+            if path.is_file():
+                copy = Path(folder) / path.relative_to(annotations.parent).as_posix()
+                copy.parent.mkdir(exist_ok=True)
+                copy.write_bytes(path.read_bytes())
+        yield Path(folder) / annotations.name
 
 
 def select(annotations: Path, where: str | None) -> pa.Table:

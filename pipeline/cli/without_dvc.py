@@ -10,8 +10,11 @@ from pipeline.tables.manifest import write_manifest
 from preprocess.body.inpaint_mask import MaskParams
 from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
+from preprocess.places import RemotePath
 from preprocess.sources.registry import open_source
 from preprocess.vocabulary import Category
+from preprocess.whole import folder_for
+from shards.index import INDEX_NAME
 from shards.params import WriteShardsParams
 
 
@@ -74,6 +77,23 @@ class DataChain:
         """
         write_shards.write(self.shards, **self.annotate(work), out=out, only=split, engine=None)
         return out / split
+
+
+def annotate_to(chain: DataChain, out: Path) -> None:
+    """Write size annotations to a file, here or in object storage, and the other tables beside it."""
+    with folder_for(out.parent, out.name) as folder:
+        chain.annotate(folder / f".{out.stem}", folder / out.name)
+
+
+def shard_to(chain: DataChain, split: str, out: Path) -> Path:
+    """Write the shards of one split to `{out}/{split}`, here or in object storage, and return that."""
+    with folder_for(out, INDEX_NAME) as folder:
+        made = {path.name for path in chain.shard(split, folder / ".work" / split, folder).iterdir()}
+    if isinstance(out, RemotePath):
+        for tar in (out / split).glob(f"{split}-*.tar"):
+            if tar.name not in made:
+                tar.unlink()
+    return out / split
 
 
 def evaluation_data(

@@ -6,8 +6,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
 from pipeline import compute_size_ratios, extract_keypoints, prepare_dataset, write_shards
+from pipeline.cli.app import app
 from pipeline.tables.manifest import write_manifest
 from preprocess import places
 from preprocess.body.keypoints import ExtractKeypointsParams
@@ -101,6 +103,8 @@ def test_a_manifest_by_listing_fetches_nothing_and_sees_what_changed(
         ("00000_00", "ok"),
     ]
     assert after[1]["reason"].startswith("cloth unreadable: must have 1 to")
+    assert place(f"s3://{BUCKET}/viton_hd/test/cloth/90001_00.jpg").read_bytes(100) == b""
+    assert place(f"s3://{BUCKET}/viton_hd/train/image/00000_00.jpg").read_bytes(3) == b"oth"
 
 
 def rows(source: Any, folder: Path) -> list[dict[str, Any]]:
@@ -125,3 +129,56 @@ def test_a_bad_connection_changes_nothing_and_none_at_all_is_named(
     Flaky.break_down(FAILS_ALWAYS)
     with pytest.raises(StorageError, match="flaky://bucket/data"):
         write_manifest(far, tmp_path / "far.parquet", hash_remote=True)
+
+
+@pytest.mark.usefixtures("s3")
+def test_commands_write_into_a_bucket_what_they_write_into_a_folder(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))  # where copies of shards are kept
+    bucket = f"s3://{BUCKET}/made"
+    (place(f"{bucket}/shards/test") / "test-000009.tar").put(root / "test_pairs.txt")  # of an earlier run
+    for out in (str(tmp_path), bucket):
+        given = ["--root", str(root), "--engine", "inline"]
+        call(["annotate", *given, "--out", f"{out}/all.parquet"])
+        call(["shard", *given, "--split", "test", "--out", f"{out}/shards"])
+    written = {
+        path.relative_to(place(bucket)).as_posix(): path.read_bytes() for path in place(bucket).rglob("*")
+    }
+    assert {"all.parquet", ".all/keypoints.parquet", "shards/test/index.json"} < written.keys()
+    assert {name: (tmp_path / name).read_bytes() for name in written} == written
+    for command in ("all.parquet", "shards/test"):
+        near, far = (call(["inspect", f"{out}/{command}"]) for out in (tmp_path, bucket))
+        assert near == far
+    drawn = call(["inspect", f"{bucket}/all.parquet", "--key", "90000_00", "--png", str(tmp_path / "a.png")])
+    assert f"{tmp_path}/a.png: 90000_00" in drawn
+
+
+def call(arguments: list[str]) -> str:
+    """Run a command; return what it printed."""
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_a_stage_stops_when_storage_does_and_goes_on_afterwards(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "FIRST_WAIT_S", 0.0)
+    Flaky.restart()
+    upload(Flaky(), root, "data")
+    manifest, out = tmp_path / "manifest.parquet", tmp_path / "keypoints.parquet"
+    write_manifest(open_source("viton_hd", place("flaky://bucket/data")), manifest)
+    Flaky.break_down(FAILS_ALWAYS)
+    with pytest.raises(StorageError, match=r"flaky://bucket/data/test/image/9000\d_00.jpg failed 5 times"):
+        extract_keypoints.run(ExtractKeypointsParams(workers=1), manifest=manifest, out=out)
+    assert not out.exists()
+    Flaky.break_down(3)
+    Flaky().rm("/bucket/data/test/image/90001_00.jpg")
+    extract_keypoints.run(ExtractKeypointsParams(workers=1), manifest=manifest, out=out)
+    table = pq.read_table(out).to_pylist()
+    assert [(row["status"], row["reason"]) for row in table] == [
+        ("ok", None),
+        ("failed", "image_unreadable"),
+        ("ok", None),
+    ]

@@ -13,7 +13,7 @@ from preprocess.body.openpose import read_openpose
 from preprocess.masks import read_levels, read_mask
 from preprocess.pictures import Limits, PictureError, look_at, read_picture
 from preprocess.places import ATTEMPTS, RemotePath, StorageError, place
-from preprocess.whole import whole_file
+from preprocess.whole import folder_for, whole_file
 from tests.preprocess.flaky import FAILS_ALWAYS, Flaky
 from tests.preprocess.people import body_25_numbers, openpose, person, write_json
 
@@ -106,6 +106,35 @@ def test_an_object_is_listed_whole_or_not_at_all(bucket: Path) -> None:
     assert [str(path) for path in bucket.rglob("*")] == [str(out)]
 
 
+def test_a_folder_is_not_there_before_all_of_it_is(bucket: Path, tmp_path: Path) -> None:
+    with folder_for(tmp_path, "index.json") as folder:
+        assert folder == tmp_path
+    index = bucket / "shards" / "index.json"
+    index.put(written(tmp_path / "old"))
+
+    def write(folder: Path) -> None:
+        for name in ("index.json", "a.tar", "z.tar"):
+            written(folder / "shards" / name)
+
+    Flaky.break_down(0)
+    with folder_for(bucket, "index.json") as folder:
+        write(folder)
+    puts = [asked.rpartition("/")[2] for asked in Flaky.asked if asked.startswith("put")]
+    assert puts == ["a.tar", "z.tar", "index.json"]
+    Flaky.break_down(FAILS_ALWAYS)
+    failed = pytest.raises(StorageError, match=r"shards/a.tar failed 5 times")
+    with failed, folder_for(bucket, "index.json") as folder:
+        write(folder)
+    Flaky.break_down(0)
+    assert not index.exists()
+
+
+def written(path: Path) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(path.name)
+    return path
+
+
 def files_of_a_person(folder: Path) -> dict[str, Path]:
     """Write what a person's files are, in every form that is opened in a way of its own."""
     rng = np.random.default_rng(0)
@@ -161,3 +190,12 @@ def test_what_cannot_be_read_there_is_told_from_storage_that_fails() -> None:
     for read in (read_picture, look_at, read_mask, load_densepose):
         with pytest.raises(StorageError, match=str(photo)):
             read(photo)
+
+
+def test_what_credentials_do_not_allow_stops_at_once(bucket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> bytes:
+        raise PermissionError("Access Denied")
+
+    monkeypatch.setattr(Flaky, "cat_file", refused)
+    with pytest.raises(StorageError, match=r"a.jpg failed once by PermissionError\('Access Denied'\)"):
+        read_picture(bucket / "a.jpg")
