@@ -39,20 +39,20 @@ def small_autoencoder() -> AutoencoderKLFlux2:
     return vae.eval()
 
 
-def small_klein() -> SmallKleinBase:
-    """Return a base with random weights."""
+def small_klein(kind: type[KleinBase] = SmallKleinBase) -> KleinBase:
+    """Return a base with random weights, and as many layers of text as it reads."""
     tokenizer = byte_tokenizer()
     with seeded(0):
         text = Qwen3Config(
             hidden_size=16,
             intermediate_size=32,
-            num_hidden_layers=4,
+            num_hidden_layers=1 + max(kind.text_layers),
             num_attention_heads=2,
             num_key_value_heads=1,
             head_dim=8,
             vocab_size=len(tokenizer),
         )
-        base = SmallKleinBase(
+        base = kind(
             transformer=make_transformer(TRANSFORMER),
             vae=small_autoencoder(),
             text_encoder=Qwen3ForCausalLM(text),

@@ -1,0 +1,69 @@
+"""FLUX.2 klein from a folder in its released layout, at a size for tests, to a published one."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from model.bases.flux2_klein.networks import KleinBase
+from model.judges.segmenter import Segmenter
+from model.publishing import load_pipeline
+from pipeline import train_base, train_joint, train_size
+from pipeline.checkpoints import load_size_aware
+from pipeline.tryon.loading import publish
+from pipeline.tryon.size_aware import SizeAwareTryOn
+from preprocess.body.inpaint_mask import MaskParams
+from tests.model.klein import small_klein
+from tests.shards.making import write_people
+from train.params import (
+    OptimisationParams,
+    RuntimeParams,
+    TrainBaseParams,
+    TrainJointParams,
+    TrainSizeParams,
+    ValidationParams,
+)
+
+TWO = OptimisationParams(steps=2, batch_size=2, learning_rate=1e-3, warmup_steps=0)
+RUNTIME = RuntimeParams(tracker="none", num_threads=1, gradient_checkpointing=True, cache_encodings=False)
+
+
+def test_it_learns_sizes_and_is_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(KleinBase, "picture_hw", (128, 96))
+    released = tmp_path / "released"
+    weights = small_klein(KleinBase)
+    weights.save_pretrained(released)
+    (released / "base.json").unlink()  # as it is downloaded
+    shards, base, size, joint = (tmp_path / name for name in ("shards", "base", "size", "joint"))
+    write_people(shards)
+    judged = TrainBaseParams(
+        preset="flux2_klein", pretrained=str(released), segmenter=TWO, critic=TWO, runtime=RUNTIME
+    )
+    train_base.run(judged, shards=shards, out=base)
+    validation = ValidationParams(every=2, num_people=1, num_rungs=2, num_steps=2)
+    learning = TrainSizeParams(optimisation=TWO, validation=validation, runtime=RUNTIME)
+    train_size.run(learning, shards=shards, base=base, out=size)
+    both = TrainJointParams(
+        optimisation=TWO, validation=validation, runtime=RUNTIME, base_layers="lora", lora_rank=2
+    )
+    train_joint.run(both, shards=shards, base=base, size=size, out=joint)
+
+    rows = list(csv.DictReader((joint / "losses" / "joint.csv").open()))
+    assert all(np.isfinite(float(row["diffusion"])) for row in rows)
+    networks, adapter = load_size_aware(base, size)
+    assert_close(networks.state_dict(), weights.state_dict(), rtol=0, atol=0)
+    assert adapter.residuals.heads[0].weight.any()
+
+    hw = {"image_height": 128, "image_width": 96}
+    judge = Segmenter.from_pretrained(base / "segmenter")
+    tryon = SizeAwareTryOn(*load_size_aware(base, joint), **hw, mask=MaskParams(), segmenter=judge)
+    publish(tryon, tmp_path / "published")
+    assert "license: apache-2.0\n" in (tmp_path / "published" / "README.md").read_text()
+    opened, _, segmenter = load_pipeline(tmp_path / "published")
+    assert type(opened) is KleinBase
+    assert segmenter is not None
+    learned = opened.transformer.transformer_blocks[0].attn.to_q.weight
+    assert not torch.equal(learned, weights.transformer.transformer_blocks[0].attn.to_q.weight)
