@@ -147,7 +147,7 @@ def paint_dressed(canvas: Canvas, doll: Doll, worn: WornGarment, lower: WornLowe
         paint_lower(canvas, lower)
     paint_head(canvas, doll)
     paint_trim(canvas, worn)
-    if doll.legs is not None and worn.design.sleeves != "long":
+    if lower is not None and worn.design.sleeves != "long":
         paint_hanging_arms(canvas, doll)
     paint_hair_in_front(canvas, doll)
 
