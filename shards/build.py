@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 
 from preprocess.body.densepose import read_densepose
 from preprocess.body.inpaint_mask import inpainting_mask
-from preprocess.body.keypoints import BodyFrame, KeypointError, Keypoints
+from preprocess.body.keypoints import KeypointError, Keypoints
+from preprocess.body.needs import frame_of
 from preprocess.garment.parse import garment_mask, load_parse
 from preprocess.masks import read_mask
 from preprocess.person.window import Window
 from preprocess.pictures import look_at, read_picture, same_shape
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.source import ManifestRow
+from preprocess.vocabulary import Category
 from shards.codec import decode_photo, encode_photo, is_jpeg, resized
 from shards.framing import Frame
 from shards.params import WriteShardsParams
@@ -69,7 +71,7 @@ def build_sample(parts: Parts, params: WriteShardsParams) -> Sample:
         parse = None if files.parse is None else labels_of(files, height, width)
         body = inpainting_mask(keypoints, height, width, files.category, params.mask, parse=parse)
         garment = None if parse is None else garment_mask(parse, files.category)
-        inpaint = body if params.mask.follows == "body" else grown(garment, keypoints)
+        inpaint = body if params.mask.follows == "body" else grown(garment, keypoints, files.category)
         frame = Frame.around(body, *stored)
         cloth, cloth_mask = cloth_of(files, garment, stored, params)
         return Sample(
@@ -103,11 +105,11 @@ def labels_of(files: ManifestRow, height: int, width: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT))
 
 
-def grown(garment: NDArray[np.bool_] | None, keypoints: Keypoints) -> NDArray[np.bool_]:
-    """Return the worn garment and what lies within `GARMENT_MARGIN` shoulder widths of it."""
+def grown(garment: NDArray[np.bool_] | None, keypoints: Keypoints, category: Category) -> NDArray[np.bool_]:
+    """Return the worn garment and what lies within `GARMENT_MARGIN` of the body's breadth of it."""
     if garment is None:
         raise ValueError("mask.follows: garment needs a parse map")
-    radius = max(1, round(GARMENT_MARGIN * BodyFrame.from_keypoints(keypoints).shoulder_width))
+    radius = max(1, round(GARMENT_MARGIN * frame_of(keypoints, category).breadth))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     return np.asarray(cv2.dilate(garment.view(np.uint8), disc)).view(np.bool_)
 

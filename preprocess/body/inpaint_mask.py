@@ -162,7 +162,7 @@ def cover_dress(region: NDArray[np.uint8], keypoints: Keypoints, params: MaskPar
 def cover_lower(region: NDArray[np.uint8], keypoints: Keypoints, params: MaskParams) -> None:
     """Set what trousers and skirts could cover, from the highest waistband to the floor."""
     frame, largest = LegFrame.from_keypoints(keypoints), params.largest[Category.LOWER]
-    margin, half = 2 * params.margin * frame.hip_width, largest["width"] / 2 * frame.hip_width
+    margin, half = params.margin * frame.breadth, largest["width"] / 2 * frame.hip_width
     waist = largest["waist"] / 2 * frame.hip_width
     thighs, hem = THIGHS * frame.thigh, largest["length"] * frame.scale + margin
     flare = (FLARE - 1) * half / (FLOOR * frame.scale - thighs)

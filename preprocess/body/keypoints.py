@@ -228,6 +228,11 @@ class BodyFrame(Directions):
     """(2,) unit vector square to u, towards the left shoulder."""
 
     @property
+    def breadth(self) -> float:
+        """Px across the body that margins are shares of: B."""
+        return self.shoulder_width
+
+    @property
     def lengths(self) -> dict[str, float]:
         """Lengths of the body (px) that garments are measured against: B and T."""
         return {"shoulder": self.shoulder_width, "torso": self.torso_length}

@@ -93,6 +93,11 @@ class LegFrame(Directions):
         return self.leg if np.isfinite(self.leg) else self.thigh / THIGHS_OF_LEG
 
     @property
+    def breadth(self) -> float:
+        """Px across the body that margins are shares of: two H, about the shoulder width."""
+        return 2 * self.hip_width
+
+    @property
     def lengths(self) -> dict[str, float]:
         """Lengths of the body (px) that garments are measured against: H and L."""
         return {"hip": self.hip_width, "leg": self.leg}

@@ -1,12 +1,14 @@
 """How well layouts obey: measured against the request over the whole range, and nested along each ratio.
 
-    python -m tests.benchmarks.measure_layout [--dolls 40] [--split test] [--seed 0] [--cut ROW] [--worst]
+    python -m tests.benchmarks.measure_layout [--category upper] [--dolls 40] [--split test] [--seed 0]
+        [--cut ROW] [--worst]
 
 Accuracy: requests drawn evenly over the allowed range, and layouts measured as the annotation stage measures
 garments; only layouts whose measures nothing makes doubtful count. Rungs: the same for ladders along one
 ratio, the other two as worn. Nesting: the share of every rung that lies inside the next. `cropped` are the
 pairs whose shorter rung ends inside the rows of the width, so that other rows define its width. `--cut 1.1`
-cuts pictures off 1.1 torso lengths below the shoulders; a ratio unknown there is not asked for.
+cuts pictures off 1.1 torso lengths below the shoulders; a ratio unknown there is not asked for. Of trousers,
+skirts and dresses only dolls count in front of whose garment nothing hangs.
 """
 
 import argparse
@@ -18,53 +20,74 @@ from functools import partial
 import numpy as np
 
 from preprocess.body.keypoints import BodyFrame, KeypointError, Keypoints
+from preprocess.body.needs import require_body
 from preprocess.garment.measurements import WIDTH_ROWS
-from preprocess.layout.resized import layout_at
-from tests.preprocess.test_layout import LARGEST, SMALLEST, ratios_of, worn_by
+from preprocess.garment.parse import garment_mask
+from preprocess.sizes.axes import axes_of
+from preprocess.sources.paper_dolls.sample import doll_sample, render_sample
+from preprocess.sources.params import PaperDollParams
+from preprocess.vocabulary import Category
+from tests.preprocess.test_inpaint_mask import keypoints_of
+from tests.preprocess.test_layouts_of_legs import layout_of, ratios_of
 
 RUNGS, REQUESTS = 7, 8
-NAMES = ("shoulder", "width", "length")
+
+CROPPED = {Category.UPPER: WIDTH_ROWS[1] - 1e-6, Category.LOWER: 0.27, Category.DRESS: 0.0}
+"""Lengths below which other rows define the width."""
 
 Row = tuple[str, int, float]
 
 
-def look_at(index: int, split: str, seed: int, cut: float | None) -> list[Row]:
+def worn_by(category: Category, index: int, split: str, seed: int) -> tuple[np.ndarray, Keypoints]:
+    """What a doll wears, and its joints; KeypointError where it can't be judged."""
+    dolls = PaperDollParams(train=1000, test=1000, seed=seed, categories=(category,))
+    picture = render_sample(dolls, doll_sample(dolls, split, index))
+    keypoints, truth = keypoints_of(picture), picture.truth
+    require_body(keypoints, category)
+    hidden = truth.get("waist_covered") or truth.get("arm_hangs") or not truth.get("hem_in_frame", True)
+    if category is not Category.UPPER and hidden:
+        raise KeypointError("hidden")
+    return garment_mask(picture.parse, category), keypoints
+
+
+def look_at(index: int, category: Category, split: str, seed: int, cut: float | None) -> list[Row]:
     """Measure one doll: ('accuracy.<ratio>' or 'nesting.<ratio>', index, value)."""
     rows: list[Row] = []
     try:
-        garment, keypoints, natural = worn_by(index, split, seed)
-        frame = BodyFrame.from_keypoints(keypoints)
+        garment, keypoints = worn_by(category, index, split, seed)
     except KeypointError:
         return rows
     if cut is not None:
+        frame = BodyFrame.from_keypoints(keypoints)
         garment = garment[: int(frame.to_image(np.array([[cut * frame.torso_length, 0.0]]))[0, 1])]
-        natural = ratios_of(garment, keypoints)[0]
-    known = np.isfinite(natural)
-    for requested in np.random.default_rng([seed, index]).uniform(SMALLEST, LARGEST, (REQUESTS, 3)):
-        measured, clean = ratios_of(layout_at(garment, keypoints, natural, requested), keypoints)
+    names, asked = list(axes_of(category)), np.array([axis.asked for axis in axes_of(category).values()]).T
+    known = np.isfinite(ratios_of(garment, keypoints, category)[0])
+    for requested in np.random.default_rng([seed, index]).uniform(*asked, (REQUESTS, 3)):
+        wanted = np.where(known, requested, np.nan)
+        measured, clean = ratios_of(layout_of(garment, keypoints, category, wanted), keypoints, category)
         if clean:
             errors = np.abs(measured / requested - 1)
-            rows += [(f"accuracy.{NAMES[k]}", index, float(errors[k])) for k in np.flatnonzero(known)]
+            rows += [(f"accuracy.{names[k]}", index, float(errors[k])) for k in np.flatnonzero(known)]
     for axis in np.flatnonzero(known):
-        rows += ladder_of(garment, keypoints, natural, int(axis), index)
+        rows += ladder_of(garment, keypoints, category, names[axis], index)
     return rows
 
 
 def ladder_of(
-    garment: np.ndarray, keypoints: Keypoints, natural: np.ndarray, axis: int, index: int
+    garment: np.ndarray, keypoints: Keypoints, category: Category, name: str, index: int
 ) -> list[Row]:
     """Measure the rungs of one ladder, and how they nest."""
     rows: list[Row] = []
-    ladder, values = [], np.linspace(SMALLEST[axis], LARGEST[axis], RUNGS)
+    axis, asked = list(axes_of(category)).index(name), axes_of(category)[name].asked
+    ladder, values = [], np.linspace(*asked, RUNGS)
     for value in values:
-        requested = natural.copy()
-        requested[axis] = value
-        ladder.append(layout_at(garment, keypoints, natural, requested))
-        measured, clean = ratios_of(ladder[-1], keypoints)
+        wanted = np.where(np.arange(3) == axis, value, np.nan)
+        ladder.append(layout_of(garment, keypoints, category, wanted))
+        measured, clean = ratios_of(ladder[-1], keypoints, category)
         if clean:
-            rows.append((f"rungs.{NAMES[axis]}", index, float(abs(measured[axis] / value - 1))))
+            rows.append((f"rungs.{name}", index, float(abs(measured[axis] / value - 1))))
     for value, (one, two) in zip(values[:-1], itertools.pairwise(ladder), strict=True):
-        kind = "cropped" if axis == 2 and value < WIDTH_ROWS[1] - 1e-6 else NAMES[axis]
+        kind = "cropped" if name == "length" and value < CROPPED[category] else name
         rows.append((f"nesting.{kind}", index, float((one & two).sum() / one.sum())))
     return rows
 
@@ -74,6 +97,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--category", type=Category, default=Category.UPPER)
     parser.add_argument("--dolls", type=int, default=40)
     parser.add_argument("--split", default="test")
     parser.add_argument("--seed", type=int, default=0)
@@ -81,11 +105,14 @@ def main() -> None:
     parser.add_argument("--worst", action="store_true", help="list the worst cases too")
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
-    look = partial(look_at, split=options.split, seed=options.seed, cut=options.cut)
+    look = partial(
+        look_at, category=options.category, split=options.split, seed=options.seed, cut=options.cut
+    )
     with ProcessPoolExecutor(options.processes) as pool:
         rows = [row for found in pool.map(look, range(options.dolls)) for row in found]
+    names = list(axes_of(options.category))
     for kind in ("accuracy", "rungs", "nesting"):
-        for name in (*NAMES, "cropped") if kind == "nesting" else NAMES:
+        for name in (*names, "cropped") if kind == "nesting" else names:
             mine = [row for row in rows if row[0] == f"{kind}.{name}"]
             values = np.array([row[2] for row in mine])
             if not mine:

@@ -1,12 +1,13 @@
 """Whether inpainting masks tell the worn size, on dolls and on photographs, beside VITON-HD's own masks.
 
-    python -m tests.benchmarks.measure_masks [--train 400] [--test 200] [--photos FOLDER]
+    python -m tests.benchmarks.measure_masks [--train 400] [--test 200] [--photos FOLDER] [--long 500]
 
 R² is that of a ridge regression from a mask, read in body coordinates, to each ratio. On dolls it is fitted
 on one split and judged on the other; `tight` is a mask that follows the garment, as a control. FOLDER is a
 VITON-HD root (default: `$CINDERELLA_SHARED/data/vitonhd`). Where its photographs are few, their figures are
 no evidence: each is left out of the fit in turn, and the regression that dolls' tight masks taught is asked
-too. `hidden` is the share of the worn garment inside the mask.
+too. `hidden` is the share of the worn garment inside the mask. `--long` dolls in trousers and skirts, and as
+many in dresses, are asked the same.
 """
 
 import argparse
@@ -24,9 +25,10 @@ from preprocess.body.keypoints import BodyFrame, KeypointError
 from preprocess.body.openpose import read_openpose
 from preprocess.garment.measurements import measure_worn
 from preprocess.garment.parse import garment_mask, load_parse
-from preprocess.sizes.axes import AXIS_NAMES
+from preprocess.sizes.axes import axes_of
 from preprocess.sources.viton_hd import VitonHd
 from preprocess.vocabulary import Category
+from tests.preprocess.seen_masks import bars_of, dolls
 from tests.preprocess.test_inpaint_mask import Seen, held_out_r2, in_body_coordinates, look_at
 
 STRENGTH = 10.0
@@ -98,7 +100,9 @@ def left_out(rows: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 def say(what: str, values: np.ndarray) -> None:
     """Print one figure for each ratio."""
-    named = ", ".join(f"{name} {value:+.3f}" for name, value in zip(AXIS_NAMES, values, strict=True))
+    named = ", ".join(
+        f"{name} {value:+.3f}" for name, value in zip(axes_of(Category.UPPER), values, strict=True)
+    )
     sys.stdout.write(f"{what}: {named}\n")
 
 
@@ -119,12 +123,26 @@ def on_dolls(num_train: int, num_test: int) -> list[Seen]:
     return train
 
 
-def on_photos(root: Path, dolls: list[Seen]) -> None:
+def on_long(category: Category, count: int) -> None:
+    """Print the bars on dolls of a category whose garments reach down the legs."""
+    bars = bars_of(category, dolls(category, count))
+    for kind in ("ours", "tight"):
+        figures = zip(axes_of(category), getattr(bars, kind), strict=True)
+        text = ", ".join(f"{name} {value:+.3f}" for name, value in figures)
+        sys.stdout.write(f"dolls in {category}, R2 of {kind}: {text}\n")
+    hidden, iou = bars.hidden, bars.ious.min()
+    sys.stdout.write(
+        f"dolls in {category}, {len(hidden)}: 99.9 % hidden in {(hidden >= 0.999).mean():.1%}, worst "
+        f"{hidden.min():.4f}; IoU of the same person in two garments {iou:.4f} at least\n"
+    )
+
+
+def on_photos(root: Path, taught: list[Seen]) -> None:
     """Print the same on photographs, ours beside VITON-HD's own."""
     found = photos(root)
     ratios = np.array([one.ratios for one in found])
     sys.stdout.write(f"{len(found)} photographs, ratios:\n{ratios.round(2)}\n")
-    tight, sizes = np.array([one.tight for one in dolls]), np.array([one.ratios for one in dolls])
+    tight, sizes = np.array([one.tight for one in taught]), np.array([one.ratios for one in taught])
     for number, kind in enumerate(("ours", "agnostic")):
         rows = np.array([getattr(one, kind) for one in found])
         say(f"photographs, R2 of {kind}, each left out in turn", left_out(rows, ratios))
@@ -145,10 +163,13 @@ def main() -> None:
     parser.add_argument("--train", type=int, default=400)
     parser.add_argument("--test", type=int, default=200)
     parser.add_argument("--photos", type=Path, default=shared / "data" / "vitonhd")
+    parser.add_argument("--long", type=int, default=500)
     options = parser.parse_args()
-    dolls = on_dolls(options.train, options.test)
+    for category in (Category.LOWER, Category.DRESS):
+        on_long(category, options.long)
+    seen = on_dolls(options.train, options.test)
     if options.photos.is_dir():
-        on_photos(options.photos, dolls)
+        on_photos(options.photos, seen)
     else:
         sys.stdout.write(f"no photographs at {options.photos}\n")
 

@@ -13,13 +13,15 @@ from PIL import Image, ImageOps
 from pipeline.tables.manifest import write_manifest
 from pipeline.write_shards import run
 from preprocess.body.inpaint_mask import MaskParams
+from preprocess.body.keypoints import KeypointError, Keypoints
 from preprocess.body.openpose import read_openpose
 from preprocess.garment.known import BOUNDS_PARTS
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.paper_dolls.dataset import PaperDolls, render_dataset
 from preprocess.sources.params import PaperDollParams
 from preprocess.sources.source import read_manifest
-from shards.build import Parts, build_sample, cut_out, labels_of
+from preprocess.vocabulary import Category
+from shards.build import Parts, build_sample, cut_out, grown, labels_of
 from shards.params import WriteShardsParams
 from shards.plan import sha256_of
 from shards.sample import Sample, decode
@@ -123,6 +125,17 @@ def test_a_mask_that_follows_the_garment_needs_a_parse_map(inputs: dict[str, Pat
     assert build_sample(unparsed, PARAMS).garment_mask is None
     with pytest.raises(SampleError, match=r"00003_00: mask\.follows: garment needs a parse map"):
         build_sample(unparsed, follows)
+
+
+def test_a_mask_that_follows_trousers_needs_no_shoulders() -> None:
+    legs = Keypoints.missing()
+    legs.xy[[9, 12, 10, 13]] = (40, 30), (60, 30), (40, 80), (60, 80)  # H = 20 px
+    garment = np.zeros((100, 100), bool)
+    garment[50, 50] = True
+    around = grown(garment, legs, Category.LOWER)
+    assert around[50].sum() == around[:, 50].sum() == 9  # 4 px each way
+    with pytest.raises(KeypointError, match="missing_shoulders"):
+        grown(garment, legs, Category.UPPER)
 
 
 def test_smaller_shards_hold_smaller_pictures_masks_and_joints(

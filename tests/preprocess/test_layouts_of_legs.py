@@ -43,7 +43,7 @@ def layout_of(
     if category is Category.LOWER:
         layout = lower_layout(garment, keypoints, natural, wanted)
     else:
-        layout = hanging_layout(garment, keypoints, natural, wanted, flares=True)
+        layout = hanging_layout(garment, keypoints, natural, wanted, flares=category is Category.DRESS)
     assert layout is not None
     return layout
 

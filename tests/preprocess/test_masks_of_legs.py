@@ -10,7 +10,7 @@ from preprocess.garment.parse import garment_mask
 from preprocess.sizes.axes import axes_of
 from preprocess.vocabulary import Category, Joint, Lip
 from tests.preprocess.polygon_wardrobe import Dressed, dressed
-from tests.preprocess.seen_masks import Bars, bars_of
+from tests.preprocess.seen_masks import Bars, bars_of, dolls
 
 LONG = [Category.LOWER, Category.DRESS]
 
@@ -26,7 +26,7 @@ def bars(request: pytest.FixtureRequest) -> Bars:
         (dressed(request.param, index, index), dressed(request.param, index, index + 5000))
         for index in range(400)
     ]
-    return bars_of(request.param, pairs, num_train=240)
+    return bars_of(request.param, pairs)
 
 
 @pytest.mark.slow  # draws 800 people
@@ -44,6 +44,15 @@ def test_the_same_person_in_two_garments_has_the_same_mask(bars: Bars) -> None:
 @pytest.mark.slow  # draws 800 people
 def test_masks_hide_the_old_garment(bars: Bars) -> None:
     assert (bars.hidden >= 0.999).mean() >= 0.99
+
+
+@pytest.mark.slow  # draws 80 dolls
+@pytest.mark.parametrize("category", LONG)
+def test_masks_hide_what_dolls_wear_whatever_it_is(category: Category) -> None:
+    bars = bars_of(category, dolls(category, 40))
+    assert len(bars.hidden) >= 36
+    assert (bars.hidden >= 0.999).all()
+    assert bars.ious.min() >= 0.98
 
 
 def hips_alone(drawing: Dressed) -> Keypoints:
