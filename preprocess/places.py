@@ -32,6 +32,9 @@ HOPELESS = (PermissionError, ValueError, TypeError)
 TAGS = ("ETag", "etag", "md5Hash", "content_md5", "crc32c", "generation", "LastModified", "mtime", "created")
 """What listings call that which changes with an object's bytes, best first."""
 
+AT_ONCE = 1 << 28
+"""Bytes that are asked for without asking first how many there are, which would be another request."""
+
 T = TypeVar("T")
 
 
@@ -69,8 +72,9 @@ class RemotePath(PosixPath):
     What a listing found keeps what the listing said of it, so that nothing is asked twice.
     """
 
-    __slots__ = ("_facts",)
+    __slots__ = ("_facts", "_kept")
     _facts: Facts
+    _kept: list[bytes]
 
     def __str__(self) -> str:
         protocol, colon, rest = super().__str__().partition(":/")
@@ -151,25 +155,33 @@ class RemotePath(PosixPath):
                 yield path
 
     def read_bytes(self, most_bytes: int | None = None) -> bytes:
-        """Return the object's bytes, or its first `most_bytes`, by one request.
+        """Return the object's bytes, or its first `most_bytes`: by one request up to `AT_ONCE`.
 
         Raises:
             OSError: It isn't there.
             StorageError: It can't be read.
         """
+        kept: list[bytes] | None = getattr(self, "_kept", None)
+        if kept:
+            return kept[0][:most_bytes]
+        content = self.tried(lambda files: self.beginning(files, most_bytes or AT_ONCE))
+        if most_bytes is None and len(content) == AT_ONCE:
+            content = self.tried(lambda files: files.cat_file(str(self)))
+        if kept is not None and (most_bytes is None or len(content) < most_bytes):
+            kept.append(content)
+        return content
 
-        def fetched(files: Any) -> bytes:
-            try:
-                content: bytes = files.cat_file(str(self), start=None, end=most_bytes)
-            except (FileNotFoundError, PermissionError):
-                raise
-            except Exception:
-                if most_bytes and files.info(str(self))["size"] == 0:  # S3 has no first bytes of nothing
-                    return b""
-                raise
-            return content
-
-        return self.tried(fetched)
+    def beginning(self, files: Any, most_bytes: int) -> bytes:
+        """Ask once for the first bytes; S3 has an error for those of nothing."""
+        try:
+            content: bytes = files.cat_file(str(self), start=0, end=most_bytes)
+        except (FileNotFoundError, PermissionError, ConnectionError, TimeoutError):
+            raise
+        except Exception:
+            if files.info(str(self))["size"] == 0:
+                return b""
+            raise
+        return content
 
     def open(self, mode: str = "r", *_: Any, **__: Any) -> BytesIO:  # type: ignore[override]
         """Open the object, fetched whole, for reading bytes."""
@@ -233,6 +245,15 @@ def place(location: str | Path) -> Path:
     if location.startswith(("file://", "local://")):
         return Path(location.partition("://")[2])
     return RemotePath(location)
+
+
+def kept(path: Path) -> Path:
+    """Return a place that is fetched once: its bytes stay as long as it does, for who reads them often."""
+    if not isinstance(path, RemotePath):
+        return path
+    again = RemotePath(path)
+    again._kept = []
+    return again
 
 
 def here(path: Path, most_bytes: int | None = None) -> Path | BytesIO:

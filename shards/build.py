@@ -62,7 +62,7 @@ def build_packed(parts: Parts, params: WriteShardsParams) -> bytes:
 
 def build_sample(parts: Parts, params: WriteShardsParams) -> Sample:
     """Read a sample's files and draw its masks; see `build_packed`."""
-    files = parts.files
+    files = parts.files.kept()
     with blamed(files.key):
         photo = look_at(files.image, "image", beside=files.maps())
         height, width = photo.image_height, photo.image_width

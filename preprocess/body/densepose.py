@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from preprocess.masks import ARRAYS, Levels, MaskSource, read_levels
 from preprocess.pictures import LIMITS, Limits, PictureError
-from preprocess.places import here
+from preprocess.places import here, kept
 
 Mask = NDArray[np.bool_]
 Parts = NDArray[np.uint8]
@@ -98,6 +98,7 @@ def load_densepose(path: Path, *, reduce: bool = False) -> Parts:
         PictureError: It shows no DensePose.
         OSError: The file can't be read.
     """
+    path = kept(path)
     if reduce and path.suffix.lower() not in (".png", *ARRAYS):
         picture = reduced(path)
         if picture is not None and far_share(picture[:, :, ::-1]) <= MOST_FAR:

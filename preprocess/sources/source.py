@@ -5,14 +5,14 @@ Nothing after the manifest knows where a sample came from.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from preprocess.places import place
+from preprocess.places import kept, place
 from preprocess.vocabulary import Category, ParseLabels, RowStatus
 
 SCHEMA_VERSION = "2"
@@ -103,6 +103,11 @@ class SourceSample:
             path: Path | None = getattr(self, part)
             if path is not None:
                 yield part, path
+
+    def kept(self) -> Self:
+        """Return the sample with files that are fetched once where they lie in object storage."""
+        files: dict[str, Any] = {part: kept(path) for part, path in self.parts()}
+        return replace(self, **files)
 
     def maps(self) -> tuple[Path, ...]:
         """Return the maps of `image`, which lie as the upright photo does."""

@@ -1,5 +1,6 @@
 """The data stages on a bucket make what they make on a folder."""
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 
 from pipeline import compute_size_ratios, extract_keypoints, prepare_dataset, write_shards
 from pipeline.cli.app import app
+from pipeline.cli.without_dvc import DataChain
 from pipeline.tables.manifest import write_manifest
 from preprocess import places
 from preprocess.body.keypoints import ExtractKeypointsParams
@@ -182,3 +184,29 @@ def test_a_stage_stops_when_storage_does_and_goes_on_afterwards(
         ("failed", "image_unreadable"),
         ("ok", None),
     ]
+
+
+def test_each_stage_fetches_a_file_once_and_asks_nothing_else(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CINDERELLA_ENGINE", "inline")
+    Flaky.restart()
+    upload(Flaky(), root, "data")
+    chain = DataChain(source="viton_hd", root=place("flaky://bucket/data"), split="test")
+    Flaky.break_down(0)
+    tables = chain.annotate(tmp_path / "tables")
+    asked = Counter(asked.rpartition("/")[0] for asked in Flaky.asked if asked.startswith("get"))
+    folder = "get /bucket/data/test"
+    assert asked == {
+        "get /bucket/data": 2,  # lists of pairs
+        f"{folder}/image": 4,  # to see its size, and to measure
+        f"{folder}/openpose_json": 2,
+        f"{folder}/image-parse-v3": 2,
+        f"{folder}/image-densepose": 2,
+    }
+    Flaky.break_down(0)
+    write_shards.write(chain.shards, **tables, out=tmp_path / "shards")
+    parts = ("image", "cloth", "cloth-mask", "image-parse-v3", "image-densepose")
+    assert Counter(asked.rpartition("/")[0] for asked in Flaky.asked) == {
+        f"{folder}/{part}": 2 for part in parts
+    }
