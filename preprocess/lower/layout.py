@@ -44,6 +44,9 @@ EVEN = 0.1
 GROWS_MOST = (0.3, 2.5)
 """Least and greatest growth of a row, over that of the rows of the width."""
 
+LEAST_BLEND = 0.05
+"""Rows, in thighs, over which edges pass from the waist's to the width's, at least."""
+
 LEAST_LEFT = 0.1
 """Share of a leg of cloth that is left, at least."""
 
@@ -134,10 +137,10 @@ def lower_layout(garment: Mask, keypoints: Keypoints, natural: Array, requested:
     places = Places.of(worn, garment.shape)
     curve = hem_curve(worn, places, garment)
     length = worn.length if np.isnan(requested[2]) else float(requested[2]) * frame.leg
-    waist = 0.0 if np.isnan(requested[0]) else float(requested[0] - natural[0]) * frame.hip_width / 2
     width = width_move(worn, float(requested[1]) * frame.hip_width, length)
     before = between_edges(worn, 0.0, places) & above_hem(worn, curve, worn.length, places)
     holes = without_rim(before & ~garment)
+    waist = 0.0 if np.isnan(requested[0]) else float(requested[0] - natural[0]) * frame.hip_width / 2
     within = between_edges(worn, moved(worn, waist, width), places) & ~holes
     aim = length
     for _ in range(ROUNDS if length != worn.length else 0):
@@ -153,8 +156,9 @@ def hem_of(layout: Mask, frame: LegFrame, usual: float) -> float:
 
 def moved(worn: WornLegs, waist: float, width: float) -> Array:
     """(R,) px by which edges move, where they move by `waist` and by `width` px in the rows of these."""
-    last = worn.waist[1]
-    first = max(SHORT_FROM * worn.frame.thigh, last + 1)
+    (top, last), first = worn.waist, SHORT_FROM * worn.frame.thigh
+    if last > first - LEAST_BLEND * worn.frame.thigh:  # below a top that hangs over it: no waist is seen
+        last = min(top, first - LEAST_BLEND * worn.frame.thigh)
     share = np.clip((worn.rows - last) / (first - last), 0, 1)
     share = share * share * (3 - 2 * share)
     px = (1 - share) * waist + share * width * growth_of_rows(worn)

@@ -140,6 +140,14 @@ def test_legs_of_cloth_grow_into_the_gap_between_them() -> None:
     assert not garment[170, 151]
 
 
+def test_no_step_is_left_below_a_top_that_hangs_over_the_waistband() -> None:
+    garment, keypoints = apart("skirt")
+    garment[:115] = False  # 0.125 thighs below the hips
+    wider = layout_of(garment, keypoints, Category.LOWER, np.array([np.nan, 2.8, np.nan]))
+    ends = [int(np.flatnonzero(row)[-1]) for row in wider[116:200]]
+    assert np.abs(np.diff(ends)).max() <= 8  # not all of it from one row to the next
+
+
 def test_what_lies_in_front_stays_in_front() -> None:
     garment, keypoints = apart("skirt")
     hand = np.zeros_like(garment)
