@@ -6,11 +6,15 @@ import pytest
 from preprocess.body.inpaint_mask import MaskParams, inpainting_mask
 from preprocess.body.keypoints import KeypointError, Keypoints
 from preprocess.body.legs import LEG_JOINTS, LegFrame, with_knees
-from preprocess.garment.parse import garment_mask
+from preprocess.body.openpose import read_openpose
+from preprocess.body.protected import HEAD_LABELS
+from preprocess.garment.parse import garment_mask, load_parse
 from preprocess.sizes.axes import axes_of
+from preprocess.sources.dress_code import DressCode
 from preprocess.vocabulary import Category, Joint, Lip
 from tests.preprocess.polygon_wardrobe import Dressed, dressed
 from tests.preprocess.seen_masks import Bars, bars_of, dolls
+from tests.shared_data import shared_data
 
 LONG = [Category.LOWER, Category.DRESS]
 
@@ -53,6 +57,23 @@ def test_masks_hide_what_dolls_wear_whatever_it_is(category: Category) -> None:
     assert len(bars.hidden) >= 36
     assert (bars.hidden >= 0.999).all()
     assert bars.ious.min() >= 0.98
+
+
+@pytest.mark.parametrize("category", LONG)
+def test_masks_hide_what_photographed_people_wear(category: Category) -> None:
+    root = shared_data() / "data" / "dress_code"
+    photos = {sample.key: sample for sample in DressCode(root, category=category).samples()}
+    assert len(photos) >= 6
+    for sample in photos.values():
+        assert sample.parse is not None
+        assert sample.openpose_json is not None
+        parse = load_parse(sample.parse, sample.parse_labels)
+        keypoints = read_openpose(sample.openpose_json, parse.shape[1], parse.shape[0])
+        region = inpainting_mask(keypoints, *parse.shape, category, MaskParams(), parse=parse)
+        garment, head = garment_mask(parse, category), np.isin(parse, HEAD_LABELS)
+        assert (garment & region).sum() >= 0.999 * garment.sum()
+        assert not (region & head).any()
+        assert region.mean() <= 0.75  # not the whole photo
 
 
 def hips_alone(drawing: Dressed) -> Keypoints:
