@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.sources.params import PrepareDatasetParams
 from shards.params import WriteShardsParams
+from tests.object_storage import s3_server, upload
 from tests.pipeline.test_cli import examples
 from tests.shared_data import shared_data
 
@@ -55,6 +57,15 @@ def as_run(words: list[str]) -> list[str]:
     """Draw with one step, since what a picture looks like is another test's business; name a key there is."""
     there = ["90000_00" if word == "00006_00" else word for word in words]
     return [*there, "--num-steps", "1"] if words[0] in ("try-on", "ladder") else there
+
+
+@pytest.fixture
+def bucket(user: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What the examples call `s3://bucket`, with the same data."""
+    monkeypatch.setenv("HOME", str(user))  # where copies of shards are kept
+    with s3_server(monkeypatch) as files:
+        upload(files, user / "artifacts" / "raw", "zalando-hd-resized")
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +124,7 @@ def failures(chosen: list[list[str]]) -> dict[str, str]:
     return failed
 
 
+@pytest.mark.usefixtures("bucket")
 def test_every_example_runs(user: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(user)
     assert not failures([words for words in written_examples() if not OWN_PHOTOS & set(words)])
