@@ -11,8 +11,16 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipeline import compute_size_ratios, extract_keypoints, write_shards
 from pipeline.engine.parts import Engine, Inline, Part, Work
-from pipeline.tables.incremental import Job, Row, Table, update
+from pipeline.tables.incremental import PART_ROWS, Job, Row, Table, update
+from pipeline.tables.manifest import write_manifest
+from preprocess.body.keypoints import ExtractKeypointsParams
+from preprocess.garment.size_ratios import SizeRatioParams
+from preprocess.sources.paper_dolls.dataset import PaperDolls, render_dataset
+from preprocess.sources.params import PaperDollParams
+from shards.params import WriteShardsParams
+from shards.plan import sha256_of
 
 SCHEMA = pa.schema(
     [
@@ -115,3 +123,23 @@ class Then:
             yield part
             if number + 1 == self.after:
                 self.what()
+
+
+def data_stages(dolls: Path, folder: Path, engine: Engine) -> dict[str, str]:
+    """Run every data stage on dolls; return the SHA-256 of each file that they leave in `folder`."""
+    tables = {name: folder / f"{name}.parquet" for name in ("manifest", "keypoints", "size_annotations")}
+    manifest, keypoints = tables["manifest"], tables["keypoints"]
+    write_manifest(PaperDolls(dolls), manifest, engine=engine)
+    extract_keypoints.run(ExtractKeypointsParams(), manifest=manifest, out=keypoints, engine=engine)
+    found = {"manifest": manifest, "keypoints": keypoints}
+    compute_size_ratios.run(SizeRatioParams(), **found, out=tables["size_annotations"], engine=engine)
+    params = WriteShardsParams(samples_per_shard=20, image_height=64, image_width=48)
+    write_shards.run(params, **tables, out=folder / "shards", engine=engine)
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): sha256_of(path) for path in files}
+
+
+def draw_dolls(folder: Path) -> Path:
+    """Draw people for two parts of a table."""
+    render_dataset(PaperDollParams(train=PART_ROWS, test=5, image_height=128, image_width=96), folder)
+    return folder

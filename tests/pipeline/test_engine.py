@@ -22,7 +22,17 @@ from pipeline.engine.store import PartStore
 from pipeline.stage import ENGINE_VARIABLE, choose_engine
 from pipeline.tables.incremental import PART_ROWS, Row, update
 from preprocess.identity import ROOT
-from tests.pipeline.engines import Numbers, OutOfOrder, Payload, made, square, stop_after, table
+from tests.pipeline.engines import (
+    Numbers,
+    OutOfOrder,
+    Payload,
+    data_stages,
+    draw_dolls,
+    made,
+    square,
+    stop_after,
+    table,
+)
 from tests.pipeline.folders import add_sample, new_root
 from tests.preprocess.people import body_25_numbers, openpose, person
 
@@ -53,6 +63,15 @@ def test_processes_make_the_same_file(tmp_path: Path) -> None:
         made(tmp_path / name, numbers, engine)
     files = {(tmp_path / name / "squares.parquet").read_bytes() for name in ("0", "1", "2")}
     assert len(files) == 1
+
+
+@pytest.mark.slow  # starts processes
+def test_every_data_stage_makes_the_same_files(tmp_path: Path) -> None:
+    dolls, made_by = draw_dolls(tmp_path / "dolls"), {}
+    for name, engine in {"inline": Inline(), "made up": OutOfOrder(), "two": Processes(2)}.items():
+        (tmp_path / name).mkdir()
+        made_by[name] = data_stages(dolls, tmp_path / name, engine)
+    assert made_by["inline"] == made_by["made up"] == made_by["two"]
 
 
 def test_only_rows_that_changed_are_made(tmp_path: Path) -> None:

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from pipeline.engine.parts import Engine, open_engine
+from pipeline.engine.parts import Engine, Inline, open_engine
 from pipeline.engine.store import PartStore
 from pipeline.stage import ENGINE_VARIABLE
 from pipeline.tables.incremental import PART_ROWS, Row, update
 from preprocess.identity import ROOT
-from tests.pipeline.engines import Numbers, Payload, Then, made, square, table
+from tests.pipeline.engines import Numbers, Payload, Then, data_stages, draw_dolls, made, square, table
 
 pytest.importorskip("ray", reason="needs `pip install ray`")
 pytestmark = pytest.mark.slow  # starts a cluster
@@ -49,6 +49,15 @@ def test_two_nodes_make_the_same_file(engine: Engine, tmp_path: Path) -> None:
     numbers = Numbers(500)
     (tmp_path / "inline").mkdir()
     assert made(tmp_path / "inline", numbers) == made(tmp_path, numbers, engine)
+
+
+def test_every_data_stage_makes_the_same_files(engine: Engine, tmp_path: Path) -> None:
+    dolls, here, there = draw_dolls(tmp_path / "dolls"), tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    expected = data_stages(dolls, here, Inline())
+    assert {"manifest.parquet", "size_annotations.parquet", "shards/train/index.json"} < expected.keys()
+    assert data_stages(dolls, there, engine) == expected
 
 
 def test_a_killed_node_costs_the_part_that_it_was_making(

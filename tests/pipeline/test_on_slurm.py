@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.engine.parts import Engine, open_engine
+from pipeline.engine.parts import Engine, Inline, open_engine
 from pipeline.engine.store import PartStore
 from pipeline.stage import ENGINE_VARIABLE
 from pipeline.tables.incremental import PART_ROWS, Row, update
 from preprocess.identity import ROOT
-from tests.pipeline.engines import Numbers, Payload, Then, made, table
+from tests.pipeline.engines import Numbers, Payload, Then, data_stages, draw_dolls, made, table
 
 pytest.importorskip("submitit", reason="needs `pip install submitit`")
 PROGRAMS = {name: shutil.which(name, path="/usr/sbin:/usr/bin") for name in ("munged", "slurmctld", "slurmd")}
@@ -129,6 +129,15 @@ def test_two_nodes_make_the_same_file_from_several_arrays(engine: Engine, tmp_pa
     numbers = Numbers(700)
     assert made(tmp_path / "inline", numbers) == made(tmp_path, numbers, engine)
     assert not list(tmp_path.glob(".squares*"))
+
+
+def test_every_data_stage_makes_the_same_files(engine: Engine, tmp_path: Path) -> None:
+    dolls, here, there = draw_dolls(tmp_path / "dolls"), tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    expected = data_stages(dolls, here, Inline())
+    assert {"manifest.parquet", "size_annotations.parquet", "shards/train/index.json"} < expected.keys()
+    assert data_stages(dolls, there, engine) == expected
 
 
 def test_a_node_that_goes_down_costs_the_part_that_it_was_making(engine: Engine, tmp_path: Path) -> None:
