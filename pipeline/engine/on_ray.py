@@ -1,5 +1,6 @@
 """The engine of Ray Core: tasks on a cluster, whose nodes see the same files at the same places."""
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -65,9 +66,11 @@ def connect(address: str | None) -> bool:
     """
     if ray.is_initialized():
         return False
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else a cluster that starts here tells its makers
     local = {} if address else {"include_dashboard": False}
+    code = JobConfig(code_search_path=[str(ROOT)])
     try:
-        ray.init(address, log_to_driver=False, job_config=JobConfig(code_search_path=[str(ROOT)]), **local)
+        ray.init(address or "local", log_to_driver=False, job_config=code, **local)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise OSError(f"no Ray cluster at {address}: {error}") from error
     return True

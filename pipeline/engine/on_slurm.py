@@ -59,10 +59,12 @@ class SlurmArrays:
                 if not flight:
                     return
                 time.sleep(self.settings.look_every)
-                there, queue = {*work.store.list()}, in_queue(folder)
+                queue = in_queue(folder)
+                gone = [sent for sent in flight if sent.is_gone(queue)]
+                there = {*work.store.list()}  # after the look at who is gone: they came before they went
                 for sent in list(flight):
                     yield from sent.landed(there)
-                    if not sent.waiting or sent.is_gone(queue):
+                    if not sent.waiting or sent in gone:
                         flight.remove(sent)
                         again += self.retried(sent)
         finally:
@@ -128,7 +130,7 @@ class Task(Checkpointable):
                 on_one_core(work, part)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Sent:
     """A task in the queue or on a node."""
 

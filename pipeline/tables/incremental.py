@@ -101,8 +101,7 @@ class Table:
     """Given all rows, returns further schema metadata and what to do with each batch as it is written; for
     columns that depend on all rows."""
 
-    gpus: int = 0
-    """That a part takes."""
+    gpus = 0
 
     @property
     def name(self) -> str:

@@ -3,6 +3,7 @@
     python -m tests.benchmarks.bench_annotate speed    # pairs a second, against merely decoding the files
     python -m tests.benchmarks.bench_annotate memory   # peak memory at 1,000 and 20,000 samples
     python -m tests.benchmarks.bench_annotate reuse    # rerun after changing 1 of 2,000 samples
+    python -m tests.benchmarks.bench_annotate parts    # what doing it in parts costs, against only measuring
 
 Needs the shared VITON-HD cases (CINDERELLA_SHARED). Run nothing beside it.
 """
@@ -24,6 +25,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from pipeline import compute_size_ratios, extract_keypoints
+from pipeline.engine.parts import Inline
 from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.sources.source import MANIFEST_SCHEMA, SCHEMA_VERSION
@@ -65,6 +67,22 @@ def annotate(folder: Path) -> float:
     out = folder / "sizes.parquet"
     compute_size_ratios.run(SizeRatioParams(), manifest=manifest, keypoints=found, out=out)
     return time.perf_counter() - start
+
+
+def cost_of_parts(folder: Path) -> float:
+    """CPU time of both stages in this process, as a multiple of what making their rows one by one takes."""
+    found, manifest = folder / "keypoints.parquet", folder / "manifest.parquet"
+    joints, sizes = ExtractKeypointsParams(), SizeRatioParams()
+    start = time.process_time()
+    extract_keypoints.run(joints, manifest=manifest, out=found, engine=Inline())
+    out = folder / "sizes.parquet"
+    compute_size_ratios.run(sizes, manifest=manifest, keypoints=found, out=out, engine=Inline())
+    done = time.process_time()
+    for job in extract_keypoints.jobs(joints, manifest):
+        extract_keypoints.keypoint_row(job.payload)
+    for job in compute_size_ratios.jobs(sizes, manifest, found):
+        compute_size_ratios.annotation_row(job.payload)
+    return (done - start) / (time.process_time() - done)
 
 
 def decode(files: dict[str, object], root: Path, whole_photo: bool) -> None:
@@ -109,6 +127,9 @@ def main(what: str, num_samples: int) -> None:
             say(f"peak {small:.0f} MiB at 1000, {large:.0f} at {num_samples}: {large / small - 1:+.1%}")
             return
         write_manifest(folder / "manifest.parquet", num_samples)
+        if what == "parts":
+            say(f"{cost_of_parts(folder) - 1:+.1%} CPU time")
+            return
         seconds = annotate(folder)
         if what == "speed":
             say(f"{num_samples / seconds:.0f} pairs/s")
@@ -128,5 +149,5 @@ def main(what: str, num_samples: int) -> None:
 
 
 if __name__ == "__main__":
-    defaults = {"speed": 2000, "memory": 20_000, "reuse": 2000}
+    defaults = {"speed": 2000, "memory": 20_000, "reuse": 2000, "parts": 2000}
     main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else defaults[sys.argv[1]])

@@ -35,9 +35,10 @@ class OutOfOrder:
     """An engine of ten lines: one part after another, in any order, as if elsewhere. It counts."""
 
     made: list[int] = field(default_factory=list)
+    gpus: int = 0
 
     def map(self, work: Work, parts: Iterable[Part]) -> Iterator[Part]:
-        waiting = list(parts)
+        waiting, self.gpus = list(parts), work.gpus
         random.Random(0).shuffle(waiting)
         for part in waiting:
             pickle.loads(pickle.dumps(work))(pickle.loads(pickle.dumps(part)))

@@ -20,6 +20,7 @@ from shards.params import WriteShardsParams
 from shards.plan import sha256_of
 from shards.stream import SampleStream
 from shards.ustar import SampleError
+from tests.model.catvton import small_base
 from tests.pipeline.engines import OutOfOrder
 from tests.shards.making import record, sample, samples, write_shards
 from train.keyed_random import KeyedRandom
@@ -129,8 +130,16 @@ def test_encodings_made_elsewhere_are_the_same(pictures: Path, base: Path, tmp_p
     write_shards(samples(COUNT), tmp_path, "train", 3)
     engine = OutOfOrder()
     folder = encode_latents(params_of(base), tmp_path, "train", engine)
-    assert len(engine.made) == 3
+    assert (len(engine.made), engine.gpus) == (3, 0)
     assert hashes(folder) == hashes(pictures / "latents")
+
+
+def test_a_base_with_released_weights_asks_for_a_gpu(tmp_path: Path) -> None:
+    small_base().save_pretrained(released := tmp_path / "released")
+    write_shards(samples(COUNT), tmp_path / "train", "train", 3)
+    engine = OutOfOrder()
+    encode_latents(params_of(released), tmp_path / "train", "train", engine)
+    assert (len(engine.made), engine.gpus) == (3, 1)
 
 
 def test_only_the_same_base_and_the_same_pictures_may_use_them(

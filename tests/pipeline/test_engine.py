@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from pipeline.cli.app import app
 from pipeline.engine.local import Processes
-from pipeline.engine.parts import Inline, Work, open_engine
+from pipeline.engine.parts import Inline, Part, Work, open_engine
 from pipeline.engine.store import PartStore
 from pipeline.stage import ENGINE_VARIABLE, choose_engine
 from pipeline.tables.incremental import PART_ROWS, Row, update
@@ -169,6 +169,18 @@ def test_few_samples_start_no_process(tmp_path: Path) -> None:
     few = replace(table(tmp_path, Numbers(PART_ROWS)), work=lambda payload: square(payload))
     update(few, Processes(2))
     assert pq.read_metadata(tmp_path / "squares.parquet").num_rows == PART_ROWS
+
+
+def test_a_gpu_is_one_process_s(tmp_path: Path) -> None:
+    stage, store = table(tmp_path, Numbers(3 * PART_ROWS)), PartStore(tmp_path / "parts")
+    pids: list[int] = []
+
+    def run(part: Part, out: Path) -> Counter[str]:
+        pids.append(os.getpid())
+        return stage.run(part, out)
+
+    assert len([*Processes(2).map(Work(run=run, store=store, gpus=1), stage.plan())]) == 3
+    assert pids == 3 * [os.getpid()]
 
 
 def fail(payload: Payload) -> Row:

@@ -4,15 +4,16 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipeline.engine.parts import Engine, Inline, open_engine
+from pipeline.engine.parts import Engine, Inline, Part, Work, open_engine
 from pipeline.engine.store import PartStore
 from pipeline.stage import ENGINE_VARIABLE
 from pipeline.tables.incremental import PART_ROWS, Row, update
@@ -122,6 +123,30 @@ def test_a_worker_loads_its_model_once(engine: Engine, tmp_path: Path) -> None:
     update(replace(table(tmp_path, numbers), work=with_model), engine)
     workers = (tmp_path / "loads").read_text().split()
     assert len(workers) == len(set(workers)) < 640 // PART_ROWS
+
+
+def see_gpu(log: Path, part: Part, out: Path) -> Counter[str]:  # noqa: ARG001
+    """Ray gives a task that asks for a GPU the number of one."""
+    with log.open("a") as file:
+        file.write(os.environ.get("CUDA_VISIBLE_DEVICES", "none") + "\n")
+    return Counter()
+
+
+def test_a_part_may_ask_for_a_gpu(cluster: Any, engine: Engine, tmp_path: Path) -> None:
+    cluster.add_node(num_cpus=1, num_gpus=1)
+    run, store = partial(see_gpu, tmp_path / "log"), PartStore(tmp_path / "parts")
+    parts = list(table(tmp_path, Numbers(3 * PART_ROWS)).plan())
+    assert len(list(engine.map(Work(run=run, store=store, gpus=1), parts))) == 3
+    assert (tmp_path / "log").read_text().split() == ["0", "0", "0"]
+
+
+def test_without_an_address_a_cluster_starts_here(tmp_path: Path) -> None:
+    """In a process of its own: this one's Ray knows the other cluster."""
+    code = DRIVER.replace("768, pause=0.005", "200")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]), ENGINE_VARIABLE: "ray"}
+    run = [sys.executable, "-c", code, str(tmp_path)]
+    subprocess.run(run, env=environment, cwd=tmp_path, check=True)
+    assert (tmp_path / "squares.parquet").is_file()
 
 
 def test_a_cluster_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -187,6 +187,25 @@ def test_a_task_that_is_lost_is_sent_again(engine: Engine, tmp_path: Path) -> No
     assert made(tmp_path, numbers, Then(engine, lose)) == made(tmp_path / "inline", Numbers(300))
 
 
+def test_a_task_that_is_out_of_time_is_requeued(engine: Engine, tmp_path: Path) -> None:
+    """Slurm signals that some time before it kills; it lets a requeued task wait two minutes, unless told."""
+
+    def signal() -> None:
+        scancel = ["scancel", "--signal=USR2", "--state=RUNNING", "--user=root"]
+        subprocess.run(scancel, capture_output=True, check=False)
+        time.sleep(2)
+        squeue = ["squeue", "--noheader", "--array", "--states=PENDING", "--format=%i"]
+        for task in subprocess.run(squeue, capture_output=True, text=True, check=True).stdout.split():
+            requeued.append(task)
+            scontrol("update", f"jobid={task}", "starttime=now")
+
+    requeued: list[str] = []
+    numbers = Numbers(300, pause=0.005, log=tmp_path / "log")
+    assert made(tmp_path, numbers, Then(engine, signal, after=1)) == made(tmp_path / "inline", Numbers(300))
+    assert requeued
+    assert (tmp_path / "log").stat().st_size - 300 <= 2 * PART_ROWS
+
+
 def fail(payload: Payload) -> Row:
     raise ValueError(f"no {payload[0]}")
 
