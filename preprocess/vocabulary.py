@@ -34,7 +34,7 @@ class Category(StrEnum):
     DRESS = "dress"
 
 
-TRIED_ON = (Category.UPPER,)
+TRIED_ON = (Category.UPPER, Category.LOWER, Category.DRESS)
 """Categories that are tried on, and so sharded and trained: those that have a mask. Others are measured."""
 
 

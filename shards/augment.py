@@ -15,7 +15,7 @@ from preprocess.body.densepose import nearest_parts, with_sides_swapped
 from preprocess.body.drawing import draw_body
 from preprocess.body.keypoints import KeypointError, Keypoints
 from preprocess.body.keypoints import mirrored as mirrored_joints
-from preprocess.layout.worn_photo import WornPhoto, resize_worn, shows
+from preprocess.layout.worn_photo import RESIZABLE, WornPhoto, resize_worn, shows
 from preprocess.sizes.axes import AXIS_NAMES, axes_of
 from preprocess.vocabulary import Category, Joint
 from shards.batch import PHOTOS, Batch
@@ -39,10 +39,10 @@ RESIZED = ":resized"
 def resized(batch: Batch, growth: NDArray[np.float32]) -> Batch:
     """Give worn garments other sizes, in the pictures, their masks and their ratios.
 
-    A sample stays as it is where an axis of its category isn't known, and where the new garment would come
-    out of its inpainting mask or reach an edge of the picture, behind which its size can't be seen, or
-    doesn't measure as it should: an arm is in the way. The size of the garment's own photo, which has no
-    scale, stays too.
+    A sample stays as it is where its category isn't `RESIZABLE` or an axis of it isn't known, and where the
+    new garment would come out of its inpainting mask or reach an edge of the picture, behind which its size
+    can't be seen, or doesn't measure as it should: an arm is in the way. The size of the garment's own photo,
+    which has no scale, stays too.
 
     Args:
         batch: Samples; those that change lose their fit label, which was cut for the old width.
@@ -61,7 +61,9 @@ def resized(batch: Batch, growth: NDArray[np.float32]) -> Batch:
 
 
 def asked_for(batch: Batch, row: int, growth: NDArray[np.float32]) -> NDArray[np.float64] | None:
-    """Return the (A,) ratios of a garment that grew; None where an axis of its category isn't known."""
+    """Return the (A,) ratios of a garment that grew; None where it can't, or an axis of it isn't known."""
+    if batch.categories[row] not in RESIZABLE:
+        return None
     requested = np.full(len(AXIS_NAMES), np.nan)
     for name, axis in axes_of(Category(batch.categories[row])).items():
         place = AXIS_NAMES.index(name)

@@ -78,7 +78,7 @@ def train(folder: Path) -> None:
     assert SizeCritic.from_pretrained(base / "size_critic").config.axes == list(AXIS_NAMES)
     _, adapter = load_size_aware(base, size)
     assert adapter.config.axis_names == AXIS_NAMES
-    assert adapter.encoder.unknown.shape[0] == 4
+    assert adapter.encoder.unknown.shape[0] == len(AXIS_NAMES)
 
 
 def evaluate(folder: Path) -> None:
@@ -98,13 +98,13 @@ def evaluate(folder: Path) -> None:
     metrics = json.loads((folder / "reports" / "metrics.json").read_text())
     assert [name for name in AXIS_NAMES if name in metrics["ladder"]] == OWN
     assert metrics["ladder"]["taper"]["coverage"] is not None
-    assert np.shape(metrics["ladder"]["cross_talk"]) == (4, 4)
+    assert np.shape(metrics["ladder"]["cross_talk"]) == (len(AXIS_NAMES), len(AXIS_NAMES))
     assert (folder / "reports" / "plots" / "ladder_taper.csv").is_file()
     assert "taper_ratio" in (folder / "reports" / "report.html").read_text()
 
 
 if __name__ == "__main__":
-    assert AXIS_NAMES == ("shoulder", "width", "length", "taper")
+    assert AXIS_NAMES == ("shoulder", "width", "length", "waist", "taper")
     assert SizeRequest.parse("taper=0.7", Category(CATEGORY))["taper"] == 0.7
     out = Path("made").absolute()
     out.mkdir()

@@ -43,6 +43,7 @@ from tests.made_up_base import MadeUpBase
 from tests.pipeline.folders import blank_photo
 from tests.preprocess.people import HEIGHT, WIDTH, body_25_numbers, openpose, person, tunic
 from tests.shards.making import write_people
+from tests.sizes import of_tops
 from train.params import OptimisationParams, RuntimeParams, TrainBaseParams, TrainSizeParams, ValidationParams
 
 ROOT = Path(__file__).parents[1]
@@ -151,7 +152,7 @@ def test_a_category_is_a_line_in_each_of_its_tables(tmp_path: Path) -> None:
         "preprocess/vocabulary.py": {
             '    UPPER = "upper"\n': '    UPPER = "upper"\n    TUNIC = "tunic"\n',
             labels: labels.replace("    ", "    Category.TUNIC: (Lip.UPPER_CLOTHES,),\n    "),
-            "TRIED_ON = (Category.UPPER,)": "TRIED_ON = (Category.UPPER, Category.TUNIC)",
+            "TRIED_ON = (Category.UPPER, ": "TRIED_ON = (Category.UPPER, Category.TUNIC, ",
         },
         "preprocess/sizes/axes.py": {AXES_END: rows + AXES_END},
         "preprocess/garment/worn.py": {
@@ -222,7 +223,7 @@ def assert_that_size_is_drawn(networks: TryOnBase, adapter: SizeAdapter, shards:
 
     def drawn(given: SizeAdapter | None, scale: float) -> NDArray[np.uint8]:
         options = DrawingOptions(num_steps=2, size_guidance=1, size_scale=scale)
-        return SizedDrawer(networks, given, people, options, batch_size=1)(0, np.array([[1.0, 2.0, 1.0]]))
+        return SizedDrawer(networks, given, people, options, batch_size=1)(0, of_tops([[1.0, 2.0, 1.0]]))
 
     alone = drawn(None, 1.0)
     assert np.array_equal(drawn(adapter, 0.0), alone)

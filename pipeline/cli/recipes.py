@@ -90,14 +90,20 @@ def changes_in(file: Path) -> Iterator[str]:
             yield f"{name}={json.dumps(value)}"
 
 
-PRESETS: Mapping[str, Path] = {"small": ROOT / "params.small.yaml"}
+PRESETS: Mapping[str, Path] = {name: ROOT / f"params.{name}.yaml" for name in ("small", "categories")}
 """Whole settings by name: files with what differs from params.yaml. They run only when they are named."""
+
+ABOUT = {
+    "small": "larger pictures, trained on one GPU",
+    "categories": "tops, trousers, skirts and dresses, trained together",
+}
+"""Of each preset, in words."""
 
 
 def recipe_of(name: str) -> Recipe:
     """Return an ablation or a preset."""
     if name in PRESETS:
-        return Recipe("larger pictures, trained on one GPU", tuple(changes_in(PRESETS[name])))
+        return Recipe(ABOUT[name], tuple(changes_in(PRESETS[name])))
     return RECIPES[name]
 
 

@@ -5,24 +5,29 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import gradio as gr
 
 from model.params import DrawingOptions
 from pipeline.demo.controls import Controls, Update, Values
-from pipeline.demo.pictures import Picture, fit_table, pictures_of, slider_mark, thumbnail
+from pipeline.demo.pictures import Picture, fit_table, measured_by, pictures_of, slider_mark, thumbnail
 from pipeline.demo.privacy import Uploads
 from pipeline.demo.visit import FittingRoom, Visit, on_sliders
 from pipeline.tryon.size_aware import TryOnResult
-from preprocess.sizes.axes import FIT_AXIS
+from preprocess.sizes.axes import FIT_AXIS, axes_of
 from preprocess.sizes.centimetres import Wearer
 from preprocess.sizes.chart import SizeChart
 from preprocess.sizes.request import SizeRequest
+from preprocess.vocabulary import Category
 
 log = logging.getLogger(__name__)
 
 PROGRESS = gr.Progress()
+
+NO_CHART = SizeChart(sizes={})
+"""Of a category without one: it has no buttons."""
 
 
 def as_message(handler: Callable[..., Any]) -> Callable[..., Any]:
@@ -47,24 +52,29 @@ class Answers:
 
     Args:
         room: Does the work.
-        chart: Sizes for the buttons.
+        chart: Sizes for the buttons of garments that it fits.
+        others: Charts for the buttons of other categories.
     """
 
     controls: Controls
     page: gr.Blocks
 
-    def __init__(self, room: FittingRoom, chart: SizeChart) -> None:
+    def __init__(
+        self, room: FittingRoom, chart: SizeChart, others: Mapping[Category, SizeChart] = MappingProxyType({})
+    ) -> None:
         self.room = room
         self.chart = chart
+        self.others = others
         self.uploads = Uploads()
 
     @as_message
     def arrive(self, values: Values, progress: gr.Progress = PROGRESS) -> Update:
         """Begin with the first person in the first garment."""
         visit = self.visit(values)
-        self.room.choose_person(visit, 0)
         garment = self.room.choose_garment(visit, 0)
-        return {self.controls.caption: garment.caption} | self.at_natural(visit, values, progress)
+        self.room.choose_person(visit, 0)
+        update = {self.controls.caption: garment.caption} | self.worn(visit)
+        return update | self.at_natural(visit, values, progress)
 
     @as_message
     def choose_person(
@@ -92,13 +102,24 @@ class Answers:
     ) -> Update:
         """Take the garment that was clicked on."""
         visit = self.visit(values)
+        before = visit.category
         garment = self.room.choose_garment(visit, chosen.index)
         values = {**values, self.controls.caption: garment.caption}
         update = {
             self.controls.garments: gr.Gallery(selected_index=chosen.index),
             self.controls.caption: garment.caption,
         }
-        return update | self.without_strip(visit) | self.drawn(visit, values, progress)
+        update |= self.without_strip(visit)
+        if visit.category != before:
+            return update | self.worn(visit) | self.at_natural(visit, values, progress)
+        return update | self.drawn(visit, values, progress)
+
+    @as_message
+    def choose_category(self, values: Values, progress: gr.Progress = PROGRESS) -> Update:
+        """Take the garment for one of the category that was chosen."""
+        visit = self.visit(values)
+        self.room.try_category(visit, Category(values[self.controls.category]))
+        return self.without_strip(visit) | self.worn(visit) | self.at_natural(visit, values, progress)
 
     @as_message
     def bring_garment(self, values: Values, progress: gr.Progress = PROGRESS) -> Update:
@@ -118,8 +139,10 @@ class Answers:
     def draw(self, values: Values, progress: gr.Progress = PROGRESS) -> Update:
         """Draw at the size of the sliders."""
         visit = self.visit(values)
-        ratios = (values[slider] for slider in self.controls.sliders)
-        visit.size = SizeRequest.of(dict(zip(visit.size.axes, ratios, strict=True)))
+        sliders = dict(zip(self.room.axis_names, self.controls.sliders, strict=True))
+        own = axes_of(visit.category)
+        ratios = {name: values[slider] for name, slider in sliders.items() if name in own}
+        visit.size = SizeRequest.of(ratios, category=visit.category)
         return {self.controls.chart: None} | self.drawn(visit, values, progress)
 
     @as_message
@@ -131,8 +154,8 @@ class Answers:
     def choose_size(self, values: Values, progress: gr.Progress = PROGRESS) -> Update:
         """Draw at a size of the chart, and move the sliders there; those that it leaves open stay."""
         visit = self.visit(values)
-        size = self.charted(values[self.controls.chart], values)
-        visit.size = on_sliders((*visit.size.asked, *size.asked))
+        size = self.charted(visit, values[self.controls.chart], values)
+        visit.size = on_sliders((*visit.size.asked, *size.asked), visit.category)
         moved = {self.controls.chart: values[self.controls.chart]} | self.moved(visit)
         return moved | self.drawn(visit, values, progress)
 
@@ -152,8 +175,10 @@ class Answers:
     @as_message
     def draw_chart(self, values: Values, progress: gr.Progress = PROGRESS) -> Update:
         """Draw every size of the chart."""
-        sizes = {name: self.charted(name, values) for name in self.chart.sizes}
-        return self.strip(self.visit(values), sizes, values, progress)
+        visit = self.visit(values)
+        names = self.chart_of(visit.category).sizes
+        sizes = {name: self.charted(visit, name, values) for name in names}
+        return self.strip(visit, sizes, values, progress)
 
     @as_message
     def switch_overlays(self, values: Values) -> Update:
@@ -192,30 +217,64 @@ class Answers:
     def at_natural(self, visit: Visit, values: Values, progress: gr.Progress) -> Update:
         """Move the sliders and their marks to the natural size, and draw it."""
         natural = visit.person.natural_size if visit.person else None
-        known = (natural or SizeRequest()).ratios()
+        known = (natural or SizeRequest(category=visit.category)).ratios()
+        ends = self.room.range(visit.category)
         marks = {
-            mark: slider_mark(ends, known[name])
-            for mark, (name, ends) in zip(self.controls.marks, self.room.range.items(), strict=True)
+            mark: slider_mark(ends[name], known[name]) if name in ends else ""
+            for mark, name in zip(self.controls.marks, self.room.axis_names, strict=True)
         }
-        visit.size = on_sliders(self.room.natural(visit).asked)
+        visit.size = on_sliders(self.room.natural(visit).asked, visit.category)
         return {
-            self.controls.chart: None,
+            self.controls.chart: self.unchosen(visit),
             **marks,
             **self.moved(visit),
             **self.drawn(visit, values, progress),
         }
 
-    def charted(self, name: str | None, values: Values) -> SizeRequest:
+    def charted(self, visit: Visit, name: str | None, values: Values) -> SizeRequest:
         """Return the ratios of a size of the chart on a person of the measures on the page."""
-        chest, height = values[self.controls.chest], values[self.controls.height]
-        if name is None or chest is None or height is None:
-            raise ValueError("A size of the chart needs the person's measures: fill in chest and height")
-        size = self.chart.request(name, Wearer(chest_cm=chest, height_cm=height))
-        return size.clamped(self.room.range)
+        controls = self.controls
+        girths = {"chest_cm": controls.chest, "waist_cm": controls.waist, "hip_cm": controls.hip}
+        measures = {girth: values[control] for girth, control in girths.items()}
+        height, needed = values[controls.height], ["waist", "hips"]
+        if visit.category is not Category.LOWER:
+            needed = ["chest"]
+        if name is None or height is None or None in measures.values():
+            raise ValueError(
+                f"A size of the chart needs the person's measures: fill in {', '.join(needed)} and height"
+            )
+        chart = self.chart_of(visit.category)
+        size = chart.request(name, Wearer(**measures, height_cm=height), visit.category)
+        return size.clamped(self.room.range(visit.category))
+
+    def chart_of(self, category: Category) -> SizeChart:
+        """Return the sizes for the buttons of a category."""
+        return self.chart if self.chart.fits(category) else self.others.get(category, NO_CHART)
+
+    def worn(self, visit: Visit) -> Update:
+        """Say what is tried on, and what its sizes are."""
+        return {
+            self.controls.category: str(visit.category),
+            self.controls.hint: measured_by(visit.category),
+        }
 
     def moved(self, visit: Visit) -> Update:
-        """Put the sliders where the size of the visit is."""
-        return dict(zip(self.controls.sliders, visit.size.ratios().values(), strict=True))
+        """Put the sliders where the size of the visit is; of what its category lacks there is none."""
+        if len(self.room.categories) < 2:
+            return dict(zip(self.controls.sliders, visit.size.ratios().values(), strict=True))
+        ratios, ends = visit.size.ratios(), self.room.range(visit.category)
+        return {
+            slider: gr.Slider(*ends[name], ratios[name], visible=True)
+            if name in ends
+            else gr.Slider(visible=False)
+            for name, slider in zip(self.room.axis_names, self.controls.sliders, strict=True)
+        }
+
+    def unchosen(self, visit: Visit) -> gr.Radio | None:
+        """Return the buttons of the chart, none of them chosen."""
+        if len(self.room.categories) < 2:
+            return None
+        return gr.Radio(list(self.chart_of(visit.category).sizes), value=None)
 
     def drawn(self, visit: Visit, values: Values, progress: gr.Progress) -> Update:
         """Draw at the size of the visit; remember the result for overlays."""

@@ -31,7 +31,13 @@ class Controls:
     marks: Sequence[gr.HTML]
     natural: gr.Button
     chart: gr.Radio
+    category: gr.Radio
+    """What kind of garment is tried on."""
+    hint: gr.HTML
+    """What its sizes are."""
     chest: gr.Number
+    waist: gr.Number
+    hip: gr.Number
     height: gr.Number
     seed: gr.Number
     num_steps: gr.Slider
@@ -51,4 +57,5 @@ class Controls:
     def inputs(self) -> set[Any]:
         """All that a handler may ask for, uploads excepted."""
         given = {*self.sliders, *self.settings_sliders(), self.caption, self.overlays, self.chart}
-        return given | {self.visit, self.chest, self.height, self.seed, self.sampler, self.garment_refresh}
+        measures = {self.chest, self.waist, self.hip, self.height}
+        return given | measures | {self.visit, self.seed, self.sampler, self.garment_refresh, self.category}

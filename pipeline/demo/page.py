@@ -9,9 +9,8 @@ from model.params import DrawingOptions, Sampler
 from model.sampling import garment_refresh, steps_of
 from pipeline.demo.answers import Answers
 from pipeline.demo.controls import Controls
-from pipeline.demo.pictures import OUTLINE, SIZE_MAP, thumbnail
+from pipeline.demo.pictures import OUTLINE, SIZE_MAP, measured_by, thumbnail
 from pipeline.demo.privacy import ENDINGS, FORGET_AFTER, MAX_BYTES, MOST_VISITORS
-from preprocess.sizes.axes import axes_of
 from preprocess.vocabulary import Category
 
 CSS = Path(__file__).with_name("demo.css")
@@ -126,17 +125,26 @@ def lay_out_picture() -> dict[str, Any]:
 
 def lay_out_sizes(answers: Answers) -> dict[str, Any]:
     """The size by sliders or by a chart, what is measured in the picture, and how it is made."""
-    axes = axes_of(Category.UPPER)
-    parts = ", ".join(f"{name} over the {axis.body}" for name, axis in axes.items())
-    gr.HTML(f"<p>Garment over body: {parts}.</p>", elem_classes="hint")
+    room = answers.room
+    first = room.new_visit().category
+    category = gr.Radio(
+        list(map(str, room.categories)),
+        value=str(first),
+        label="What is tried on",
+        visible=len(room.categories) > 1,
+        elem_id="category",
+    )
+    hint = gr.HTML(measured_by(first), elem_classes="hint")
     sliders, marks = [], []
-    for name, ends in answers.room.range.items():
+    for name in room.axis_names:
+        ends = room.range(first).get(name)
         with gr.Group():
             sliders.append(
                 gr.Slider(
-                    *ends,
+                    *(ends or (0.0, 1.0)),
                     step=0.01,
                     label=name.capitalize(),
+                    visible=ends is not None,
                     elem_id=f"size-{name}",
                     elem_classes="ratio",
                     buttons=[],
@@ -144,10 +152,13 @@ def lay_out_sizes(answers: Answers) -> dict[str, Any]:
             )
             marks.append(gr.HTML(elem_id=f"mark-{name}", elem_classes="mark-block"))
     natural = gr.Button("Back to the natural size", size="sm", elem_id="natural")
-    chart = gr.Radio(list(answers.chart.sizes), label="Sizes of the chart", elem_id="chart")
+    chart = gr.Radio(list(answers.chart_of(first).sizes), label="Sizes of the chart", elem_id="chart")
     fit = gr.HTML(elem_id="fit")
     with gr.Accordion("Measures of the person (cm)", open=False), gr.Row():
         chest = gr.Number(92, label="Around the chest", minimum=50, maximum=200, min_width=120)
+        below: dict[str, Any] = {"minimum": 40, "maximum": 200, "min_width": 120}
+        waist = gr.Number(78, label="Around the waist", visible=Category.LOWER in room.categories, **below)
+        hip = gr.Number(98, label="Around the hips", visible=Category.LOWER in room.categories, **below)
         height = gr.Number(172, label="Height", minimum=100, maximum=230, min_width=120)
     with gr.Accordion("How the picture is made", open=False):
         settings = lay_out_settings(answers)
@@ -157,7 +168,11 @@ def lay_out_sizes(answers: Answers) -> dict[str, Any]:
         "fit": fit,
         "natural": natural,
         "chart": chart,
+        "category": category,
+        "hint": hint,
         "chest": chest,
+        "waist": waist,
+        "hip": hip,
         "height": height,
         **settings,
     }
@@ -212,6 +227,7 @@ def wire(page: gr.Blocks, controls: Controls, answers: Answers) -> None:
     drawn = [controls.picture, controls.fit, controls.visit]
     strip = [controls.strip, controls.visit]
     sized = [*drawn, *controls.sliders, *controls.marks, controls.chart]
+    worn = [controls.category, controls.hint]
     on_picture: dict[str, Any] = {
         "show_progress_on": controls.picture,
         # Gradio's always_last would run the last touch with what the first one was about
@@ -219,7 +235,7 @@ def wire(page: gr.Blocks, controls: Controls, answers: Answers) -> None:
         **NETWORKS,
     }
     person = [controls.people, controls.strip, *sized]
-    garment = [controls.garments, controls.strip, controls.caption, *drawn]
+    garment = [controls.garments, controls.strip, controls.caption, *sized, *worn]
     own_person = [controls.person_upload, *person]
     own_garment = [controls.garment_upload, *garment]
 
@@ -227,7 +243,7 @@ def wire(page: gr.Blocks, controls: Controls, answers: Answers) -> None:
     changes += [controls.seed.submit, controls.seed.blur, controls.caption.submit]
     changes += [controls.sampler.input, controls.garment_refresh.input]
     drawings = (
-        page.load(answers.arrive, given, [controls.caption, *sized], **on_picture),
+        page.load(answers.arrive, given, [controls.caption, *sized, *worn], **on_picture),
         controls.people.select(answers.choose_person, given, person, **on_picture),
         controls.person_upload.upload(
             answers.bring_person, given | {controls.person_upload}, own_person, **on_picture
@@ -235,6 +251,9 @@ def wire(page: gr.Blocks, controls: Controls, answers: Answers) -> None:
         controls.garments.select(answers.choose_garment, given, garment, **on_picture),
         controls.garment_upload.upload(
             answers.bring_garment, given | {controls.garment_upload}, own_garment, **on_picture
+        ),
+        controls.category.input(
+            answers.choose_category, given, [controls.strip, *sized, *worn], **on_picture
         ),
         gr.on(changes, answers.draw, given, [*drawn, controls.chart], api_name="draw", **on_picture),
         controls.natural.click(answers.back_to_natural, given, sized, **on_picture),

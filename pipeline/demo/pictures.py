@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from pipeline.tryon.size_aware import TryOnResult
 from preprocess.painting import draw_line
 from preprocess.person.fit_report import FitReport
+from preprocess.sizes.axes import axes_of
+from preprocess.vocabulary import Category
 
 Picture = NDArray[np.uint8]
 
@@ -82,6 +84,12 @@ def slider_mark(ends: tuple[float, float], natural: float | None) -> str:
     share = (natural - smallest) / (largest - smallest)
     place = f"{100 * min(max(share, 0), 1):.1f}%"
     return f'<div class="mark" style="--at:{place}"><i></i><span>natural {natural:.2f}</span></div>'
+
+
+def measured_by(category: Category) -> str:
+    """Return HTML that says what is divided by what in a category."""
+    parts = ", ".join(f"{name} over the {axis.body}" for name, axis in axes_of(category).items())
+    return f"<p>Garment over body: {parts}.</p>"
 
 
 def fit_table(reports: Sequence[FitReport], notes: Sequence[str]) -> str:

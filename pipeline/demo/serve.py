@@ -20,6 +20,7 @@ from pipeline.demo.visit import FittingRoom, read_examples
 from pipeline.tryon.loading import load_tryon
 from preprocess.sizes.centimetres import GarmentMeasures
 from preprocess.sizes.chart import SizeChart
+from preprocess.vocabulary import Category
 
 if TYPE_CHECKING:
     from pipeline.demo.answers import Answers
@@ -45,6 +46,18 @@ EXAMPLE_CHART = SizeChart(
     }
 )
 """A T-shirt, where no chart is given."""
+
+OTHER_CHARTS = {
+    Category.LOWER: SizeChart(
+        sizes={
+            "S": GarmentMeasures(waist_cm=78, hip_cm=100, inseam_cm=76),
+            "M": GarmentMeasures(waist_cm=86, hip_cm=106, inseam_cm=78),
+            "L": GarmentMeasures(waist_cm=94, hip_cm=113, inseam_cm=80),
+            "XL": GarmentMeasures(waist_cm=102, hip_cm=120, inseam_cm=81),
+        }
+    ),
+}
+"""Of what a chart of tops doesn't fit: trousers."""
 
 
 def serve(
@@ -92,7 +105,7 @@ def serving(room: FittingRoom, chart: SizeChart, *, host: str, port: int | None)
         from pipeline.demo import page as demo_page
         from pipeline.demo.answers import Answers
 
-        answers = Answers(room, chart)
+        answers = Answers(room, chart, OTHER_CHARTS)
         page = demo_page.build_page(answers)
         over = Event()
         Thread(target=keep_forgetting, args=(answers, Path(private), over), daemon=True).start()

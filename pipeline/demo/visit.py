@@ -21,9 +21,6 @@ Picture = NDArray[np.uint8]
 Choice = TypeVar("Choice")
 
 STRIP_STEPS = (-3, -2, -1, 0, 1, 2, 3)
-USUAL = {name: axis.usual for name, axis in axes_of(Category.UPPER).items()}
-"""Where sliders stand for what isn't known of a photo's natural size."""
-
 FORGOTTEN = (
     "Nobody is here: photos are forgotten after a quarter of an hour. Choose a person and a garment again"
 )
@@ -48,6 +45,9 @@ class Person:
     densepose: Path | None = None
     """Parts in DensePose's colours."""
 
+    category: Category = Category.UPPER
+    """What the person wears, as far as that is known."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Garment:
@@ -58,6 +58,9 @@ class Garment:
 
     caption: str = ""
     """Describes the garment, never its size."""
+
+    category: Category = Category.UPPER
+    """What kind of garment it is."""
 
 
 @dataclass(slots=True)
@@ -71,10 +74,16 @@ class Visit:
     """To choose from, likewise."""
 
     person: PreparedPerson | None = None
-    """Chosen and made ready."""
+    """Chosen and made ready for garments of the category."""
+
+    place: int = 0
+    """Of the person among `people`."""
 
     garment: Garment | None = None
     """Chosen."""
+
+    category: Category = Category.UPPER
+    """What is tried on: that of the garment."""
 
     size: SizeRequest = field(default_factory=SizeRequest)
     """What was last asked for; sliders may have stood elsewhere when a request began to wait."""
@@ -105,18 +114,25 @@ class FittingRoom:
         self.tryon = tryon
         self.people = list(people)
         self.garments = list(garments)
-        self._prepared: dict[Person, PreparedPerson] = {}
+        self.categories = list(dict.fromkeys(garment.category for garment in garments))
+        """What may be tried on: what there are examples of."""
+        self.axis_names = list(dict.fromkeys(name for one in self.categories for name in axes_of(one)))
+        """Of these categories' axes: a slider each."""
+        self._prepared: dict[tuple[Person, Category], PreparedPerson] = {}
 
     def new_visit(self) -> Visit:
         """Begin a visit with the examples at hand."""
-        return Visit(people=list(self.people), garments=list(self.garments))
+        first = self.categories[0] if self.categories else Category.UPPER
+        return Visit(people=list(self.people), garments=list(self.garments), category=first)
 
     def choose_person(self, visit: Visit, place: int) -> PreparedPerson:
-        """Make the person at this place ready; an example only once for all visitors."""
+        """Make the person at this place ready for what is tried on; an example once for all visitors."""
         person = chosen(visit.people, place)
-        visit.person = self._prepared.get(person) or self._prepare(person)
+        known = person, visit.category
+        visit.person = self._prepared.get(known) or self._prepare(*known)
+        visit.place = place
         if person in self.people:
-            self._prepared[person] = visit.person
+            self._prepared[known] = visit.person
         return visit.person
 
     def bring_person(self, visit: Visit, photo: Picture) -> PreparedPerson:
@@ -125,19 +141,39 @@ class FittingRoom:
         Raises:
             ValueError: Nobody is found in it; the visit stays as it was.
         """
-        person = Person(photo=photo)
-        visit.person = self._prepare(person)
+        person = Person(photo=photo, category=visit.category)
+        visit.person = self._prepare(person, visit.category)
         visit.people = [*self.people, person]
+        visit.place = len(self.people)
         return visit.person
 
     def choose_garment(self, visit: Visit, place: int) -> Garment:
-        """Choose the garment at this place."""
-        visit.garment = chosen(visit.garments, place)
-        return visit.garment
+        """Choose the garment at this place; a person is made ready anew for one of another category."""
+        garment = chosen(visit.garments, place)
+        self.try_category(visit, garment.category)
+        visit.garment = garment
+        return garment
+
+    def try_category(self, visit: Visit, category: Category) -> None:
+        """Try on garments of a category from now on.
+
+        Raises:
+            ValueError: The person can't: joints that such garments are measured by are missing. The visit
+                stays as it was.
+        """
+        before, visit.category = visit.category, category
+        if before == category or visit.person is None:
+            return
+        try:
+            self.choose_person(visit, visit.place)
+        except ValueError:
+            visit.category = before
+            raise
+        visit.size = SizeRequest(category=category)
 
     def bring_garment(self, visit: Visit, photo: Picture) -> Garment:
         """Choose a visitor's own garment; it takes the place of the one before."""
-        visit.garment = Garment(photo=photo)
+        visit.garment = Garment(photo=photo, category=visit.category)
         visit.garments = [*self.garments, visit.garment]
         return visit.garment
 
@@ -176,37 +212,39 @@ class FittingRoom:
             raise ValueError(FORGOTTEN)
         return preview(visit.person, sizes, clamp=True)
 
-    @property
-    def range(self) -> Range:
-        """Smallest and largest ratio of each axis that the networks can show."""
-        return self.tryon.mask.asked(Category.UPPER)
+    def range(self, category: Category) -> Range:
+        """Smallest and largest ratio of each axis of a category that the networks can show."""
+        return self.tryon.mask.asked(category)
 
     def natural(self, visit: Visit) -> SizeRequest:
         """Return the size of the visitor's photo, with what is usual where it isn't known."""
         known = visit.person.natural_size if visit.person else None
-        return SizeRequest.of(USUAL | dict(known.asked if known else ())).clamped(self.range)
+        usual = {name: axis.usual for name, axis in axes_of(visit.category).items()}
+        size = SizeRequest.of(usual | dict(known.asked if known else ()), category=visit.category)
+        return size.clamped(self.range(visit.category))
 
     def around(self, visit: Visit) -> dict[str, SizeRequest]:
         """Return sizes from smaller to larger than the natural one, by what the strip calls them."""
-        middle = self.natural(visit)
-        return {
-            f"{step:+d}" if step else "natural": SizeRequest(steps=step).resolved(middle).clamped(self.range)
-            for step in STRIP_STEPS
+        middle, within = self.natural(visit), self.range(visit.category)
+        steps = {
+            step: SizeRequest(steps=step, category=visit.category).resolved(middle) for step in STRIP_STEPS
         }
+        return {f"{step:+d}" if step else "natural": size.clamped(within) for step, size in steps.items()}
 
-    def _prepare(self, person: Person) -> PreparedPerson:
+    def _prepare(self, person: Person, category: Category) -> PreparedPerson:
         return self.tryon.prepare(
             person.photo,
             keypoints=person.openpose_json,
             parse=person.parse,
             densepose=person.densepose,
             key=person.key,
+            category=category,
         )
 
 
-def on_sliders(ratios: Iterable[tuple[str, float]]) -> SizeRequest:
+def on_sliders(ratios: Iterable[tuple[str, float]], category: Category = Category.UPPER) -> SizeRequest:
     """Return a size as sliders can stand: in steps of a hundredth."""
-    return SizeRequest.of({name: round(ratio, 2) for name, ratio in ratios})
+    return SizeRequest.of({name: round(ratio, 2) for name, ratio in ratios}, category=category)
 
 
 def chosen(choices: Sequence[Choice], place: int) -> Choice:
@@ -233,7 +271,11 @@ def read_examples(manifest: Path, num_examples: int) -> tuple[list[Person], list
         raise ValueError(f"{manifest} must have a test sample with a garment photo, got none")
     people = [example_person(row) for row in rows[:num_examples]]
     others = rows[num_examples : 2 * num_examples] or rows
-    garments = [Garment(photo=read_picture(row.cloth), caption=row.caption) for row in others if row.cloth]
+    garments = [
+        Garment(photo=read_picture(row.cloth), caption=row.caption, category=row.category)
+        for row in others
+        if row.cloth
+    ]
     return people, garments
 
 
@@ -245,4 +287,5 @@ def example_person(row: ManifestRow) -> Person:
         openpose_json=row.openpose_json,
         parse=row.parse,
         densepose=row.densepose,
+        category=row.category,
     )

@@ -28,7 +28,7 @@ from preprocess.body.inpaint_mask import MaskParams
 from preprocess.body.mediapipe import POSE_MODEL
 from preprocess.garment.grabcut import segment_garment
 from preprocess.layout.parts import split
-from preprocess.layout.worn_photo import WornPhoto, resize_worn
+from preprocess.layout.worn_photo import RESIZABLE, WornPhoto, resize_worn
 from preprocess.person.fit_report import measure_fit
 from preprocess.person.prepare import prepare_person, with_worn_garment
 from preprocess.sizes.axes import AXIS_NAMES
@@ -94,10 +94,10 @@ def preview(person: PreparedPerson, sizes: Sequence[SizeRequest], *, clamp: bool
             "a preview resizes the garment worn in the photo, which isn't known here: give a parse map of "
             "it (--parse)"
         )
-    if split(person.garment_mask, person.keypoints) is None:
+    if person.category not in RESIZABLE or split(person.garment_mask, person.keypoints) is None:
         raise ValueError(
-            "a preview resizes garments of the upper body, but nothing of the worn garment covers the "
-            "shoulders and the chest"
+            "a preview resizes garments that hang from the shoulders, but nothing of the worn garment covers "
+            "the shoulders and the chest"
         )
     requests = [on_known_axes(size, person.natural_size) for size in sizes]
     requests = [one.clamped() if clamp else one.required_in_range() for one in requests]

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from preprocess.body.densepose import DENSEPOSE_COLOURS
 from preprocess.body.keypoints import BodyFrame, Keypoints
-from preprocess.body.legs import with_knees
+from preprocess.body.legs import LegFrame, with_knees
+from preprocess.body.needs import SHOULDERS
 from preprocess.body.protected import ARMS, draw_head
 from preprocess.painting import draw_capsule, fill
 from preprocess.vocabulary import Joint
@@ -38,6 +39,9 @@ ARM_PARTS: Limbs = {
 HAND = (0.1, 0.35, 0.1)
 """Where a hand begins and ends beyond the wrist, in forearms, and half its width in shoulder widths B."""
 
+SHOULDERS_OF_HIPS = 1.5
+"""B over H, in the median of VITON-HD's photos."""
+
 TORSO_SIDE = ((-0.12, 0.2), (-0.03, 0.5), (0.1, 0.56), (0.3, 0.52), (0.6, 0.45), (0.95, 0.52), (1.12, 0.5))
 """Rows in T and half widths in B of the torso, down one side."""
 
@@ -54,11 +58,21 @@ def draw_body(keypoints: Keypoints, image_height: int, image_width: int) -> NDAr
         (H, W, 3) RGB.
 
     Raises:
-        KeypointError: Shoulders or hips are missing.
+        KeypointError: Hips are missing; or shoulders, where there aren't both knees either.
     """
-    frame = BodyFrame.from_keypoints(keypoints)
     parts = np.zeros((image_height, image_width), np.uint8)
-    draw_limbs(parts, with_knees(keypoints), LEGS, frame.shoulder_width)
+    if keypoints.has(*SHOULDERS):
+        frame = BodyFrame.from_keypoints(keypoints)
+        draw_limbs(parts, with_knees(keypoints), LEGS, frame.shoulder_width)
+        draw_trunk(parts, keypoints, frame)
+    else:  # a photo of trousers that ends at the chest
+        draw_limbs(parts, keypoints, LEGS, SHOULDERS_OF_HIPS * LegFrame.from_keypoints(keypoints).hip_width)
+    coloured: NDArray[np.uint8] = DENSEPOSE_COLOURS[parts]
+    return coloured
+
+
+def draw_trunk(parts: Labels, keypoints: Keypoints, frame: BodyFrame) -> None:
+    """Draw torso, arms and head into (H, W) labels."""
     side = np.array(TORSO_SIDE) * (frame.torso_length, frame.shoulder_width)
     torso = np.zeros_like(parts)
     fill(torso, frame.to_image(np.concatenate([side, side[::-1] * (1, -1)])))
@@ -74,8 +88,6 @@ def draw_body(keypoints: Keypoints, image_height: int, image_width: int) -> NDAr
     head = np.zeros_like(parts)
     draw_head(head, keypoints, frame)
     parts[head != 0] = HEAD
-    coloured: NDArray[np.uint8] = DENSEPOSE_COLOURS[parts]
-    return coloured
 
 
 def draw_limbs(parts: Labels, keypoints: Keypoints, limbs: Limbs, shoulder_width: float) -> None:

@@ -21,7 +21,10 @@ from preprocess.layout.prints import periods_of, whole_periods
 from preprocess.layout.resized import RESIZED, UNCHANGED
 from preprocess.layout.warp import Layer, Sides, panel_of, sleeve_layer, torso_layer
 from preprocess.sizes.axes import AXIS_NAMES
-from preprocess.vocabulary import require_shape
+from preprocess.vocabulary import Category, require_shape
+
+RESIZABLE = (Category.UPPER, Category.DRESS)
+"""Categories whose garments can be resized in the photo: those that hang from the shoulders."""
 
 RIM, INNER_RIM = (2, 0.015), (1, 0.006)
 """Least px, and T. Masks are inexact: a garment may show so far outside, and something else inside."""

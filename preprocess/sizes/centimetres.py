@@ -25,7 +25,7 @@ ends. OpenPose's shoulders are 0.63 of its torso apart in the median of 1,039 ph
 0.63 x 0.288 / 0.259 is 0.7; its hips are 0.66 of its shoulders apart in the median of 916. The rest is ours.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from math import isfinite, pi
 from pathlib import Path
@@ -181,14 +181,15 @@ class GarmentMeasures:
             ValueError: There is a measure that such garments don't have, or one that takes a measure of the
                 body which isn't known.
         """
+        self.require_measures(category)
         ways = LOWER if category is Category.LOWER else ON_TORSO
-        self.require_measures(ways, category)
         given = {way: getattr(self, way.measure) for way in ways}
         ratios = {way.axis: way.ratio(cm, wearer) for way, cm in given.items() if cm is not None}
         return SizeRequest.of(ratios, category=category)
 
-    def require_measures(self, ways: Sequence["Way"], category: Category) -> None:
+    def require_measures(self, category: Category) -> None:
         """Raise ValueError where there is a measure that garments of a category don't have, or one twice."""
+        ways = LOWER if category is Category.LOWER else ON_TORSO
         known = [way.measure for way in ways]
         given = [field.name for field in fields(self) if getattr(self, field.name) is not None]
         strange = [name for name in given if name not in known]

@@ -54,6 +54,15 @@ class SizeChart:
             raise ValueError(f"{source} must have 1 to {MOST_SIZES} sizes, got {len(rows)}")
         return cls(sizes={name: garment_of(source, name, row) for name, row in rows.items()})
 
+    def fits(self, category: Category) -> bool:
+        """Whether its measures are such as garments of a category have."""
+        try:
+            for garment in self.sizes.values():
+                garment.require_measures(category)
+        except ValueError:
+            return False
+        return True
+
     def request(self, size: str, wearer: Wearer, category: Category = Category.UPPER) -> SizeRequest:
         """Return the ratios at which `wearer` wears `size`.
 

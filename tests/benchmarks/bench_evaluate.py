@@ -35,9 +35,10 @@ from pipeline.evaluation.folder import GeneratedFolder, rung_name
 from preprocess.pictures import read_picture
 from preprocess.sources.params import PaperDollParams
 from tests.eval.dolls import DollStudio
+from tests.sizes import of_tops
 
 DOLLS, RUNGS, BATCH = 4, 7, 32
-VALUES = np.linspace([0.9, 0.9, 0.6], [1.3, 1.7, 1.2], RUNGS, axis=1)
+VALUES = of_tops(np.linspace([0.9, 0.9, 0.6], [1.3, 1.7, 1.2], RUNGS)).T
 
 
 def crowd(num_people: int, height: int) -> tuple[DollStudio, Scene]:

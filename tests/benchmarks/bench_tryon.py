@@ -18,8 +18,8 @@ from model.bases.sdxl.networks import SdxlBase, garment_pass, predict_noise
 from model.bases.tiny.networks import TinyPreset, build_tiny_base
 from model.params import DrawingOptions
 from model.sampling import sample_tryon
-from preprocess.sizes.axes import MEANINGS
 from tests.model.reference import use_concatenate_and_slice
+from tests.sizes import MEANINGS
 
 STRIP = 7
 STEPS = 10

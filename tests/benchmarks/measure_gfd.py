@@ -23,8 +23,9 @@ from preprocess.layout.resized import layout_at
 from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE
 from preprocess.sources.params import PaperDollParams
 from tests.eval.dolls import DollStudio
+from tests.sizes import of_tops
 
-VALUES = np.array([[0.0] * 4, [1.0, 1.2, 1.4, 1.6], [0.0] * 4])
+VALUES = of_tops(np.transpose([[0.0] * 4, [1.0, 1.2, 1.4, 1.6], [0.0] * 4])).T
 Floats = NDArray[np.float64]
 
 

@@ -22,8 +22,8 @@ import pyarrow.parquet as pq
 from pipeline.cli.without_dvc import DataChain
 from preprocess.garment.bounds import MAX_UNCERTAINTY, Bounds
 from preprocess.garment.known import BOUNDS_PARTS
-from preprocess.sizes.axes import AXIS_NAMES
 from tests.shared_data import shared_data
+from tests.sizes import UPPER
 
 SOURCES = {"vitonhd": ("viton_hd", "vitonhd"), "dc_upper": ("dress_code", "dress_code")}
 """Data set and folder of each source that marks name."""
@@ -95,7 +95,7 @@ def comparisons(folder: Path) -> Iterator[Comparison]:
     rows = {source: measured(source) for source in {source for source, _ in marks}}
     for (source, key), ratios in sorted(marks.items()):
         row = rows[source][key]
-        for axis in (name for name in AXIS_NAMES if name in ratios):
+        for axis in (name for name in UPPER if name in ratios):
             parts = (row[f"{axis}_{part}"] for part in BOUNDS_PARTS)
             value, low, high = (float("nan") if part is None else part for part in parts)
             yield Comparison(
@@ -133,7 +133,7 @@ def main(folder: Path) -> None:
             f"{one.source:9s}{one.key:10s}{one.axis:9s}mark {one.mark:.3f}, found {one.found.value:.3f} "
             f"({one.error:+.1%}), {bounds}, {state}; {one.reason}"
         )
-    for axis in AXIS_NAMES:
+    for axis in UPPER:
         print(summary(axis, [one for one in found if one.axis == axis]))  # noqa: T201
 
 

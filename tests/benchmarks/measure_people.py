@@ -20,8 +20,8 @@ from pipeline.cli.inspection import samples_of, sidecars
 from pipeline.cli.overlay import draw_sample, save_png
 from pipeline.cli.without_dvc import DataChain
 from preprocess.garment.known import known_ratios
-from preprocess.sizes.axes import AXIS_NAMES
 from tests.shared_data import shared_data
+from tests.sizes import UPPER
 
 ON_THE_SHEET, COLUMNS, HEIGHT = 60, 10, 320
 
@@ -47,8 +47,8 @@ def main(seed: int, picture: Path | None, folder: Path) -> None:
         chain = DataChain(source="viton_hd", root=folder, split="test")
         out = chain.annotate(Path(work))["size_annotations"]
         table = pq.read_table(out)
-        known = np.isfinite([known_ratios(table, name) for name in AXIS_NAMES])
-        shares = [f"{name} {share:.1%}" for name, share in zip(AXIS_NAMES, known.mean(axis=1), strict=True)]
+        known = np.isfinite([known_ratios(table, name) for name in UPPER])
+        shares = [f"{name} {share:.1%}" for name, share in zip(UPPER, known.mean(axis=1), strict=True)]
         print(f"{len(table)} people known: {', '.join(shares)}; on all axes {known.all(axis=0).mean():.1%}")  # noqa: T201
         reasons = (why for reason in table["reason"].to_pylist() if reason for why in reason.split("; "))
         for reason, count in Counter(reasons).most_common():

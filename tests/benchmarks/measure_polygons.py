@@ -13,8 +13,8 @@ from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 
-from preprocess.sizes.axes import AXIS_NAMES
 from tests.preprocess.polygon_people import annotate, random_person
+from tests.sizes import TOP_PLACES, UPPER
 
 Outcome = tuple[str, str | None, bool, list[float]]
 
@@ -23,7 +23,12 @@ def outcome(seed: int) -> Outcome:
     """Status, reason, whether the person is unambiguous, and the three relative errors."""
     person = random_person(seed)
     result = annotate(person)
-    return str(result.status), result.reason, person.plain, (result.ratios / person.truth - 1).tolist()
+    return (
+        str(result.status),
+        result.reason,
+        person.plain,
+        (result.ratios[TOP_PLACES] / person.truth - 1).tolist(),
+    )
 
 
 def main(people: int, seed: int) -> None:
@@ -33,7 +38,7 @@ def main(people: int, seed: int) -> None:
     errors = np.abs([errors for status, _, _, errors in found if status == "ok"])
     plain = [status == "ok" for status, _, unambiguous, _ in found if unambiguous]
     lines = [f"{people} people, {len(errors)} ok; of {len(plain)} unambiguous {np.mean(plain):.1%} ok"]
-    for name, column in zip(AXIS_NAMES, errors.T, strict=True):
+    for name, column in zip(UPPER, errors.T, strict=True):
         middle, high = np.quantile(column, [0.5, 0.95])
         text = f"median absolute relative error {middle:.2%}, 95th percentile {high:.2%}"
         lines.append(f"{name:8s} {text}, largest {column.max():.2%}")

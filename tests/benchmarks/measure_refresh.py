@@ -19,6 +19,7 @@ from model.sampling import sample_tryon
 from pipeline.checkpoints import image_size, load_base
 from pipeline.evaluation.evaluation import held_out, open_test_split
 from preprocess.sizes.axes import AXIS_NAMES
+from preprocess.vocabulary import Category
 
 STEPS = 20
 EVERY = (1, 2, 5, 10, 0)
@@ -36,7 +37,7 @@ def main(base_folder: Path, shards: Path) -> None:
     """Print a row for each interval."""
     base = load_base(base_folder)
     stream = open_test_split(shards / "test" / "index.json", image_size(base_folder), PARAMS)
-    people = held_out(stream, PARAMS, np.ones(len(AXIS_NAMES), bool))
+    people = held_out(stream, PARAMS, {Category.UPPER: np.ones(len(AXIS_NAMES), bool)})
     conditioning = base.told(people)
     start = torch.Generator(device=base.device).manual_seed(0)
     noise = torch.randn(conditioning.canvas.shape, generator=start, device=base.device)

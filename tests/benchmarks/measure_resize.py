@@ -36,7 +36,7 @@ from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.garment.worn import measure_parsed
 from preprocess.layout.worn_photo import WornPhoto, resize_worn, shows
 from preprocess.pictures import read_picture
-from preprocess.sizes.axes import AXIS_NAMES, axes_of
+from preprocess.sizes.axes import axes_of
 from preprocess.sources.paper_dolls.garment import DRAWN
 from preprocess.sources.paper_dolls.sample import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
@@ -45,6 +45,7 @@ from preprocess.vocabulary import ARM_PARTS, Category, Lip
 from tests.preprocess.test_inpaint_mask import keypoints_of
 from tests.preprocess.test_layout import ratios_of
 from tests.shared_data import shared_data
+from tests.sizes import TOP_PLACES, UPPER, of_tops
 
 DOLLS = PaperDollParams(train=2000, test=2000)
 RUNGS, NEAR_PX = 6, 4
@@ -69,7 +70,7 @@ def doll_rows(index: int) -> Iterator[tuple[int, float, float, float, float]]:
             truth = render_sample(DOLLS, sample, np.where(np.arange(3) == axis, rung, sample.ratios))
             asked = np.where(np.arange(3) == axis, rung, natural)
             body = nearest_parts(picture.densepose)
-            new = resize_worn(WornPhoto(picture.image, worn), person, natural, asked, body)
+            new = resize_worn(WornPhoto(picture.image, worn), person, of_tops(natural), of_tops(asked), body)
             if new is None:
                 continue
             either = garment_mask(truth.parse, Category.UPPER) | new.garment_mask
@@ -111,12 +112,12 @@ def dolls(num: int) -> None:
 
 
 def asked_sizes(natural: Floats) -> Iterator[Floats]:
-    """Yield (A,) ratios: whole steps, then single axes."""
+    """Yield (3,) ratios: whole steps, then single axes."""
     axes = axes_of(Category.UPPER)
     steps = np.array([axes[name].step for name in axes])
     yield from (natural + count * steps for count in STEPS)
-    for place in range(len(AXIS_NAMES)):
-        yield from (natural * (1 + share * (np.arange(len(AXIS_NAMES)) == place)) for share in SHARES)
+    for place in range(len(UPPER)):
+        yield from (natural * (1 + share * (np.arange(len(UPPER)) == place)) for share in SHARES)
 
 
 def measured_again(
@@ -136,7 +137,7 @@ def measured_again(
     _, found = measure_parsed(
         garment, labels, person, params, category=Category.UPPER, photo=new.photo, densepose=None
     )
-    return found.ratios, found.known
+    return found.ratios[TOP_PLACES], found.known[TOP_PLACES]
 
 
 def person_rows(sample: ManifestRow, person: Keypoints, natural: Floats) -> tuple[list[tuple], list]:
@@ -147,11 +148,11 @@ def person_rows(sample: ManifestRow, person: Keypoints, natural: Floats) -> tupl
     worn, rows, photos = garment_mask(parse, Category.UPPER), [], [photo]
     for asked in asked_sizes(natural):
         start = time.process_time()
-        new = resize_worn(WornPhoto(photo, worn), person, natural, asked, body)
+        new = resize_worn(WornPhoto(photo, worn), person, of_tops(natural), of_tops(asked), body)
         seconds = time.process_time() - start
         if new is not None:
             ratios, known = measured_again(new, worn, parse, person, body)
-            told = shows(new, person, asked, body)
+            told = shows(new, person, of_tops(asked), body)
             rows.append((asked / natural - 1, ratios / asked - 1, known, seconds, told))
             photos.append(new.photo)
     return rows, photos
@@ -164,7 +165,7 @@ def people(folder: Path, every: int, sheets: Path | None) -> None:
         chain = DataChain(source="viton_hd", root=folder, split="test")
         annotations = chain.annotate(Path(work))["size_annotations"]
         table = pq.read_table(annotations)
-        ratios = np.array([known_ratios(table, name) for name in AXIS_NAMES], dtype=np.float64).T
+        ratios = np.array([known_ratios(table, name) for name in UPPER], dtype=np.float64).T
         known = dict(zip(table["key"].to_pylist(), ratios, strict=True))
         keys = [key for key, row in known.items() if np.isfinite(row).all()][::every]
         for sample, row in samples_of(*sidecars(annotations, None, None), set(keys)):
@@ -175,7 +176,7 @@ def people(folder: Path, every: int, sheets: Path | None) -> None:
                 save_png(np.hstack(photos), sheets / f"{sample.key}.png")
     changes, errors, sure, seconds, told = (np.array(column) for column in zip(*rows, strict=True))
     print(f"{len(keys)} of {len(known)} people are known on all axes; {len(rows)} photos")  # noqa: T201
-    for place, name in enumerate(AXIS_NAMES):
+    for place, name in enumerate(UPPER):
         moved = changes[:, place] != 0
         groups = {
             "changed": moved,

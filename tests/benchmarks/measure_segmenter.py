@@ -20,11 +20,11 @@ from preprocess.garment.measurements import measure_worn
 from preprocess.garment.parse import garment_mask, load_parse, scene_of
 from preprocess.garment.size_ratios import SizeRatioParams, size_ratios
 from preprocess.pictures import read_picture
-from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.paper_dolls.sample import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import Category
 from tests.shared_data import shared_data
+from tests.sizes import TOP_PLACES, UPPER
 
 Case = tuple[np.ndarray, np.ndarray, Keypoints]
 
@@ -62,7 +62,7 @@ def outcome(photo: np.ndarray, parse: np.ndarray, person: Keypoints) -> list[flo
         return [seconds, overlap, np.nan, np.nan, np.nan]
     wanted = measure_worn(truth, person, scene_of(parse))
     pair = [size_ratios(worn, SizeRatioParams()).ratios for worn in (measure_worn(found, person), wanted)]
-    return [seconds, overlap, *(pair[0] / pair[1] - 1)]
+    return [seconds, overlap, *(pair[0] / pair[1] - 1)[TOP_PLACES]]
 
 
 def report(name: str, cases: Iterator[Case]) -> str:
@@ -74,7 +74,7 @@ def report(name: str, cases: Iterator[Case]) -> str:
         f"lowest tenth below {np.quantile(overlap, 0.1):.3f}, lowest {overlap.min():.3f}, "
         f"{(overlap > 0.8).mean():.0%} above 0.8"
     ]
-    for ratio, column in zip(AXIS_NAMES, differences.T, strict=True):
+    for ratio, column in zip(UPPER, differences.T, strict=True):
         measured = column[np.isfinite(column)]
         lines.append(
             f"  {ratio:8s} {len(measured)} measured, median {np.median(measured):+.1%}, median absolute "

@@ -16,7 +16,7 @@ from pipeline.tryon.loading import load_tryon
 from pipeline.tryon.outfits import FilesFitting, beside
 from pipeline.tryon.size_aware import PreparedPerson, SizeAwareTryOn, SizeRequest
 from preprocess.person.fit_report import JUST_RIGHT, RegionFit
-from preprocess.sizes.axes import AXIS_NAMES
+from tests.sizes import UPPER
 
 LADDERS = {"shoulder": (1.0, 1.6), "width": (1.0, 1.8), "length": (0.7, 1.5)}
 RUNGS = 7
@@ -56,7 +56,7 @@ def main() -> None:
         ratio: [SizeRequest.of({ratio: v}, steps=0) for v in np.linspace(*ends, RUNGS)]
         for ratio, ends in LADDERS.items()
     }
-    cases: dict[str, list[tuple[bool, bool | None] | None]] = {ratio: [] for ratio in AXIS_NAMES}
+    cases: dict[str, list[tuple[bool, bool | None] | None]] = {ratio: [] for ratio in UPPER}
     changed = 0
     for number, photo in enumerate(photos[: arguments.people]):
         cloth = photo.parent.parent / "cloth" / photo.name

@@ -31,7 +31,7 @@ from pipeline.evaluation.evaluation import Evaluation
 from pipeline.params import Params, load_params
 from pipeline.stage import configure_logging
 from preprocess.garment.known import BOUNDS_PARTS
-from preprocess.sizes.axes import AXIS_NAMES
+from tests.sizes import TOP_PLACES, UPPER
 from train.params import TrainJointParams
 
 BIAS = 0.9
@@ -83,7 +83,7 @@ def judged(evaluation: Evaluation, base: Path, joint: Path) -> dict[str, dict[st
     draw = drawer_of(*load_trained(evaluation, base, joint), evaluation.people, evaluation.params)
     trials = evaluation.scorer.score(ADAPTER, draw, evaluation.requests)
     found = {}
-    for axis, name in enumerate(AXIS_NAMES):
+    for axis, name in zip(TOP_PLACES, UPPER, strict=True):
         summary = summarize_ladder(*trials.along(axis), num_bootstrap=1000, seed=0)
         found[name] = {key: summary[key] for figure in FIGURES for key in (figure, f"{figure}_ci95")}
     return found

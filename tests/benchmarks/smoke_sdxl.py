@@ -22,7 +22,7 @@ from model.bases.sdxl.garment_attention import garment_tokens_of
 from model.bases.sdxl.networks import predict_noise
 from model.bases.sdxl.presets import LATENT_CHANNELS, SdxlPreset
 from model.bases.sdxl.unet import sites_of
-from preprocess.sizes.axes import MEANINGS
+from tests.sizes import MEANINGS
 
 LATENT_HW = (16, 12)
 TEXT = (1, 77, 2048)

@@ -29,7 +29,7 @@ def size_task(preset: TinyPreset) -> TryOnTask:
         base,
         SampleEncoder(base),
         loss=LossParams(),
-        adapter=SizeAdapter.for_sites(base.sites(), MEANINGS),
+        adapter=SizeAdapter.for_sites(base.sites(), MEANINGS, categories=TRIED_ON),
         critic=SizeCritic(
             base.vae.config.latent_channels, NUM_BODY_MAPS, AXIS_NAMES, TRIED_ON
         ).requires_grad_(False),

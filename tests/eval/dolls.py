@@ -10,6 +10,7 @@ from preprocess.garment.parse import garment_mask
 from preprocess.sources.paper_dolls.sample import DollSample, doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import Category
+from tests.sizes import TOP_PLACES
 
 PARAMS = PaperDollParams(image_height=320, image_width=240)
 Floats = NDArray[np.float64]
@@ -33,7 +34,7 @@ class DollStudio:
             worn = self._remember(drawn.image, drawn.parse, drawn.image)
             if np.isfinite(joints[[2, 5, 9, 12]]).all() and len(self.samples) < num_people:
                 ratios = read_garment(worn, Keypoints.from_flat(joints), Category.UPPER).ratios
-                if np.isfinite(ratios).all():
+                if np.isfinite(ratios[TOP_PLACES]).all():
                     self.samples.append(sample)
                     pictures.append(drawn.image)
                     keypoints.append(joints)
@@ -52,8 +53,8 @@ class DollStudio:
         )
 
     def draw(self, person: int, requested: Floats) -> NDArray[np.uint8]:
-        """(N, H, W, 3) pictures at exactly (N, 3) requested ratios."""
-        drawn = [render_sample(self.params, self.samples[person], ratios) for ratios in requested]
+        """(N, H, W, 3) pictures at exactly (N, A) requested ratios."""
+        drawn = [render_sample(self.params, self.samples[person], ratios[TOP_PLACES]) for ratios in requested]
         for picture in drawn:
             self._remember(picture.image, picture.parse, self.scene.photos[person])
         return np.stack([picture.image for picture in drawn])

@@ -13,8 +13,10 @@ from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.vocabulary import Category
 
 
-def annotations(path: Path, ratios: dict[str, list[float | None]], trousers: float | None = None) -> Path:
-    """Write rows by split; all axes of a row have its ratio and bounds at it. `trousers` are one more."""
+def annotations(
+    path: Path, ratios: dict[str, list[float | None]], another: tuple[str, float] | None = None
+) -> Path:
+    """Write rows by split; all axes of a row have its ratio and bounds at it. `another` is of a category."""
     measures = [f"{axis}_{part}" for axis in AXIS_NAMES for part in BOUNDS_PARTS]
     rows = [
         {"split": split, "category": "upper", "status": "failed" if ratio is None else "ok", "reason": None}
@@ -22,8 +24,8 @@ def annotations(path: Path, ratios: dict[str, list[float | None]], trousers: flo
         for split, found in ratios.items()
         for ratio in found
     ]
-    if trousers is not None:
-        rows.append(rows[0] | {"category": "lower"} | dict.fromkeys(measures, trousers))
+    if another is not None:
+        rows.append(rows[0] | {"category": another[0]} | dict.fromkeys(measures, another[1]))
     columns = dict.fromkeys(("split", "category", "status", "reason"), pa.string()) | dict.fromkeys(
         measures, pa.float64()
     )
@@ -63,6 +65,16 @@ def test_a_table_that_knows_nobody_is_refused(tmp_path: Path) -> None:
 
 
 def test_garments_that_are_not_tried_on_set_no_range(tmp_path: Path) -> None:
-    data = summarize_data(annotations(tmp_path / "sizes.parquet", {"train": [1.0, 1.2]}, trousers=9.0))
+    table = annotations(tmp_path / "sizes.parquet", {"train": [1.0, 1.2]}, another=("hat", 9.0))
+    data = summarize_data(table)
     assert data.sizes[Category.UPPER].trusted[:, 1].tolist() == [1.0, 1.2]
     assert data.statuses == {"train": {"ok": 2}}
+
+
+def test_each_category_has_a_range_and_fit_labels_of_its_own(tmp_path: Path) -> None:
+    table = annotations(tmp_path / "sizes.parquet", {"train": [1.0, 1.2]}, another=("lower", 9.0))
+    sizes = summarize_data(table).sizes
+    assert list(sizes) == ["upper", "lower"]
+    assert [own.trusted[:, 1].tolist() for own in sizes.values()] == [[1.0, 1.2], [9.0]]
+    assert sizes[Category.UPPER].thresholds.tolist() == pytest.approx([1.04, 1.1, 1.16])
+    assert sizes[Category.LOWER].thresholds.tolist() == [9.0, 9.0, 9.0]

@@ -18,11 +18,11 @@ from model.bases.sdxl.doctor import ENCODER_WEIGHTS, to_draw, to_train
 from model.judges.critic import SizeCritic
 from model.params import SWITCHES, DrawingOptions, MemorySwitches
 from model.sampling import SizedDrawer, TryOnInputs
-from preprocess.sizes.axes import AXIS_NAMES, MEANINGS
 from preprocess.vocabulary import TRIED_ON
 from tests.gpu.numerics import KINDS, in_precision, relative
 from tests.gpu.report import Question, free_memory
 from tests.gpu.setting import People, Setting, people
+from tests.sizes import MEANINGS, UPPER
 from train.keyed_random import KeyedRandom
 from train.params import LossParams, OptimisationParams, RuntimeParams
 from train.sample_encoder import SampleEncoder, encode
@@ -180,7 +180,7 @@ def task_of(
     encoder.known = {
         key: {name: x[row : row + 1] for name, x in made.items()} for row, key in enumerate(seen.keys)
     }
-    critic = SizeCritic(base.latent_channels, NUM_BODY_MAPS, AXIS_NAMES, TRIED_ON).requires_grad_(False)
+    critic = SizeCritic(base.latent_channels, NUM_BODY_MAPS, UPPER, TRIED_ON).requires_grad_(False)
     task = TryOnTask(base, encoder, loss=LossParams(), adapter=adapter, critic=critic.to(setting.device))
     return task, [{"params": learning}]
 
@@ -223,7 +223,7 @@ def drawer(setting: Setting, num_steps: int, batch_size: int) -> SizedDrawer:
 
 def requests(widths: Any) -> Any:
     """(N, A) ratios of which the second, the width, is asked for."""
-    asked = np.full((len(widths), len(AXIS_NAMES)), np.nan)
+    asked = np.full((len(widths), len(UPPER)), np.nan)
     asked[:, 1] = widths
     return asked
 

@@ -26,10 +26,10 @@ from pipeline import (
 from pipeline.cli.recipes import recipe_of
 from pipeline.params import load_params
 from preprocess.identity import ROOT
-from preprocess.sizes.axes import AXIS_NAMES
 from shards.stream import SampleStream
 from tests.gpu.report import Question
 from tests.gpu.setting import Setting
+from tests.sizes import UPPER
 from train.params import LossParams, OptimisationParams
 from train.sample_encoder import SampleEncoder
 from train.trainer import Trainer
@@ -67,7 +67,7 @@ def questions(setting: Setting) -> Iterator[Question]:
         name="preset small in the time left",
         budget_s=3600,
         work=trial.learn,
-        bars={f"{name}_order_accuracy": (">=", 0.98) for name in AXIS_NAMES},
+        bars={f"{name}_order_accuracy": (">=", 0.98) for name in UPPER},
     )
 
 
@@ -180,7 +180,7 @@ class Trial:
         shutil.copy(out / "reports" / "strip.png", self.setting.out / "small-strip.png")
         metrics = json.loads((out / "reports" / "metrics.json").read_text())
         shutil.rmtree(out)
-        found = {f"{name}_order_accuracy": metrics["ladder"][name]["order_accuracy"] for name in AXIS_NAMES}
+        found = {f"{name}_order_accuracy": metrics["ladder"][name]["order_accuracy"] for name in UPPER}
         steps = {f"{name}_steps": network.steps for name, network in networks.items()}
         image = {
             name: metrics["image"][name] for name in ("psnr_inside_mask", "garment_delta_e", "print_kept")

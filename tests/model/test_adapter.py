@@ -20,8 +20,8 @@ from model.bases.sdxl.conditioning import SdxlConditioning
 from model.bases.sdxl.networks import SdxlBase, garment_pass, predict_noise
 from model.bases.sdxl.unet import sites_of
 from model.bases.tiny.networks import build_tiny_base
-from preprocess.sizes.axes import MEANINGS
 from tests.model.conftest import BATCH, LATENT_HW, PRESET, jolt, keypoints, photos
+from tests.sizes import MEANINGS
 
 NAN = float("nan")
 RATIOS = torch.tensor([[1.0, 1.2, NAN], [NAN, 0.9, 1.1]])

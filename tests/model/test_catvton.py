@@ -27,10 +27,10 @@ from model.bases.memory import GIB
 from model.params import SWITCHES
 from model.publishing import load_pipeline, save_pipeline
 from model.weights import assign_weights
-from preprocess.sizes.axes import MEANINGS
 from tests.model.catvton import small_autoencoder, small_base, unet_config, write_released
 from tests.model.conftest import jolt, photos
 from tests.model.full_size import fp16_megabytes, meta
+from tests.sizes import MEANINGS
 
 RELEASED = {
     "down_blocks.0": ((0, 8), 320),

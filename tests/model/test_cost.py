@@ -16,9 +16,9 @@ from model.bases.sdxl.garment_attention import SELF_ATTENTION, garment_tokens_of
 from model.bases.sdxl.networks import SdxlBase, garment_pass, predict_noise
 from model.bases.sdxl.presets import LATENT_CHANNELS
 from model.bases.sdxl.unet import sites_of
-from preprocess.sizes.axes import MEANINGS
 from tests.model.full_size import LATENT_HW, TEXT, fp16_megabytes, full_size_step, full_size_unet, meta
 from tests.model.reference import use_concatenate_and_slice
+from tests.sizes import MEANINGS
 
 TIMESTEP = torch.tensor(500)
 

@@ -40,10 +40,10 @@ from model.pixels import from_uint8
 from model.publishing import load_pipeline, save_pipeline
 from model.sampling import sample_tryon
 from model.weights import assign_weights
-from preprocess.sizes.axes import MEANINGS
 from tests.model.conftest import PRESET, jolt, keypoints, photos
 from tests.model.full_size import fp16_megabytes, meta
 from tests.model.klein import TRANSFORMER, SmallKleinBase, small_klein
+from tests.sizes import MEANINGS
 from tests.train.small_try_on import batch
 from train.keyed_random import KeyedRandom
 from train.loss import diffusion_loss

@@ -17,11 +17,11 @@ from model.bases.flux2_klein.tiny import TinyKleinPreset, build_tiny_klein
 from model.bases.tiny.networks import build_tiny_base
 from model.params import DrawingOptions
 from model.sampling import sample_tryon
-from preprocess.sizes.axes import MEANINGS
 from tests.made_up_base import MadeUpBase
 from tests.model.catvton import small_base
 from tests.model.conftest import BATCH, PRESET, jolt, keypoints, photos
 from tests.model.klein import small_klein
+from tests.sizes import MEANINGS
 
 TINY_CATVTON = TinyCatvtonPreset(
     image_height=PRESET.image_height, image_width=PRESET.image_width, vae_width=8

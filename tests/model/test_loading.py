@@ -14,8 +14,8 @@ from model.bases import open_base
 from model.bases.sdxl.networks import SdxlBase
 from model.publishing import load_pipeline, save_pipeline
 from model.weights import load_weight_file
-from preprocess.sizes.axes import MEANINGS
 from tests.model.conftest import jolt
+from tests.sizes import MEANINGS
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

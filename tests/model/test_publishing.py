@@ -13,8 +13,8 @@ from model.bases.sdxl.networks import SdxlBase
 from model.bases.tiny.autoencoder import PatchAutoencoder
 from model.judges.segmenter import Segmenter
 from model.publishing import load_pipeline, save_pipeline, trained_pictures
-from preprocess.sizes.axes import MEANINGS
 from tests.model.conftest import jolt
+from tests.sizes import MEANINGS
 
 PICTURE = {"image_height": 64, "image_width": 48, "mask": {"margin": 0.1}}
 

@@ -12,8 +12,8 @@ from model.adapter.body_maps import body_maps
 from model.bases.sdxl.conditioning import SdxlConditioning
 from model.bases.sdxl.networks import SdxlBase, garment_pass, predict_noise
 from model.bases.tiny.networks import build_tiny_base
-from preprocess.sizes.axes import MEANINGS
 from tests.model.conftest import BATCH, LATENT_HW, PRESET, jolt, keypoints, photos
+from tests.sizes import MEANINGS
 
 TIMESTEPS = torch.tensor([200, 800])
 

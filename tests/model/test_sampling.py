@@ -19,8 +19,8 @@ from model.bases.sdxl.networks import SdxlBase
 from model.params import DrawingOptions, Sampler
 from model.sampling import SizedDrawer, TryOnInputs, composite, noise_of, sample_tryon, steps_of
 from preprocess.person.window import Window
-from preprocess.sizes.axes import MEANINGS
 from tests.model.conftest import BATCH, LATENT_HW, jolt, keypoints, photos
+from tests.sizes import MEANINGS
 
 STEPS = 3
 PLAIN = DrawingOptions(num_steps=STEPS, size_guidance=1.0)

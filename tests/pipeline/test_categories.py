@@ -22,6 +22,7 @@ from preprocess.sources.registry import open_source
 from preprocess.sources.source import read_manifest
 from preprocess.vocabulary import ATR_TO_LIP, Category, Lip
 from shards.params import WriteShardsParams
+from shards.stream import SampleStream
 from tests.pipeline.folders import add_sample, blank_photo, new_root
 from tests.preprocess.people import body_25_numbers, openpose, person, trousers, tunic
 
@@ -106,6 +107,27 @@ def test_fit_labels_are_cut_category_by_category(
     assert cuts == pytest.approx([1.2, 1.4, 1.2], abs=0.01)
 
 
+def test_shards_say_what_everybody_wears(tables: dict[str, Path], tmp_path: Path) -> None:
+    write_shards.write(WriteShardsParams(num_workers=0), **tables, out=tmp_path)
+    index = json.loads((tmp_path / "train/index.json").read_text())
+    assert index["left_out"] == {}
+    assert index["known"] == {"shoulder": 4, "width": 6, "length": 6, "waist": 2}
+    stream = SampleStream(tmp_path / "train", batch_size=6, image_height=96, image_width=72, seed=0)
+    (batch,) = stream.epoch_batches()
+    assert batch.categories == ["upper"] * 2 + ["lower"] * 2 + ["dress"] * 2
+    known = np.isfinite(batch.ratios)
+    assert known[0].tolist() == known[4].tolist() == [True, True, True, False]
+    assert known[2].tolist() == [False, True, True, True]
+    assert (batch.garment_mask & batch.inpaint_mask).sum() > 0.99 * batch.garment_mask.sum()
+
+
+@pytest.fixture
+def tops_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it was while other categories had no mask."""
+    monkeypatch.setattr(write_shards, "TRIED_ON", (Category.UPPER,))
+
+
+@pytest.mark.usefixtures("tops_alone")
 def test_shards_take_what_is_tried_on_and_count_the_rest(tables: dict[str, Path], tmp_path: Path) -> None:
     write_shards.write(WriteShardsParams(num_workers=0), **tables, out=tmp_path)
     index = json.loads((tmp_path / "train/index.json").read_text())
@@ -113,10 +135,11 @@ def test_shards_take_what_is_tried_on_and_count_the_rest(tables: dict[str, Path]
         "manifest: dress is measured, but not tried on yet": 2,
         "manifest: lower is measured, but not tried on yet": 2,
     }
-    assert index["known"] == {"shoulder": 2, "width": 2, "length": 2}
+    assert index["known"] == {"shoulder": 2, "width": 2, "length": 2, "waist": 0}
 
 
-def test_a_data_set_of_trousers_alone_has_nothing_to_shard(wardrobe: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("tops_alone")
+def test_a_data_set_of_what_is_not_tried_on_has_nothing_to_shard(wardrobe: Path, tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()
     (root / "lower_body").symlink_to(wardrobe / "lower_body")

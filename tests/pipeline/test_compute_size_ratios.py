@@ -23,6 +23,7 @@ from preprocess.sources.viton_hd import VitonHd
 from preprocess.vocabulary import Lip
 from tests.pipeline.folders import add_sample, new_root
 from tests.preprocess.people import HEIGHT, WIDTH, body_25_numbers, openpose, paint_photo, person, tunic
+from tests.sizes import UPPER
 
 PARAMS = SizeRatioParams(workers=1)
 DESIGN_COLUMNS = [
@@ -83,7 +84,7 @@ def test_measures_what_was_drawn(tmp_path: Path) -> None:
     add_people(root, {"00000_00": 240})
     row = rows(annotate(root))["00000_00"]
     assert (row["status"], row["reason"], row["category"]) == ("ok", None, "upper")
-    found = [row[f"{name}_ratio"] for name in AXIS_NAMES]
+    found = [row[f"{name}_ratio"] for name in UPPER]
     assert found == pytest.approx([1.3, 1.2, 1.25], rel=0.003)
     assert row["body_shoulder_px"] == pytest.approx(200)
     assert row["ease_ratio"] is None
@@ -135,7 +136,7 @@ def test_a_garment_told_by_its_colours_is_measured_and_known_on_no_axis(tmp_path
     same = ("00000_00", "00003_00")
     assert [found[key] for key in same] == [before[key] for key in same]
     row = found["00001_00"]
-    ratios = [row[f"{name}_ratio"] for name in AXIS_NAMES]
+    ratios = [row[f"{name}_ratio"] for name in UPPER]
     assert ratios == pytest.approx([1.3, 1.2, 1.25], rel=0.015)
     assert 0 < row["confidence"] < 0.5
     tolerant = SizeRatioParams(workers=1, segmenter="grabcut", max_uncertainty=0.2)

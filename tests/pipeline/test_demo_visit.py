@@ -9,15 +9,18 @@ import pytest
 from gradio.state_holder import StateHolder
 
 from model.params import DrawingOptions
+from pipeline import prepare_dataset
 from pipeline.demo.answers import Answers
 from pipeline.demo.page import build_page
 from pipeline.demo.pictures import MAP_COLOUR, OUTLINE_COLOUR, fit_table, shown, slider_mark
 from pipeline.demo.privacy import FORGET_AFTER
-from pipeline.demo.serve import EXAMPLE_CHART, serve
-from pipeline.demo.visit import FittingRoom, Visit
+from pipeline.demo.serve import EXAMPLE_CHART, OTHER_CHARTS, serve
+from pipeline.demo.visit import FittingRoom, Garment, Visit, read_examples
+from pipeline.tryon.size_aware import SizeAwareTryOn
 from preprocess.person.fit_report import FitReport, RegionFit
 from preprocess.sizes.axes import axes_of
 from preprocess.sizes.request import SizeRequest
+from preprocess.sources.params import PaperDollParams, PrepareDatasetParams
 from preprocess.vocabulary import Category
 
 WIDTH = axes_of(Category.UPPER)["width"]
@@ -199,3 +202,46 @@ def test_who_is_silent_for_long_is_forgotten(session: Session, seconds: float, f
     session.keep(session.answers.room.new_visit())
     session.holder.delete_all_expired_state()
     assert (session.remembered() is None) == forgotten
+
+
+@pytest.fixture
+def wardrobe(tryon: SizeAwareTryOn, tmp_path: Path) -> FittingRoom:
+    """A doll in trousers, whole, a garment like hers and a top."""
+    dolls = PaperDollParams(
+        train=1, test=2, categories=(Category.LOWER,), image_height=256, image_width=192, seed=3
+    )
+    drawn = PrepareDatasetParams(source="paper_dolls", paper_dolls=dolls)
+    prepare_dataset.run(drawn, raw=tmp_path / "raw", out=tmp_path / "manifest.parquet")
+    people, garments = read_examples(tmp_path / "manifest.parquet", 1)
+    return FittingRoom(tryon, people, [*garments, Garment(photo=garments[0].photo)])
+
+
+def test_the_garment_tells_the_category_and_its_sliders(wardrobe: FittingRoom) -> None:
+    assert wardrobe.categories == ["lower", "upper"]
+    assert wardrobe.axis_names == ["waist", "width", "length", "shoulder"]
+    visit = wardrobe.new_visit()
+    assert visit.category == "lower"
+    wardrobe.choose_garment(visit, 0)
+    legs = wardrobe.choose_person(visit, 0)
+    assert legs.category == "lower"
+    assert wardrobe.natural(visit).axes.keys() == {"waist", "width", "length"}
+    wardrobe.choose_garment(visit, 1)
+    assert visit.person is not None
+    assert visit.person.category == visit.category == "upper"
+    assert wardrobe.natural(visit).axes.keys() == {"shoulder", "width", "length"}
+    wardrobe.choose_garment(visit, 0)
+    assert visit.person is legs, "an example is prepared once for each category"
+
+
+def test_sliders_that_a_category_lacks_are_not_shown(wardrobe: FittingRoom) -> None:
+    answers = Answers(wardrobe, EXAMPLE_CHART, OTHER_CHARTS)
+    build_page(answers)
+    visit = wardrobe.new_visit()
+    wardrobe.choose_person(visit, 0)
+    for category, hidden in ((Category.LOWER, "shoulder"), (Category.UPPER, "waist")):
+        wardrobe.try_category(visit, category)
+        visit.size = wardrobe.natural(visit)
+        shown = [slider.visible for slider in answers.moved(visit).values()]
+        assert shown == [name != hidden for name in wardrobe.axis_names]
+        assert "XL" in answers.chart_of(category).sizes
+    assert answers.chart_of(Category.LOWER) is OTHER_CHARTS[Category.LOWER]

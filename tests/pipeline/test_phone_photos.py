@@ -17,7 +17,6 @@ from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.person.prepare import prepare_person
 from preprocess.person.window import Window
-from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.paper_dolls.dataset import render_dataset
 from preprocess.sources.params import PaperDollParams
 from shards.codec import decode_photo
@@ -27,6 +26,7 @@ from shards.sample import Sample, decode
 from shards.storage import LocalFolder
 from shards.stream import SampleStream
 from shards.ustar import unpack
+from tests.sizes import UPPER
 
 TAGS = range(1, 9)
 STORED = {2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}
@@ -107,7 +107,7 @@ def ratios_and_sample(
     folder = chain(root, size).shard("test", out / "work", out)
     (row,) = pq.read_table(out / "work/size_annotations.parquet").to_pylist()
     key, packed = ShardReader(LocalFolder(folder), 1, 1).packed(0, 0)
-    ratios = [row[f"{name}_ratio"] for name in AXIS_NAMES]
+    ratios = [row[f"{name}_ratio"] for name in UPPER]
     return np.array(ratios, np.float64), decode(key, unpack(key, packed))
 
 

@@ -6,9 +6,9 @@ import pytest
 
 from pipeline.cli.without_dvc import DataChain
 from preprocess.garment.known import known_ratios
-from preprocess.sizes.axes import AXIS_NAMES
 from tests.benchmarks.measure_marks import comparisons
 from tests.shared_data import shared_data
+from tests.sizes import UPPER
 
 FAR_OFF = {"width": 0.1, "shoulder": 0.06, "length": 0.06}
 """No known axis may be further from a mark: the bars are 2.5 % in the median and 10 % at most."""
@@ -29,13 +29,13 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, floa
     """By key, the ratios of the original VITON test set's people; NaN where not known."""
     chain = DataChain(source="viton_hd", root=shared_data() / "data/viton192", split="test")
     table = pq.read_table(chain.annotate(tmp_path_factory.mktemp("people"))["size_annotations"])
-    known = {name: known_ratios(table, name).tolist() for name in AXIS_NAMES}
+    known = {name: known_ratios(table, name).tolist() for name in UPPER}
     keys = table["key"].to_pylist()
-    return {key: {name: known[name][row] for name in AXIS_NAMES} for row, key in enumerate(keys)}
+    return {key: {name: known[name][row] for name in UPPER} for row, key in enumerate(keys)}
 
 
 def test_most_people_are_known(people: dict[str, dict[str, float]]) -> None:
-    known = np.isfinite([[row[name] for name in AXIS_NAMES] for row in people.values()])
+    known = np.isfinite([[row[name] for name in UPPER] for row in people.values()])
     assert (known.mean(axis=0) >= 0.75).all()
     assert known.all(axis=1).mean() >= 0.6
 

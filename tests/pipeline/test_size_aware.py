@@ -26,12 +26,14 @@ from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.person.prepare import PersonView
 from preprocess.pictures import read_picture
-from preprocess.sources.params import PrepareDatasetParams
+from preprocess.sources.paper_dolls.sample import doll_sample, render_sample
+from preprocess.sources.params import PaperDollParams, PrepareDatasetParams
 from preprocess.vocabulary import Category
 from shards.params import WriteShardsParams
 from shards.stream import SampleStream
 from tests.pipeline.fitting import files_of
 from tests.preprocess.people import shifted
+from tests.sizes import of_tops
 from train.params import TrainJointParams
 
 ONE_STEP, TWO_STEPS = DrawingOptions(num_steps=1), DrawingOptions(num_steps=2)
@@ -247,7 +249,7 @@ def test_what_is_evaluated_is_what_is_shipped(
         shards, batch_size=1, image_height=tryon.image_height, image_width=tryon.image_width, seed=0
     )
     people = next(iter(stream.epoch_batches()))
-    ratios = np.array([[1.1, 1.5, 1.0], [1.0, 0.9, np.nan]])
+    ratios = of_tops([[1.1, 1.5, 1.0], [1.0, 0.9, np.nan]])
     networks = load_size_aware(fitting_artifacts / "base", fitting_artifacts / "joint", "cpu")
     params = EvaluateParams(**asdict(options))
     evaluated = drawer_of(*networks, people, params)(0, ratios)
@@ -337,3 +339,25 @@ def test_networks_that_dont_say_how_their_masks_were_drawn_are_refused(
         record.write_text(json.dumps(said | {"mask": mask}))
         with pytest.raises(ValueError, match=message):
             load_tryon(tmp_path / "old", "cpu")
+
+
+def test_trousers_are_tried_on_by_the_legs(tryon: SizeAwareTryOn, garment: Path) -> None:
+    """A whole figure that is prepared for trousers; a size of tops is refused."""
+    dolls = PaperDollParams(categories=(Category.LOWER,), image_height=256, image_width=192)
+    drawn = next(
+        picture
+        for picture in (render_sample(dolls, doll_sample(dolls, "test", index)) for index in range(9))
+        if (picture.keypoints[[2, 5, 9, 12, 10, 13, 11, 14], 2] > 0).all()
+    )
+    given = {"keypoints": drawn.keypoints, "parse": drawn.parse, "densepose": drawn.densepose}
+    person = tryon.prepare(drawn.image, **given, category=Category.LOWER)
+    assert person.natural_size is not None
+    assert person.natural_size.axes.keys() == {"waist", "width", "length"}
+    size = SizeRequest(category=Category.LOWER, waist=2.0, width=2.0, length=0.6)
+    result = tryon(person, garment, size, ONE_STEP)
+    assert result.fit[0].regions.keys() == {"waist", "width", "length"}
+    picture = np.asarray(result.pictures[0])
+    assert (picture == person.photo)[~person.inpaint_mask].all()
+    assert len(result.expected_outlines[0]) > 50
+    with pytest.raises(ValueError, match="prepared for garments of lower, but sizes of upper are asked for"):
+        tryon(person, garment, SizeRequest(width=1.2), ONE_STEP)

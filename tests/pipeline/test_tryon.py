@@ -151,6 +151,23 @@ REASONS = {
 }
 
 
+def test_a_row_says_what_it_tries_on(fitting_artifacts: Path) -> None:
+    files = files_of(fitting_artifacts)
+    root = files["person"].parents[2]
+    person, garment = (files[name].relative_to(root) for name in ("person", "garment"))
+    rows = [f"{person},{garment},{category}" for category in ("lower", "", "sock")]
+    (root / "worn.csv").write_text("\n".join(["person,garment,category", *rows]) + "\n")
+    legs, usual, odd = table_fittings(root / "worn.csv", Category.DRESS)
+    assert [one.files().category for one in (legs, usual)] == ["lower", "dress"]
+    assert legs.digest() != usual.digest()
+    with pytest.raises(ValueError, match="category must be one of upper, lower, dress, got 'sock'"):
+        odd.files()
+    shown = SIZES[1].of_category(Category.LOWER)
+    assert (shown.name, shown.request.category) == ("10/12", "lower")
+    with pytest.raises(ValueError, match="lower has the axes waist, width, length, got shoulder"):
+        NamedSize(name="M", request=SizeRequest(shoulder=1.2)).of_category(Category.LOWER)
+
+
 def results(out: Path) -> list[dict[str, str]]:
     return [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
 

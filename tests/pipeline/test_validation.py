@@ -13,11 +13,11 @@ from model.bases.tiny.networks import build_tiny_base
 from model.params import DrawingOptions
 from model.sampling import SizedDrawer, TryOnInputs
 from pipeline.training.validation import last_people, planned, warn_of_overlap
-from preprocess.sizes.axes import MEANINGS
 from preprocess.vocabulary import Category
 from shards.batch import Batch
 from tests.model.conftest import jolt
 from tests.preprocess.people import person
+from tests.sizes import MEANINGS
 from tests.train.small_try_on import PRESET, batch
 
 

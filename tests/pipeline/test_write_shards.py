@@ -28,6 +28,7 @@ from shards.sample import Sample, decode
 from shards.stream import SampleStream
 from shards.ustar import SampleError
 from tests.pipeline.engines import OutOfOrder
+from tests.sizes import UPPER
 
 PARAMS = WriteShardsParams(samples_per_shard=4, num_workers=0)
 TRAIN, TEST = 9, 4
@@ -51,13 +52,14 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             "reason": "side_view" if failed else None,
         }
         joints.append(name | {"keypoints": read_openpose(row.openpose_json, 96, 128).flat()})
-        ratios = {f"{axis}_ratio": truth[row.key][f"{axis}_ratio"] for axis in AXIS_NAMES}
+        ratios = {f"{axis}_ratio": truth[row.key][f"{axis}_ratio"] for axis in UPPER}
+        lacking = {f"{axis}_{part}": float("nan") for axis in AXIS_NAMES for part in BOUNDS_PARTS}
         bounds = {
             f"{axis}_{end}": factor * ratios[f"{axis}_ratio"]
             for axis, room in (("shoulder", 0.01), ("width", 0.04), ("length", 0.1))
             for end, factor in (("low", 1 - room), ("high", 1 + room))
         }
-        measures.append(name | ratios | bounds | {"fit_label": "loose"})
+        measures.append(lacking | name | ratios | bounds | {"fit_label": "loose"})
     pq.write_table(pa.Table.from_pylist(joints), folder / "keypoints.parquet")
     pq.write_table(pa.Table.from_pylist(measures), folder / "size_annotations.parquet")
     return {name: folder / f"{name}.parquet" for name in ("manifest", "keypoints", "size_annotations")}
@@ -79,7 +81,7 @@ def test_every_usable_sample_is_written_and_the_others_are_counted(shards: Path)
         index = json.loads((shards / split / "index.json").read_text())
         assert index["num_samples"] == count - 1
         assert (index["split"], index["left_out"]) == (split, {"keypoints: side_view": 1})
-        assert index["known"] == {"shoulder": count - 1, "width": count - 1, "length": 0}
+        assert index["known"] == {"shoulder": count - 1, "width": count - 1, "length": 0, "waist": 0}
 
 
 def test_a_sample_holds_the_original_photos_and_its_measures(shards: Path, inputs: dict[str, Path]) -> None:
@@ -93,7 +95,7 @@ def test_a_sample_holds_the_original_photos_and_its_measures(shards: Path, input
     expected = [truth[row.key][f"{r}_ratio"] for r in ("shoulder", "width")]
     np.testing.assert_allclose(sample.record.ratios[:2], expected, rtol=1e-6)
     assert sample.record.ratios[2] is None, "its bounds are too wide to be known"
-    bounds = np.array(sample.record.bounds)
+    bounds = np.array(sample.record.bounds[:3])
     np.testing.assert_allclose(
         bounds[:2] / np.array(expected)[:, None], [[0.99, 1.01], [0.96, 1.04]], rtol=1e-5
     )

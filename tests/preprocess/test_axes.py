@@ -16,6 +16,7 @@ from preprocess.sizes.axes import AXES, AXIS_NAMES, FIT_AXIS, MEASURED_NAMES, Ax
 from preprocess.sizes.request import SizeRequest
 from preprocess.vocabulary import GARMENT_LABELS, TRIED_ON, Category
 from tests.preprocess.people import person, trousers, tunic
+from tests.sizes import of_tops
 
 ROOT = Path(__file__).parents[2]
 
@@ -69,7 +70,7 @@ def test_a_garment_is_divided_by_the_body() -> None:
         "length": Bounds(value=300, low=290, high=310),
     }
     worn = dataclasses.replace(WORN, lengths=lengths, body={"shoulder": 100.0, "torso": 200.0})
-    np.testing.assert_array_equal(over_body(worn, Category.UPPER), [1.1, np.nan, 1.5])
+    np.testing.assert_array_equal(over_body(worn, Category.UPPER), of_tops([1.1, np.nan, 1.5]))
 
 
 def test_an_axis_of_another_garment_is_refused() -> None:

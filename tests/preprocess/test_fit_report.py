@@ -5,7 +5,8 @@ import pytest
 
 from preprocess.person.fit_report import measure_fit
 from preprocess.sizes.request import SizeRequest
-from tests.preprocess.people import person, tunic
+from preprocess.vocabulary import Category
+from tests.preprocess.people import person, trousers, tunic
 
 NATURAL = SizeRequest(shoulder=1.3, width=1.2, length=1.25)
 """Of `tunic()`: 260 / 200, 240 / 200 and 400 / 320."""
@@ -44,3 +45,14 @@ def test_the_request_is_never_taken_for_a_measure() -> None:
     assert fit.confidence == 0
     unknown = measure_fit(tunic(), person(), SizeRequest(), None)
     assert unknown.verdict["width"] == "1.20 at the chest, with nothing to compare it with"
+
+
+def test_trousers_are_measured_on_the_legs() -> None:
+    """180 px wide at the waist of hips 100 px apart, and worn 10 % wider than in the photo."""
+    garment, wearer, _ = trousers()
+    natural = SizeRequest(category=Category.LOWER, waist=1.64, width=1.4, length=0.9)
+    fit = measure_fit(garment, wearer, SizeRequest(category=Category.LOWER, waist=1.8), natural)
+    assert fit.regions.keys() == {"waist", "width", "length"}
+    assert fit.verdict["waist"] == "10 % wide at the waist"
+    assert fit.regions["waist"].obedience == "as asked"
+    assert fit.regions["width"].measured == pytest.approx(1.4, abs=0.015)

@@ -14,6 +14,7 @@ from preprocess.garment.size_ratios import SizeRatioParams, size_ratios
 from preprocess.vocabulary import Category
 from tests.preprocess.people import HEIGHT, WIDTH, paint_photo, person, shifted, tunic, with_sleeves
 from tests.shared_data import shared_data
+from tests.sizes import TOP_PLACES
 
 Mask = np.ndarray
 
@@ -24,7 +25,7 @@ def overlap(first: Mask, second: Mask) -> float:
 
 
 def ratios(mask: Mask, keypoints: Keypoints) -> list[float]:
-    return list(size_ratios(measure_worn(mask, keypoints), SizeRatioParams()).ratios)
+    return list(size_ratios(measure_worn(mask, keypoints), SizeRatioParams()).ratios[TOP_PLACES])
 
 
 def test_finds_a_garment_whose_measures_are_known() -> None:

@@ -4,17 +4,24 @@ import cv2
 import numpy as np
 import pytest
 
+from preprocess.body.canvas import Mask
 from preprocess.body.keypoints import BodyFrame, Keypoints
 from preprocess.garment.measurements import WIDTH_ROWS, measure_worn
 from preprocess.garment.parse import garment_mask
+from preprocess.layout import resized
 from preprocess.layout.parts import split
-from preprocess.layout.resized import layout_at
 from preprocess.sources.paper_dolls.sample import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import Category
 from tests.preprocess.test_inpaint_mask import keypoints_of
+from tests.sizes import of_tops
 
 SMALLEST, LARGEST = np.array([0.7, 0.7, 0.3]), np.array([1.8, 2.2, 1.8])
+
+
+def layout_at(garment: Mask, keypoints: Keypoints, natural: np.ndarray, requested: np.ndarray) -> Mask:
+    """The layout of a top at (3,) ratios, worn at (3,) ratios."""
+    return resized.layout_at(garment, keypoints, of_tops(natural), of_tops(requested))
 
 
 def ratios_of(garment: np.ndarray, keypoints: Keypoints) -> tuple[np.ndarray, bool]:

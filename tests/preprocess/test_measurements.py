@@ -14,12 +14,12 @@ from preprocess.garment.parse import garment_mask, load_parse, scene_of
 from preprocess.garment.scene import Scene
 from preprocess.garment.size_ratios import SizeRatioParams, size_ratios
 from preprocess.garment.worn import parse_flags
-from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.paper_dolls.sample import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import ARM_PARTS, CLOTHED_TORSO, TORSO_PARTS, Category, Joint, Lip
 from tests.preprocess.people import HEIGHT, WIDTH, person, shifted, tunic, with_sleeves
 from tests.shared_data import shared_data
+from tests.sizes import TOP_PLACES, UPPER
 
 
 def ratios(worn: WornMeasures) -> np.ndarray:
@@ -131,7 +131,7 @@ def test_a_shoulder_cut_by_the_picture_is_not_known(moved: int, cut: bool) -> No
     one_side[:, target] = tunic(shoulder=260, width=200)[:, source]
     result = size_ratios(measure_worn(one_side, shifted(person(), -moved, 0)), SizeRatioParams())
     assert ("garment_out_of_frame" in (result.reason or "")) == cut
-    assert result.known.tolist() == [not cut, not cut, True]
+    assert result.known[TOP_PLACES].tolist() == [not cut, not cut, True]
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ def test_fresh_paper_dolls_measure_as_drawn(image_height: int, image_width: int,
         except KeypointError:
             continue
         if not worn.flags:
-            errors.append(ratios(worn) / [picture.truth[f"{name}_ratio"] for name in AXIS_NAMES] - 1)
+            errors.append(ratios(worn) / [picture.truth[f"{name}_ratio"] for name in UPPER] - 1)
     assert len(errors) > 0.7 * params.train
     assert np.median(np.abs(errors), axis=0).max() < tolerance / 4
     assert np.quantile(np.abs(errors), 0.95, axis=0).max() < tolerance

@@ -16,6 +16,7 @@ from preprocess.pictures import read_picture
 from preprocess.vocabulary import TORSO_PARTS, Joint, Lip
 from tests.preprocess.people import HEIGHT, WIDTH, body_25_numbers, openpose, person, tunic, write_json
 from tests.shared_data import shared_data
+from tests.sizes import of_tops
 
 PHOTO = np.full((HEIGHT, WIDTH, 3), 200, np.uint8)
 
@@ -34,7 +35,7 @@ def test_everything_given_leaves_nothing_to_say() -> None:
     assert prepared.notes == []
     assert prepared.natural_size is not None
     # B = 200 px, T = 320 px: 260 / 200, 240 / 200, (700 - 300) / 320
-    np.testing.assert_allclose(prepared.natural_size.as_array(), [1.3, 1.2, 1.25], atol=0.01)
+    np.testing.assert_allclose(prepared.natural_size.as_array(), of_tops([1.3, 1.2, 1.25]), atol=0.01)
 
 
 def test_what_is_missing_is_said(tmp_path: Path) -> None:
@@ -107,9 +108,9 @@ def test_the_drawn_body_has_densepose_colours_where_the_body_is() -> None:
 
 
 def test_the_expected_outline_is_the_garment_at_the_size() -> None:
-    natural = np.array([1.3, 1.2, 1.25])
+    natural = of_tops([1.3, 1.2, 1.25])
     worn = outline_at(tunic(), person(), natural, natural)
-    wide = outline_at(tunic(), person(), natural, np.array([np.nan, 1.8, np.nan]))
+    wide = outline_at(tunic(), person(), natural, of_tops([np.nan, 1.8, np.nan]))
     assert np.ptp(worn[worn[:, 1] > 500][:, 0]) == pytest.approx(240, abs=6)
     assert np.ptp(wide[wide[:, 1] > 500][:, 0]) == pytest.approx(360, abs=8)
     for outline in (worn, wide):  # person and tunic are the same in a mirror

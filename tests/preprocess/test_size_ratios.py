@@ -10,6 +10,7 @@ from preprocess.garment.measurements import WornMeasures, measure_worn
 from preprocess.garment.size_ratios import SizeRatioParams, fit_label, fit_label_thresholds, size_ratios
 from preprocess.vocabulary import FIT_LABELS, SEGMENTED, RowStatus
 from tests.preprocess.people import person, tunic
+from tests.sizes import TOP_PLACES, of_tops
 
 WORN = measure_worn(tunic(), person())
 PARAMS = SizeRatioParams()
@@ -28,9 +29,9 @@ def between(low: float, value: float, high: float) -> WornMeasures:
 
 def test_divides_garment_by_body() -> None:
     result = size_ratios(exactly(shoulder=260, width=220, length=400), PARAMS, keypoints=person())
-    np.testing.assert_allclose(result.ratios, [1.3, 1.1, 1.25])
+    np.testing.assert_allclose(result.ratios, of_tops([1.3, 1.1, 1.25]))
     assert (result.status, result.reason, result.confidence) == (RowStatus.OK, None, 1.0)
-    assert result.known.all()
+    assert result.known[TOP_PLACES].all()
 
 
 def test_a_ratio_is_known_where_its_bounds_are_narrow() -> None:
@@ -61,13 +62,13 @@ def test_a_ratio_that_nobody_wears_is_not_known() -> None:
     result = size_ratios(exactly(width=900), PARAMS)
     assert (result.status, result.reason) == (RowStatus.SUSPECT, "width_out_of_bounds; width_unknown")
     reworded = replace(result, reason="as wide as a tent")
-    np.testing.assert_allclose(reworded.credible, [1.3, np.nan, 1.25], rtol=0.002)
+    np.testing.assert_allclose(reworded.credible, of_tops([1.3, np.nan, 1.25]), rtol=0.002)
 
 
 def test_a_missing_length_stays_missing() -> None:
     nothing = replace(WORN, lengths={**WORN.lengths, "length": Bounds.unknown()})
     result = size_ratios(nothing, PARAMS)
-    assert np.isnan(result.ratios).tolist() == [False, False, True]
+    assert np.isnan(result.ratios[TOP_PLACES]).tolist() == [False, False, True]
     assert (result.status, result.reason) == (RowStatus.SUSPECT, "length_not_measurable; length_unknown")
 
 

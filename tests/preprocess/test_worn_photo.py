@@ -22,6 +22,7 @@ from preprocess.vocabulary import Category, Joint
 from tests.preprocess.people import paint_photo, person, tunic, with_sleeves
 from tests.preprocess.test_inpaint_mask import keypoints_of
 from tests.preprocess.test_layout import ratios_of
+from tests.sizes import of_tops
 
 DOLLS = PaperDollParams(train=8, test=8, image_height=256, image_width=192)
 SHOULDER, WIDTH, LENGTH = np.eye(3)
@@ -36,7 +37,11 @@ def resized(picture: DollPicture, growth: NDArray[np.float64]) -> tuple[WornPhot
     worn = WornPhoto(picture.image, garment_mask(picture.parse, Category.UPPER))
     natural = ratios_of(worn.garment_mask, keypoints_of(picture))[0]
     new = resize_worn(
-        worn, keypoints_of(picture), natural, natural * growth, nearest_parts(picture.densepose)
+        worn,
+        keypoints_of(picture),
+        of_tops(natural),
+        of_tops(natural * growth),
+        nearest_parts(picture.densepose),
     )
     assert new is not None
     return new, natural
@@ -84,9 +89,9 @@ def test_a_longer_garment_shows_no_more_of_its_sleeves() -> None:
 def test_the_size_it_is_worn_at_is_no_other_size() -> None:
     picture = drawn(0)
     worn = WornPhoto(picture.image, garment_mask(picture.parse, Category.UPPER))
-    natural = np.array([1.0, 1.2, 1.1])
+    natural = of_tops([1.0, 1.2, 1.1])
     body = nearest_parts(picture.densepose)
-    for requested in (natural, np.full(3, np.nan)):
+    for requested in (natural, np.full_like(natural, np.nan)):
         assert resize_worn(worn, keypoints_of(picture), natural, requested, body) is None
     nothing = WornPhoto(picture.image, np.zeros_like(worn.garment_mask))
     assert resize_worn(nothing, keypoints_of(picture), natural, natural * 1.2, body) is None
@@ -126,7 +131,7 @@ def test_a_print_moves_by_whole_periods() -> None:
     np.testing.assert_array_equal(whole_periods(moved, float("nan")), moved)
 
 
-HANGING = np.array([1.386, 1.2, 340 / 320])
+HANGING = of_tops([1.386, 1.2, 340 / 320])
 """Ratios of `hanging`: sleeves reach out of the shoulders, the panel is 240 px wide and ends at row 640."""
 
 
@@ -153,7 +158,7 @@ def test_the_photo_tells_sleeves_from_the_panel_that_they_touch() -> None:
 
 def test_a_panel_grows_over_its_sleeves_and_takes_its_seam_along() -> None:
     worn, joints, body = hanging()
-    new = resize_worn(worn, joints, HANGING, HANGING * (1, 1.1, 1), body)
+    new = resize_worn(worn, joints, HANGING, HANGING * of_tops([1, 1.1, 1]), body)
     assert new is not None
     right, left = np.flatnonzero(new.photo[460, :, 2] < 110)[[0, -1]]
     assert (right, left) == pytest.approx((384 - 132, 384 + 132), abs=3)
@@ -163,7 +168,7 @@ def test_a_panel_grows_over_its_sleeves_and_takes_its_seam_along() -> None:
 def test_a_photo_shows_the_size_that_it_measures_and_no_other() -> None:
     worn, joints, body = hanging()
     assert shows(worn, joints, HANGING, body)
-    assert shows(worn, joints, HANGING * (np.nan, 1, np.nan), body)
-    assert not shows(worn, joints, HANGING * (1, 1.06, 1), body)
+    assert shows(worn, joints, HANGING * of_tops([np.nan, 1, np.nan]), body)
+    assert not shows(worn, joints, HANGING * of_tops([1, 1.06, 1]), body)
     seamless = np.where(worn.garment_mask[..., None], np.uint8(90), worn.photo)
     assert not shows(WornPhoto(seamless, worn.garment_mask), joints, HANGING, body)

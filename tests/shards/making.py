@@ -15,6 +15,7 @@ from shards.index import INDEX_NAME
 from shards.plan import Ingredients
 from shards.sample import Sample, SizeRecord, encode
 from shards.ustar import pack
+from tests.sizes import listed
 
 HEIGHT, WIDTH = 32, 24
 
@@ -28,8 +29,8 @@ def record(key: str, **changes: object) -> SizeRecord:
         "garment_key": key,
         "image_height": HEIGHT,
         "image_width": WIDTH,
-        "ratios": (1.25, None, 0.9),
-        "bounds": ((1.2, 1.27), (None, None), (0.88, 0.95)),
+        "ratios": listed((1.25, None, 0.9), None),
+        "bounds": listed(((1.2, 1.27), (None, None), (0.88, 0.95)), (None, None)),
         "keypoints": ((12.0, 8.5, 0.9), (None, None, 0.0)) + 23 * ((1.0, 2.0, 0.5),),
         "fit_label": "loose",
         "caption": "a red top — “soft”",
@@ -94,7 +95,7 @@ def write_people(folder: Path, count: int = 6) -> Path:
         made = []
         for number in range(count):
             key, known = f"{number:05d}_00", {"keypoints": keypoints, "split": split}
-            ratios = tuple(middle + 0.1 * number for middle in (1.0, 1.2, 0.8))
+            ratios = listed([middle + 0.1 * number for middle in (1.0, 1.2, 0.8)], None)
             made.append(sample(key, record=record(key, ratios=ratios, **known)))
         write_shards(made, folder / split, split, samples_per_shard=4)
     return folder

@@ -12,11 +12,13 @@ from preprocess.body.densepose import DENSEPOSE_COLOURS, with_sides_swapped
 from preprocess.body.keypoints import Keypoints
 from preprocess.garment.measurements import measure_worn
 from preprocess.garment.parse import garment_mask
+from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.paper_dolls.sample import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import Category, Joint
 from shards.augment import mirrored, recoloured, resized, zoomed
 from shards.batch import Batch, empty_batch
+from tests.sizes import TOP_PLACES, of_tops
 
 DOLLS = PaperDollParams(image_height=256, image_width=192)
 NUM = 3
@@ -176,7 +178,7 @@ def test_colours_change_alike_on_person_and_garment_and_nowhere_else(dolls: Batc
 
 def known(batch: Batch) -> Batch:
     """The batch with the ratios that are measured on it, and masks that hide every size."""
-    ratios = np.array([measured(batch, row) for row in range(len(batch))], np.float32)
+    ratios = of_tops([measured(batch, row) for row in range(len(batch))]).astype(np.float32)
     labels = ["loose"] * len(batch)
     everything = np.ones_like(batch.inpaint_mask)
     categories = [str(Category.UPPER)] * len(batch)
@@ -185,11 +187,11 @@ def known(batch: Batch) -> Batch:
 
 def test_a_resized_garment_measures_what_its_ratios_say(dolls: Batch) -> None:
     batch = known(dolls)
-    growth = np.array([[1.1, 1.15, 0.9], [np.nan] * 3, [0.95, 0.9, 1.05]], np.float32)
+    growth = np.array([[1.1, 1.15, 0.9, 1], [np.nan] * 4, [0.95, 0.9, 1.05, 1]], np.float32)
     new = resized(batch, growth)
     np.testing.assert_allclose(new.ratios[[0, 2]], (batch.ratios * growth)[[0, 2]], rtol=1e-6)
     for row in (0, 2):
-        np.testing.assert_allclose(measured(new, row), new.ratios[row], rtol=0.03)
+        np.testing.assert_allclose(measured(new, row), new.ratios[row, TOP_PLACES], rtol=0.03)
     assert new.keys == ["00000_00:resized", "00001_00", "00002_00:resized"]
     assert new.fit_label == [None, "loose", None]
     np.testing.assert_array_equal(new.image[1], batch.image[1])
@@ -197,7 +199,7 @@ def test_a_resized_garment_measures_what_its_ratios_say(dolls: Batch) -> None:
 
 
 def test_no_garment_is_resized_on_a_guess_or_out_of_its_mask(dolls: Batch) -> None:
-    growth = np.full((NUM, 3), 1.05, np.float32)
+    growth = np.full((NUM, len(AXIS_NAMES)), 1.05, np.float32)
     batch = known(dolls)
     batch.ratios[0, 1] = np.nan
     batch.inpaint_mask[1] = batch.garment_mask[1]
@@ -210,7 +212,7 @@ def test_no_garment_is_resized_on_a_guess_or_out_of_its_mask(dolls: Batch) -> No
 def test_no_garment_is_resized_that_would_not_measure_as_its_ratios_say(dolls: Batch) -> None:
     batch = known(dolls)
     batch.ratios[0, 0] *= 1.1  # as if an arm had been in the way
-    new = resized(batch, np.full((NUM, 3), 1.05, np.float32))
+    new = resized(batch, np.full((NUM, len(AXIS_NAMES)), 1.05, np.float32))
     assert new.keys == ["00000_00", "00001_00:resized", "00002_00:resized"]
 
 
@@ -225,16 +227,16 @@ def test_no_garment_is_resized_out_of_the_picture(dolls: Batch) -> None:
     hem = int(np.flatnonzero(whole.garment_mask[0].any(axis=1)).max())
     low = cropped(whole, hem + 4)  # three rows below the hem; a tenth of the length is many more
     for length, key in ((1.1, "00000_00"), (0.9, "00000_00:resized")):
-        growth = np.full((NUM, 3), np.nan, np.float32)
-        growth[0] = (1, 1, length)
+        growth = np.full((NUM, len(AXIS_NAMES)), np.nan, np.float32)
+        growth[0] = (1, 1, length, 1)
         new = resized(low, growth)
         assert new.keys[0] == key
-        np.testing.assert_allclose(measured(new, 0), new.ratios[0], rtol=0.03)
+        np.testing.assert_allclose(measured(new, 0), new.ratios[0, TOP_PLACES], rtol=0.03)
 
 
 def test_a_body_that_densepose_does_not_show_is_drawn_from_the_joints(dolls: Batch) -> None:
     batch = known(dolls)
     unseen = replace(batch, densepose=np.zeros_like(batch.densepose))
-    new = resized(unseen, np.full((NUM, 3), 0.9, np.float32))
+    new = resized(unseen, np.full((NUM, len(AXIS_NAMES)), 0.9, np.float32))
     assert new.keys == [f"{key}:resized" for key in batch.keys]
     assert not new.densepose.any()

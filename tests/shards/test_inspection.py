@@ -5,6 +5,7 @@ import pytest
 
 from shards.inspection import contact_sheet, statistics, stream_keys
 from tests.shards.making import record, sample, samples, write_shards
+from tests.sizes import listed
 
 COUNT = 11
 
@@ -34,7 +35,7 @@ def test_skipped_keys_are_those_seen_before(folder: Path) -> None:
 
 
 def test_statistics_count_what_was_written(tmp_path: Path) -> None:
-    tight = sample("b", record=record("b", fit_label="tight", ratios=(None, None, 1.1)))
+    tight = sample("b", record=record("b", fit_label="tight", ratios=listed((None, None, 1.1), None)))
     write_shards([sample("a"), tight], tmp_path, "t", 4)
     found = statistics(tmp_path)
     assert (found["samples"], found["shards"]) == (2, 1)

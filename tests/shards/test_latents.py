@@ -26,6 +26,7 @@ from shards.stream import SampleStream
 from shards.ustar import SampleError, pack
 from tests.shards.making import HEIGHT, WIDTH, record, sample
 from tests.shards.test_stream import damaged_copy
+from tests.sizes import of_tops
 
 SPEC = EncodingsSpec(
     encoders="none",
@@ -79,7 +80,7 @@ def test_tensors_are_the_same_wherever_they_lie_in_a_sample(tmp_path: Path) -> N
         np.testing.assert_array_equal(batch.encodings["latents"][number], tensors(number)["latents"])
         np.testing.assert_array_equal(batch.encodings["text"][number], tensors(number)["text"])
         np.testing.assert_array_equal(batch.garment_mask[number], sample(batch.keys[number]).garment_mask)
-    np.testing.assert_array_equal(batch.ratios[0], np.array([1.25, np.nan, 0.9], np.float32))
+    np.testing.assert_array_equal(batch.ratios[0], of_tops([1.25, np.nan, 0.9]).astype(np.float32))
     np.testing.assert_array_equal(batch.keypoints[0], record("x").keypoint_array())
     assert not batch.image.any()
 

@@ -10,6 +10,7 @@ from shards.order import SampleOrder
 from shards.reader import DamageError
 from shards.stream import SampleStream
 from tests.shards.making import HEIGHT, WIDTH, record, sample, samples, write_shards
+from tests.sizes import of_tops
 
 COUNT = 53
 
@@ -39,7 +40,7 @@ def test_a_batch_holds_the_decoded_sample(folder: Path) -> None:
     np.testing.assert_array_equal(batch.inpaint_mask[row], one.inpaint_mask)
     np.testing.assert_array_equal(batch.garment_mask[row], one.garment_mask)
     np.testing.assert_array_equal(batch.cloth_mask[row], one.cloth_mask)
-    np.testing.assert_array_equal(batch.ratios[row], np.array([1.25, np.nan, 0.9], np.float32))
+    np.testing.assert_array_equal(batch.ratios[row], of_tops([1.25, np.nan, 0.9]).astype(np.float32))
     np.testing.assert_array_equal(batch.keypoints[row, 0], np.array([12, 8.5, 0.9], np.float32))
     assert batch.categories[row] == "upper"
     assert (batch.captions[row], batch.fit_label[row], batch.statuses[row]) == (

@@ -8,8 +8,8 @@ from model.adapter.body_maps import NUM_BODY_MAPS
 from model.bases.sdxl.networks import SdxlBase
 from model.bases.tiny.networks import TinyPreset
 from model.judges.critic import SizeCritic
-from preprocess.sizes.axes import AXIS_NAMES, MEANINGS
 from shards.batch import Batch
+from tests.sizes import MEANINGS, UPPER
 from train.params import LossParams
 from train.sample_encoder import SampleEncoder
 from train.tryon import TryOnTask
@@ -61,7 +61,7 @@ def size_task(base: SdxlBase) -> TryOnTask:
         SampleEncoder(base),
         loss=LossParams(size_min_snr=1e-6),
         adapter=SizeAdapter.for_sites(base.sites(), MEANINGS),
-        critic=SizeCritic(4, NUM_BODY_MAPS, AXIS_NAMES, ["upper"], width=8).requires_grad_(False),
+        critic=SizeCritic(4, NUM_BODY_MAPS, UPPER, ["upper"], width=8).requires_grad_(False),
         size_dropout=0.25,
     )
 

@@ -13,8 +13,8 @@ from model.adapter.body_maps import NUM_BODY_MAPS
 from model.bases.sdxl.networks import SdxlBase
 from model.bases.tiny.networks import build_tiny_base
 from model.judges.critic import SizeCritic
-from preprocess.sizes.axes import AXIS_NAMES
 from shards.batch import Batch, select
+from tests.sizes import UPPER
 from tests.train.small_run import PARAMS, RUNTIME, Counting
 from tests.train.small_try_on import PRESET, batch, size_task
 from train.loss import size_loss
@@ -54,7 +54,7 @@ def picky_size_task(base: SdxlBase) -> nn.Module:
 def critic_task(base: SdxlBase) -> nn.Module:
     torch.manual_seed(0)
     return CriticTask(
-        SizeCritic(4, NUM_BODY_MAPS, AXIS_NAMES, ["upper"], width=8),
+        SizeCritic(4, NUM_BODY_MAPS, UPPER, ["upper"], width=8),
         SampleEncoder(base.requires_grad_(False)),
     )
 
