@@ -142,3 +142,17 @@ def test_a_shared_garment_is_that_garment_in_every_row(
         predict_noise(shared_base.tryon_unet, noise, TIMESTEPS, both, shared),
         predict_noise(shared_base.tryon_unet, noise, TIMESTEPS, both, own),
     )
+
+
+@torch.no_grad()
+def test_a_garment_without_a_caption_is_called_what_it_is() -> None:
+    base = build_tiny_base(PRESET, seed=0)
+
+    def told(caption: str, category: str) -> Tensor:
+        people = photos()
+        people.captions, people.categories = [caption] * BATCH, [category] * BATCH
+        return base.encode(people)["text"]
+
+    assert torch.equal(told("", "dress"), told("a dress", "upper"))
+    assert torch.equal(told("a red gown", "dress"), told("a red gown", "upper"))
+    assert not torch.equal(told("", "upper"), told("", "dress"))

@@ -29,6 +29,7 @@ from model.bases.sdxl.conditioning import (
     GARMENT_PROMPT,
     PERSON_PROMPT,
     SdxlConditioning,
+    described,
     encode_garment_image,
     encode_text,
     time_ids_of,
@@ -143,7 +144,7 @@ class SdxlBase(AutoencodedBase):
         pictures = (photos.image, photos.cloth, photos.densepose)
         image, cloth, densepose = (from_uint8(pixels).to(self.device) for pixels in pictures)
         hole = torch.as_tensor(photos.inpaint_mask).to(self.device).float()[:, None]
-        stages, captions = self.text_stages(), photos.captions
+        stages, captions = self.text_stages(), described(photos.captions, photos.categories)
         states, pooled = encode_text(stages, [PERSON_PROMPT.format(caption) for caption in captions])
         garment_states, _ = encode_text(stages, [GARMENT_PROMPT.format(caption) for caption in captions])
         masked_latents = encode_images(self.vae, image * (1 - hole))
