@@ -6,6 +6,7 @@ from pathlib import Path, PurePath
 
 from preprocess.pictures import HEIC_SUFFIXES, SUFFIXES
 from preprocess.untrusted import read_text
+from preprocess.vocabulary import Category
 
 MOST_BYTES = 256 * 2**20
 """A larger list isn't one."""
@@ -15,6 +16,7 @@ _PHOTO = rf"\S(?:.*?\S)?\.(?:{_SUFFIX})"
 _TWO_PHOTOS = re.compile(rf"({_PHOTO})[\"']?[\s,;]+[\"']?({_PHOTO})", re.IGNORECASE)
 _PHOTO_THEN_MORE = re.compile(rf"\.(?:{_SUFFIX})[\"']?[\s,;]", re.IGNORECASE)
 _BETWEEN = re.compile(r"[\s,;]+")
+_THEN_CATEGORY = re.compile(rf"(.*\S)[\s,;]+[\"']?({'|'.join(Category)})[\"']?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,12 +32,15 @@ class Pair:
     place: str
     """The list, line and text, for messages."""
 
+    category: Category | None = None
+    """What is worn, where a third column says so."""
+
 
 def read_pairs(path: Path, *, more_columns: bool = False) -> list[Pair]:
     """Return the pairs of a list: two names a line, with or without suffix, with a tab, blanks, or , or ;.
 
     Blanks in names are understood where there is a tab, or where both names have a photo's suffix. Folders
-    in front of names are left out.
+    in front of names are left out. A third column may name a category.
 
     Args:
         path: The list.
@@ -48,12 +53,21 @@ def read_pairs(path: Path, *, more_columns: bool = False) -> list[Pair]:
     for number, line in enumerate(read_text(path, MOST_BYTES).splitlines(), start=1):
         if not line.strip():
             continue
-        names = two_names(line.strip(), more_columns)
+        names, category = two_names(line.strip(), more_columns), None
+        if names is None:
+            names, category = with_category(line.strip())
         if names is None:
             raise ValueError(f"{path}:{number} must be 'person.jpg cloth.jpg', got {line[:200]!r}")
         person, cloth = (PurePath(name.strip(" \"'").replace("\\", "/")).name for name in names)
-        pairs.append(Pair(person=person, cloth=cloth, place=f"{path}:{number} {line.strip()[:200]!r}"))
+        place = f"{path}:{number} {line.strip()[:200]!r}"
+        pairs.append(Pair(person=person, cloth=cloth, place=place, category=category))
     return pairs
+
+
+def with_category(line: str) -> tuple[list[str] | None, Category | None]:
+    """Split a line into its two names and the category behind them; None where it isn't such a line."""
+    found = _THEN_CATEGORY.fullmatch(line)
+    return (two_names(found[1]), Category(found[2].lower())) if found else (None, None)
 
 
 def two_names(line: str, more_columns: bool = False) -> list[str] | None:

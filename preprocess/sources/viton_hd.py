@@ -50,7 +50,7 @@ class VitonHd:
     """Descriptions of garments by key."""
     name: str = "viton_hd"
     category: Category = Category.UPPER
-    """What is worn; the layout doesn't tell."""
+    """What is worn where a list has no third column that says it: the layout doesn't tell."""
 
     def samples(self) -> Iterator[SourceSample]:
         """Yield every person of the pairs files.
@@ -158,7 +158,7 @@ def sample(
     return SourceSample(
         key=key,
         split=split.folder.name,
-        category=split.category,
+        category=pair.category or split.category,
         image=image,
         caption=captions.get(key, ""),
         cloth=cloth,

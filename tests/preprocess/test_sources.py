@@ -65,6 +65,15 @@ def test_a_manifest_gives_back_the_samples_with_absolute_paths(root: Path) -> No
     assert rows[0].caption == "a red top"
 
 
+def test_a_third_column_of_a_list_says_what_is_worn(root: Path) -> None:
+    (root / "test_pairs.txt").write_text("2.jpg 9.jpg Lower\n3.jpg\t2.jpg\tdress\n")
+    worn = {sample.key: sample.category for sample in VitonHd(root).samples()}
+    assert worn == {"1": Category.UPPER, "2": Category.LOWER, "3": Category.DRESS}
+    (root / "test_pairs.txt").write_text("2.jpg 9.jpg sock\n")
+    with pytest.raises(ValueError, match=r"test_pairs\.txt:1 must be 'person\.jpg cloth\.jpg', got"):
+        list(VitonHd(root).samples())
+
+
 def test_a_garment_without_a_person_can_be_tried_on(root: Path) -> None:
     rows = {sample.key: sample for sample in VitonHd(root).samples()}
     assert rows["2"].unpaired_key == "9"
