@@ -2,6 +2,7 @@
 
 import json
 import logging
+from array import array
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -168,7 +169,7 @@ def cut_labels(rows: Batches, params: SizeRatioParams) -> tuple[dict[bytes, byte
     Returns:
         Metadata with the thresholds and with what known means, and what fills in the label of a batch.
     """
-    widths: defaultdict[tuple[str, bool], list[Any]] = defaultdict(list)
+    widths: defaultdict[tuple[str, bool], array[float]] = defaultdict(lambda: array("d"))
     for batch in rows:
         known = known_ratios(batch, FIT_AXIS, params.max_uncertainty)
         names = zip(batch["category"].to_pylist(), batch["split"].to_pylist(), strict=True)
@@ -181,7 +182,7 @@ def cut_labels(rows: Batches, params: SizeRatioParams) -> tuple[dict[bytes, byte
         return metadata, lambda batch: batch
     thresholds = {}
     for category in sorted({category for category, _ in widths}):
-        sample = np.array(widths[category, True] or widths[category, False], dtype=np.float64)
+        sample = np.array(widths[category, True] or widths[category, False])
         cuts = thresholds[category] = fit_label_thresholds(sample, params.fit_quantiles)
         words = "/".join(FIT_LABELS), category, cuts.round(3).tolist(), sample.size
         log.info("fit labels %s of %s cut at %s (n=%d)", *words)
