@@ -127,18 +127,20 @@ def drawn_at(
     below = parts.a > parts.length * min(growth[2], 1.0) - HEM_HEIGHT
     plate = without_garment(worn.photo, grown(garment, rim), below, parts, densepose)
     sides = Sides.of(parts, width)
-    torso = panel_of(parts, sides, garment)
-    sleeves = garment & grown(
-        garment & ~torso, 2 * rim
-    )  # going on under the torso part, so that no gap opens
+    torso = garment & grown(panel_of(parts, sides, garment), inner)  # with the shadow of its seam
+    beside = garment & ~torso
+    sleeves = garment & grown(beside, 2 * rim)  # going on under the torso part, so that no gap opens
     layers = sleeve_layer(parts, sides, growth, sleeves), torso_layer(parts, sides, growth, torso)
-    cloth = spread(worn.photo, ~grown(~garment, inner))
+    shown = ~grown(~garment, inner)
+    cloth = spread(worn.photo, shown)
+    bared = growth[1] < 1 and beside.any()  # then sleeves come out from under it, without its seam's shadow
+    seamless = spread(worn.photo, shown & ~grown(torso, 2 * rim)) if bared else cloth
     drawn, cover, moved = plate, np.zeros(garment.shape, np.float32), np.zeros(garment.shape, np.bool_)
     repeats = periods_of(cloth, parts)
-    for layer in layers:
+    for own, layer in zip((seamless, cloth), layers, strict=True):
         sources = layer.sources(parts)
         over = cv2.remap(softened(layer.mask), *sources, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        drawn = drawn + over[..., None] * (carried(cloth, layer, sources, parts, repeats) - drawn)
+        drawn = drawn + over[..., None] * (carried(own, layer, sources, parts, repeats) - drawn)
         cover = np.maximum(cover, over)
         moved = np.where(over > 1 / 2, layer.distance(parts) > MOVED, moved)
     layout = (cover > 1 / 2) | stray

@@ -172,3 +172,12 @@ def test_a_photo_shows_the_size_that_it_measures_and_no_other() -> None:
     assert not shows(worn, joints, HANGING * of_tops([1, 1.06, 1]), body)
     seamless = np.where(worn.garment_mask[..., None], np.uint8(90), worn.photo)
     assert not shows(WornPhoto(seamless, worn.garment_mask), joints, HANGING, body)
+
+
+def test_a_panel_that_shrinks_leaves_no_seam_on_its_sleeves() -> None:
+    worn, joints, body = hanging()
+    new = resize_worn(worn, joints, HANGING, HANGING * of_tops([1, 0.8, 1]), body)
+    assert new is not None
+    right, left = np.flatnonzero(new.photo[460, :, 2] < 110)[[0, -1]]
+    assert (right, left) == pytest.approx((384 - 96, 384 + 96), abs=5)
+    assert shows(new, joints, HANGING * of_tops([1, 0.8, 1]), body)
