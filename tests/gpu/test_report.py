@@ -74,7 +74,7 @@ def test_words_that_choose_rows_of_numbers_choose_no_row_of_speed(tmp_path: Path
 
 
 def test_a_launch_of_another_kind_is_no_answer() -> None:
-    assert sorted(map(kind_of, configurations())) == ["FSDP", "MULTI_GPU", "NO"]
+    assert sorted(map(kind_of, configurations())) == ["FSDP", "FSDP", "MULTI_GPU", "NO"]  # the second is HSDP
     require_launched("FSDP", {"launched_as": "FSDP", "processes": 1})
     with pytest.raises(RuntimeError, match="asked for FSDP by 1 process, launched as NO by 1"):
         require_launched("FSDP", {"launched_as": "NO", "processes": 1})
