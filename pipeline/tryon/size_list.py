@@ -25,7 +25,7 @@ class NamedSize:
     """What is asked for."""
 
     def of_category(self, category: Category) -> "NamedSize":
-        """Ask the same of garments of another category; ValueError where they haven't such axes."""
+        """Ask the same of garments of another category; ValueError where it isn't the same there."""
         return replace(self, request=self.request.of_category(category))
 
 

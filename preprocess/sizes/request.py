@@ -120,16 +120,22 @@ class SizeRequest:
         return cls.of(values, steps=steps, category=category)
 
     def of_category(self, category: Category) -> "SizeRequest":
-        """Ask the same of garments of another category.
+        """Ask the same of garments of another category: steps of any, ratios of the same lengths.
 
         Raises:
-            ValueError: They haven't an axis that is asked for.
+            ValueError: They haven't an axis that is asked for, or divide other lengths by its name.
         """
-        return (
-            self
-            if category == self.category
-            else SizeRequest.of(dict(self.asked), steps=self.steps, category=category)
-        )
+        if category == self.category:
+            return self
+        request = SizeRequest.of(dict(self.asked), steps=self.steps, category=category)
+        for name, _ in self.asked:
+            here, there = self.axes[name], request.axes[name]
+            if (here.garment, here.body) != (there.garment, there.body):
+                raise ValueError(
+                    f"{name} of {self.category} is over the {here.body}, of {category} over the {there.body}"
+                    f": ask for steps, or for {category} by itself (--category)"
+                )
+        return request
 
     def resolved(self, natural: "SizeRequest | None") -> "SizeRequest":
         """Return ratios alone: steps are counted from the `natural` ratios; what they don't know stays open.

@@ -164,6 +164,8 @@ def test_a_row_says_what_it_tries_on(fitting_artifacts: Path) -> None:
         odd.files()
     shown = SIZES[1].of_category(Category.LOWER)
     assert (shown.name, shown.request.category) == ("10/12", "lower")
+    with pytest.raises(ValueError, match="width of upper is over the shoulder"):
+        SIZES[0].of_category(Category.LOWER)
     with pytest.raises(ValueError, match="lower has the axes waist, width, length, got shoulder"):
         NamedSize(name="M", request=SizeRequest(shoulder=1.2)).of_category(Category.LOWER)
 

@@ -160,6 +160,17 @@ CSV = "size,chest_cm,shoulder_cm,length_cm\nS,96,44,68\nOne size,104,,70\n"
 YAML = "S: {chest_cm: 96, shoulder_cm: 44, length_cm: 68}\n38: {chest_cm: 104}\n"
 
 
+def test_a_ratio_is_asked_of_another_category_only_where_it_divides_the_same() -> None:
+    """A top's width is over the shoulders, that of trousers over the hips; a dress is measured as a top."""
+    wide = SizeRequest.parse("width=1.4,length=1.1")
+    assert wide.of_category(Category.DRESS) == SizeRequest.of(dict(wide.asked), category=Category.DRESS)
+    with pytest.raises(ValueError, match="width of upper is over the shoulder, of lower over the hip: ask"):
+        wide.of_category(Category.LOWER)
+    with pytest.raises(ValueError, match="length of lower is over the leg, of dress over the torso: ask"):
+        SizeRequest(length=0.9, category=Category.LOWER).of_category(Category.DRESS)
+    assert SizeRequest.natural(2).of_category(Category.LOWER) == SizeRequest.natural(2, Category.LOWER)
+
+
 def written(folder: Path, name: str, text: str | bytes) -> Path:
     path = folder / name
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
