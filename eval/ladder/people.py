@@ -10,6 +10,7 @@ from eval.ladder.remeasure import Reading, enlarge, enlarge_keypoints, read_garm
 from preprocess.body.keypoints import KeypointError, Keypoints
 from preprocess.body.needs import require_body
 from preprocess.layout.resized import layout_at
+from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.vocabulary import Category
 from shards.batch import Batch, joined, select
 from shards.reader import ShardReader
@@ -63,12 +64,17 @@ class Scene:
         garment = enlarge(self.garment_masks[person], self.factor)
         keypoints = enlarge_keypoints(self.keypoints[person], self.factor)
         layout = layout_at(garment, keypoints, natural, requested, self.categories[person])
-        return read_garment(layout, keypoints, self.categories[person])
+        return self._read(person, layout, keypoints)
 
     def read(self, person: int, probability: NDArray[np.floating] | NDArray[np.bool_]) -> Reading:
         """Read a (H, W) garment mask, or the probability of the garment in a generated picture."""
         keypoints = enlarge_keypoints(self.keypoints[person], self.factor)
-        return read_garment(enlarge(probability, self.factor), keypoints, self.categories[person])
+        return self._read(person, enlarge(probability, self.factor), keypoints)
+
+    def _read(self, person: int, garment: NDArray[np.bool_], keypoints: Keypoints) -> Reading:
+        """Read an enlarged garment; a waist that a top covered in the photo is covered in every picture."""
+        waist = self.natural[person, AXIS_NAMES.index("waist")]
+        return read_garment(garment, keypoints, self.categories[person], waist_seen=bool(np.isfinite(waist)))
 
 
 def enlargement(image_height: int, measured_height: int) -> int:

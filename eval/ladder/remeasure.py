@@ -55,21 +55,26 @@ def enlarge_keypoints(keypoints: NDArray[np.floating], factor: int) -> Keypoints
     return Keypoints.from_flat(keypoints, source="openpose", format="body_25").scaled(factor, factor)
 
 
-def read_garment(garment: NDArray[np.bool_], keypoints: Keypoints, category: Category) -> Reading:
+def read_garment(
+    garment: NDArray[np.bool_], keypoints: Keypoints, category: Category, *, waist_seen: bool = True
+) -> Reading:
     """Measure a garment on a body.
 
     Args:
         garment: (H, W) bool.
         keypoints: The person's joints in px of that mask.
         category: Of the garment.
+        waist_seen: Whether the person's own top leaves the waist of trousers free; else it isn't read.
 
     Returns:
         The reading. A ratio that the annotator doubts is NaN, and so are those of an empty mask.
     """
-    worn = measured_alone(garment, keypoints, category)
+    tops = np.zeros_like(garment) if waist_seen else None
+    worn = measured_alone(garment, keypoints, category, tops=tops)
     lost = not NOT_ON_BODY.isdisjoint(worn.flags)
     doubtful = worn.lengths["width"].uncertainty > MAX_UNCERTAINTY
-    guessed = [lost or (doubtful and name in PANEL_AXES) for name in AXIS_NAMES]
+    covered = () if waist_seen else ("waist",)
+    guessed = [lost or name in covered or (doubtful and name in PANEL_AXES) for name in AXIS_NAMES]
     ratios = np.where(guessed, np.nan, over_body(worn, category))
     line = NO_OUTLINE if lost or doubtful else outline_of(garment, keypoints, category)
     return Reading(ratios=ratios, outline=line, unit_px=worn.body[axes_of(category)[FIT_AXIS].body])

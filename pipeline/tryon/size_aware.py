@@ -244,6 +244,7 @@ class SizeAwareTryOn:
                     person.keypoints,
                     request,
                     person.natural_size,
+                    person.tops_mask,
                 )
                 for picture, request in zip(pictures, requests, strict=True)
                 if self.segmenter is not None

@@ -4,6 +4,7 @@ Beside the garment the map tells what speaks against a measure: something in fro
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from preprocess.body.densepose import Parts
 from preprocess.body.keypoints import Array, BodyFrame, Keypoints
 from preprocess.body.legs import LegFrame
 from preprocess.body.needs import needs_of
-from preprocess.garment.bounds import Measures
+from preprocess.garment.bounds import Bounds, Measures
 from preprocess.garment.ends import SHOULDER_ROWS
 from preprocess.garment.measurements import WornMeasures, measure_worn
 from preprocess.garment.parse import scene_of
@@ -91,12 +92,28 @@ def measured(
 
 
 def measured_alone(
-    garment: NDArray[np.bool_], person: Keypoints, category: Category, scene: Scene | None = None
+    garment: NDArray[np.bool_],
+    person: Keypoints,
+    category: Category,
+    scene: Scene | None = None,
+    tops: NDArray[np.bool_] | None = None,
 ) -> Measures:
-    """Measure a worn garment of which its (H, W) mask is all that is known, beside the scene if any."""
-    if needs_of(category).frame is LegFrame:
-        return measure_lower(garment, person, np.zeros(garment.shape, np.uint8))
-    return measure_worn(garment, person, scene)
+    """Measure a worn garment in a picture without a parse map.
+
+    Args:
+        garment: (H, W) bool, every pixel of it.
+        person: Its wearer, in px of that picture.
+        category: Of the garment.
+        scene: What lies around it, if known.
+        tops: (H, W) bool, what is worn above a garment of the lower body; None where that isn't known. A
+            waist that they cover, or that they may, is unknown.
+    """
+    if needs_of(category).frame is not LegFrame:
+        return measure_worn(garment, person, scene)
+    worn = measure_lower(garment, person, None if tops is None else tops * np.uint8(Lip.UPPER_CLOTHES))
+    if "waist_covered" not in worn.flags:
+        return worn
+    return replace(worn, lengths={**worn.lengths, "waist": Bounds.unknown()})
 
 
 def parse_flags(parse: Labels, worn: WornMeasures, frame: BodyFrame, category: Category) -> list[str]:

@@ -33,15 +33,16 @@ BOOTED = 0.85
 
 
 def hem_bounds_along(
-    garment: Mask, parse: Labels, frame: LegFrame
+    garment: Mask, parse: Labels | None, frame: LegFrame
 ) -> tuple[Bounds, list[str], tuple[Array, ...]]:
     """Measure how far down the garment goes along the legs; name what is wrong, and give lines at the hem."""
     step, leg = frame.hip_width / GRID, frame.leg
+    labels = np.zeros(garment.shape, np.uint8) if parse is None else parse
     whole = np.flatnonzero(np.isfinite(frame.leg_lengths))
     if not len(whole):
         return Bounds.unknown(), ["missing_ankles"], ()
     offset = np.arange(-AXIS_BAND * GRID, AXIS_BAND * GRID + 1) * step
-    found = [_leg_ends(garment, parse, frame, int(side), offset) for side in whole]
+    found = [_leg_ends(garment, labels, frame, int(side), offset) for side in whole]
     ends = np.concatenate([leg_ends for leg_ends, _, _ in found])
     if not np.isfinite(ends).any():
         return Bounds.unknown(), [], ()

@@ -79,13 +79,14 @@ class LowerMeasures:
     """There are no sleeves."""
 
 
-def measure_lower(garment: Mask, keypoints: Keypoints, parse: Labels) -> LowerMeasures:
+def measure_lower(garment: Mask, keypoints: Keypoints, parse: Labels | None) -> LowerMeasures:
     """Measure the garment in one picture.
 
     Args:
         garment: (H, W) bool, every pixel of it.
         keypoints: The wearer, in px of that picture.
-        parse: (H, W) LIP labels: what is in front of it, and above.
+        parse: (H, W) LIP labels: what is in front of it, and above. Without them the waist is taken for
+            covered where its upper edge may be a top's hem.
 
     Raises:
         KeypointError: Hips or knees are missing.
@@ -207,11 +208,18 @@ def _pose_flags(frame: LegFrame) -> list[str]:
 
 
 def _off_body(view: LegView) -> bool:
-    """Whether the garment isn't where the hips are: the joints are another person's or another picture's."""
+    """Whether the garment isn't where the hips are: the joints are another person's or another picture's.
+
+    Where no parse map tells a top that hangs over the hips, nor where the thighs are.
+    """
     rows = view.rows_between(0.02 * view.frame.thigh, 0.12 * view.frame.thigh)
     near = np.abs(view.b) <= AXIS_BAND * view.frame.hip_width
     hips = np.ix_(rows, near)
-    return bool(((view.cover[hips] > INSIDE) | view.front[hips] | view.tops[hips]).mean() < CLEAN_ROWS)
+    if ((view.cover[hips] > INSIDE) | view.front[hips] | view.tops[hips]).mean() >= CLEAN_ROWS:
+        return False
+    thighs = np.ix_(_width_rows(view), np.abs(view.b) <= view.frame.hip_width)
+    rows_on = (view.cover[thighs] > INSIDE).any(axis=1)
+    return view.mapped or not len(rows_on) or bool(rows_on.mean() < CLEAN_ROWS)
 
 
 def _cut_off(lines: list[Array], picture_shape: tuple[int, ...]) -> bool:

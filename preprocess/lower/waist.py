@@ -73,6 +73,8 @@ class LegView:
     """(R, C) hands, hair, bags."""
     tops: Mask
     """(R, C) what is worn above."""
+    mapped: bool
+    """Whether a parse map tells these two; else nothing is there."""
 
     def to_image(self, a: Array, b: Array) -> Array:
         """Map coordinates of this grid, of one shape, to (..., 2) px of the picture."""
@@ -88,8 +90,9 @@ class LegView:
         return np.flatnonzero((self.a >= first) & (self.a <= last))
 
 
-def view_of(garment: Mask, parse: Labels, frame: LegFrame, slope: float = 0.0) -> LegView:
-    """Resample the garment and its surroundings."""
+def view_of(garment: Mask, parse: Labels | None, frame: LegFrame, slope: float = 0.0) -> LegView:
+    """Resample the garment and its surroundings, where a parse map tells them."""
+    labels = np.zeros(garment.shape, np.uint8) if parse is None else parse
     step = frame.hip_width / GRID
     x, y, width, height = cv2.boundingRect(np.ascontiguousarray(garment).view(np.uint8))
     corners = np.array([[x, y], [x + width, y], [x, y + height], [x + width, y + height]], np.float64)
@@ -100,10 +103,19 @@ def view_of(garment: Mask, parse: Labels, frame: LegFrame, slope: float = 0.0) -
     columns = np.broadcast_to(b, (len(a), len(b)))
     xy = frame.to_image(a[:, None] + slope * columns, columns)
     cover, front, tops = (
-        seen_at(mask, xy) for mask in (garment, labels_mask(parse, OCCLUDERS), labels_mask(parse, TOP_LABELS))
+        seen_at(mask, xy)
+        for mask in (garment, labels_mask(labels, OCCLUDERS), labels_mask(labels, TOP_LABELS))
     )
     return LegView(
-        frame=frame, a=a, b=b, step=step, slope=slope, cover=cover, front=front > INSIDE, tops=tops > INSIDE
+        frame=frame,
+        a=a,
+        b=b,
+        step=step,
+        slope=slope,
+        cover=cover,
+        front=front > INSIDE,
+        tops=tops > INSIDE,
+        mapped=parse is not None,
     )
 
 
@@ -189,16 +201,22 @@ def _hidden_beside(view: LegView, top: float, ends: tuple[float, float]) -> floa
 
 
 def _covered(view: LegView, top: float, ends: tuple[float, float]) -> bool:
-    """Whether a top hangs over the waistband, so that the upper edge that is seen is that top's hem."""
+    """Whether a top hangs over the waistband, so that the upper edge that is seen is that top's hem.
+
+    Where no parse map tells the tops, whether one may.
+    """
     scale, extent = view.frame.scale, ends[1] - ends[0]
+    edge = upper_edge(view, 0.35 * extent)
+    uneven = len(edge) > 0 and float(np.ptp(np.quantile(edge, [0.1, 0.9]))) > UNEVEN_TOP * scale
+    low = top > -LOWEST_WAIST * scale
+    if not view.mapped:
+        return low or uneven
     above = view.rows_between(top - 0.03 * scale, top - 0.01 * scale)
     near = np.abs(view.b) <= AXIS_BAND * view.frame.hip_width
     if len(above) == 0 or view.tops[np.ix_(above, near)].mean() < HIDDEN_ROWS:
         return _flanked(view, top, ends)
     hem = view.step * np.median(_run_at_axis(view, view.tops[above]))
-    edge = upper_edge(view, 0.35 * extent)
-    uneven = float(np.ptp(np.quantile(edge, [0.1, 0.9]))) > UNEVEN_TOP * scale
-    low, wider = top > -LOWEST_WAIST * scale, bool(hem > WIDER_TOP * extent)
+    wider = bool(hem > WIDER_TOP * extent)
     return low or wider or uneven or _flanked(view, top, ends)
 
 

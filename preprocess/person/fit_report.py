@@ -100,6 +100,7 @@ def measure_fit(
     keypoints: Keypoints,
     requested: SizeRequest,
     natural: SizeRequest | None,
+    tops: NDArray[np.bool_] | None = None,
 ) -> FitReport:
     """Measure the garment in a picture.
 
@@ -108,8 +109,9 @@ def measure_fit(
         keypoints: Of its wearer, px of that picture.
         requested: What was asked for.
         natural: Size of the garment in the person's own photo.
+        tops: (H, W) bool, what is worn above a garment of the lower body; None where that isn't known.
     """
-    worn = measured_alone(garment, keypoints, requested.category)
+    worn = measured_alone(garment, keypoints, requested.category, tops=tops)
     found = size_ratios(worn, SizeRatioParams(), category=requested.category, keypoints=keypoints)
     lost = not NOT_THERE.isdisjoint(worn.flags)
     ratios = np.full(len(AXIS_NAMES), np.nan) if lost else found.ratios

@@ -20,8 +20,9 @@ from preprocess.body.keypoints import MIN_CONFIDENCE, KeypointError, Keypoints
 from preprocess.body.mediapipe import POSE_MODEL, PoseDetector, calibrate
 from preprocess.body.needs import require_body
 from preprocess.body.openpose import TRUNK, read_openpose
+from preprocess.body.protected import TOP_LABELS
 from preprocess.garment.joint_fit import other_scale
-from preprocess.garment.parse import garment_mask, load_parse, other_labels
+from preprocess.garment.parse import garment_mask, labels_mask, load_parse, other_labels
 from preprocess.garment.scene import Scene
 from preprocess.garment.size_ratios import SizeRatioParams, SizeRatios, size_ratios
 from preprocess.garment.worn import EDGES_WIDTH, measure_parsed, measured_alone
@@ -56,6 +57,9 @@ class PreparedPerson:
 
     garment_mask: Mask | None = None
     """(H, W) the garment worn in the photo; None where that isn't known."""
+
+    tops_mask: Mask | None = None
+    """(H, W) what is worn on the upper body and stays; None without a parse map."""
 
     key: str = ""
     """Names the person: the noise of a picture depends on it, so that one who is drawn again is drawn the
@@ -180,6 +184,7 @@ def prepare_person(
         inpaint_mask=inside,
         densepose=draw_body(person, *shape) if densepose is None else densepose_of(densepose, shape),
         category=category,
+        tops_mask=None if labels is None else labels_mask(labels, TOP_LABELS) & ~inside,
         notes=notes,
     )
     if labels is None:

@@ -219,6 +219,25 @@ def test_trousers_are_read_on_the_legs_in_units_of_the_hips() -> None:
     assert not len(nothing.outline)
 
 
+@pytest.mark.parametrize("top", [395, 410, 450])
+def test_trousers_under_a_hanging_top_are_read_without_their_waist(top: int) -> None:
+    """Hips at row 400: what begins below is the hem of a top, which a mask doesn't tell from a waistband."""
+    garment, wearer, _ = trousers()
+    garment[:top] = False
+    scene = replace(
+        STUDIO.scene,
+        factor=1,
+        keypoints=wearer.flat().reshape(1, 25, 3),
+        natural=np.array([[np.nan, 1.4, 0.95, np.nan]]),
+        categories=[Category.LOWER],
+    )
+    reading = scene.read(0, garment)
+    found = dict(zip(AXIS_NAMES, reading.ratios, strict=True))
+    assert np.isnan(found["waist"])
+    assert (found["width"], found["length"]) == pytest.approx((1.4, 0.95), abs=0.015)
+    assert len(reading.outline) > 100
+
+
 def test_people_of_each_category_climb_its_own_rungs() -> None:
     natural = np.vstack([of_tops([[1.1, 1.3, 0.9]]), [[np.nan, 2.2, 0.9, 1.8]]])
     pictures = np.zeros((2, 4, 3), np.uint8)

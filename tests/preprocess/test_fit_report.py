@@ -56,3 +56,27 @@ def test_trousers_are_measured_on_the_legs() -> None:
     assert fit.verdict["waist"] == "10 % wide at the waist"
     assert fit.regions["waist"].obedience == "as asked"
     assert fit.regions["width"].measured == pytest.approx(1.4, abs=0.015)
+
+
+def test_a_waist_under_a_hanging_top_is_not_measured() -> None:
+    """Trousers begin at row 340, hips lie at 400: a top to 410 is told by its row, one to 380 by its map."""
+    garment, wearer, _ = trousers()
+    request = SizeRequest(category=Category.LOWER, waist=1.8)
+    for hem, tops in ((450, None), (410, None), (380, np.zeros_like(garment))):
+        seen = garment.copy()
+        seen[:hem] = False
+        if tops is not None:
+            tops[100:hem, 270:500] = True
+        fit = measure_fit(seen, wearer, request, None, tops)
+        assert fit.regions["waist"].measured is None, hem
+        assert fit.regions["width"].measured == pytest.approx(1.4, abs=0.015), hem
+        assert "waist_unknown" in fit.doubts, hem
+        assert fit.confidence > 0, hem
+
+
+def test_trousers_beside_the_legs_are_not_measured_on_them() -> None:
+    garment, wearer, _ = trousers()
+    beside = np.roll(garment, 300, axis=1)
+    fit = measure_fit(beside, wearer, SizeRequest(category=Category.LOWER, width=1.4), None)
+    assert set(fit.measured.values()) == {None}
+    assert "garment_off_body" in fit.doubts
