@@ -3,8 +3,8 @@
 P is people, A axes, R rungs; NaN is unknown.
 """
 
-import itertools
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from eval.ladder.outline import Deviation, deviation
 from eval.ladder.remeasure import Reading
 from preprocess.sizes.axes import AXIS_NAMES
+from preprocess.vocabulary import Category
 
 Floats = NDArray[np.float64]
 NUM = len(AXIS_NAMES)
@@ -102,36 +103,55 @@ class Trials:
         return np.stack([self.requested[:, axis, :, axis] for axis in range(NUM)], axis=1)
 
 
+def ladders_of(
+    ratios: Mapping[Category, Floats], lowest_quantile: float, highest_quantile: float, num_rungs: int
+) -> dict[Category, Floats]:
+    """Return the `ladder_values` of each category that has a ladder, of its (N, A) ratios.
+
+    Raises:
+        ValueError: None has.
+    """
+    ends = lowest_quantile, highest_quantile
+    values = {category: ladder_values(category, own, *ends, num_rungs) for category, own in ratios.items()}
+    climbed = {category: own for category, own in values.items() if has_ladder(own).any()}
+    if not climbed:
+        raise ValueError(
+            "the known ratios must vary along an axis to build a ladder, and those of no category do: check "
+            "size_annotations.parquet, and add data of other sizes"
+        )
+    return climbed
+
+
 def ladder_values(
-    train_ratios: Floats, lowest_quantile: float, highest_quantile: float, num_rungs: int
+    category: Category,
+    train_ratios: Floats,
+    lowest_quantile: float,
+    highest_quantile: float,
+    num_rungs: int,
 ) -> Floats:
-    """Place the rungs evenly over the range of the data.
+    """Place the rungs evenly over the range of the data, and warn of axes along which it has none.
 
     Args:
+        category: Whose ratios these are.
         train_ratios: (N, A) ratios of the train split, NaN where unknown.
         lowest_quantile: Where the ladder starts.
         highest_quantile: Where the ladder ends.
         num_rungs: R.
 
     Returns:
-        (A, R) rising requests along each axis; NaN along those that the data doesn't know: they have no
-        ladder.
-
-    Raises:
-        ValueError: Every ratio is unknown, or one is the same everywhere.
+        (A, R) rising requests along each axis; NaN along those that the data doesn't know, or on which all of
+        it is alike: they have no ladder.
     """
-    known = has_ladder(train_ratios.T)
-    if not known.any():
-        raise ValueError("the train split has no known ratio: check size_annotations.parquet")
-    log.info("ladders along %s", ", ".join(itertools.compress(AXIS_NAMES, known)))
-    low, high = np.nanquantile(train_ratios[:, known], [lowest_quantile, highest_quantile], axis=0)
-    if not (low < high).all():
-        raise ValueError(
-            f"the train split's ratios must vary to build a ladder, got {low.round(3)} to {high.round(3)}: "
-            "add data of other sizes"
-        )
-    values = np.full((len(known), num_rungs), np.nan)
-    values[known] = np.linspace(low, high, num_rungs, axis=1)
+    values = np.full((len(AXIS_NAMES), num_rungs), np.nan)
+    for place in np.flatnonzero(np.isfinite(train_ratios).any(axis=0)):
+        name = AXIS_NAMES[place]
+        low, high = np.nanquantile(train_ratios[:, place], [lowest_quantile, highest_quantile])
+        if low < high:
+            values[place] = np.linspace(low, high, num_rungs)
+            log.info("a ladder of %s along %s from %.3f to %.3f", category, name, low, high)
+        else:
+            words = category, name, low
+            log.warning("no ladder of %s along %s: all that is known of it is %.3f", *words)
     return values
 
 

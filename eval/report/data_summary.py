@@ -40,7 +40,7 @@ class CategorySizes:
     """Whose rows these are: `train`, or `test` where nobody of a train split is known."""
 
     thresholds: NDArray[np.float64]
-    """(3,) width ratios between the fit labels."""
+    """(3,) width ratios between the fit labels; (0,) where nobody's width is known, so there are none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,12 +105,15 @@ def sizes_of(rows: Rows, category: Category, metadata: Mapping[bytes, bytes]) ->
     if not known:
         return None
     trusted = ratios[known[0]]
-    frozen = json.loads(metadata.get(thresholds_key(category), b"null"))
+    widths = trusted[:, FIT_PLACE]
+    cuts = json.loads(metadata.get(thresholds_key(category), b"[]"))
+    if not cuts and np.isfinite(widths).any():
+        cuts = fit_label_thresholds(widths)
     return CategorySizes(
         ratios=ratios,
         trusted=trusted,
         trusted_split=known[0],
-        thresholds=np.asarray(frozen or fit_label_thresholds(trusted[:, FIT_PLACE]), dtype=np.float64),
+        thresholds=np.asarray(cuts, dtype=np.float64),
     )
 
 

@@ -81,7 +81,7 @@ def climbed(trials: Mapping[str, Trials]) -> list[bool]:
 
 def share_legend(figure: Figure, panels: Mapping[str, Axes]) -> None:
     """Put one legend below panels that show the same methods."""
-    handles, labels = panels[FIT_AXIS].get_legend_handles_labels()
+    handles, labels = next(iter(panels.values())).get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
 
 

@@ -47,7 +47,9 @@ def write_report(report: Report, keys: Sequence[str], out: Path) -> None:
         headline = json.dumps(headline_figures(report.metrics), indent=2, allow_nan=False)
         (partial / HEADLINE_FILE).write_text(headline + "\n")
         (partial / "report.html").write_text(render(report), encoding="utf-8")
-        strip([row for part in report.parts for row in part.strip]).save(partial / "strip.png", optimize=True)
+        rows = [row for part in report.parts for row in part.strip]
+        if rows:
+            strip(rows).save(partial / "strip.png", optimize=True)
         pq.write_table(readings(report.trials, keys), partial / "readings.parquet", compression="zstd")
         for place, part in enumerate(report.parts):
             write_plots(part, partial / "plots", f"{part.category}_" if place else "")

@@ -18,7 +18,7 @@ from eval.images.judges import Judges
 from eval.ladder.baselines import baseline_draws, can_draw
 from eval.ladder.people import Needed, Scene, Wardrobe, first_people, scene_of
 from eval.ladder.scoring import Scorer, annotator_section, cells_by_category, shuffled_requests
-from eval.ladder.trials import Trials, has_ladder, ladder_values
+from eval.ladder.trials import Trials, has_ladder, ladders_of
 from eval.params import EvaluateParams
 from eval.report.card import PICTURES, SYSTEM, file_hash, folder_hash, text_hash
 from eval.report.collect import Collector
@@ -63,10 +63,8 @@ class Evaluation:
         index = shards / "test" / "index.json"
         stream = open_test_split(index, image_size(base), params)
         ends = params.lowest_quantile, params.highest_quantile
-        values = {
-            category: ladder_values(sizes.trusted, *ends, params.num_rungs)
-            for category, sizes in data.sizes.items()
-        }
+        trusted = {category: sizes.trusted for category, sizes in data.sizes.items()}
+        values = ladders_of(trusted, *ends, params.num_rungs)
         people = held_out(stream, params, {category: has_ladder(own) for category, own in values.items()})
         scene = scene_of(people, params.measured_height)
         values = {category: own for category, own in values.items() if scene.wearers(category)}

@@ -17,7 +17,7 @@ from eval.ladder.figures import mae, order_accuracy
 from eval.ladder.people import Needed, scene_of, usable
 from eval.ladder.pictures import StripCell, StripRow, strip
 from eval.ladder.scoring import Cell, Scorer, cells_by_category
-from eval.ladder.trials import Trials, has_ladder, ladder_values
+from eval.ladder.trials import Trials, has_ladder, ladders_of
 from eval.params import EvaluateParams
 from model.adapter.adapter import SizeAdapter
 from model.bases.base import TryOnBase
@@ -35,7 +35,9 @@ log = logging.getLogger(__name__)
 Pictures = NDArray[np.uint8]
 
 NUM_RANGE_SAMPLES = 256
-"""Samples of the train split whose ratios say how far a ladder reaches."""
+"""Samples of a category in the train split whose ratios say how far its ladders reach."""
+MOST_RANGE_SAMPLES = 4096
+"""Samples of the train split that are looked through for these: it may have no garment of a category."""
 BATCH = 32
 CHANCE = 0.5
 ORDER = "_order_accuracy"
@@ -55,11 +57,8 @@ class LadderJudge:
     def __init__(self, run: TrainingRun, networks: TryOnBase, adapter: SizeAdapter, segmenter: Path) -> None:
         wanted = run.params.validation
         params = EvaluateParams(num_people=wanted.num_people, num_steps=wanted.num_steps)
-        low, high = params.lowest_quantile, params.highest_quantile
-        values = {
-            category: ladder_values(ratios, low, high, wanted.num_rungs)
-            for category, ratios in typical_ratios(run).items()
-        }
+        ratios = typical_ratios(run.stream(BATCH, seed=0).epoch_batches())
+        values = ladders_of(ratios, params.lowest_quantile, params.highest_quantile, wanted.num_rungs)
         needed = {category: has_ladder(own) for category, own in values.items()}
         people, num_usable = last_people(held_out_stream(run).epoch_batches(), wanted.num_people, needed)
         for category, count in num_usable.items():
@@ -209,13 +208,16 @@ def warn_of_overlap(num_usable: int, num_people: int, category: Category) -> Non
     )
 
 
-def typical_ratios(run: TrainingRun) -> dict[Category, NDArray[np.float64]]:
-    """By category, (N, A) ratios of the first samples of the train split, NaN where not known.
+def typical_ratios(batches: Iterable[Batch]) -> dict[Category, NDArray[np.float64]]:
+    """By category, (N, A) ratios of the first samples of the train split that are known, NaN where not.
 
-    Of each category that somebody is known of.
+    Read on until each category has enough, or so many samples were read that one of them must be rare.
     """
-    batches = list(islice(run.stream(BATCH, seed=0).epoch_batches(), NUM_RANGE_SAMPLES // BATCH))
-    ratios = np.concatenate([batch.ratios for batch in batches]).astype(np.float64)
-    worn = np.array([category for batch in batches for category in batch.categories])
-    own = {category: ratios[worn == str(category)] for category in TRIED_ON}
-    return {category: found for category, found in own.items() if np.isfinite(found).any()}
+    known: dict[Category, list[NDArray[np.float64]]] = {category: [] for category in TRIED_ON}
+    for batch in islice(batches, MOST_RANGE_SAMPLES // BATCH):
+        for name, ratios in zip(batch.categories, batch.ratios.astype(np.float64), strict=True):
+            if np.isfinite(ratios).any():
+                known[Category(name)].append(ratios)
+        if all(len(own) >= NUM_RANGE_SAMPLES for own in known.values()):
+            break
+    return {category: np.array(own) for category, own in known.items() if own}

@@ -71,6 +71,18 @@ def test_garments_that_are_not_tried_on_set_no_range(tmp_path: Path) -> None:
     assert data.statuses == {"train": {"ok": 2}}
 
 
+def test_without_a_known_width_there_are_no_fit_labels(tmp_path: Path) -> None:
+    path = annotations(tmp_path / "sizes.parquet", {"train": [1.0, 1.2]}, another=("dress", 2.0))
+    table = pq.read_table(path)
+    for part in BOUNDS_PARTS:
+        column = table[f"width_{part}"].to_pylist()
+        place = table.column_names.index(f"width_{part}")
+        table = table.set_column(place, f"width_{part}", pa.array([*column[:-1], None], pa.float64()))
+    pq.write_table(table, path)
+    sizes = summarize_data(path).sizes
+    assert [len(own.thresholds) for own in sizes.values()] == [3, 0]
+
+
 def test_each_category_has_a_range_and_fit_labels_of_its_own(tmp_path: Path) -> None:
     table = annotations(tmp_path / "sizes.parquet", {"train": [1.0, 1.2]}, another=("lower", 9.0))
     sizes = summarize_data(table).sizes

@@ -1,6 +1,7 @@
 import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from eval.report.data_summary import CategorySizes, DataSummary
 from eval.report.page import Part, Report, render
 from eval.report.summary import ADAPTER, BETTER, SCALE_ZERO, summarize, verdicts, without_nan
 from eval.report.write import write_report
+from preprocess.sizes.axes import FIT_PLACE
 from preprocess.vocabulary import Category
 from tests.sizes import TOP_PLACES, of_tops
 
@@ -107,6 +109,24 @@ def test_each_category_has_a_strip_and_figures_of_its_own(page: str, tmp_path: P
     headline = json.loads((tmp_path / "reports" / "headline.json").read_text())
     assert headline["lower.ladder.width.order_accuracy"] == headline["ladder.width.order_accuracy"] == 1.0
     assert (tmp_path / "reports" / "plots" / "lower_ladder_width.csv").is_file()
+
+
+def test_a_category_without_a_width_ladder_has_its_other_figures(tmp_path: Path) -> None:
+    """Nobody's width is known, so there is neither a ladder of it nor a fit label."""
+    whole = report(OBEDIENT)
+    (part,) = whole.parts
+    trials = {name: own.of(list(range(5))) for name, own in part.trials.items()}
+    for own in trials.values():
+        own.requested[:, FIT_PLACE] = np.nan
+    metrics = without_nan(summarize(trials, np.empty(0), PARAMS) | {"annotator": {"width_mae": None}})
+    sizes = replace(part.sizes, thresholds=np.empty(0))
+    one = replace(part, trials=trials, metrics=metrics, sizes=sizes, strip=[])
+    thin = replace(whole, metrics=whole.metrics | metrics, parts=[one], trials=trials)
+    write_report(thin, KEYS, tmp_path / "reports")
+    headline = json.loads((tmp_path / "reports" / "headline.json").read_text())
+    assert headline["ladder.length.order_accuracy"] == 1.0
+    assert "ladder.width.order_accuracy" not in headline
+    assert "Fit labels by width ratio" not in (tmp_path / "reports" / "report.html").read_text()
 
 
 def test_the_page_needs_no_network(page: str) -> None:

@@ -1,3 +1,4 @@
+import logging
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from eval.ladder.scoring import (
     ladder_cells,
     shuffled_requests,
 )
-from eval.ladder.trials import Trials, beyond, has_ladder, ladder_values
+from eval.ladder.trials import Trials, beyond, has_ladder, ladder_values, ladders_of
 from eval.params import EvaluateParams
 from eval.report.card import COMPARED, compare
 from eval.report.collect import Collector
@@ -177,14 +178,14 @@ def test_a_batch_never_mixes_people() -> None:
 
 def test_ladders_span_the_middle_of_the_data() -> None:
     ratios = np.linspace(0, 1, 101)[:, None] + of_tops([1.0, 2.0, 3.0])
-    values = ladder_values(ratios, 0.05, 0.95, 3)
+    values = ladder_values(Category.UPPER, ratios, 0.05, 0.95, 3)
     np.testing.assert_allclose(values[1], [2.05, 2.5, 2.95])
     np.testing.assert_allclose(beyond(values, 0.1)[1], [1.96, 3.04])
 
 
 def test_an_axis_that_the_data_does_not_know_has_no_ladder() -> None:
     ratios = np.linspace(0, 1, 101)[:, None] + of_tops([1.0, np.nan, 3.0])
-    values = ladder_values(ratios, 0.05, 0.95, 3)
+    values = ladder_values(Category.UPPER, ratios, 0.05, 0.95, 3)
     assert has_ladder(values).tolist() == [True, False, True, False]
     np.testing.assert_allclose(values[0], [1.05, 1.5, 1.95])
     requests = ladder_cells(of_tops([[1.2, np.nan, 3.2]]), values)
@@ -192,17 +193,29 @@ def test_an_axis_that_the_data_does_not_know_has_no_ladder() -> None:
     np.testing.assert_array_equal(requests[0, 2, 0], of_tops([1.2, np.nan, 3.05]))
 
 
-@pytest.mark.parametrize(
-    ("ratios", "message"),
-    [
-        (np.full((4, len(AXIS_NAMES)), np.nan), "no known ratio"),
-        (np.ones((4, len(AXIS_NAMES))), "must vary to build a ladder"),
-    ],
-    ids=["unknown", "constant"],
-)
-def test_says_why_there_is_no_ladder(ratios: NDArray[np.float64], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        ladder_values(ratios, 0.05, 0.95, 7)
+def test_a_thin_category_leaves_the_others_their_ladders(caplog: pytest.LogCaptureFixture) -> None:
+    """Of trousers one row is known, of dresses all lengths are alike: no ladders of the first or of these."""
+    tops = np.linspace(0, 1, 101)[:, None] + of_tops([1.0, 2.0, 3.0])
+    dresses = tops.copy()
+    dresses[:, AXIS_NAMES.index("length")] = 2.0
+    trousers_ratios = np.full((2, len(AXIS_NAMES)), np.nan)
+    trousers_ratios[0, FIT_PLACE] = 1.2
+    ratios = {Category.UPPER: tops, Category.LOWER: trousers_ratios, Category.DRESS: dresses}
+    with caplog.at_level(logging.WARNING):
+        values = ladders_of(ratios, 0.05, 0.95, 3)
+    assert list(values) == [Category.UPPER, Category.DRESS]
+    np.testing.assert_allclose(values[Category.DRESS][FIT_PLACE], [2.05, 2.5, 2.95])
+    assert not has_ladder(values[Category.DRESS])[AXIS_NAMES.index("length")]
+    assert [record.getMessage() for record in caplog.records] == [
+        "no ladder of lower along width: all that is known of it is 1.200",
+        "no ladder of dress along length: all that is known of it is 2.000",
+    ]
+
+
+@pytest.mark.parametrize("ratio", [np.nan, 1.0], ids=["unknown", "constant"])
+def test_says_why_there_is_no_ladder(ratio: float) -> None:
+    with pytest.raises(ValueError, match="must vary along an axis to build a ladder"):
+        ladders_of({Category.UPPER: np.full((4, len(AXIS_NAMES)), ratio)}, 0.05, 0.95, 7)
 
 
 def test_trousers_are_read_on_the_legs_in_units_of_the_hips() -> None:

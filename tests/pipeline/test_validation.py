@@ -12,7 +12,7 @@ from model.adapter.adapter import SizeAdapter
 from model.bases.tiny.networks import build_tiny_base
 from model.params import DrawingOptions
 from model.sampling import SizedDrawer, TryOnInputs
-from pipeline.training.validation import last_people, planned, warn_of_overlap
+from pipeline.training.validation import last_people, planned, typical_ratios, warn_of_overlap
 from preprocess.vocabulary import Category
 from shards.batch import Batch
 from tests.model.conftest import jolt
@@ -34,6 +34,21 @@ def test_the_last_usable_people_are_taken_and_all_are_counted() -> None:
     assert num_usable == {"upper": 6}
     _, num_usable = last_people(batches, 4, {Category.UPPER: np.array([True, True, True])})
     assert num_usable == {"upper": 8}, "who is not known at the shoulders can stand on the other ladders"
+
+
+def test_ratios_are_read_until_each_category_has_enough() -> None:
+    """Dresses come after 256 tops: their ladders need them. Nothing is read once trousers have enough too."""
+    top = replace(batch(size=32), ratios=np.full((32, 3), 1.0, np.float32), categories=["upper"] * 32)
+    dress = replace(top, ratios=np.full((32, 3), 2.0, np.float32), categories=["dress"] * 32)
+    unknown = replace(dress, ratios=np.full((32, 3), np.nan, np.float32))
+    batches = [*[top] * 8, unknown, dress]
+    found = typical_ratios(batches)
+    assert {category: own.shape for category, own in found.items()} == {"upper": (256, 3), "dress": (32, 3)}
+    assert (found[Category.DRESS] == 2.0).all()
+    trousers = replace(dress, categories=["lower"] * 32)
+    more = iter([*batches, *[dress] * 7, *[trousers] * 8, dress])
+    assert {len(own) for own in typical_ratios(more).values()} == {256}
+    assert len([*more]) == 1
 
 
 def test_people_that_the_evaluation_takes_too_are_said(caplog: pytest.LogCaptureFixture) -> None:
