@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 
 import ray
 from ray.exceptions import RayError, RayTaskError
@@ -28,11 +29,15 @@ class RayTasks:
         Raises:
             OSError: The cluster can't be reached, or workers died again and again.
         """
+        rest = iter(parts)
+        first = [*islice(rest, 1)]
+        if not first:
+            return  # all is done: a cluster would start for nothing
         started = connect(self.settings.address)
         flight: dict[ray.ObjectRef, Part] = {}
         try:
             task, shared = self.task(work.gpus), ray.put(work)
-            for part in parts:
+            for part in chain(first, rest):
                 flight[task.remote(shared, part)] = part
                 while len(flight) >= self.window(work.gpus):
                     yield landed(flight)
@@ -72,7 +77,8 @@ def connect(address: str | None) -> bool:
     try:
         ray.init(address or "local", log_to_driver=False, job_config=code, **local)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise OSError(f"no Ray cluster at {address}: {error}") from error
+        what = f"no Ray cluster at {address}" if address else "Ray can't start a cluster here"
+        raise OSError(f"{what}: {error}") from error
     return True
 
 

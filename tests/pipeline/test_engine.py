@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -201,40 +200,40 @@ def test_a_killed_worker_ends_the_run_with_what_to_do(tmp_path: Path) -> None:
 
 
 KILLED = """
-import sys
+import os, signal, sys, time
 from pathlib import Path
 from pipeline.engine.local import Processes
-from tests.pipeline.engines import Numbers, made
-folder = Path(sys.argv[1])
-made(folder, Numbers(512, pause=0.002, log=folder / "log"), Processes(2))
+from tests.pipeline.engines import Numbers, Then, made
+
+def kill() -> None:
+    time.sleep(float(sys.argv[3]))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    killed = Then(Processes(2), kill, after=int(sys.argv[2]))
+    made(folder, Numbers(1024, pause=0.001, log=folder / "log"), killed)
 """
 
 
 @pytest.mark.slow  # starts processes
 def test_a_run_killed_at_random_moments_makes_at_most_two_parts_again(tmp_path: Path) -> None:
-    """There are two workers."""
+    """There are two workers, and four parts in flight: a run killed at its second makes at most five."""
     (tmp_path / "whole").mkdir()
-    whole = made(tmp_path / "whole", Numbers(512))
+    whole = made(tmp_path / "whole", Numbers(1024))
     out, store = tmp_path / "squares.parquet", PartStore(tmp_path / ".squares.parquet.parts")
-    moments, kept, kills = np.random.default_rng(0), 0, 0
+    moments, kills = np.random.default_rng(0), 0
     while not out.exists():
-        process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], cwd=ROOT)
-        wait_for_more(store, kept, process)
-        time.sleep(moments.uniform(0, 0.3))
-        process.kill()
-        process.wait()
-        kept, kills = sum(1 for _ in store.list()), kills + 1
-    assert kills > 2
-    again = (tmp_path / "log").stat().st_size - 512
+        after, pause = str(moments.integers(1, 3)), str(moments.uniform(0, 0.1))
+        command = [sys.executable, "-c", KILLED, str(tmp_path), after, pause]
+        ended = subprocess.run(command, cwd=ROOT, check=False).returncode
+        assert ended in (0, -signal.SIGKILL)
+        kills += ended != 0
+    assert kills >= 3, "of 16 parts, three runs make at most fifteen"
+    again = (tmp_path / "log").stat().st_size - 1024
     assert again <= kills * 2 * PART_ROWS
-    assert out.read_bytes() == whole == made(tmp_path, Numbers(512))
+    assert out.read_bytes() == whole == made(tmp_path, Numbers(1024))
     assert not store.root.exists()
-
-
-def wait_for_more(store: PartStore, before: int, process: subprocess.Popen[bytes]) -> None:
-    """Wait until a run has put a part more than there were, or has ended."""
-    while process.poll() is None and sum(1 for _ in store.list()) <= before:
-        time.sleep(0.01)
 
 
 def test_the_engine_is_chosen_by_option_variable_or_file(

@@ -155,3 +155,24 @@ def test_a_cluster_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytes
     Path("engine.yaml").write_text("ray: {address: 'somewhere'}\n")
     with pytest.raises(OSError, match="no Ray cluster at somewhere"):
         made(tmp_path, Numbers(100), open_engine(workers=1))
+
+
+def test_a_cluster_that_does_not_start_here_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline.engine.on_ray import connect
+
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("no room")
+
+    monkeypatch.setattr("ray.init", refuse)
+    with pytest.raises(OSError, match="Ray can't start a cluster here: no room"):
+        connect(None)
+
+
+def test_a_run_with_nothing_to_do_asks_for_no_cluster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(tmp_path, Numbers(100))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(ENGINE_VARIABLE, "ray")
+    Path("engine.yaml").write_text("ray: {address: 'somewhere'}\n")
+    assert made(tmp_path, Numbers(100), open_engine(workers=1))
