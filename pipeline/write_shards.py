@@ -3,7 +3,7 @@
 import logging
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -21,10 +21,10 @@ from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.source import ManifestRow, read_manifest
 from preprocess.vocabulary import TRIED_ON, RowStatus
 from shards.build import Parts, build_packed
-from shards.index import MASK
+from shards.index import INDEX_NAME, MASK
 from shards.latents import LATENTS_FOLDER
 from shards.params import WriteShardsParams
-from shards.plan import Ingredients
+from shards.plan import Ingredients, tars_of
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ def run(
     out: Path,
     engine: Engine | None = None,
 ) -> None:
-    """Write every usable sample of the manifest into the shards of its split."""
+    """Write every usable sample of the manifest into the shards of its split, and remove other splits'."""
     tables = {"manifest": manifest, "keypoints": keypoints, "size_annotations": size_annotations}
     write(params, **tables, out=out, only=None, engine=engine)
     write_latents(params, out / TRAINED_SPLIT, engine)
@@ -77,6 +77,8 @@ def write(
             usable[row.split].append(Ingredients(row.key, fingerprint(parts, params), parts))
     if not usable:
         raise ValueError(f"{manifest} has no usable sample: {dict(left_out)}")
+    if only is None:
+        forget_splits(out, usable)
     for split, rows in sorted(usable.items()):
         build_shards(
             rows,
@@ -93,10 +95,24 @@ def write(
             },
         )
         log.info("%s: of %d people are known: %s", split, len(rows), known)
-        if cut := sum(row.what.files.cloth is None for row in rows):
-            log.warning("%s: %d garments are cut out of their wearers' photos", split, cut)
-        if left_out[split]:
-            log.warning("%s: left out %s", split, dict(left_out[split]))
+        warn(split, rows, left_out[split])
+
+
+def warn(split: str, rows: Sequence[Ingredients[Parts]], left_out: Counter[str]) -> None:
+    """Tell what of a split isn't as its photos are, or isn't there at all."""
+    if cut := sum(row.what.files.cloth is None for row in rows):
+        log.warning("%s: %d garments are cut out of their wearers' photos", split, cut)
+    if left_out:
+        log.warning("%s: left out %s", split, dict(left_out))
+
+
+def forget_splits(out: Path, splits: Collection[str]) -> None:
+    """Remove the shards of all but these splits: nobody must train on an earlier manifest's."""
+    others = [folder for folder in out.glob("*/") if folder.name not in splits]
+    for folder in sorted(folder for folder in others if any(tars_of(folder, folder.name))):
+        log.warning("%s: removed, as the manifest has no usable sample of this split any more", folder)
+        (folder / INDEX_NAME).unlink(missing_ok=True)  # first: without it the rest counts for nothing
+        shutil.rmtree(folder)
 
 
 def num_known(rows: Sequence[Ingredients[Parts]]) -> dict[str, int]:

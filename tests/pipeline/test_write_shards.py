@@ -11,7 +11,7 @@ import webdataset
 from PIL import Image, ImageOps
 
 from pipeline.tables.manifest import write_manifest
-from pipeline.write_shards import run
+from pipeline.write_shards import run, write
 from preprocess.body.inpaint_mask import MaskParams
 from preprocess.body.keypoints import KeypointError, Keypoints
 from preprocess.body.openpose import read_openpose
@@ -178,6 +178,25 @@ def test_a_changed_measure_rewrites_one_shard(inputs: dict[str, Path], tmp_path:
     run(PARAMS, **inputs | {"size_annotations": tmp_path / "size_annotations.parquet"}, out=tmp_path / "out")
     changed = [name for name, digest in tars(tmp_path / "out").items() if before[name] != digest]
     assert len([name for name in changed if name.endswith(".tar")]) == 1
+
+
+def test_a_split_that_left_the_manifest_leaves_the_shards(
+    inputs: dict[str, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    out, table = tmp_path / "out", pq.read_table(inputs["manifest"])
+    run(PARAMS, **inputs, out=out)
+    (out / "notes").mkdir()
+    (out / "notes" / "index.json").write_text("not ours")
+    before = tars(out / "test")
+    rows = [row for row in table.to_pylist() if row["split"] == "test"]
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), tmp_path / "manifest.parquet")
+    fewer = inputs | {"manifest": tmp_path / "manifest.parquet"}
+    write(PARAMS, **fewer, out=out, only="test")
+    assert (out / "train" / "index.json").is_file(), "one split was asked for: the others are left alone"
+    run(PARAMS, **fewer, out=out)
+    assert sorted(path.name for path in out.iterdir()) == ["notes", "test"]
+    assert tars(out / "test") == before
+    assert "out/train: removed, as the manifest has no usable sample of this split" in caplog.text
 
 
 def test_other_code_writes_every_shard_again(
