@@ -1,5 +1,6 @@
 """The data stages on a bucket make what they make on a folder."""
 
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -131,6 +132,20 @@ def test_a_bad_connection_changes_nothing_and_none_at_all_is_named(
     Flaky.break_down(FAILS_ALWAYS)
     with pytest.raises(StorageError, match="flaky://bucket/data"):
         write_manifest(far, tmp_path / "far.parquet", hash_remote=True)
+
+
+def test_an_empty_file_is_judged_alike_near_far_and_by_listing(root: Path, tmp_path: Path) -> None:
+    near = shutil.copytree(root, tmp_path / "data")
+    (near / "test/openpose_json/90000_00_keypoints.json").write_bytes(b"")  # judged by who reads it
+    (near / "train/cloth/00000_00.jpg").write_bytes(b"")
+    Flaky.restart()
+    upload(Flaky(), near, "data")
+    far = open_source("viton_hd", place("flaky://bucket/data"))
+    judged = [rows(open_source("viton_hd", near), tmp_path), rows(far, tmp_path)]
+    write_manifest(far, tmp_path / "hashed.parquet", hash_remote=True)
+    judged.append(pq.read_table(tmp_path / "hashed.parquet").to_pylist())
+    expected = {"90000_00": "ok", "90001_00": "ok", "00000_00": "failed"}
+    assert [{row["key"]: row["status"] for row in table} for table in judged] == [expected] * 3
 
 
 @pytest.mark.usefixtures("s3")
