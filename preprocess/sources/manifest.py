@@ -99,6 +99,7 @@ def manifest_record(
         limits: What is too large to be decoded.
         listed: Judge files by what a listing says.
     """
+    sample = sample if listed else sample.kept()  # to hash and to decode it are two readings
     found = input_hash(sample, root, listed=listed)
     if before is not None and before["input_hash"] == found:
         status, reason = before["status"], before["reason"]

@@ -207,6 +207,13 @@ def test_each_stage_fetches_a_file_once_and_asks_nothing_else(
     monkeypatch.setenv("CINDERELLA_ENGINE", "inline")
     Flaky.restart()
     upload(Flaky(), root, "data")
+    write_manifest(
+        open_source("folder", place("flaky://bucket/data/test/image")),
+        tmp_path / "hashed.parquet",
+        hash_remote=True,
+    )
+    asked = Counter(asked for asked in Flaky.asked if asked.startswith("get"))
+    assert asked == {f"get /bucket/data/test/image/9000{number}_00.jpg": 1 for number in range(2)}
     chain = DataChain(source="viton_hd", root=place("flaky://bucket/data"), split="test")
     Flaky.break_down(0)
     tables = chain.annotate(tmp_path / "tables")
