@@ -216,7 +216,9 @@ def demo(
     examples: Annotated[Path, typer.Option(help="manifest.parquet whose test split is shown.")] = Path(
         "artifacts/manifest.parquet"
     ),
-    num_examples: Annotated[int, typer.Option(help="People, and as many garments.", min=1, max=24)] = 8,
+    num_examples: Annotated[
+        int, typer.Option(help="People, and as many garments, of each category.", min=1, max=24)
+    ] = 8,
     chart: Annotated[Path | None, typer.Option(help="A brand's sizes, CSV or YAML, for the buttons.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen at.", min=1, max=65535)] = 7860,

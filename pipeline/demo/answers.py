@@ -14,7 +14,7 @@ from model.params import DrawingOptions
 from pipeline.demo.controls import Controls, Update, Values
 from pipeline.demo.pictures import Picture, fit_table, measured_by, pictures_of, slider_mark, thumbnail
 from pipeline.demo.privacy import Uploads
-from pipeline.demo.visit import FittingRoom, Visit, on_sliders
+from pipeline.demo.visit import FittingRoom, Garment, Visit, on_sliders
 from pipeline.tryon.size_aware import TryOnResult
 from preprocess.sizes.axes import FIT_AXIS, axes_of
 from preprocess.sizes.centimetres import Wearer
@@ -69,21 +69,23 @@ class Answers:
 
     @as_message
     def arrive(self, values: Values, progress: gr.Progress = PROGRESS) -> Update:
-        """Begin with the first person in the first garment."""
+        """Begin with the first person, in the first garment that they can wear."""
         visit = self.visit(values)
-        garment = self.room.choose_garment(visit, 0)
-        self.room.choose_person(visit, 0)
-        update = {self.controls.caption: garment.caption} | self.worn(visit)
+        update = self.dressed(visit, self.room.arrive(visit))
         return update | self.at_natural(visit, values, progress)
 
     @as_message
     def choose_person(
         self, values: Values, chosen: gr.SelectData, progress: gr.Progress = PROGRESS
     ) -> Update:
-        """Take the person that was clicked on."""
+        """Take the person that was clicked on, and another garment if they can't wear this one."""
         visit = self.visit(values)
+        before = visit.garment
         self.room.choose_person(visit, chosen.index)
-        update = {self.controls.people: gr.Gallery(selected_index=chosen.index)}
+        update: Update = {self.controls.people: gr.Gallery(selected_index=chosen.index)}
+        if visit.garment is not None and visit.garment is not before:
+            update |= self.dressed(visit, visit.garment)
+            values = {**values, self.controls.caption: visit.garment.caption}
         return update | self.without_strip(visit) | self.at_natural(visit, values, progress)
 
     @as_message
@@ -100,25 +102,26 @@ class Answers:
     def choose_garment(
         self, values: Values, chosen: gr.SelectData, progress: gr.Progress = PROGRESS
     ) -> Update:
-        """Take the garment that was clicked on."""
+        """Take the garment that was clicked on, and another person if this one can't wear it."""
         visit = self.visit(values)
         before = visit.category
         garment = self.room.choose_garment(visit, chosen.index)
         values = {**values, self.controls.caption: garment.caption}
-        update = {
-            self.controls.garments: gr.Gallery(selected_index=chosen.index),
-            self.controls.caption: garment.caption,
-        }
-        update |= self.without_strip(visit)
+        update = self.dressed(visit, garment) | self.without_strip(visit)
         if visit.category != before:
-            return update | self.worn(visit) | self.at_natural(visit, values, progress)
+            update[self.controls.people] = gr.Gallery(selected_index=visit.place)
+            return update | self.at_natural(visit, values, progress)
         return update | self.drawn(visit, values, progress)
 
     @as_message
     def choose_category(self, values: Values, progress: gr.Progress = PROGRESS) -> Update:
-        """Take the garment for one of the category that was chosen."""
+        """Take the garment for one of the category that was chosen; the buttons go back if that can't be."""
         visit = self.visit(values)
-        self.room.try_category(visit, Category(values[self.controls.category]))
+        try:
+            self.room.try_category(visit, Category(values[self.controls.category]))
+        except ValueError as error:
+            gr.Warning(html.escape(str(error)))
+            return self.kept(visit) | self.worn(visit)
         return self.without_strip(visit) | self.worn(visit) | self.at_natural(visit, values, progress)
 
     @as_message
@@ -250,6 +253,13 @@ class Answers:
     def chart_of(self, category: Category) -> SizeChart:
         """Return the sizes for the buttons of a category."""
         return self.chart if self.chart.fits(category) else self.others.get(category, NO_CHART)
+
+    def dressed(self, visit: Visit, garment: Garment) -> Update:
+        """Say which garment was chosen, and what is tried on with it."""
+        return {
+            self.controls.garments: gr.Gallery(selected_index=visit.garments.index(garment)),
+            self.controls.caption: garment.caption,
+        } | self.worn(visit)
 
     def worn(self, visit: Visit) -> Update:
         """Say what is tried on, and what its sizes are."""

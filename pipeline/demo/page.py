@@ -234,21 +234,20 @@ def wire(page: gr.Blocks, controls: Controls, answers: Answers) -> None:
         "trigger_mode": "multiple",
         **NETWORKS,
     }
-    person = [controls.people, controls.strip, *sized]
-    garment = [controls.garments, controls.strip, controls.caption, *sized, *worn]
-    own_person = [controls.person_upload, *person]
-    own_garment = [controls.garment_upload, *garment]
+    both = [controls.people, controls.garments, controls.strip, controls.caption, *sized, *worn]
+    own_person = [controls.person_upload, *both]
+    own_garment = [controls.garment_upload, *both]
 
     changes = [slider.release for slider in (*controls.sliders, *controls.settings_sliders())]
     changes += [controls.seed.submit, controls.seed.blur, controls.caption.submit]
     changes += [controls.sampler.input, controls.garment_refresh.input]
     drawings = (
-        page.load(answers.arrive, given, [controls.caption, *sized, *worn], **on_picture),
-        controls.people.select(answers.choose_person, given, person, **on_picture),
+        page.load(answers.arrive, given, both, **on_picture),
+        controls.people.select(answers.choose_person, given, both, **on_picture),
         controls.person_upload.upload(
             answers.bring_person, given | {controls.person_upload}, own_person, **on_picture
         ),
-        controls.garments.select(answers.choose_garment, given, garment, **on_picture),
+        controls.garments.select(answers.choose_garment, given, both, **on_picture),
         controls.garment_upload.upload(
             answers.bring_garment, given | {controls.garment_upload}, own_garment, **on_picture
         ),

@@ -71,7 +71,7 @@ def serve(
         chart: Sizes of a brand; `EXAMPLE_CHART` when None.
         host: Address to listen at.
         port: Its port.
-        num_examples: People, and as many garments, to choose from.
+        num_examples: People, and as many garments, to choose from, of each category.
 
     Raises:
         FileNotFoundError: Networks or examples are missing.

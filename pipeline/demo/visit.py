@@ -100,6 +100,10 @@ class Visit:
     strip: tuple[list[str], TryOnResult] | None = None
     """The sizes that are shown side by side, with their names."""
 
+    def turn_to(self, category: Category) -> None:
+        """Try on garments of a category from now on; no size of it has been asked for."""
+        self.category, self.size = category, SizeRequest(category=category)
+
 
 class FittingRoom:
     """Persons and garments put together; the state of a visit is the caller's.
@@ -125,15 +129,34 @@ class FittingRoom:
         first = self.categories[0] if self.categories else Category.UPPER
         return Visit(people=list(self.people), garments=list(self.garments), category=first)
 
+    def arrive(self, visit: Visit) -> Garment:
+        """Choose the first person and the first garment, another one if they can't wear that."""
+        self.choose_garment(visit, 0)
+        self.choose_person(visit, 0)
+        return visit.garment or self.garments[0]
+
     def choose_person(self, visit: Visit, place: int) -> PreparedPerson:
-        """Make the person at this place ready for what is tried on; an example once for all visitors."""
+        """Make the person at this place ready for what is tried on; an example once for all visitors.
+
+        Who lacks the joints for that tries on an example of what they wear instead.
+
+        Raises:
+            ValueError: They can't, and the garment is the visitor's own, or there is none that they can
+                wear. The visit stays as it was.
+        """
         person = chosen(visit.people, place)
-        known = person, visit.category
-        visit.person = self._prepared.get(known) or self._prepare(*known)
-        visit.place = place
-        if person in self.people:
-            self._prepared[known] = visit.person
-        return visit.person
+        try:
+            ready = self._ready(person, visit.category)
+        except ValueError:
+            garment = next((one for one in self.garments if one.category == person.category), None)
+            own = visit.garment is not None and visit.garment not in self.garments
+            if person.category == visit.category or garment is None or own:
+                raise
+            ready = self._ready(person, person.category)
+            visit.garment = garment
+            visit.turn_to(person.category)
+        visit.person, visit.place = ready, place
+        return ready
 
     def bring_person(self, visit: Visit, photo: Picture) -> PreparedPerson:
         """Choose a visitor's own photo; it takes the place of the one before.
@@ -148,9 +171,25 @@ class FittingRoom:
         return visit.person
 
     def choose_garment(self, visit: Visit, place: int) -> Garment:
-        """Choose the garment at this place; a person is made ready anew for one of another category."""
+        """Choose the garment at this place; a person is made ready anew for one of another category.
+
+        If an example of a person lacks the joints for it, one who wears such a garment takes their place.
+
+        Raises:
+            ValueError: The person can't wear it, and is the visitor's own, or nobody wears such. The visit
+                stays as it was.
+        """
         garment = chosen(visit.garments, place)
-        self.try_category(visit, garment.category)
+        try:
+            self.try_category(visit, garment.category)
+        except ValueError:
+            worn = [person.category for person in self.people]
+            if garment.category not in worn or visit.place >= len(self.people):
+                raise
+            other = worn.index(garment.category)
+            visit.person = self._ready(self.people[other], garment.category)
+            visit.place = other
+            visit.turn_to(garment.category)
         visit.garment = garment
         return garment
 
@@ -161,15 +200,11 @@ class FittingRoom:
             ValueError: The person can't: joints that such garments are measured by are missing. The visit
                 stays as it was.
         """
-        before, visit.category = visit.category, category
-        if before == category or visit.person is None:
+        if category == visit.category:
             return
-        try:
-            self.choose_person(visit, visit.place)
-        except ValueError:
-            visit.category = before
-            raise
-        visit.size = SizeRequest(category=category)
+        if visit.person is not None:
+            visit.person = self._ready(visit.people[visit.place], category)
+        visit.turn_to(category)
 
     def bring_garment(self, visit: Visit, photo: Picture) -> Garment:
         """Choose a visitor's own garment; it takes the place of the one before."""
@@ -231,6 +266,13 @@ class FittingRoom:
         }
         return {f"{step:+d}" if step else "natural": size.clamped(within) for step, size in steps.items()}
 
+    def _ready(self, person: Person, category: Category) -> PreparedPerson:
+        known = person, category
+        ready = self._prepared.get(known) or self._prepare(person, category)
+        if person in self.people:
+            self._prepared[known] = ready
+        return ready
+
     def _prepare(self, person: Person, category: Category) -> PreparedPerson:
         return self.tryon.prepare(
             person.photo,
@@ -255,11 +297,11 @@ def chosen(choices: Sequence[Choice], place: int) -> Choice:
 
 
 def read_examples(manifest: Path, num_examples: int) -> tuple[list[Person], list[Garment]]:
-    """Read the first people of the test split, and as many other garments.
+    """Read the first people of the test split, and as many other garments, of each category that it has.
 
     Args:
         manifest: manifest.parquet; its files must still be there.
-        num_examples: Of each.
+        num_examples: Of each, in each category.
 
     Raises:
         FileNotFoundError: The manifest or a file that it names is gone.
@@ -269,13 +311,17 @@ def read_examples(manifest: Path, num_examples: int) -> tuple[list[Person], list
     rows = [row for row in rows if row.cloth is not None]
     if not rows:
         raise ValueError(f"{manifest} must have a test sample with a garment photo, got none")
-    people = [example_person(row) for row in rows[:num_examples]]
-    others = rows[num_examples : 2 * num_examples] or rows
-    garments = [
-        Garment(photo=read_picture(row.cloth), caption=row.caption, category=row.category)
-        for row in others
-        if row.cloth
-    ]
+    people: list[Person] = []
+    garments: list[Garment] = []
+    for category in dict.fromkeys(row.category for row in rows):
+        same = [row for row in rows if row.category == category]
+        people += [example_person(row) for row in same[:num_examples]]
+        others = same[num_examples : 2 * num_examples] or same[:num_examples]
+        garments += [
+            Garment(photo=read_picture(row.cloth), caption=row.caption, category=category)
+            for row in others
+            if row.cloth
+        ]
     return people, garments
 
 

@@ -1,7 +1,9 @@
 """The demo's work without its page: who is chosen, what is drawn, what is shown of it."""
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -21,7 +23,7 @@ from preprocess.person.fit_report import FitReport, RegionFit
 from preprocess.sizes.axes import axes_of
 from preprocess.sizes.request import SizeRequest
 from preprocess.sources.params import PaperDollParams, PrepareDatasetParams
-from preprocess.vocabulary import Category
+from preprocess.vocabulary import Category, Joint
 
 WIDTH = axes_of(Category.UPPER)["width"]
 QUICK = DrawingOptions(num_steps=1)
@@ -245,3 +247,110 @@ def test_sliders_that_a_category_lacks_are_not_shown(wardrobe: FittingRoom) -> N
         assert shown == [name != hidden for name in wardrobe.axis_names]
         assert "XL" in answers.chart_of(category).sizes
     assert answers.chart_of(Category.LOWER) is OTHER_CHARTS[Category.LOWER]
+
+
+def without(source: Path | None, out: Path, *joints: Joint) -> Path:
+    """Write the keypoints of a photo in which joints lie outside."""
+    assert source is not None
+    found = json.loads(source.read_text())
+    for joint in joints:
+        found["people"][0]["pose_keypoints_2d"][3 * joint : 3 * joint + 3] = [0, 0, 0]
+    out.write_text(json.dumps(found))
+    return out
+
+
+@pytest.fixture
+def halves(wardrobe: FittingRoom, tmp_path: Path) -> FittingRoom:
+    """Somebody in trousers whose shoulders aren't seen, and one in a top without knees; such garments."""
+    whole, photo = wardrobe.people[0], wardrobe.garments[0].photo
+    shoulders = Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER
+    knees = Joint.LEFT_KNEE, Joint.RIGHT_KNEE
+    legs = without(whole.openpose_json, tmp_path / "legs.json", *shoulders)
+    torso = without(whole.openpose_json, tmp_path / "torso.json", *knees)
+    people = [
+        replace(whole, openpose_json=legs, category=Category.LOWER),
+        replace(whole, openpose_json=torso, category=Category.UPPER),
+    ]
+    top = Garment(photo=photo, caption="a top")
+    return FittingRoom(
+        wardrobe.tryon, people, [top, Garment(photo=photo, caption="trousers", category=Category.LOWER)]
+    )
+
+
+def test_who_cannot_wear_the_first_garment_arrives_in_another(halves: FittingRoom) -> None:
+    visit = halves.new_visit()
+    assert halves.arrive(visit).caption == "trousers"
+    assert visit.person is not None
+    assert visit.person.category == visit.category == visit.size.category == "lower"
+
+
+def test_what_is_clicked_on_is_taken_even_if_the_other_must_change(halves: FittingRoom) -> None:
+    visit = halves.new_visit()
+    halves.arrive(visit)
+    halves.choose_person(visit, 1)
+    assert (visit.place, visit.garment, visit.category) == (1, halves.garments[0], "upper")
+    halves.choose_garment(visit, 1)
+    assert (visit.place, visit.garment, visit.category) == (0, halves.garments[1], "lower")
+    assert visit.person is not None
+    assert visit.person.category == visit.size.category == "lower"
+
+
+def test_what_the_visitor_brought_is_not_exchanged(halves: FittingRoom) -> None:
+    visit = halves.new_visit()
+    halves.arrive(visit)
+    own = halves.bring_garment(visit, halves.garments[0].photo)
+    with pytest.raises(ValueError, match="hips and knees"):
+        halves.choose_person(visit, 1)
+    assert (visit.place, visit.garment, visit.category) == (0, own, "lower")
+    own_torso = halves.people[1]
+    guest = FittingRoom(halves.tryon, halves.people[:1], halves.garments)
+    visit = guest.new_visit()
+    visit.people.append(own_torso)
+    guest.choose_person(visit, 1)
+    with pytest.raises(ValueError, match="hips and knees"):
+        guest.choose_garment(visit, 1)
+    assert (visit.place, visit.category) == (1, "upper")
+
+
+def test_after_a_refused_category_the_page_shows_the_one_that_holds(halves: FittingRoom) -> None:
+    answers = Answers(halves, EXAMPLE_CHART, OTHER_CHARTS)
+    build_page(answers)
+    visit = halves.new_visit()
+    halves.arrive(visit)
+    with pytest.warns(UserWarning, match="both shoulders and the hips"):
+        update = answers.choose_category(
+            {answers.controls.visit: visit, answers.controls.category: str(Category.UPPER)}
+        )
+    assert update[answers.controls.category] == str(visit.category) == "lower"
+    assert update[answers.controls.visit] is visit
+
+
+def test_the_page_shows_what_changed_with_what_was_clicked_on(halves: FittingRoom) -> None:
+    answers = Answers(halves, EXAMPLE_CHART, OTHER_CHARTS)
+    page = build_page(answers)
+    controls, visit = answers.controls, halves.new_visit()
+    values = {control: control.value for control in controls.inputs()} | {controls.visit: visit}
+    values[controls.num_steps] = 1
+    outputs = {event.api_name: set(event.outputs) for event in page.fns.values()}
+
+    def now(update: dict[Any, Any], name: str) -> list[Any]:
+        assert update.keys() <= outputs[name]
+        return [update[control] for control in (controls.caption, controls.category)]
+
+    assert now(answers.arrive(values), "arrive") == ["trousers", "lower"]
+    second = gr.SelectData(None, {"index": 1, "value": None})
+    assert now(answers.choose_person(values, second), "choose_person") == ["a top", "upper"]
+    update = answers.choose_garment(values, second)
+    assert now(update, "choose_garment") == ["trousers", "lower"]
+    assert update[controls.people].selected_index == 0
+
+
+def test_examples_are_of_every_category_that_there_is(tmp_path: Path) -> None:
+    dolls = PaperDollParams(
+        train=3, test=9, categories=tuple(Category), image_height=256, image_width=192, seed=3
+    )
+    drawn = PrepareDatasetParams(source="paper_dolls", paper_dolls=dolls)
+    prepare_dataset.run(drawn, raw=tmp_path / "raw", out=tmp_path / "manifest.parquet")
+    people, garments = read_examples(tmp_path / "manifest.parquet", 1)
+    assert sorted(person.category for person in people) == sorted(Category)
+    assert [garment.category for garment in garments] == [person.category for person in people]
