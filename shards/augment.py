@@ -86,7 +86,8 @@ def resized_row(batch: Batch, row: int, requested: NDArray[np.float64]) -> WornP
     room = np.pad(batch.inpaint_mask[row][1:-1, 1:-1] > 0, 1)
     if new is None or (new.garment_mask & ~room & ~worn.garment_mask).any():
         return None
-    return new if shows(new, joints, requested, body) else None
+    category = Category(batch.categories[row])
+    return new if shows(new, joints, requested, body, category) else None
 
 
 def mirrored(batch: Batch, rows: NDArray[np.bool_]) -> Batch:

@@ -149,13 +149,15 @@ def drawn_at(
     return WornPhoto(photo.round().clip(0, 255).astype(np.uint8), layout)
 
 
-def shows(worn: WornPhoto, keypoints: Keypoints, ratios: Array, densepose: NDArray[np.uint8]) -> bool:
+def shows(
+    worn: WornPhoto, keypoints: Keypoints, ratios: Array, densepose: NDArray[np.uint8], category: Category
+) -> bool:
     """Whether a photo shows its garment at (A,) ratios: each that is not NaN is known in it, and measures so.
 
     A panel that grew over an arm, or shrank off a sleeve, ends where nothing tells it from them.
     """
     measured = measure_worn(worn.garment_mask, keypoints, Scene(photo=worn.photo, densepose=densepose))
-    found = size_ratios(measured, SizeRatioParams(), keypoints=keypoints)
+    found = size_ratios(measured, SizeRatioParams(), category=category, keypoints=keypoints)
     said = np.isfinite(ratios)
     near = np.abs(found.ratios[said] / ratios[said] - 1) <= SHOWN
     return bool((near & found.known[said]).all())

@@ -152,7 +152,7 @@ def person_rows(sample: ManifestRow, person: Keypoints, natural: Floats) -> tupl
         seconds = time.process_time() - start
         if new is not None:
             ratios, known = measured_again(new, worn, parse, person, body)
-            told = shows(new, person, of_tops(asked), body)
+            told = shows(new, person, of_tops(asked), body, Category.UPPER)
             rows.append((asked / natural - 1, ratios / asked - 1, known, seconds, told))
             photos.append(new.photo)
     return rows, photos

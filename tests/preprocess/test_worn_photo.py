@@ -167,11 +167,11 @@ def test_a_panel_grows_over_its_sleeves_and_takes_its_seam_along() -> None:
 
 def test_a_photo_shows_the_size_that_it_measures_and_no_other() -> None:
     worn, joints, body = hanging()
-    assert shows(worn, joints, HANGING, body)
-    assert shows(worn, joints, HANGING * of_tops([np.nan, 1, np.nan]), body)
-    assert not shows(worn, joints, HANGING * of_tops([1, 1.06, 1]), body)
+    assert shows(worn, joints, HANGING, body, Category.UPPER)
+    assert shows(worn, joints, HANGING * of_tops([np.nan, 1, np.nan]), body, Category.UPPER)
+    assert not shows(worn, joints, HANGING * of_tops([1, 1.06, 1]), body, Category.UPPER)
     seamless = np.where(worn.garment_mask[..., None], np.uint8(90), worn.photo)
-    assert not shows(WornPhoto(seamless, worn.garment_mask), joints, HANGING, body)
+    assert not shows(WornPhoto(seamless, worn.garment_mask), joints, HANGING, body, Category.UPPER)
 
 
 def test_a_panel_that_shrinks_leaves_no_seam_on_its_sleeves() -> None:
@@ -180,4 +180,4 @@ def test_a_panel_that_shrinks_leaves_no_seam_on_its_sleeves() -> None:
     assert new is not None
     right, left = np.flatnonzero(new.photo[460, :, 2] < 110)[[0, -1]]
     assert (right, left) == pytest.approx((384 - 96, 384 + 96), abs=5)
-    assert shows(new, joints, HANGING * of_tops([1, 0.8, 1]), body)
+    assert shows(new, joints, HANGING * of_tops([1, 0.8, 1]), body, Category.UPPER)

@@ -18,6 +18,7 @@ from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import Category, Joint
 from shards.augment import mirrored, recoloured, resized, zoomed
 from shards.batch import Batch, empty_batch
+from tests.preprocess.people import person, tunic
 from tests.sizes import TOP_PLACES, of_tops
 
 DOLLS = PaperDollParams(image_height=256, image_width=192)
@@ -196,6 +197,23 @@ def test_a_resized_garment_measures_what_its_ratios_say(dolls: Batch) -> None:
     assert new.fit_label == [None, "loose", None]
     np.testing.assert_array_equal(new.image[1], batch.image[1])
     np.testing.assert_array_equal(new.keypoints, batch.keypoints)
+
+
+def test_a_long_dress_is_resized() -> None:
+    """It reaches down 2.5 torsos, further than any top can."""
+    wearer, dress = person(), np.pad(tunic(), ((0, 256), (0, 0)))
+    dress[350:1100, 254:514] = True
+    batch = empty_batch(range(1), *dress.shape)
+    batch.image[0] = np.where(dress[..., None], np.uint8((180, 30, 40)), np.uint8(220))
+    batch.densepose[0] = 0
+    batch.garment_mask[0], batch.inpaint_mask[0] = dress, 1
+    batch.keypoints[0] = np.asarray(wearer.flat(), np.float32).reshape(25, 3)
+    batch.keys[0], batch.categories[0] = "dress", str(Category.DRESS)
+    batch.ratios[0] = of_tops(measured(batch, 0))
+    assert batch.ratios[0, AXIS_NAMES.index("length")] == pytest.approx(2.5, abs=0.02)
+    new = resized(batch, np.array([[1, 1.1, 0.95, 1]], np.float32))
+    assert new.keys == ["dress:resized"]
+    assert measured(new, 0)[2] == pytest.approx(2.5 * 0.95, rel=0.03)
 
 
 def test_no_garment_is_resized_on_a_guess_or_out_of_its_mask(dolls: Batch) -> None:
