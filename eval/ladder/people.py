@@ -14,7 +14,7 @@ from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.vocabulary import Category
 from shards.batch import Batch, joined, select
 from shards.reader import ShardReader
-from shards.sample import RECORD_SUFFIX, decode_record, require_member
+from shards.sample import RECORD_SUFFIX, SizeRecord, decode_record, require_member
 from shards.ustar import unpack
 
 Floats = NDArray[np.float64]
@@ -151,10 +151,20 @@ class Wardrobe:
         }
 
     def unpaired_key(self, key: str) -> str | None:
-        """Whose garment a person tries on; None where the data set names nobody of this split."""
+        """Whose garment a person tries on; None where the data set names nobody of this split.
+
+        Nor is it another category's: that has other axes, on which the person has no size.
+        """
+        record = self.record(key)
+        other = record.unpaired_key
+        if other not in self.places or self.record(other).category != record.category:
+            return None
+        return other
+
+    def record(self, key: str) -> SizeRecord:
+        """Return what a sample of the split knows beside its pictures."""
         _, packed = self.reader.packed(*self.places[key])
-        record = decode_record(key, require_member(key, unpack(key, packed), RECORD_SUFFIX))
-        return record.unpaired_key if record.unpaired_key in self.places else None
+        return decode_record(key, require_member(key, unpack(key, packed), RECORD_SUFFIX))
 
     def swapped(self, people: Batch) -> tuple[list[int], Batch]:
         """Dress people in another's garment.

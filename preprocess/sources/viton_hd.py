@@ -112,12 +112,14 @@ def samples_of(
     shared = shared_stems(images) | shared_stems(map(split.cloth, (*tried, *paired)))
     split = replace(split, shared=shared)
     worn = dressed(split, images, paired)
+    categories = told(split, (*paired, *tried), worn)
     wearers: dict[Path | None, str] = {}
     for image, name in worn.items():
         wearers.setdefault(split.file("cloth", name), safe_key(split.name_of(image)))
     used: set[str] = set()
     for image, pair in images.items():
         one = sample(split, image, worn[image], pair, wearers, captions)
+        one = replace(one, category=categories.get(image, split.category))
         used.update(part for part, _ in one.parts())
         yield one
     split.warn(used, [pair.place for pair in images.values() if split.cloth(pair) is None])
@@ -132,6 +134,18 @@ def dressed(split: "Split", images: Mapping[Path, Pair], paired: list[Pair]) -> 
     for image, pair in images.items():
         worn.setdefault(image, worn_by(split.name_of(image), pair, split.parts["cloth"], stems))
     return worn
+
+
+def told(split: "Split", pairs: Iterable[Pair], worn: Mapping[Path, str]) -> dict[Path, Category]:
+    """Return what kind of garment people wear, of those of whom a line that names that garment says it."""
+    said: dict[Path, Category] = {}
+    for pair in pairs:
+        image = split.image(pair)
+        cloth, name = split.cloth(pair), worn[image]
+        own = cloth == split.file("cloth", name) if cloth else stem_of(pair.cloth) == stem_of(name)
+        if own and pair.category is not None:
+            said.setdefault(image, pair.category)
+    return said
 
 
 def sample(
@@ -158,7 +172,7 @@ def sample(
     return SourceSample(
         key=key,
         split=split.folder.name,
-        category=pair.category or split.category,
+        category=split.category,
         image=image,
         caption=captions.get(key, ""),
         cloth=cloth,

@@ -1,11 +1,13 @@
 import logging
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from eval.ladder.baselines import baseline_draws, can_draw, growth_px, scale_factor
+from eval.ladder.people import Wardrobe
 from eval.ladder.remeasure import read_garment
 from eval.ladder.scoring import (
     Cell,
@@ -24,8 +26,10 @@ from eval.report.collect import Collector
 from eval.report.summary import ADAPTER, summarize
 from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE
 from preprocess.vocabulary import Category
+from shards.stream import SampleStream
 from tests.eval.dolls import DollStudio
 from tests.preprocess.people import trousers
+from tests.shards.making import record, sample, write_shards
 from tests.sizes import TOP_PLACES, UPPER, of_tops
 
 VALUES = of_tops(np.transpose([[0.95, 1.15, 1.35], [0.95, 1.25, 1.55], [0.6, 0.85, 1.1]])).T
@@ -273,3 +277,15 @@ def test_only_what_hangs_from_the_shoulders_is_resized_in_the_photo() -> None:
     assert not can_draw("resize", Category.LOWER)
     assert can_draw("resize", Category.DRESS)
     assert can_draw("scale", Category.LOWER)
+
+
+def test_nobody_is_dressed_in_another_category(tmp_path: Path) -> None:
+    """Two in tops name each other and a third names a dress, on whose axes they have no size."""
+    names = {"a": ("b", Category.UPPER), "b": ("a", Category.UPPER), "c": ("d", Category.UPPER)}
+    names["d"] = ("nobody", Category.DRESS)
+    records = [record(key, unpaired_key=other, category=worn) for key, (other, worn) in names.items()]
+    write_shards([sample(one.key, record=one) for one in records], tmp_path, "test", samples_per_shard=2)
+    stream = SampleStream(tmp_path / "index.json", batch_size=4, image_height=32, image_width=24, seed=0)
+    (people,) = stream.epoch_batches()
+    rows, dressed = Wardrobe(stream.reader).swapped(people)
+    assert sorted(dressed.keys) == sorted(people.keys[row] for row in rows) == ["a", "b"]

@@ -66,12 +66,22 @@ def test_a_manifest_gives_back_the_samples_with_absolute_paths(root: Path) -> No
 
 
 def test_a_third_column_of_a_list_says_what_is_worn(root: Path) -> None:
-    (root / "test_pairs.txt").write_text("2.jpg 9.jpg Lower\n3.jpg\t2.jpg\tdress\n")
+    (root / "test_pairs.txt").write_text("2.jpg 2.jpg Lower\n3.jpg\t3.jpg\tdress\n")
     worn = {sample.key: sample.category for sample in VitonHd(root).samples()}
     assert worn == {"1": Category.UPPER, "2": Category.LOWER, "3": Category.DRESS}
     (root / "test_pairs.txt").write_text("2.jpg 9.jpg sock\n")
     with pytest.raises(ValueError, match=r"test_pairs\.txt:1 must be 'person\.jpg cloth\.jpg', got"):
         list(VitonHd(root).samples())
+
+
+def test_what_is_tried_on_does_not_say_what_is_worn(root: Path) -> None:
+    """Person 2 tries dresses on. Person 3 wears 9, which is nobody else's, unless the list of pairs knows."""
+    (root / "test_pairs.txt").write_text("2.jpg 3.jpg dress\n3.jpg 9.jpg dress\n2.jpg 9.jpg dress\n")
+    worn = {sample.key: sample.category for sample in VitonHd(root).samples()}
+    assert worn == {"1": Category.UPPER, "2": Category.UPPER, "3": Category.DRESS}
+    (root / "test_pairs_paired.txt").write_text("3.jpg 3.jpg lower\n")
+    worn = {sample.key: sample.category for sample in VitonHd(root).samples()}
+    assert worn == {"1": Category.UPPER, "2": Category.UPPER, "3": Category.LOWER}
 
 
 def test_a_garment_without_a_person_can_be_tried_on(root: Path) -> None:
