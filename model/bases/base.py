@@ -86,6 +86,15 @@ class Noising(Protocol):
         """Return one of diffusers' schedulers, set to so many steps for latents like `canvas`."""
 
 
+def as_read(tensor: Tensor, network: Any) -> Tensor:
+    """Return a tensor in the type of the weights that read it, as autocast would by itself.
+
+    diffusers loads an autoencoder that was stored in half precision in full, and a loss wants full precision
+    too, while the denoiser beside them lies as it was stored.
+    """
+    return tensor if torch.is_autocast_enabled(tensor.device.type) else tensor.to(network.dtype)
+
+
 class TryOnBase(nn.Module, ABC):
     """Try-on networks without size."""
 

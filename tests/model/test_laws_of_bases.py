@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -128,6 +129,22 @@ def test_pictures_of_a_person_come_out_of_the_canvas(case: Case) -> None:
         pictures = case.base.to_images(latents)
     assert pictures.shape == (BATCH, 3, PRESET.image_height, PRESET.image_width)
     assert pictures.isfinite().all()
+
+
+@pytest.mark.parametrize("name", sorted(set(MADE) - {"made_up"}))
+def test_what_was_stored_in_half_precision_draws_as_it_is_opened(name: str, tmp_path: Path) -> None:
+    """The autoencoder comes in full precision, whatever it was stored in, and the networks as they were."""
+    MADE[name]().to(torch.bfloat16).save_pretrained(tmp_path)
+    case = Case(type(MADE[name]()).from_pretrained(tmp_path))
+    assert case.base.denoiser.dtype == torch.bfloat16
+    adapter = jolt(case.adapter(encoder="hybrid"))
+    with torch.no_grad():
+        size, told = case.size(adapter), case.base.told(photos())
+    options = DrawingOptions(num_steps=2, text_guidance=2.0)
+    latents = sample_tryon(case.base, told, options, noise=case.noise, size=size)
+    assert latents.isfinite().all()
+    case.predict(case.size(adapter)).sum().backward()
+    assert adapter.encoder.input.weight.grad is not None
 
 
 def test_every_base_says_whose_its_weights_are(case: Case) -> None:

@@ -18,7 +18,7 @@ from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 
 from model.bases.autoencoded import AutoencodedBase, encode_images, load_autoencoder
-from model.bases.base import Encodings, Sites
+from model.bases.base import Encodings, Sites, as_read
 from model.bases.catvton.loading import ATTENTION_FOLDER, PARTS, load_unet, save_attention
 from model.bases.conditions import Conditioning, Photos, SizeCondition
 from model.bases.noising import DiffusionNoising
@@ -178,10 +178,11 @@ class CatvtonBase(AutoencodedBase):
     def predict(
         self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning, size: SizeCondition | None = None
     ) -> Tensor:
-        """Predict noise or velocity of both halves, (B, 4, 2h, w)."""
+        """Predict noise or velocity of both halves, (B, 4, 2h, w), in the type of `noisy`."""
         assert isinstance(conditioning, CatvtonConditioning)
         rows = noisy.shape[2]
         sample = torch.cat([noisy, above_nothing(conditioning.mask, rows), conditioning.known], dim=1)
+        sample = as_read(sample, self.unet)
         size = size and for_canvas(size.to(sample.dtype), self.sites(), rows)
         return self.unet(
             sample,
@@ -189,7 +190,7 @@ class CatvtonBase(AutoencodedBase):
             encoder_hidden_states=None,
             cross_attention_kwargs={"size_tokens": size and size.tokens},
             **size_inputs(self.unet, size, sample),
-        ).sample
+        ).sample.to(noisy.dtype)
 
     def sites(self) -> Sites:
         """Return where an adapter can enter: as in SDXL, tokens where the text's attention would be."""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from transformers import Qwen2TokenizerFast, Qwen3ForCausalLM
 
 from model.bases.autoencoded import AutoencodedBase
-from model.bases.base import Encodings, Sites
+from model.bases.base import Encodings, Sites, as_read
 from model.bases.conditions import Conditioning, Photos, SizeCondition
 from model.bases.flux2_klein.conditioning import POOLED, KleinConditioning
 from model.bases.flux2_klein.flow import FlowNoising
@@ -199,19 +199,19 @@ class KleinBase(AutoencodedBase):
     def predict(
         self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning, size: SizeCondition | None = None
     ) -> Tensor:
-        """Predict the velocity, (B, C, h, w)."""
+        """Predict the velocity, (B, C, h, w), in the type of `noisy`."""
         assert isinstance(conditioning, KleinConditioning)
         pictures = (noisy, conditioning.person_latents, conditioning.garment_latents)
         answer = self.transformer(
-            torch.cat([as_tokens(picture) for picture in pictures], dim=1),
-            conditioning.text,
+            as_read(torch.cat([as_tokens(picture) for picture in pictures], dim=1), self.transformer),
+            as_read(conditioning.text, self.transformer),
             timesteps.to(noisy.dtype).expand(len(noisy)) / self.noising.num_times,
             picture_places(*pictures),
             text_places(conditioning.text),
             **size_inputs(size),
         ).sample
         height, width = noisy.shape[2:]
-        return as_grid(answer[:, : height * width], height)
+        return as_grid(answer[:, : height * width], height).to(noisy.dtype)
 
     def put_back(
         self, latents: Tensor, noise: Tensor, timestep: Tensor | None, conditioning: Conditioning

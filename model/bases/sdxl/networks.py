@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from model.bases.autoencoded import AutoencodedBase, encode_images
-from model.bases.base import Encodings, Sites
+from model.bases.base import Encodings, Sites, as_read
 from model.bases.conditions import Conditioning, Photos, SizeCondition
 from model.bases.noising import DiffusionNoising
 from model.bases.sdxl.conditioning import (
@@ -184,6 +184,7 @@ class SdxlBase(AutoencodedBase):
 
     def seen_of_garment(self, latents: Tensor, timesteps: Tensor, text: Tensor) -> dict[str, Tensor]:
         """Return what the garment UNet's self-attention layers see."""
+        latents = as_read(latents, self.garment_unet)
         if self.compiled_garment is not None:
             return self.compiled_garment(latents, timesteps, text)
         return garment_tokens_of(self.garment_unet, latents, timesteps, text)
@@ -268,11 +269,11 @@ def predict_noise(
         size: From the adapter; without it this is the base alone.
 
     Returns:
-        (B, C, h, w).
+        (B, C, h, w) in the type of `noisy_latents`.
     """
     person = [conditioning.mask, conditioning.masked_latents, conditioning.densepose_latents]
     laid = [] if conditioning.laid_garment is None else [conditioning.laid_garment]
-    sample = torch.cat([noisy_latents, *person, *laid], dim=1)
+    sample = as_read(torch.cat([noisy_latents, *person, *laid], dim=1), tryon_unet)
     size = size and size.to(sample.dtype)
     attention: dict[str, Any] = {"garment_tokens": garment_tokens, "image_tokens": conditioning.image_tokens}
     if size is not None:
@@ -284,4 +285,4 @@ def predict_noise(
         added_cond_kwargs={"text_embeds": conditioning.pooled_text, "time_ids": conditioning.time_ids},
         cross_attention_kwargs=attention,
         **size_inputs(tryon_unet, size, sample),
-    ).sample
+    ).sample.to(noisy_latents.dtype)
