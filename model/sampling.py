@@ -145,10 +145,9 @@ class SizedDrawer:
         categories = [self.people.categories[row] for row in rows]
         maps = body_maps(torch.from_numpy(self.people.keypoints[rows]), image_hw, grid_hw, categories)
         garment = conditioning.garment_features.expand(len(requested), -1)
-        ratios = torch.from_numpy(requested).to(conditioning.mask)
-        return self.adapter(
-            ratios, maps.to(conditioning.mask), categories=categories, garment_features=garment
-        )
+        device = conditioning.mask.device  # not its type: half precision would round ratios and places
+        ratios = torch.from_numpy(requested).float().to(device)
+        return self.adapter(ratios, maps.to(device), categories=categories, garment_features=garment)
 
     def conditioning(self, person: int) -> Conditioning:
         """What the networks are told of a person, remembered; a batch of one."""

@@ -271,6 +271,16 @@ def test_what_is_drawn_does_not_depend_on_how_many_are_drawn_together(
     assert steps == [(2, 9), (4, 9), (6, 9), (7, 9), (8, 9), (9, 9)]
 
 
+@torch.no_grad()
+def test_half_precision_rounds_no_ratio_and_no_place(shared_base: SdxlBase, adapter: SizeAdapter) -> None:
+    """In bf16 1.05 would be 1.0469."""
+    drawn, ratios = drawer(shared_base, adapter, PLAIN), np.array([[1.05, 1.2, np.nan]])
+    told = drawn.conditioning(0)
+    full, half = (drawn.condition([0], ratios, told.to(kind)) for kind in (torch.float32, torch.bfloat16))
+    assert torch.equal(half.embedding, full.embedding)
+    assert torch.equal(half.layout_logits, full.layout_logits)
+
+
 def test_at_no_strength_the_base_draws_alone(shared_base: SdxlBase, adapter: SizeAdapter) -> None:
     ratios = np.array([[1.0, 1.5, 0.9]])
     off, without = (
