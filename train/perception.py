@@ -165,7 +165,7 @@ class CriticTask(nn.Module):
     ) -> dict[str, Tensor]:
         """Huber distance to the annotated ratios; cross-entropy and Dice against the worn garment's mask."""
         totals = totals or totals_per_piece([self.counts(batch, random)])
-        latents = self.encoder.latents(batch).to(self.critic.device)
+        latents = self.encoder.latents(batch).to(self.critic.device).float()  # a base may be in half
         scale = LARGEST_CRITIC_NOISE * random.uniform("scale").to(latents)[:, None, None, None]
         noisy = latents + scale * random.normal("noise", tuple(latents.shape[1:])).to(latents)
         grid = (latents.shape[-2], latents.shape[-1])

@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 import torch
 
+from model.adapter.body_maps import NUM_BODY_MAPS
 from model.bases.tiny.networks import build_tiny_base
+from model.judges.critic import SizeCritic
 from model.judges.segmenter import Segmenter
+from tests.sizes import MEANINGS
 from tests.train.small_try_on import PRESET, batch
 from train import perception
 from train.keyed_random import KeyedRandom
-from train.perception import SegmenterTask, dyed
+from train.perception import CriticTask, SegmenterTask, dyed
 from train.sample_encoder import SampleEncoder
 
 
@@ -45,3 +48,10 @@ def test_the_segmenter_is_told_the_garments_colours_unless_they_are_kept_from_it
     monkeypatch.setattr(perception, "UNKNOWN_SHARE", 1.0)
     untold = losses()
     assert untold[0] == untold[1]
+
+
+def test_the_critic_learns_in_full_precision_beside_a_base_in_half() -> None:
+    base = build_tiny_base(PRESET, seed=0).requires_grad_(False).to(torch.bfloat16)
+    critic = SizeCritic(base.latent_channels, NUM_BODY_MAPS, list(MEANINGS), ["upper"], width=8)
+    CriticTask(critic, SampleEncoder(base))(batch(0, 4), KeyedRandom(0, np.arange(4)))["loss"].backward()
+    assert all(weight.grad is not None for weight in critic.parameters())
