@@ -6,7 +6,7 @@ Shapes: B batch, H x W the picture, h x w the latent grid, S size tokens.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol, Self
 
@@ -44,6 +44,17 @@ class Photos(Protocol):
     @property
     def categories(self) -> list[str]:
         """B kinds of garments."""
+
+
+KINDS = {"lower": "trousers or a skirt", "dress": "a dress"}
+"""What is said of a garment without a caption, by its category; of a top nothing."""
+
+
+def described(captions: Sequence[str], categories: Sequence[str]) -> list[str]:
+    """Return B captions, with what is known of those that say nothing."""
+    return [
+        caption or KINDS.get(category, "") for caption, category in zip(captions, categories, strict=True)
+    ]
 
 
 class Rows:

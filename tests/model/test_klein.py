@@ -277,6 +277,14 @@ def test_without_text_the_garment_stays(small: SmallKleinBase) -> None:
     assert not torch.equal(told.text[0], told.text[1])
 
 
+@torch.no_grad()
+def test_a_garment_without_a_caption_is_told_by_its_category(small: SmallKleinBase) -> None:
+    batch = photos()
+    batch.captions, batch.categories = ["", ""], ["upper", "dress"]
+    wanted = small.embeddings([small.prompt.format(said) for said in ("", "a dress")])
+    assert torch.equal(small.told(batch).text, wanted)
+
+
 @pytest.mark.parametrize("layers", ["lora", "attention", "all"])
 def test_all_that_is_opened_learns(layers: str) -> None:
     base = small_klein().requires_grad_(False)

@@ -19,7 +19,7 @@ from transformers import Qwen2TokenizerFast, Qwen3ForCausalLM
 
 from model.bases.autoencoded import AutoencodedBase
 from model.bases.base import Encodings, Sites, as_read
-from model.bases.conditions import Conditioning, Photos, SizeCondition
+from model.bases.conditions import Conditioning, Photos, SizeCondition, described
 from model.bases.flux2_klein.conditioning import POOLED, KleinConditioning
 from model.bases.flux2_klein.flow import FlowNoising
 from model.bases.flux2_klein.loading import PARTS, load_parts, pipeline_of
@@ -159,12 +159,13 @@ class KleinBase(AutoencodedBase):
         """
         image, cloth = (from_uint8(pixels).to(self.device) for pixels in (photos.image, photos.cloth))
         hole = torch.as_tensor(photos.inpaint_mask).to(self.device).float()[:, None]
+        captions = described(photos.captions, photos.categories)
         person_latents, garment_latents = map(self.to_latents, (image * (1 - hole), cloth))
         return {
             "mask": F.adaptive_max_pool2d(hole, person_latents.shape[2:]).to(person_latents.dtype),
             "person_latents": person_latents,
             "garment_latents": garment_latents,
-            "text": self.embeddings([self.prompt.format(caption) for caption in photos.captions]),
+            "text": self.embeddings([self.prompt.format(caption) for caption in captions]),
         }
 
     @torch.no_grad()

@@ -23,9 +23,6 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 GARMENT_PROMPT = "a photo of {}"
 PERSON_PROMPT = "model is wearing {}"
 
-KINDS = {"lower": "trousers or a skirt", "dress": "a dress"}
-"""What is said of a garment without a caption, by its category; of a top nothing."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class SdxlConditioning(Conditioning):
@@ -86,13 +83,6 @@ class SdxlConditioning(Conditioning):
             garment=tree_map_only(Tensor, lambda x: x.masked_fill(rows[:, None, None], 0.0), self.garment),
             laid_garment=None if laid is None else laid * kept[:, None, None, None],
         )
-
-
-def described(captions: Sequence[str], categories: Sequence[str]) -> list[str]:
-    """Return B captions, with what is known of those that say nothing."""
-    return [
-        caption or KINDS.get(category, "") for caption, category in zip(captions, categories, strict=True)
-    ]
 
 
 def tokenize(tokenizer: CLIPTokenizer, captions: Sequence[str]) -> Tensor:

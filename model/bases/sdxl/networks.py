@@ -23,13 +23,12 @@ from transformers import (
 
 from model.bases.autoencoded import AutoencodedBase, encode_images
 from model.bases.base import Encodings, Sites, as_read
-from model.bases.conditions import Conditioning, Photos, SizeCondition
+from model.bases.conditions import Conditioning, Photos, SizeCondition, described
 from model.bases.noising import DiffusionNoising
 from model.bases.sdxl.conditioning import (
     GARMENT_PROMPT,
     PERSON_PROMPT,
     SdxlConditioning,
-    described,
     encode_garment_image,
     encode_text,
     time_ids_of,
