@@ -1,5 +1,6 @@
 """What is FLUX.2 klein's own: flow matching, hooks on one sequence of tokens, and the real shapes."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -364,6 +365,19 @@ def test_a_weight_that_is_missing_is_named(
     save_file(kept, tmp_path / part / file, metadata={"format": "pt"})
     with pytest.raises(ValueError, match=rf"the weights in .*{part} are not those of(.|\n)*{name}"):
         KleinBase.from_pretrained(tmp_path)
+
+
+def test_a_distilled_one_is_refused(small: SmallKleinBase, tmp_path: Path) -> None:
+    small.save_pretrained(tmp_path)
+    assert examine(tmp_path)[0] == []
+    index = tmp_path / "model_index.json"
+    said = json.loads(index.read_text())
+    assert said["is_distilled"] is False
+    index.write_text(json.dumps(said | {"is_distilled": True}))
+    refused = f"{tmp_path}: a distilled klein, drawn in 4 steps without guidance: "
+    assert [line.startswith(refused) for line in examine(tmp_path)[0]] == [True]
+    with pytest.raises(ValueError, match="a distilled klein, drawn in 4 steps without guidance"):
+        SmallKleinBase.from_pretrained(tmp_path)
 
 
 def test_the_doctor_reads_headers_alone(small: SmallKleinBase, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from diffusers import AutoencoderKLFlux2
 from torch import nn
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from model.bases.flux2_klein.loading import PARTS, make_transformer
+from model.bases.flux2_klein.loading import PARTS, distilled, make_transformer
 from model.bases.flux2_klein.networks import PATCH, KleinBase
 from model.bases.folders import differences, header_shapes, missing_parts, stored_bytes
 from model.bases.memory import (
@@ -114,6 +114,7 @@ def find_problems(
 ) -> list[str]:
     """Return a line for everything that is missing; where nothing is, what does not go together."""
     return missing_parts(folder, PARTS) or [
+        *distilled(folder),
         *wrong_widths(configs, folder),
         *(
             line

@@ -1,5 +1,6 @@
 """Read and write FLUX.2 klein's folder, in the layout of diffusers' pipelines."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,13 @@ def load_parts(
     In place of fp16 they are bf16, as they are released: the text encoder's states may leave fp16's range.
 
     Raises:
-        ValueError: Weights are missing or not expected; the message lists them.
+        ValueError: Weights are missing or not expected, the message lists them; or distilled.
     """
     if torch_dtype == torch.float16:
         torch_dtype = torch.bfloat16
-    root = local_folder(folder, [*files_of(*PARTS), CHAT_TEMPLATE])
+    root = local_folder(folder, ["model_index.json", *files_of(*PARTS), CHAT_TEMPLATE])
+    if refused := distilled(root):
+        raise ValueError(*refused)
     return {
         "transformer": load_transformer(root / "transformer", torch_dtype),
         "vae": load_autoencoder(autoencoder, root / "vae", torch_dtype),
@@ -38,6 +41,17 @@ def load_parts(
         "tokenizer": Qwen2TokenizerFast.from_pretrained(root / "tokenizer"),
         "scheduler": FlowMatchEulerDiscreteScheduler.from_pretrained(root / "scheduler"),
     }
+
+
+def distilled(folder: Path) -> list[str]:
+    """Return a line where a folder says that its networks were distilled to few steps: they aren't guided.
+
+    A folder without `model_index.json` says nothing.
+    """
+    index = folder / "model_index.json"
+    if not index.is_file() or not json.loads(index.read_text()).get("is_distilled"):
+        return []
+    return [f"{folder}: a distilled klein, drawn in 4 steps without guidance: take its base instead"]
 
 
 def load_transformer(folder: Path, torch_dtype: torch.dtype | None = None) -> Flux2Transformer2DModel:
