@@ -146,7 +146,7 @@ class ShardReader:
                 return file
         line = self.index.shards[shard]
         try:
-            file = FileIO(self.folder.shard(line.name, line.num_bytes, line.sha256))
+            file = self.folder.shard(line.name, line.num_bytes, line.sha256)
         except OSError as error:
             raise DamageError(
                 f"the shard {line.name} is missing: {error}: write or fetch it again"

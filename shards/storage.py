@@ -1,17 +1,17 @@
 """Where shards are: a local folder, or any fsspec URL behind a bounded local cache."""
 
 import fcntl
-import hashlib
 import os
-from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
-from threading import Lock
 from typing import Any, Protocol
+from uuid import uuid4
 
 from preprocess.places import StorageError, tried
 from preprocess.whole import whole_file
+from shards.plan import sha256_of
 
 DEFAULT_CACHE_BYTES = 20 << 30
 
@@ -22,8 +22,8 @@ class Folder(Protocol):
     def index(self) -> Path:
         """Return a local `index.json`, fetched anew when the folder is remote."""
 
-    def shard(self, name: str, num_bytes: int, sha256: str) -> Path:
-        """Return a local copy of a shard.
+    def shard(self, name: str, num_bytes: int, sha256: str) -> FileIO:
+        """Open a local copy of a shard.
 
         Raises:
             OSError: It is missing, or can't be fetched whole.
@@ -41,9 +41,9 @@ class LocalFolder:
         """Return where the index is, whether or not it is there."""
         return self.index_path
 
-    def shard(self, name: str, num_bytes: int, sha256: str) -> Path:  # noqa: ARG002
-        """Return where a shard is, whether or not it is there."""
-        return self.path / name
+    def shard(self, name: str, num_bytes: int, sha256: str) -> FileIO:  # noqa: ARG002
+        """Open a shard."""
+        return FileIO(self.path / name)
 
 
 class RemoteFolder:
@@ -64,36 +64,49 @@ class RemoteFolder:
         self.cache, self.cache_bytes = cache, cache_bytes
         filesystem, self.root = fsspec.core.url_to_fs(self.url)
         self.filesystem: Any = filesystem
-        self._sizes: OrderedDict[Path, int] = OrderedDict()
-        self._lock = Lock()
         cache.mkdir(parents=True, exist_ok=True)
-        for path in sorted(cache.glob("*.tar"), key=lambda path: path.stat().st_mtime):
-            self._sizes[path] = path.stat().st_size
 
     def index(self) -> Path:
-        """Fetch the index, always anew."""
-        path = self.cache / f"index-{hashlib.sha256(self.url.encode()).hexdigest()[:16]}.json"
-        self._fetch("index.json", path, None)
-        return path
+        """Fetch the index, always anew: named after its content, as others may be reading an earlier one."""
+        fetched = self.cache / f".{uuid4().hex}.json"
+        self._fetch("index.json", fetched, None)
+        return fetched.replace(self.cache / f"index-{sha256_of(fetched)}.json")
 
-    def shard(self, name: str, num_bytes: int, sha256: str) -> Path:
-        """Fetch a shard unless the cache has it, where it is named after its content."""
+    def shard(self, name: str, num_bytes: int, sha256: str) -> FileIO:
+        """Open a shard, fetched unless the cache has it, where it is named after its content."""
         path = self.cache / f"{sha256}.tar"
-        with self._lock:
-            if not path.is_file():
-                with alone(path):
-                    if not path.is_file():  # no other process fetched it meanwhile
-                        self._make_room(num_bytes)
-                        self._fetch(name, path, sha256)
-            self._sizes[path] = num_bytes
-            self._sizes.move_to_end(path)
-        return path
+        with alone(self.cache / f".{sha256[:2]}.lock"):  # whoever else wants it finds it then
+            try:
+                file = FileIO(path)
+            except FileNotFoundError:
+                file = self._fetched(name, path, num_bytes, sha256)
+        with suppress(PermissionError):  # another user's
+            os.utime(file.fileno())
+        return file
+
+    def _fetched(self, name: str, path: Path, num_bytes: int, sha256: str) -> FileIO:
+        """Fetch a shard, then make room for it, and open it before anyone else makes room."""
+        fetched = path.with_suffix(".fetched")
+        self._fetch(name, fetched, sha256)
+        with alone(self.cache / ".room.lock"):
+            self._make_room(num_bytes)
+            fetched.replace(path)
+            return FileIO(path)
 
     def _make_room(self, num_bytes: int) -> None:
-        """Delete the shards used least recently until `num_bytes` fit; open files outlive that."""
-        while self._sizes and sum(self._sizes.values()) + num_bytes > self.cache_bytes:
-            path, _ = self._sizes.popitem(last=False)
-            path.unlink(missing_ok=True)
+        """Delete the shards used least recently, whoever fetched them, until `num_bytes` fit.
+
+        Files that are open outlive that.
+        """
+        found = sorted(
+            ((path, path.stat()) for path in self.cache.glob("*.tar")), key=lambda one: one[1].st_mtime_ns
+        )
+        taken = sum(stat.st_size for _, stat in found)
+        for path, stat in found:
+            if taken + num_bytes <= self.cache_bytes:
+                break
+            path.unlink()
+            taken -= stat.st_size
 
     def _fetch(self, name: str, path: Path, sha256: str | None) -> None:
         """Copy a remote file to `path` atomically, trying again with growing waits."""
@@ -107,24 +120,21 @@ class RemoteFolder:
 
     def _copy(self, name: str, path: Path, sha256: str | None) -> None:
         """Copy a remote file once; OSError when its content isn't what the index promises."""
-        with whole_file(path, str(os.getpid())) as partial:
+        with whole_file(path, uuid4().hex) as partial:
             self.filesystem.get_file(f"{self.root}/{name}", str(partial))
-            with partial.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-            if sha256 not in (None, found):
+            if sha256 not in (None, sha256_of(partial)):
                 raise OSError("its SHA-256 isn't the index's")
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Within the block no other process of this machine is in one for the same file, which this one makes."""
-    lock = path.with_suffix(".lock")
+def alone(lock: Path) -> Iterator[None]:
+    """Within the block no other thread or process of this machine is in one with the same lock.
+
+    The file stays: whoever waits for it would otherwise hold a lock that newcomers don't see.
+    """
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
+        yield
 
 
 def open_folder(location: str | Path) -> Folder:

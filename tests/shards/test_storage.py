@@ -67,10 +67,37 @@ def test_processes_of_a_machine_fetch_a_shard_once(remote: str, tmp_path: Path) 
     shard = ShardIndex(folders[0].index()).shards[0]
     Flaky.break_down(0)
     with ThreadPoolExecutor(len(folders)) as pool:  # each has its own cache's view, as processes have
-        paths = set(pool.map(lambda folder: folder.shard(shard.name, shard.num_bytes, shard.sha256), folders))
-    assert [path.stat().st_size for path in paths] == [shard.num_bytes]
+        files = list(
+            pool.map(lambda folder: folder.shard(shard.name, shard.num_bytes, shard.sha256), folders)
+        )
+    assert {len(file.read()) for file in files} == {shard.num_bytes}
     assert len([asked for asked in Flaky.asked if asked.startswith("get")]) == 1
-    assert not list((tmp_path / "cache").glob("*.lock"))
+
+
+def test_processes_that_share_a_cache_stay_within_its_bounds_together(remote: str, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    largest = max(path.stat().st_size for path in (tmp_path / "made").glob("*.tar"))
+    folders = [storage.RemoteFolder(remote, cache, largest) for _ in range(2)]
+    shards = ShardIndex(folders[0].index()).shards
+    assert len(shards) > 2
+    files = []
+    for number, shard in enumerate(shards):
+        files.append(folders[number % 2].shard(shard.name, shard.num_bytes, shard.sha256))
+        assert (cache / f"{shard.sha256}.tar").is_file()
+        assert sum(path.stat().st_size for path in cache.glob("*.tar")) <= largest
+    assert [len(file.read()) for file in files] == [shard.num_bytes for shard in shards], (
+        "open ones outlive it"
+    )
+
+
+def test_an_index_is_read_to_its_end_while_a_new_one_is_fetched(remote: str, tmp_path: Path) -> None:
+    reading = ShardIndex(storage.RemoteFolder(remote, tmp_path / "cache").index())
+    write_shards(samples(COUNT)[1:], tmp_path / "fewer", "train", 3)
+    Flaky.break_down(0)
+    upload(Flaky(), tmp_path / "fewer", "shards")
+    after = ShardIndex(storage.RemoteFolder(remote, tmp_path / "cache").index())
+    assert after.num_samples == COUNT - 1
+    assert sum(entry.num_samples for entry in reading.entries()) == COUNT
 
 
 def test_a_store_that_always_fails_is_named(remote: str, tmp_path: Path) -> None:
