@@ -21,7 +21,7 @@ from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.source import ManifestRow, read_manifest
 from preprocess.vocabulary import TRIED_ON, RowStatus
 from shards.build import Parts, build_packed
-from shards.index import INDEX_NAME, MASK
+from shards.index import CATEGORIES, INDEX_NAME, MASK
 from shards.latents import LATENTS_FOLDER
 from shards.params import WriteShardsParams
 from shards.plan import Ingredients, tars_of
@@ -92,6 +92,7 @@ def write(
                 "known": (known := num_known(rows)),
                 "left_out": dict(sorted(left_out[split].items())),
                 MASK: asdict(params.mask),
+                CATEGORIES: dict(Counter(str(row.what.files.category) for row in rows)),
             },
         )
         log.info("%s: of %d people are known: %s", split, len(rows), known)

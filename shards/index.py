@@ -23,6 +23,9 @@ INDEX_NAME = "index.json"
 MASK = "mask"
 """In the header: how inpainting masks were drawn. Records of training and protocols repeat it."""
 
+CATEGORIES = "categories"
+"""In the header: how many samples of each category there are. Records of training repeat which."""
+
 SCHEMA_VERSION = 1
 ROWS_KEPT = 256
 """Shards whose rows stay in memory."""

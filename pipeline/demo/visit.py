@@ -111,14 +111,14 @@ class FittingRoom:
     Args:
         tryon: The networks.
         people: Examples.
-        garments: Examples.
+        garments: Examples; those of categories that the networks weren't trained on are left out.
     """
 
     def __init__(self, tryon: SizeAwareTryOn, people: Sequence[Person], garments: Sequence[Garment]) -> None:
         self.tryon = tryon
         self.people = list(people)
-        self.garments = list(garments)
-        self.categories = list(dict.fromkeys(garment.category for garment in garments))
+        self.garments = [garment for garment in garments if tryon.knows(garment.category)]
+        self.categories = list(dict.fromkeys(garment.category for garment in self.garments))
         """What may be tried on: what there are examples of."""
         self.axis_names = list(dict.fromkeys(name for one in self.categories for name in axes_of(one)))
         """Of these categories' axes: a slider each."""

@@ -18,7 +18,7 @@ from accelerate import PartialState
 from pipeline.checkpoints import RECORD
 from preprocess.identity import identity
 from preprocess.whole import whole_folder
-from shards.index import INDEX_NAME, MASK, ShardIndex
+from shards.index import CATEGORIES, INDEX_NAME, MASK, ShardIndex
 from shards.latents import LATENTS_FOLDER
 from shards.stream import SampleStream
 from train.augment import AugmentedStream
@@ -188,11 +188,13 @@ class TrainingRun:
             with TemporaryDirectory() as unused:
                 yield Path(unused)
             return
+        header = ShardIndex(self.shards / "train").header
         record = {
             "stage": self.stage,
             "image_height": self.image_height,
             "image_width": self.image_width,
-            MASK: ShardIndex(self.shards / "train").header.get(MASK),
+            MASK: header.get(MASK),
+            CATEGORIES: list(header[CATEGORIES]) if CATEGORIES in header else None,
             "params": asdict(self.params),
             "fingerprint": self.fingerprint,
             "versions": {name: version(name) for name in VERSIONED},

@@ -12,7 +12,7 @@ from pipeline.checkpoints import RECORD, image_size, load_size_aware, read_recor
 from pipeline.tryon.size_aware import SizeAwareTryOn
 from preprocess.body.inpaint_mask import MaskParams
 from preprocess.body.mediapipe import POSE_MODEL
-from shards.index import MASK
+from shards.index import CATEGORIES, MASK
 
 STAGES = ("joint", "size")
 """Folders with an adapter, the best first."""
@@ -74,6 +74,7 @@ def from_stages(
         image_height=image_height,
         image_width=image_width,
         mask=trained_mask(checkpoint),
+        categories=read_record(checkpoint).get(CATEGORIES),
         segmenter=Segmenter.from_pretrained(base / "segmenter"),
     )
     return tryon.to(networks.device)
@@ -105,6 +106,7 @@ def publish(tryon: SizeAwareTryOn, out: Path) -> None:
             "image_height": tryon.image_height,
             "image_width": tryon.image_width,
             "mask": asdict(tryon.mask),
+            "categories": tryon.categories,
         },
         segmenter=tryon.segmenter,
     )

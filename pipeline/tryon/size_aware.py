@@ -1,7 +1,7 @@
 """Try a garment on at the sizes that are asked for: photo in, pictures and a measured fit report out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -59,6 +59,8 @@ class SizeAwareTryOn:
         image_width: Columns of them.
         mask: How their inpainting masks were drawn: people are prepared with such masks, and no larger size
             than they leave room for may be asked for.
+        categories: Of the garments that they were trained on, others are refused; None where an earlier
+            version trained them, which didn't record it.
         segmenter: Finds the garment in a picture; without it nothing is measured.
         pose_model: MediaPipe's pose landmarker, for photos without keypoints.
     """
@@ -71,6 +73,7 @@ class SizeAwareTryOn:
         image_height: int,
         image_width: int,
         mask: MaskParams,
+        categories: Sequence[str] | None = None,
         segmenter: Segmenter | None = None,
         pose_model: Path = POSE_MODEL,
     ) -> None:
@@ -85,6 +88,7 @@ class SizeAwareTryOn:
         self.image_height = image_height
         self.image_width = image_width
         self.mask = mask
+        self.categories = None if categories is None else list(categories)
         self.segmenter = segmenter and segmenter.requires_grad_(False).eval()
         self.pose_model = pose_model
         self.memory = MemorySwitches()
@@ -117,6 +121,7 @@ class SizeAwareTryOn:
             image_height=pictures["image_height"],
             image_width=pictures["image_width"],
             mask=MaskParams.recorded(pictures.get("mask"), folder),
+            categories=pictures.get("categories"),
             segmenter=segmenter,
         )
         return tryon.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -154,8 +159,13 @@ class SizeAwareTryOn:
     ) -> PreparedPerson:
         """Prepare a person once for many garments and sizes; see `preprocess.person.prepare.prepare_person`.
 
-        Where no parse map is given, the model's segmenter looks for the garment worn in the photo.
+        Where no parse map is given, the model's segmenter looks for the garment worn in the photo, unless
+        that was trained on several categories: then it finds one or another of a whole figure's garments.
+
+        Raises:
+            ValueError: The networks were never trained on such garments, or see there.
         """
+        self.require_trained(category)
         person = prepare_person(
             photo,
             keypoints=keypoints,
@@ -169,6 +179,9 @@ class SizeAwareTryOn:
         )
         if parse is not None or self.segmenter is None:
             return person
+        if self.categories != [category]:
+            note = "no parse map, which alone tells garments apart here: the natural size is not known"
+            return replace(person, notes=[*person.notes, note])
         view = PersonView.of(person, self.image_height, self.image_width)
         worn = self.garment_in(view, person.photo)
         return with_worn_garment(person, worn, "model's segmenter", densepose)
@@ -208,6 +221,7 @@ class SizeAwareTryOn:
             raise ValueError(
                 f"a prepared person has its own {', '.join(given)}: give a photo, or leave them out"
             )
+        self.require_trained(person.category)
         size = SizeRequest.natural(category=person.category) if size is None else size
         asked = [size] if isinstance(size, SizeRequest) else list(size)
         require_category(person, asked)
@@ -250,6 +264,19 @@ class SizeAwareTryOn:
                 if self.segmenter is not None
             ],
         )
+
+    def knows(self, category: Category) -> bool:
+        """Whether the networks were trained on such garments, as far as they tell."""
+        return self.categories is None or category in self.categories
+
+    def require_trained(self, category: Category) -> None:
+        """Raise ValueError where the networks were never trained on garments of a category."""
+        if not self.knows(category):
+            known = ", ".join(self.categories or ())
+            raise ValueError(
+                f"these networks were trained on garments of {known} alone and draw {category} as such: "
+                f"train on data that has {category}, as `cinderella recipes --run categories` does"
+            )
 
     def garment_in(
         self, view: PersonView, picture: NDArray[np.uint8], garment: NDArray[np.uint8] | None = None

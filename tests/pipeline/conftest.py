@@ -1,5 +1,6 @@
 """What tests of trying on share."""
 
+from copy import copy
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from pipeline.demo.visit import FittingRoom, read_examples
 from pipeline.tryon.loading import load_tryon
 from pipeline.tryon.size_aware import SizeAwareTryOn
 from preprocess.sources.params import PrepareDatasetParams
+from preprocess.vocabulary import TRIED_ON
 from tests.pipeline.fitting import build_artifacts
 
 
@@ -22,6 +24,14 @@ def fitting_artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tryon(fitting_artifacts: Path) -> SizeAwareTryOn:
     """Its networks; tests leave them as they are."""
     return load_tryon(fitting_artifacts)
+
+
+@pytest.fixture(scope="session")
+def tryon_of_all(tryon: SizeAwareTryOn) -> SizeAwareTryOn:
+    """The same networks, as if data of every category had trained them."""
+    trained = copy(tryon)
+    trained.categories = list(TRIED_ON)
+    return trained
 
 
 @pytest.fixture(scope="session")

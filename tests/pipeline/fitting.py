@@ -32,6 +32,7 @@ def build_artifacts(folder: Path) -> Path:
         "image_height": PRESET.image_height,
         "image_width": PRESET.image_width,
         "mask": asdict(MaskParams()),
+        "categories": ["upper"],
         "params": {"preset": "tiny"},
     }
     for stage in ("base", "joint"):

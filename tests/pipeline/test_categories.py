@@ -112,6 +112,7 @@ def test_shards_say_what_everybody_wears(tables: dict[str, Path], tmp_path: Path
     index = json.loads((tmp_path / "train/index.json").read_text())
     assert index["left_out"] == {}
     assert index["known"] == {"shoulder": 4, "width": 6, "length": 6, "waist": 2}
+    assert index["categories"] == {"upper": 2, "lower": 2, "dress": 2}
     stream = SampleStream(tmp_path / "train", batch_size=6, image_height=96, image_width=72, seed=0)
     (batch,) = stream.epoch_batches()
     assert batch.categories == ["upper"] * 2 + ["lower"] * 2 + ["dress"] * 2

@@ -207,7 +207,7 @@ def test_who_is_silent_for_long_is_forgotten(session: Session, seconds: float, f
 
 
 @pytest.fixture
-def wardrobe(tryon: SizeAwareTryOn, tmp_path: Path) -> FittingRoom:
+def wardrobe(tryon_of_all: SizeAwareTryOn, tmp_path: Path) -> FittingRoom:
     """A doll in trousers, whole, a garment like hers and a top."""
     dolls = PaperDollParams(
         train=1, test=2, categories=(Category.LOWER,), image_height=256, image_width=192, seed=3
@@ -215,7 +215,15 @@ def wardrobe(tryon: SizeAwareTryOn, tmp_path: Path) -> FittingRoom:
     drawn = PrepareDatasetParams(source="paper_dolls", paper_dolls=dolls)
     prepare_dataset.run(drawn, raw=tmp_path / "raw", out=tmp_path / "manifest.parquet")
     people, garments = read_examples(tmp_path / "manifest.parquet", 1)
-    return FittingRoom(tryon, people, [*garments, Garment(photo=garments[0].photo)])
+    return FittingRoom(tryon_of_all, people, [*garments, Garment(photo=garments[0].photo)])
+
+
+def test_only_categories_that_the_networks_know_are_shown(
+    wardrobe: FittingRoom, tryon: SizeAwareTryOn
+) -> None:
+    room = FittingRoom(tryon, wardrobe.people, wardrobe.garments)
+    assert room.categories == ["upper"]
+    assert len(room.garments) == 1
 
 
 def test_the_garment_tells_the_category_and_its_sliders(wardrobe: FittingRoom) -> None:

@@ -312,6 +312,7 @@ def test_try_on_has_the_masks_that_the_network_was_trained_with(
         inpainting_mask(person.keypoints, *shape, Category.UPPER, mask) for mask in (NARROW, USUAL)
     )
     np.testing.assert_array_equal(prepared.inpaint_mask, trained)
+    assert narrow.categories == ["upper"], "the shards tell these too"
     assert trained.sum() < usual.sum()
 
 
@@ -341,7 +342,9 @@ def test_networks_that_dont_say_how_their_masks_were_drawn_are_refused(
             load_tryon(tmp_path / "old", "cpu")
 
 
-def test_trousers_are_tried_on_by_the_legs(tryon: SizeAwareTryOn, garment: Path) -> None:
+def test_trousers_are_tried_on_by_the_legs(
+    tryon: SizeAwareTryOn, tryon_of_all: SizeAwareTryOn, garment: Path
+) -> None:
     """A whole figure that is prepared for trousers; a size of tops is refused."""
     dolls = PaperDollParams(categories=(Category.LOWER,), image_height=256, image_width=192)
     drawn = next(
@@ -350,14 +353,22 @@ def test_trousers_are_tried_on_by_the_legs(tryon: SizeAwareTryOn, garment: Path)
         if (picture.keypoints[[2, 5, 9, 12, 10, 13, 11, 14], 2] > 0).all()
     )
     given = {"keypoints": drawn.keypoints, "parse": drawn.parse, "densepose": drawn.densepose}
-    person = tryon.prepare(drawn.image, **given, category=Category.LOWER)
+    with pytest.raises(ValueError, match=r"trained on garments of upper alone.*train on data that has lower"):
+        tryon.prepare(drawn.image, **given, category=Category.LOWER)
+    mapless = {"keypoints": drawn.keypoints, "category": Category.LOWER}
+    guessed = tryon_of_all.prepare(drawn.image, **mapless)
+    assert guessed.natural_size is None, "the segmenter would find top or trousers"
+    assert "the natural size is not known" in guessed.notes[-1]
+    person = tryon_of_all.prepare(drawn.image, **given, category=Category.LOWER)
+    with pytest.raises(ValueError, match="trained on garments of upper alone"):
+        tryon(person, garment, options=ONE_STEP)
     assert person.natural_size is not None
     assert person.natural_size.axes.keys() == {"waist", "width", "length"}
     size = SizeRequest(category=Category.LOWER, waist=2.0, width=2.0, length=0.6)
-    result = tryon(person, garment, size, ONE_STEP)
+    result = tryon_of_all(person, garment, size, ONE_STEP)
     assert result.fit[0].regions.keys() == {"waist", "width", "length"}
     picture = np.asarray(result.pictures[0])
     assert (picture == person.photo)[~person.inpaint_mask].all()
     assert len(result.expected_outlines[0]) > 50
     with pytest.raises(ValueError, match="prepared for garments of lower, but sizes of upper are asked for"):
-        tryon(person, garment, SizeRequest(width=1.2), ONE_STEP)
+        tryon_of_all(person, garment, SizeRequest(width=1.2), ONE_STEP)
