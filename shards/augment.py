@@ -15,6 +15,7 @@ from preprocess.body.densepose import nearest_parts, with_sides_swapped
 from preprocess.body.drawing import draw_body
 from preprocess.body.keypoints import KeypointError, Keypoints
 from preprocess.body.keypoints import mirrored as mirrored_joints
+from preprocess.body.needs import ARMS, needs_of
 from preprocess.layout.worn_photo import RESIZABLE, WornPhoto, resize_worn, shows
 from preprocess.sizes.axes import AXIS_NAMES, axes_of
 from preprocess.vocabulary import Category, Joint
@@ -24,9 +25,9 @@ from shards.sample import MASKS
 MIRRORED = ":mirrored"
 """Ends the key of a mirrored sample."""
 
-FRAME = (Joint.RIGHT_SHOULDER, Joint.LEFT_SHOULDER, Joint.RIGHT_HIP, Joint.LEFT_HIP)
-ARMS = (Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST, Joint.LEFT_ELBOW, Joint.LEFT_WRIST)
-"""Without them sleeves can't be told from the panel."""
+BESIDE = {Category.LOWER: (Joint.RIGHT_ANKLE, Joint.LEFT_ANKLE)}
+"""What is kept where it was found: without ankles trousers have no length; of others, without `ARMS` sleeves
+can't be told from the panel."""
 
 MARGIN = 0.02
 """Share of height and width that a zoom leaves around what it must keep."""
@@ -114,8 +115,8 @@ def recoloured(batch: Batch, gains: NDArray[np.float32]) -> Batch:
 def zoomed(batch: Batch, cut: NDArray[np.float32], place: NDArray[np.float32]) -> Batch:
     """Cut away a border of each person's pictures and enlarge the rest to the old size.
 
-    A cut that would lose part of the garment, the body frame or an arm is made smaller until it doesn't;
-    where the frame or the garment is unknown there is none. Joints that end outside are missing then.
+    A cut that would lose part of the garment or a joint that it is measured by is made smaller until it
+    doesn't; where frame or garment is unknown there is none. Joints that end outside are then missing.
 
     Args:
         batch: Its garment photos stay as they are.
@@ -147,13 +148,15 @@ def zoomed(batch: Batch, cut: NDArray[np.float32], place: NDArray[np.float32]) -
 
 
 def needed(batch: Batch, row: int) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Corners, x and y, of what a zoom must keep: the garment, the body frame and the arms."""
+    """Corners, x and y, of what a zoom must keep: the garment and the joints that it is measured by."""
+    category = Category(batch.categories[row])
+    joints = needs_of(category).trusted, BESIDE.get(category, ARMS)
     y, x = np.nonzero(batch.garment_mask[row])
-    frame, arms = (batch.keypoints[row, joints, :2].astype(np.float64) for joints in (FRAME, ARMS))
+    frame, beside = (batch.keypoints[row, which, :2].astype(np.float64) for which in joints)
     if not len(x) or not np.isfinite(frame).all():
         return None
     corners = np.array([[x.min(), y.min()], [x.max() + 1, y.max() + 1]], np.float64)
-    points = np.concatenate([corners, frame, arms[np.isfinite(arms).all(axis=1)]])
+    points = np.concatenate([corners, frame, beside[np.isfinite(beside).all(axis=1)]])
     extent = np.array([batch.image.shape[2], batch.image.shape[1]], np.float64)
     margin = MARGIN * extent  # a hem at the very edge could be a hem cut off
     return np.maximum(points.min(axis=0) - margin, 0), np.minimum(points.max(axis=0) + margin, extent)

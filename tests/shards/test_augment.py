@@ -18,7 +18,7 @@ from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import Category, Joint
 from shards.augment import mirrored, recoloured, resized, zoomed
 from shards.batch import Batch, empty_batch
-from tests.preprocess.people import person, tunic
+from tests.preprocess.people import person, trousers, tunic
 from tests.sizes import TOP_PLACES, of_tops
 
 DOLLS = PaperDollParams(image_height=256, image_width=192)
@@ -31,7 +31,7 @@ def dolls() -> Batch:
     batch = empty_batch(range(NUM), DOLLS.image_height, DOLLS.image_width)
     for row in range(NUM):
         drawn = render_sample(DOLLS, doll_sample(DOLLS, "train", row))
-        batch.keys[row] = f"{row:05d}_00"
+        batch.keys[row], batch.categories[row] = f"{row:05d}_00", str(Category.UPPER)
         batch.image[row] = batch.cloth[row] = drawn.image
         batch.densepose[row] = drawn.densepose
         batch.garment_mask[row] = garment_mask(drawn.parse, Category.UPPER)
@@ -68,6 +68,7 @@ def test_a_mirror_swaps_the_sides_and_leaves_the_ratios(dolls: Batch) -> None:
 def spot(row: int, x: float, y: float) -> Batch:
     """A soft light about the neck, a garment that hides it, and shoulders and hips around."""
     batch = empty_batch(range(NUM), DOLLS.image_height, DOLLS.image_width)
+    batch.categories[:] = [str(Category.UPPER)] * NUM
     rows, columns = np.ogrid[: DOLLS.image_height, : DOLLS.image_width]
     for name in ("image", "cloth", "densepose", "cloth_mask", "inpaint_mask", "garment_mask"):
         getattr(batch, name)[:] = 0
@@ -157,6 +158,21 @@ def test_a_zoom_keeps_garment_and_frame_and_leaves_the_ratios(
         assert scale <= 1 / (1 - cut) + 1e-4
         assert after == pytest.approx(before * scale**2, rel=0.03)
         np.testing.assert_allclose(measured(near, row), measured(dolls, row), atol=0.03)
+
+
+def test_a_zoom_keeps_the_legs_of_trousers_without_a_head() -> None:
+    """Their wearer ends at the waist, and shorts end far above the ankles, which tell how long legs are."""
+    shorts, wearer, _ = trousers(hem=600)
+    batch = empty_batch(range(1), *shorts.shape)
+    batch.garment_mask[0], batch.categories[0] = shorts, str(Category.LOWER)
+    keypoints = np.asarray(wearer.flat(), np.float32).reshape(25, 3)
+    keypoints[[Joint.RIGHT_SHOULDER, Joint.LEFT_SHOULDER]] = (np.nan, np.nan, 0)
+    batch.keypoints[0] = keypoints
+    near = zoomed(batch, np.full(1, 0.9, np.float32), np.full((1, 2), 0.5, np.float32))
+    legs = [Joint.RIGHT_HIP, Joint.LEFT_HIP, Joint.RIGHT_KNEE, Joint.LEFT_KNEE, Joint.RIGHT_ANKLE]
+    legs.append(Joint.LEFT_ANKLE)
+    assert np.isfinite(near.keypoints[0, legs]).all()
+    assert np.ptp(near.keypoints[0, legs, 1]) > 1.2 * np.ptp(keypoints[legs, 1])
 
 
 def test_without_a_body_frame_there_is_no_zoom(dolls: Batch) -> None:
