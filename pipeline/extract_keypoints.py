@@ -25,6 +25,7 @@ from preprocess.body.openpose import choose_person, read_people
 from preprocess.garment.parse import garment_mask, load_parse
 from preprocess.identity import identity
 from preprocess.pictures import PictureError, look_at, read_picture
+from preprocess.places import refuse_lost
 from preprocess.sources.source import ManifestRow
 from preprocess.vocabulary import NUM_JOINTS, Category, RowStatus
 
@@ -110,7 +111,11 @@ def jobs(params: ExtractKeypointsParams, manifest: Path) -> Iterator[Job]:
 
 
 def keypoint_row(job: KeypointJob) -> Row:
-    """Turn a sample into one row of `SCHEMA`; whatever goes wrong with the sample becomes its reason."""
+    """Turn a sample into one row of `SCHEMA`; whatever goes wrong with the sample becomes its reason.
+
+    Raises:
+        StorageError: A file that the manifest has read can't be read here.
+    """
     sample = job.sample
     row: Row = {
         "key": sample.key,
@@ -136,7 +141,8 @@ def keypoint_row(job: KeypointJob) -> Row:
         status, reasons = RowStatus.FAILED, [str(problem)]
     except PictureError as problem:
         status, reasons = RowStatus.FAILED, [f"image_unreadable: {problem.problem}"]
-    except OSError:
+    except OSError as problem:
+        refuse_lost(problem)
         status, reasons = RowStatus.FAILED, ["image_unreadable"]
     return row | {
         "status": str(status),
@@ -175,7 +181,11 @@ def read_json(job: KeypointJob, width: int, height: int) -> list[Keypoints]:
     """Read everybody in the sample's JSON."""
     if job.sample.openpose_json is None:
         raise KeypointError("no_openpose_json")
-    return read_people(job.sample.openpose_json, width, height, min_confidence=job.params.min_confidence)
+    try:
+        return read_people(job.sample.openpose_json, width, height, min_confidence=job.params.min_confidence)
+    except KeypointError as problem:
+        refuse_lost(problem.__cause__)
+        raise
 
 
 def garment_of(job: KeypointJob) -> Any:
@@ -184,7 +194,8 @@ def garment_of(job: KeypointJob) -> Any:
         return None
     try:
         return garment_mask(load_parse(job.sample.parse, job.sample.parse_labels), job.sample.category)
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        refuse_lost(error)
         return None
 
 

@@ -39,10 +39,23 @@ T = TypeVar("T")
 
 
 class StorageError(RuntimeError):
-    """Object storage didn't do what it was asked; the message names the object.
+    """Object storage, or the file system, didn't do what it was asked; the message names the object.
 
     It is no OSError: those are about the files of one sample, which is then left out.
     """
+
+
+def refuse_lost(error: BaseException | None) -> None:
+    """Raise StorageError where an error is the file system's own, about a file that the manifest has read.
+
+    A node that doesn't see the photos would give up one sample after another. What is wrong with a file's
+    content has no `errno`, nor has an object that storage itself says is gone: those are one sample's.
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        raise StorageError(
+            f"{error}: it was there when the manifest was made; do all machines see it? If it was removed, "
+            "run `dvc repro prepare_dataset`"
+        ) from error
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -19,6 +19,7 @@ from preprocess.garment.parse import garment_mask, load_parse
 from preprocess.masks import read_mask
 from preprocess.person.window import Window
 from preprocess.pictures import look_at, read_picture, same_shape
+from preprocess.places import refuse_lost
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.source import ManifestRow
 from preprocess.vocabulary import Category
@@ -87,12 +88,17 @@ def build_sample(parts: Parts, params: WriteShardsParams) -> Sample:
 
 @contextmanager
 def blamed(key: str) -> Iterator[None]:
-    """Turn what is wrong with a sample's files into a SampleError that names the sample."""
+    """Turn what is wrong with a sample's files into a SampleError that names the sample.
+
+    Raises:
+        StorageError: One can't be read on this machine; see `refuse_lost`.
+    """
     try:
         yield
     except KeypointError as error:
         raise SampleError(f"{key}: no inpainting mask: {error}") from error
     except (ValueError, OSError) as error:
+        refuse_lost(error)
         raise SampleError(f"{key}: {error}") from error
 
 

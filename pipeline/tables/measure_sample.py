@@ -21,6 +21,7 @@ from preprocess.garment.scene import Scene
 from preprocess.garment.size_ratios import SizeRatioParams, SizeRatios, size_ratios
 from preprocess.garment.worn import EDGES_WIDTH, measure_parsed
 from preprocess.pictures import PictureError, read_picture, same_shape
+from preprocess.places import refuse_lost
 from preprocess.sizes.axes import LENGTH_COLUMNS, MEASURED_NAMES
 from preprocess.sources.source import ManifestRow
 from preprocess.vocabulary import SEGMENTED, Category
@@ -135,7 +136,12 @@ def parse_of(sample: ManifestRow) -> Any:
 
 
 def unreadable(part: str, error: Exception) -> str:
-    """Return the reason of a part that can't be read, without its path."""
+    """Return the reason of a part that can't be read, without its path.
+
+    Raises:
+        StorageError: It can't be read on this machine; see `refuse_lost`.
+    """
+    refuse_lost(error)
     return f"{part}_unreadable: {error.problem}" if isinstance(error, PictureError) else f"{part}_unreadable"
 
 

@@ -14,6 +14,7 @@ from preprocess.body.inpaint_mask import MaskParams
 from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.person.prepare import prepare_person
+from preprocess.places import StorageError
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sizes.request import SizeRequest
 from preprocess.sources.paper_dolls.dataset import render_dataset
@@ -51,6 +52,19 @@ def annotate(root: Path, params: SizeRatioParams = PARAMS, workers: int = 1) -> 
     extract_keypoints.run(ExtractKeypointsParams(workers=workers), manifest=manifest, out=keypoints)
     compute_size_ratios.run(params, manifest=manifest, keypoints=keypoints, out=out)
     return out
+
+
+@pytest.mark.parametrize("lost", ["image/00000_00.jpg", "image-parse-v3/00000_00.png"])
+def test_a_file_that_this_machine_does_not_see_ends_the_run(tmp_path: Path, lost: str) -> None:
+    root = new_root(tmp_path)
+    add_sample(root, "00000_00", openpose(body_25_numbers(person())), labels(tunic()))
+    out = annotate(root)
+    out.unlink()
+    (root / "test" / lost).unlink()
+    tables = {name: tmp_path / f"{name}.parquet" for name in ("manifest", "keypoints")}
+    with pytest.raises(StorageError, match=rf"{lost}.*do all machines see it\?"):
+        compute_size_ratios.run(PARAMS, **tables, out=out)
+    assert not out.exists()
 
 
 def rows(out: Path) -> dict[str, dict[str, object]]:

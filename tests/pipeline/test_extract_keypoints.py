@@ -8,6 +8,7 @@ import pytest
 from pipeline.extract_keypoints import made_by, run
 from pipeline.tables.manifest import write_manifest
 from preprocess.body.keypoints import ExtractKeypointsParams
+from preprocess.places import StorageError
 from preprocess.sources.viton_hd import VitonHd
 from preprocess.vocabulary import Joint
 from tests.pipeline.folders import add_sample, new_root
@@ -119,6 +120,21 @@ def test_a_photo_that_is_none_fails_in_its_row(tmp_path: Path) -> None:
     add_sample(root, "00000_00", openpose(body_25_numbers(person())))
     (root / "test/image/00000_00.jpg").write_bytes(b"no photo")
     assert rows(root)["00000_00"]["status"] == "failed"
+
+
+@pytest.mark.parametrize("lost", ["image/00000_00.jpg", "openpose_json/00000_00_keypoints.json"])
+def test_a_file_that_the_manifest_has_read_and_this_machine_does_not_see_ends_the_run(
+    tmp_path: Path, lost: str
+) -> None:
+    """As on a node without the photos' mount, which would fail sample after sample."""
+    root = new_root(tmp_path)
+    add_sample(root, "00000_00", openpose(body_25_numbers(person())))
+    manifest, out = tmp_path / "manifest.parquet", tmp_path / "keypoints.parquet"
+    write_manifest(VitonHd(root), manifest)
+    (root / "test" / lost).unlink()
+    with pytest.raises(StorageError, match=rf"{lost}.*do all machines see it\?"):
+        run(PARAMS, manifest=manifest, out=out)
+    assert not out.exists()
 
 
 def test_units_stand_in_the_file(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from preprocess.body.inpaint_mask import MaskParams
 from preprocess.body.keypoints import KeypointError, Keypoints
 from preprocess.body.openpose import read_openpose
 from preprocess.garment.known import BOUNDS_PARTS
+from preprocess.places import StorageError
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.paper_dolls.dataset import PaperDolls, render_dataset
 from preprocess.sources.params import PaperDollParams
@@ -127,6 +128,9 @@ def test_a_mask_that_follows_the_garment_needs_a_parse_map(inputs: dict[str, Pat
     assert build_sample(unparsed, PARAMS).garment_mask is None
     with pytest.raises(SampleError, match=r"00003_00: mask\.follows: garment needs a parse map"):
         build_sample(unparsed, follows)
+    unseen = dataclasses.replace(parts, files=dataclasses.replace(row, image=row.image.with_name("gone.jpg")))
+    with pytest.raises(StorageError, match=r"gone\.jpg.*do all machines see it\?"):
+        build_sample(unseen, PARAMS)
 
 
 def test_a_mask_that_follows_trousers_needs_no_shoulders() -> None:
