@@ -1,6 +1,7 @@
 """FLUX.2 klein from a folder in its released layout, at a size for tests, to a published one."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,9 @@ def test_it_learns_sizes_and_is_published(tmp_path: Path, monkeypatch: pytest.Mo
     train_base.run(judged, shards=shards, out=base)
     validation = ValidationParams(every=2, num_people=1, num_rungs=2, num_steps=2)
     learning = TrainSizeParams(optimisation=TWO, validation=validation, runtime=RUNTIME)
+    half = replace(learning, runtime=replace(RUNTIME, mixed_precision="fp16"))
+    with pytest.raises(ValueError, match="must be no or bf16 for flux2_klein, got fp16"):
+        train_size.run(half, shards=shards, base=base, out=size)
     train_size.run(learning, shards=shards, base=base, out=size)
     both = TrainJointParams(
         optimisation=TWO, validation=validation, runtime=RUNTIME, base_layers="lora", lora_rank=2

@@ -65,6 +65,7 @@ class KleinBase(AutoencodedBase):
     )
     attention_layers: ClassVar[tuple[str, ...]] = (".attn",)
     autoencoder: ClassVar[Any] = AutoencoderKLFlux2
+    fits_fp16: ClassVar[bool] = False
     usual_steps: ClassVar[int] = 50
 
     prompt: ClassVar[str] = "The person of image 1 wears the garment of image 2: {}"
