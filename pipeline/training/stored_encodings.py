@@ -4,8 +4,6 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
-
 from model.bases.base import TryOnBase
 from preprocess.identity import Input, identity
 from shards.index import INDEX_NAME, ShardIndex
@@ -15,12 +13,16 @@ log = logging.getLogger(__name__)
 
 
 def encoders_identity(base: TryOnBase) -> str:
-    """Return the identity of all that encodes samples: code, weights, and the scale of the latents."""
+    """Return the identity of all that encodes samples: code, weights, and the scale of the latents.
+
+    The same numbers are the same weights in whatever type they lie: what was stored in bf16 may be opened in
+    full precision where samples are encoded, and in bf16 where they are trained on.
+    """
 
     def weights() -> Iterator[Input]:
         for module in base.encoders():
             for weight in module.state_dict().values():
-                yield weight.cpu().contiguous().view(-1).view(torch.uint8).numpy()
+                yield weight.cpu().float().contiguous().numpy()
 
     return identity("train.sample_encoder", base.latent_scale, weights())
 

@@ -12,7 +12,7 @@ from model.bases import open_base
 from model.bases.sdxl.networks import SdxlBase
 from model.bases.tiny.networks import TinyPreset, build_tiny_base
 from pipeline.tables.encode_latents import encode_latents
-from pipeline.training.stored_encodings import stored_encodings
+from pipeline.training.stored_encodings import encoders_identity, stored_encodings
 from pipeline.write_shards import write_latents
 from shards.batch import Batch
 from shards.latents import SCHEMA_VERSION, TENSOR, EncodingsSpec, description, fill_encodings
@@ -162,6 +162,13 @@ def test_other_code_makes_other_encodings(
     assert stored_encodings(pictures, networks, SIDE, SIDE) == pictures / "latents"
     edit("model/pixels.py", "127.5", "127.0")
     assert stored_encodings(pictures, networks, SIDE, SIDE) is None
+
+
+def test_the_same_weights_in_another_type_are_the_same_encoders() -> None:
+    base = build_tiny_base(PRESET, seed=0).to(torch.bfloat16)
+    stored = encoders_identity(base)
+    assert encoders_identity(base.float()) == stored
+    assert encoders_identity(build_tiny_base(PRESET, seed=0)) != stored, "before they were rounded"
 
 
 def test_encodings_that_are_not_wanted_any_more_are_removed(base: Path, tmp_path: Path) -> None:
