@@ -147,14 +147,17 @@ def run_parts(stage: Stage, engine: Engine, store: PartStore) -> None:
         stage: What is done.
         engine: Does it.
         store: Has what an earlier run left, which is checked; it is empty in the end.
+
+    Raises:
+        OSError: A part that was made isn't in the store.
     """
+    store.begin()
     keys: list[str] = []
     found = 0
     failures: Counter[str] = Counter()
     with tqdm(total=stage.total, desc=stage.name, unit="sample", disable=None) as bar:
 
-        def note(done: Done | None) -> None:
-            assert done is not None
+        def note(done: Done) -> None:
             failures.update(done.failures)
             bar.set_postfix(failed=failures.total(), refresh=False)
             bar.update(done.rows)
@@ -173,7 +176,7 @@ def run_parts(stage: Stage, engine: Engine, store: PartStore) -> None:
                     note(done)
 
         for part in engine.map(Work(run=stage.run, store=store, gpus=stage.gpus), missing()):
-            note(store.record(part.key))
+            note(store.made(part.key))
         bar.update(stage.total - bar.n)
     if found:
         log.info("%s: %d of %d parts were done before", stage.name, found, len(keys))

@@ -53,6 +53,13 @@ class PartStore:
         except (OSError, ValueError, TypeError):
             return None
 
+    def made(self, key: str) -> Done:
+        """Return the record of a part that was put, or raise OSError: it went to another machine's folder."""
+        record = self.record(key)
+        if record is None:
+            raise OSError(f"part {key} was made, but isn't in {self.root}: do all nodes see it?")
+        return record
+
     def done(self, key: str) -> Done | None:
         """Return the record of a part whose files are what it says; None: the part has to be made."""
         done = self.record(key)
@@ -61,14 +68,26 @@ class PartStore:
                 return done
         return None
 
+    def begin(self) -> None:
+        """Make the folder: whoever starts a run does that, so that workers that outlive one can't."""
+        self.root.mkdir(parents=True, exist_ok=True)
+
     @contextmanager
     def put(self, key: str) -> Iterator[Path]:
         """Yield an empty folder; what is in it when the block ends well, becomes the part.
 
         A part outlives a power cut. Of two workers that put the same one, either one's stays.
+
+        Raises:
+            OSError: There is no run whose part it could be, or this machine doesn't see its folder.
         """
         place, partial = self.root / key, self.root / f".{key}.{uuid4().hex}.partial"
-        partial.mkdir(parents=True)
+        try:
+            partial.mkdir()
+        except FileNotFoundError as error:
+            raise OSError(
+                f"{self.root} isn't there: its run has ended, or not all nodes see this folder"
+            ) from error
         try:
             yield partial
             for path in (*partial.iterdir(), partial):

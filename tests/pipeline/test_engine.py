@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -143,6 +144,7 @@ def test_parts_of_other_code_or_inputs_are_not_used(tmp_path: Path) -> None:
 def test_the_same_part_may_be_put_twice(tmp_path: Path) -> None:
     """As by a worker that was thought lost and goes on."""
     store = PartStore(tmp_path / "parts")
+    store.begin()
     with store.put("key") as slow:
         (slow / "file").write_text("slow")
         store.seal(slow, 1, {})
@@ -156,11 +158,36 @@ def test_the_same_part_may_be_put_twice(tmp_path: Path) -> None:
 
 def test_a_part_that_fails_is_not_put(tmp_path: Path) -> None:
     store = PartStore(tmp_path / "parts")
+    store.begin()
     stage = replace(table(tmp_path, Numbers(3)), work=fail)
     (part,) = stage.plan()
     with pytest.raises(ValueError, match="no"):
         Work(run=stage.run, store=store)(part)
     assert list(store.root.iterdir()) == []
+
+
+def test_a_worker_that_outlives_its_run_writes_nothing(tmp_path: Path) -> None:
+    """As a task of Slurm does when the run is killed, and another one finishes the table."""
+    numbers, stage = Numbers(3), table(tmp_path, Numbers(3))
+    store = PartStore(tmp_path / ".squares.parquet.parts")
+    made(tmp_path, numbers)
+    (tmp_path / "squares.parquet").unlink()
+    (part,) = stage.plan()
+    with pytest.raises(OSError, match=r"squares\.parquet\.parts isn't there: its run has ended, or not all"):
+        Work(run=stage.run, store=store)(part)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_parts_that_went_to_another_file_system_are_missed(tmp_path: Path) -> None:
+    elsewhere = PartStore(tmp_path / "elsewhere")
+    elsewhere.begin()
+
+    class Elsewhere(OutOfOrder):
+        def map(self, work: Work, parts: Iterable[Part]) -> Iterator[Part]:
+            return super().map(replace(work, store=elsewhere), parts)
+
+    with pytest.raises(OSError, match=r"was made, but isn't in .*parts: do all nodes see it\?"):
+        made(tmp_path, Numbers(3), Elsewhere())
 
 
 def test_few_samples_start_no_process(tmp_path: Path) -> None:
@@ -173,6 +200,7 @@ def test_few_samples_start_no_process(tmp_path: Path) -> None:
 def test_a_gpu_is_one_process_s(tmp_path: Path) -> None:
     stage, store = table(tmp_path, Numbers(3 * PART_ROWS)), PartStore(tmp_path / "parts")
     pids: list[int] = []
+    store.begin()
 
     def run(part: Part, out: Path) -> Counter[str]:
         pids.append(os.getpid())

@@ -135,6 +135,7 @@ def see_gpu(log: Path, part: Part, out: Path) -> Counter[str]:  # noqa: ARG001
 def test_a_part_may_ask_for_a_gpu(cluster: Any, engine: Engine, tmp_path: Path) -> None:
     cluster.add_node(num_cpus=1, num_gpus=1)
     run, store = partial(see_gpu, tmp_path / "log"), PartStore(tmp_path / "parts")
+    store.begin()
     parts = list(table(tmp_path, Numbers(3 * PART_ROWS)).plan())
     assert len(list(engine.map(Work(run=run, store=store, gpus=1), parts))) == 3
     assert (tmp_path / "log").read_text().split() == ["0", "0", "0"]
