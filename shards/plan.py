@@ -47,15 +47,19 @@ class ShardPlan(Generic[T]):
     """An earlier run was cut off, so `old` must be compared with the tar before it is believed."""
 
     def num_fresh(self) -> int:
-        """Return how many of its samples can't be copied from the old tar."""
-        old = set() if self.old is None else {*zip(self.old.keys, self.old.input_hashes, strict=True)}
+        """Return how many of its samples can't be copied from the old tar: all where that is gone or cut."""
+        if self.old is None or not self.is_there(self.old):
+            return len(self.rows)
+        old = {*zip(self.old.keys, self.old.input_hashes, strict=True)}
         return sum((row.key, row.input_hash) not in old for row in self.rows)
+
+    def is_there(self, old: ShardEntry) -> bool:
+        """Tell whether a tar as long as the old one stands at its path."""
+        return self.path.is_file() and self.path.stat().st_size == old.num_bytes
 
     def is_done(self) -> bool:
         """Tell whether the tar is there and was made from the same rows."""
-        if self.old is None or self.old.plan_hash != self.plan_hash or not self.path.is_file():
-            return False
-        if self.path.stat().st_size != self.old.num_bytes:
+        if self.old is None or self.old.plan_hash != self.plan_hash or not self.is_there(self.old):
             return False
         return not self.unsure or sha256_of(self.path) == self.old.sha256
 

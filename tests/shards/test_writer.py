@@ -196,6 +196,18 @@ def test_a_build_killed_at_6_moments_continues_to_the_same_bytes(tmp_path: Path)
         assert hashes(tmp_path / "whole") == hashes(killed)
 
 
+def test_shards_whose_tars_are_gone_are_work_for_the_engine(tmp_path: Path) -> None:
+    """Few samples are made in the process of the stage, whatever there are of others."""
+    build_shards(rows_of(40), build, tmp_path, "train", 10)
+    tars = sorted(tmp_path.glob("*.tar"))
+    entries = [*ShardIndex(tmp_path).entries()]
+    tars[0].unlink()
+    tars[1].write_bytes(tars[1].read_bytes()[:-1])
+    engine = OutOfOrder()
+    build_shards(rows_of(40), build, tmp_path, "train", 10, engine=engine)
+    assert sorted(engine.made) == sorted(entry.num_samples for entry in entries[:2])
+
+
 @pytest.mark.parametrize("before", [0, 300])
 def test_a_build_cut_off_between_two_tars_continues_to_the_same_bytes(tmp_path: Path, before: int) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
