@@ -239,13 +239,12 @@ class Answers:
         controls = self.controls
         girths = {"chest_cm": controls.chest, "waist_cm": controls.waist, "hip_cm": controls.hip}
         measures = {girth: values[control] for girth, control in girths.items()}
-        height, needed = values[controls.height], ["waist", "hips"]
-        if visit.category is not Category.LOWER:
-            needed = ["chest"]
-        if name is None or height is None or None in measures.values():
-            raise ValueError(
-                f"A size of the chart needs the person's measures: fill in {', '.join(needed)} and height"
-            )
+        height, needed = values[controls.height], {"chest_cm": "chest"}
+        if visit.category is Category.LOWER:
+            needed = {"waist_cm": "waist", "hip_cm": "hips"}
+        if name is None or height is None or any(measures[girth] is None for girth in needed):
+            asked = ", ".join(needed.values())
+            raise ValueError(f"A size of the chart needs the person's measures: fill in {asked} and height")
         chart = self.chart_of(visit.category)
         size = chart.request(name, Wearer(**measures, height_cm=height), visit.category)
         return size.clamped(self.room.range(visit.category))

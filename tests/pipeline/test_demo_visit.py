@@ -362,3 +362,25 @@ def test_examples_are_of_every_category_that_there_is(tmp_path: Path) -> None:
     people, garments = read_examples(tmp_path / "manifest.parquet", 1)
     assert sorted(person.category for person in people) == sorted(Category)
     assert [garment.category for garment in garments] == [person.category for person in people]
+
+
+@pytest.mark.parametrize(
+    ("category", "needed", "message"),
+    [
+        (Category.UPPER, ("chest", "height"), "fill in chest and height"),
+        (Category.LOWER, ("waist", "hip", "height"), "fill in waist, hips and height"),
+    ],
+)
+def test_a_chart_asks_for_no_measure_that_it_does_not_need(
+    wardrobe: FittingRoom, category: Category, needed: tuple[str, ...], message: str
+) -> None:
+    answers = Answers(wardrobe, EXAMPLE_CHART, OTHER_CHARTS)
+    build_page(answers)
+    controls, visit = answers.controls, wardrobe.new_visit()
+    visit.turn_to(category)
+    every = {"chest": 92, "waist": 78, "hip": 98, "height": 172}
+    values = {getattr(controls, name): every[name] if name in needed else None for name in every}
+    assert answers.charted(visit, "M", values).asked
+    for name in needed:
+        with pytest.raises(ValueError, match=message):
+            answers.charted(visit, "M", values | {getattr(controls, name): None})
