@@ -52,7 +52,7 @@ class Answers:
 
     Args:
         room: Does the work.
-        chart: Sizes for the buttons of garments that it fits.
+        chart: Sizes for the buttons of garments of its category.
         others: Charts for the buttons of other categories.
     """
 
@@ -246,12 +246,12 @@ class Answers:
             asked = ", ".join(needed.values())
             raise ValueError(f"A size of the chart needs the person's measures: fill in {asked} and height")
         chart = self.chart_of(visit.category)
-        size = chart.request(name, Wearer(**measures, height_cm=height), visit.category)
+        size = chart.request(name, Wearer(**measures, height_cm=height))
         return size.clamped(self.room.range(visit.category))
 
     def chart_of(self, category: Category) -> SizeChart:
         """Return the sizes for the buttons of a category."""
-        return self.chart if self.chart.fits(category) else self.others.get(category, NO_CHART)
+        return self.chart if self.chart.category == category else self.others.get(category, NO_CHART)
 
     def dressed(self, visit: Visit, garment: Garment) -> Update:
         """Say which garment was chosen, and what is tried on with it."""

@@ -48,16 +48,27 @@ EXAMPLE_CHART = SizeChart(
 """A T-shirt, where no chart is given."""
 
 OTHER_CHARTS = {
+    Category.UPPER: EXAMPLE_CHART,
     Category.LOWER: SizeChart(
+        category=Category.LOWER,
         sizes={
             "S": GarmentMeasures(waist_cm=78, hip_cm=100, inseam_cm=76),
             "M": GarmentMeasures(waist_cm=86, hip_cm=106, inseam_cm=78),
             "L": GarmentMeasures(waist_cm=94, hip_cm=113, inseam_cm=80),
             "XL": GarmentMeasures(waist_cm=102, hip_cm=120, inseam_cm=81),
-        }
+        },
+    ),
+    Category.DRESS: SizeChart(
+        category=Category.DRESS,
+        sizes={
+            "S": GarmentMeasures(chest_cm=92, shoulder_cm=38, length_cm=102),
+            "M": GarmentMeasures(chest_cm=98, shoulder_cm=39.5, length_cm=104),
+            "L": GarmentMeasures(chest_cm=106, shoulder_cm=41.5, length_cm=106),
+            "XL": GarmentMeasures(chest_cm=114, shoulder_cm=43.5, length_cm=108),
+        },
     ),
 }
-"""Of what a chart of tops doesn't fit: trousers."""
+"""Of what the chart isn't of: a T-shirt, trousers and a dress."""
 
 
 def serve(

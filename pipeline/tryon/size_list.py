@@ -24,8 +24,13 @@ class NamedSize:
     request: SizeRequest
     """What is asked for."""
 
+    charted: bool = False
+    """Whether it is a brand's, of a garment of one category."""
+
     def of_category(self, category: Category) -> "NamedSize":
         """Ask the same of garments of another category; ValueError where it isn't the same there."""
+        if self.charted and category != self.request.category:
+            raise ValueError(f"the chart is of garments of {self.request.category}, not of {category}")
         return replace(self, request=self.request.of_category(category))
 
 
@@ -49,7 +54,7 @@ class SizeChoice:
     """Like `S,M,L`, from the chart; all of it when None."""
 
     category: Category = Category.UPPER
-    """Of the garment: what may be asked for, and what a chart's measures mean."""
+    """Of the garment: what may be asked for, and what a chart is of that doesn't say."""
 
     def named(self) -> list[NamedSize]:
         """Return the sizes.
@@ -121,6 +126,6 @@ def from_chart(
             "sizes of a brand need both --chart and --wearer (YAML with chest_cm and height_cm; "
             "for lower, with waist_cm, hip_cm and height_cm)"
         )
-    table, body = SizeChart.read(chart), Wearer.read(wearer)
+    table, body = SizeChart.read(chart, category), Wearer.read(wearer)
     names = list(table.sizes) if sizes is None else [name.strip() for name in sizes.split(",")]
-    return [NamedSize(name=name, request=table.request(name, body, category)) for name in names]
+    return [NamedSize(name=name, request=table.request(name, body), charted=True) for name in names]

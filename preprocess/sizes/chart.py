@@ -5,11 +5,13 @@ It is CSV with a header, or YAML; measures are those of the finished garment, in
     size,chest_cm,shoulder_cm,length_cm          S: {chest_cm: 96, shoulder_cm: 44, length_cm: 68}
     S,96,44,68                                   M: {chest_cm: 104, shoulder_cm: 45.5, length_cm: 70}
 
-Trousers and skirts have `waist_cm`, `hip_cm`, and `inseam_cm` or `length_cm`.
+Trousers and skirts have `waist_cm`, `hip_cm`, and `inseam_cm` or `length_cm`. A column `category` says which
+garments it is of (`upper`, `lower`, `dress`), in YAML `category: dress` beside the sizes: a dress is measured
+as a T-shirt is, so that the measures can't tell.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
@@ -40,39 +42,53 @@ class SizeChart:
     sizes: Mapping[str, GarmentMeasures]
     """By the brand's name of the size, in its order."""
 
+    category: Category = Category.UPPER
+    """Of the garment."""
+
     @classmethod
-    def read(cls, path: str | Path) -> Self:
+    def read(cls, path: str | Path, category: Category = Category.UPPER) -> Self:
         """Read a chart: a table (`.csv`, `.tsv`, `.txt`), or YAML.
+
+        Args:
+            path: The file.
+            category: Of its garment, where it doesn't say.
 
         Raises:
             ValueError: It isn't a chart; the message says which size, and what must hold.
             OSError: It can't be read.
         """
         source = Path(path)
-        rows = csv_rows(source) if source.suffix.lower() in TABLES else yaml_rows(source)
+        table = source.suffix.lower() in TABLES
+        rows = csv_rows(source) if table else yaml_rows(source)
+        said = [row.pop("category", None) for row in rows.values()] if table else [rows.pop("category", None)]
         if not 0 < len(rows) <= MOST_SIZES:
             raise ValueError(f"{source} must have 1 to {MOST_SIZES} sizes, got {len(rows)}")
-        return cls(sizes={name: garment_of(source, name, row) for name, row in rows.items()})
+        kind = category_said(source, said) or category
+        return cls(
+            sizes={name: garment_of(source, name, row, kind) for name, row in rows.items()}, category=kind
+        )
 
-    def fits(self, category: Category) -> bool:
-        """Whether its measures are such as garments of a category have."""
-        try:
-            for garment in self.sizes.values():
-                garment.require_measures(category)
-        except ValueError:
-            return False
-        return True
-
-    def request(self, size: str, wearer: Wearer, category: Category = Category.UPPER) -> SizeRequest:
+    def request(self, size: str, wearer: Wearer) -> SizeRequest:
         """Return the ratios at which `wearer` wears `size`.
 
         Raises:
-            ValueError: The chart has no such size, or measures that garments of the category don't have; or
-                a measure of the wearer is missing.
+            ValueError: The chart has no such size, or a measure of the wearer is missing.
         """
         if size not in self.sizes:
             raise ValueError(f"size must be one of {', '.join(self.sizes)}, got {shown(size)}")
-        return self.sizes[size].request(wearer, category)
+        return self.sizes[size].request(wearer, self.category)
+
+
+def category_said(path: Path, said: Sequence[Any]) -> Category | None:
+    """Return the category that a chart says of its sizes, or None; ValueError unless all say the same."""
+    first = said[0]
+    for one in said:
+        if one != first or (one is not None and one not in tuple(Category)):
+            raise ValueError(
+                f"{path}: category must be one of {', '.join(Category)}, and the same for every size, "
+                f"got {shown(one)}"
+            )
+    return first and Category(first)
 
 
 def csv_rows(path: Path) -> dict[str, dict[str, Any]]:
@@ -100,8 +116,8 @@ def yaml_rows(path: Path) -> dict[str, Any]:
     return {str(size) if isinstance(size, str | int) else "": measures for size, measures in rows.items()}
 
 
-def garment_of(path: Path, size: str, row: Any) -> GarmentMeasures:
-    """Check one size of a chart.
+def garment_of(path: Path, size: str, row: Any, category: Category) -> GarmentMeasures:
+    """Check one size of a chart of garments of a category.
 
     Raises:
         ValueError: Its name or its measures can't be those of a garment.
@@ -118,7 +134,9 @@ def garment_of(path: Path, size: str, row: Any) -> GarmentMeasures:
         found = ", ".join(map(shown, known)) or "none"
         raise ValueError(f"{path}: size {size} must have some of {', '.join(MEASURES)}, got {found}")
     try:
-        return GarmentMeasures(**known)
+        garment = GarmentMeasures(**known)
+        garment.require_measures(category)
+        return garment
     except ValueError as error:
         raise ValueError(f"{path}: size {size}: {error}") from error
 

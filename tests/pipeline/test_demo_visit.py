@@ -21,6 +21,8 @@ from pipeline.demo.visit import FittingRoom, Garment, Visit, read_examples
 from pipeline.tryon.size_aware import SizeAwareTryOn
 from preprocess.person.fit_report import FitReport, RegionFit
 from preprocess.sizes.axes import axes_of
+from preprocess.sizes.centimetres import Wearer
+from preprocess.sizes.chart import SizeChart
 from preprocess.sizes.request import SizeRequest
 from preprocess.sources.params import PaperDollParams, PrepareDatasetParams
 from preprocess.vocabulary import Category, Joint
@@ -384,3 +386,15 @@ def test_a_chart_asks_for_no_measure_that_it_does_not_need(
     for name in needed:
         with pytest.raises(ValueError, match=message):
             answers.charted(visit, "M", values | {getattr(controls, name): None})
+
+
+def test_a_dress_has_a_chart_of_its_own(room: FittingRoom) -> None:
+    """The T-shirt's sizes would be dresses of 1.25 to 1.37 torsos, where two are usual."""
+    answers = Answers(room, EXAMPLE_CHART, OTHER_CHARTS)
+    assert answers.chart_of(Category.UPPER) is EXAMPLE_CHART
+    chart, wearer = answers.chart_of(Category.DRESS), Wearer(chest_cm=92, height_cm=172)
+    lengths = [chart.request(name, wearer)["length"] for name in chart.sizes]
+    assert lengths == pytest.approx([1.93, 1.97, 2.01, 2.06], abs=0.01)
+    brand = SizeChart(sizes=chart.sizes, category=Category.DRESS)
+    assert Answers(room, brand, OTHER_CHARTS).chart_of(Category.DRESS) is brand
+    assert Answers(room, brand, OTHER_CHARTS).chart_of(Category.UPPER) is EXAMPLE_CHART

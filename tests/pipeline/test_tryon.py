@@ -164,6 +164,9 @@ def test_a_row_says_what_it_tries_on(fitting_artifacts: Path) -> None:
         odd.files()
     shown = SIZES[1].of_category(Category.LOWER)
     assert (shown.name, shown.request.category) == ("10/12", "lower")
+    shirt = NamedSize(name="S", request=SizeRequest(length=1.25), charted=True)
+    with pytest.raises(ValueError, match="the chart is of garments of upper, not of dress"):
+        shirt.of_category(Category.DRESS)
     with pytest.raises(ValueError, match="width of upper is over the shoulder"):
         SIZES[0].of_category(Category.LOWER)
     with pytest.raises(ValueError, match="lower has the axes waist, width, length, got shoulder"):

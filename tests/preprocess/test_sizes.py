@@ -188,6 +188,23 @@ def test_charts_are_read_from_csv_and_yaml(tmp_path: Path) -> None:
         chart.request("XL", BODY)
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("c.csv", "size,category,chest_cm,length_cm\nS,dress,90,106.25\n"),
+        ("c.yaml", "category: dress\nS: {chest_cm: 90, length_cm: 106.25}\n"),
+    ],
+)
+def test_a_chart_says_which_garments_it_is_of(tmp_path: Path, name: str, text: str) -> None:
+    """A dress of 106.25 cm reaches two torsos of 50 cm below the shoulders, an eighth beside the neck."""
+    chart = SizeChart.read(written(tmp_path, name, text))
+    assert (chart.category, list(chart.sizes)) == ("dress", ["S"])
+    assert chart.request("S", BODY).category == "dress"
+    assert chart.request("S", BODY)["length"] == pytest.approx(2.0)
+    assert SizeChart.read(written(tmp_path, "t.csv", CSV)).category == "upper"
+    assert SizeChart.read(written(tmp_path, "t.csv", CSV), Category.DRESS).category == "dress"
+
+
 BOMB = "a: &a [1,1,1,1,1,1,1,1,1]\n" + "".join(
     f"{new}: &{new} [{','.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
 )
@@ -212,6 +229,12 @@ BOMB = "a: &a [1,1,1,1,1,1,1,1,1]\n" + "".join(
         ("c.csv", b"\xff\xfe\x00", "UTF-8"),
         ("c.csv", "x" * 300_000, "at most 262144 bytes"),
         ("c.yaml", "!!python/object/apply:os.system [ls]", "not valid YAML"),
+        ("c.csv", "size,chest_cm,category\nS,96,sock\n", "category must be one of upper, lower, dress"),
+        ("c.csv", "size,chest_cm,category\nS,96,dress\nM,98,\n", "the same for every size, got a None"),
+        ("c.csv", "size,chest_cm,category\nS,96,lower\n", "size S: garments of lower have waist_cm"),
+        ("c.csv", "size,waist_cm\nS,80\n", "size S: garments of upper have shoulder_cm"),
+        ("c.yaml", "category: [dress]\nS: {chest_cm: 96}", "category must be one of .*, got a list"),
+        ("c.yaml", "category: dress", "1 to 200 sizes"),
         ("c.yaml", "- 1", "must be a mapping"),
         ("c.yaml", "S: 96", "must have measures"),
         ("c.yaml", "S: {chest_cm: [1]}", "got a list"),
