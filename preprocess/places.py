@@ -107,11 +107,16 @@ class RemotePath(PosixPath):
 
         protocol = str(self).partition("://")[0]
         try:
-            return fsspec.filesystem(protocol, use_listings_cache=False)
+            kind = fsspec.get_filesystem_class(protocol)
         except ImportError as error:
             raise ValueError(
                 f"{self} can't be read: {error}; pip install 'cinderella-tryon[remote]'"
             ) from error
+        if kind._get_kwargs_from_urls(str(self)) or "://" in kind._strip_protocol(str(self)):
+            raise ValueError(
+                f"{self} names a host: must be {{protocol}}://{{bucket}}/{{key}}, as in s3:// and gs://"
+            )
+        return fsspec.filesystem(protocol, use_listings_cache=False)
 
     def facts(self) -> Facts | None:
         """Return what is there: as a listing said, else as the storage says now; None where nothing is."""

@@ -49,6 +49,13 @@ def test_a_place_is_a_path_that_says_its_url() -> None:
         open(found.parent, "rb")  # noqa: PTH123, SIM115
 
 
+@pytest.mark.parametrize("url", ["ftp://host/data", "https://host/data"])
+def test_a_url_of_a_host_is_refused(url: str) -> None:
+    pytest.importorskip("aiohttp", reason="fsspec's client of https needs it")
+    with pytest.raises(StorageError, match=rf"{url} failed once .*names a host: must be {{protocol}}"):
+        list(place(url).iterdir())
+
+
 def test_listing_tells_files_and_folders_and_is_not_asked_twice(bucket: Path) -> None:
     put("a.txt", b"one")
     put("train/image/b.jpg", b"picture")
