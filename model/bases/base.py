@@ -92,7 +92,9 @@ def as_read(tensor: Tensor, network: Any) -> Tensor:
     diffusers loads an autoencoder that was stored in half precision in full, and a loss wants full precision
     too, while the denoiser beside them lies as it was stored.
     """
-    return tensor if torch.is_autocast_enabled(tensor.device.type) else tensor.to(network.dtype)
+    kind = tensor.device.type
+    autocast = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    return tensor if autocast else tensor.to(network.dtype)
 
 
 class TryOnBase(nn.Module, ABC):
