@@ -104,7 +104,13 @@ def case() -> SimpleNamespace:
     read = [cv2.imread(str(root / kind / person.name))[None, ::2, ::2, ::-1] for kind in ("image", "cloth")]
     hole = np.zeros((1, 512, 384), np.uint8)
     hole[:, 100:300, 90:301] = 1
-    return SimpleNamespace(image=read[0].copy(), cloth=read[1].copy(), inpaint_mask=hole, captions=["a top"])
+    return SimpleNamespace(
+        image=read[0].copy(),
+        cloth=read[1].copy(),
+        inpaint_mask=hole,
+        captions=["a top"],
+        categories=["upper"],
+    )
 
 
 @torch.no_grad()
