@@ -92,10 +92,12 @@ def trained_mask(folder: Path) -> MaskParams:
 def publish(tryon: SizeAwareTryOn, out: Path) -> None:
     """Write the networks as one folder that `SizeAwareTryOn.from_pretrained` and diffusers read.
 
-    Low-rank updates become part of the base's weights.
+    Low-rank updates become part of the base's weights. They are small: beside a base that lies in half
+    precision most of each would be rounded away, so that all is written in full precision then.
     """
     unet = tryon.base.denoiser
     if getattr(unet, "peft_config", None):
+        tryon.base.float()
         unet.fuse_lora()
         unet.unload_lora()
     save_pipeline(

@@ -3,6 +3,8 @@
 import os
 import pickle
 import random
+import subprocess
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -13,10 +15,12 @@ import pyarrow as pa
 
 from pipeline import compute_size_ratios, extract_keypoints, write_shards
 from pipeline.engine.parts import Engine, Inline, Part, Work
+from pipeline.engine.store import PartStore
 from pipeline.tables.incremental import PART_ROWS, Job, Row, Table, update
 from pipeline.tables.manifest import write_manifest
 from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
+from preprocess.identity import ROOT
 from preprocess.sources.paper_dolls.dataset import PaperDolls, render_dataset
 from preprocess.sources.params import PaperDollParams
 from shards.params import WriteShardsParams
@@ -95,6 +99,33 @@ def table(folder: Path, numbers: Numbers) -> Table:
 def made(folder: Path, numbers: Numbers, engine: Engine | None = None) -> bytes:
     update(table(folder, numbers), engine or Inline())
     return (folder / "squares.parquet").read_bytes()
+
+
+RUN = """
+import sys
+from pathlib import Path
+from pipeline.engine.parts import open_engine
+from tests.pipeline.engines import Numbers, made
+folder, count = Path(sys.argv[1]), int(sys.argv[2])
+made(folder, Numbers(count, pause=0.005, log=folder / "log"), open_engine(workers=1))
+"""
+
+
+def begin_run(folder: Path, count: int) -> subprocess.Popen[bytes]:
+    """Begin a table of `count` numbers in a process of its own, on the engine that is chosen here."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+    return subprocess.Popen([sys.executable, "-c", RUN, str(folder), str(count)], env=environment)
+
+
+def kill_a_run(folder: Path, *, count: int, after: int) -> None:
+    """Begin a table of `count` numbers, and kill its process once `after` parts are done."""
+    store = PartStore(folder / ".squares.parquet.parts")
+    run = begin_run(folder, count)
+    while run.poll() is None and sum(1 for _ in store.list()) < after:
+        time.sleep(0.01)
+    run.kill()
+    run.wait()
+    assert not (folder / "squares.parquet").exists()
 
 
 def stop_after(count: int) -> Engine:

@@ -1,9 +1,6 @@
 """The engine of Ray, on a cluster of two nodes of one CPU on this computer."""
 
 import os
-import subprocess
-import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,8 +14,18 @@ from pipeline.engine.parts import Engine, Inline, Part, Work, open_engine
 from pipeline.engine.store import PartStore
 from pipeline.stage import ENGINE_VARIABLE
 from pipeline.tables.incremental import PART_ROWS, Row, update
-from preprocess.identity import ROOT
-from tests.pipeline.engines import Numbers, Payload, Then, data_stages, draw_dolls, made, square, table
+from tests.pipeline.engines import (
+    Numbers,
+    Payload,
+    Then,
+    begin_run,
+    data_stages,
+    draw_dolls,
+    kill_a_run,
+    made,
+    square,
+    table,
+)
 
 pytest.importorskip("ray", reason="needs `pip install ray`")
 pytestmark = pytest.mark.slow  # starts a cluster
@@ -72,25 +79,8 @@ def test_a_killed_node_costs_the_part_that_it_was_making(
     assert 0 <= (tmp_path / "log").stat().st_size - 768 <= 2 * PART_ROWS
 
 
-DRIVER = """
-import sys
-from pathlib import Path
-from pipeline.engine.parts import open_engine
-from tests.pipeline.engines import Numbers, made
-folder = Path(sys.argv[1])
-made(folder, Numbers(768, pause=0.005, log=folder / "log"), open_engine(workers=1))
-"""
-
-
 def test_a_killed_driver_loses_no_part_that_was_done(engine: Engine, tmp_path: Path) -> None:
-    store = PartStore(tmp_path / ".squares.parquet.parts")
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
-    driver = subprocess.Popen([sys.executable, "-c", DRIVER, str(tmp_path)], env=environment)
-    while driver.poll() is None and sum(1 for _ in store.list()) < 4:
-        time.sleep(0.01)
-    driver.kill()
-    driver.wait()
-    assert not (tmp_path / "squares.parquet").exists()
+    kill_a_run(tmp_path, count=768, after=4)
     (tmp_path / "inline").mkdir()
     numbers = Numbers(768, log=tmp_path / "log")
     assert made(tmp_path, numbers, engine) == made(tmp_path / "inline", Numbers(768))
@@ -141,12 +131,11 @@ def test_a_part_may_ask_for_a_gpu(cluster: Any, engine: Engine, tmp_path: Path) 
     assert (tmp_path / "log").read_text().split() == ["0", "0", "0"]
 
 
-def test_without_an_address_a_cluster_starts_here(tmp_path: Path) -> None:
+def test_without_an_address_a_cluster_starts_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a process of its own: this one's Ray knows the other cluster."""
-    code = DRIVER.replace("768, pause=0.005", "200")
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]), ENGINE_VARIABLE: "ray"}
-    run = [sys.executable, "-c", code, str(tmp_path)]
-    subprocess.run(run, env=environment, cwd=tmp_path, check=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(ENGINE_VARIABLE, "ray")
+    assert begin_run(tmp_path, 200).wait() == 0
     assert (tmp_path / "squares.parquet").is_file()
 
 

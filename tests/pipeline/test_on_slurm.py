@@ -5,7 +5,6 @@ import secrets
 import shutil
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -15,11 +14,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.engine.parts import Engine, Inline, open_engine
-from pipeline.engine.store import PartStore
 from pipeline.stage import ENGINE_VARIABLE
 from pipeline.tables.incremental import PART_ROWS, Row, update
-from preprocess.identity import ROOT
-from tests.pipeline.engines import Numbers, Payload, Then, data_stages, draw_dolls, made, table
+from tests.pipeline.engines import Numbers, Payload, Then, data_stages, draw_dolls, kill_a_run, made, table
 
 pytest.importorskip("submitit", reason="needs `pip install submitit`")
 PROGRAMS = {name: shutil.which(name, path="/usr/sbin:/usr/bin") for name in ("munged", "slurmctld", "slurmd")}
@@ -154,26 +151,9 @@ def test_a_node_that_goes_down_costs_the_part_that_it_was_making(engine: Engine,
     assert (tmp_path / "log").stat().st_size - 600 <= 2 * PART_ROWS
 
 
-DRIVER = """
-import sys
-from pathlib import Path
-from pipeline.engine.parts import open_engine
-from tests.pipeline.engines import Numbers, made
-folder = Path(sys.argv[1])
-made(folder, Numbers(700, pause=0.005, log=folder / "log"), open_engine(workers=1))
-"""
-
-
 def test_a_run_takes_over_from_a_killed_one(engine: Engine, tmp_path: Path) -> None:
     """Its tasks are cancelled: they would do the same work at the same time."""
-    store = PartStore(tmp_path / ".squares.parquet.parts")
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
-    driver = subprocess.Popen([sys.executable, "-c", DRIVER, str(tmp_path)], env=environment)
-    while driver.poll() is None and sum(1 for _ in store.list()) < 3:
-        time.sleep(0.01)
-    driver.kill()
-    driver.wait()
-    assert not (tmp_path / "squares.parquet").exists()
+    kill_a_run(tmp_path, count=700, after=3)
     numbers = Numbers(700, pause=0.005, log=tmp_path / "log")
     assert made(tmp_path, numbers, engine) == made(tmp_path / "inline", Numbers(700))
     assert (tmp_path / "log").stat().st_size - 700 <= 2 * PART_ROWS
