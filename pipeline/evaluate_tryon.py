@@ -22,7 +22,7 @@ from model.params import DrawingOptions
 from model.pixels import from_uint8, to_uint8
 from model.sampling import SizedDrawer, TryOnInputs, composite, garment_refresh, steps_of
 from pipeline.checkpoints import load_size_aware, read_record
-from pipeline.evaluation.evaluation import Evaluation
+from pipeline.evaluation.evaluation import Evaluation, require_trained
 from pipeline.stage import run_stage
 from preprocess.sizes.axes import FIT_PLACE
 from shards.batch import Batch
@@ -85,8 +85,10 @@ def load_trained(evaluation: Evaluation, base: Path, checkpoint: Path) -> tuple[
     """Load what `train_size` or `train_joint` made.
 
     Raises:
-        ValueError: It was trained with other inpainting masks than the shards have.
+        ValueError: It was trained with other inpainting masks than the shards have, or without garments of
+            a category that they have.
     """
+    require_trained(checkpoint, evaluation.categories)
     trained, found = read_record(checkpoint).get(MASK), evaluation.protocol[MASK]
     if trained != found:
         raise ValueError(

@@ -7,10 +7,15 @@ import typer
 
 from preprocess.places import place
 from preprocess.sources.registry import SOURCES
+from preprocess.vocabulary import Category
 
 Source = Annotated[str, typer.Option(help=f"What the folder is: one of {', '.join(SOURCES)}.")]
 DataRoot = Annotated[
     Path | None, typer.Option(parser=place, help="Folder or URL of a data set; its test split is taken.")
+]
+DataCategory = Annotated[
+    Category | None,
+    typer.Option(help="What is worn below --root, where that doesn't tell; else the only one to read."),
 ]
 DataShards = Annotated[Path | None, typer.Option(help="Folder with test/ shards, in place of --root.")]
 DataAnnotations = Annotated[
@@ -25,6 +30,7 @@ def requests(
     out: Annotated[Path, typer.Option(help="CSV to write.")],
     root: DataRoot = None,
     source: Source = "viton_hd",
+    category: DataCategory = None,
     shards: DataShards = None,
     size_annotations: DataAnnotations = None,
     params: Protocol = Path("params.yaml"),
@@ -40,7 +46,13 @@ def requests(
     loaded = load_params(params)
     work = out.with_name(f".{out.stem}.data")
     found, annotations = evaluation_data(
-        loaded, root=root, source=source, shards=shards, size_annotations=size_annotations, work=work
+        loaded,
+        root=root,
+        source=source,
+        category=category,
+        shards=shards,
+        size_annotations=size_annotations,
+        work=work,
     )
     request_pictures(loaded.evaluate_tryon, shards=found, size_annotations=annotations, base=base, out=out)
 
@@ -56,6 +68,7 @@ def evaluate(
     ] = None,
     root: DataRoot = None,
     source: Source = "viton_hd",
+    category: DataCategory = None,
     shards: DataShards = None,
     size_annotations: DataAnnotations = None,
     params: Protocol = Path("params.yaml"),
@@ -82,6 +95,7 @@ def evaluate(
         loaded,
         root=root,
         source=source,
+        category=category,
         shards=shards,
         size_annotations=size_annotations,
         work=out.with_name(f".{out.name}.data"),

@@ -105,6 +105,7 @@ def evaluation_data(
     size_annotations: Path | None,
     work: Path,
     mask: MaskParams | None = None,
+    category: Category | None = None,
 ) -> tuple[Path, Path]:
     """Find or make the shards of a test split and the annotations that ladders and fit labels follow.
 
@@ -117,6 +118,7 @@ def evaluation_data(
             left out: then that of the folder does, or its test split where nobody of a train split is known.
         work: Where to.
         mask: How inpainting masks are drawn where `root` is sharded; None: as `params` say.
+        category: What is worn below `root`; see `DataChain`.
 
     Returns:
         The folder of shards, and size_annotations.parquet.
@@ -137,6 +139,7 @@ def evaluation_data(
         source=source,
         root=root,
         split="test" if size_annotations else None,
+        category=category,
         keypoints=params.extract_keypoints,
         sizes=params.compute_size_ratios,
         shards=params.write_shards if mask is None else replace(params.write_shards, mask=mask),

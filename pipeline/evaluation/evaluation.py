@@ -1,7 +1,7 @@
 """What every evaluation shares, whoever made the pictures: people, requests, baselines, protocol, report."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,11 +27,11 @@ from eval.report.page import Part, Report
 from eval.report.summary import ADAPTER, SHUFFLED, summarize, without_nan
 from eval.report.write import write_report
 from model.judges.segmenter import Segmenter, segment_with
-from pipeline.checkpoints import image_size
+from pipeline.checkpoints import image_size, read_record
 from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE
 from preprocess.vocabulary import Category
 from shards.batch import Batch
-from shards.index import MASK, ShardIndex
+from shards.index import CATEGORIES, MASK, ShardIndex
 from shards.stream import SampleStream
 
 log = logging.getLogger(__name__)
@@ -55,12 +55,21 @@ class Evaluation:
     """(P, A, R, A) all ratios that are asked for."""
     collector: Collector
     protocol: Mapping[str, Any]
+    categories: Sequence[str]
+    """Of the test split's garments; none where its shards are an earlier version's and don't tell."""
 
     @classmethod
     def prepare(cls, params: EvaluateParams, *, shards: Path, size_annotations: Path, base: Path) -> Self:
-        """Choose people and requests; measure with the segmenter of `base`."""
-        data = summarize_data(size_annotations)
+        """Choose people and requests; measure with the segmenter of `base`.
+
+        Raises:
+            ValueError: The base was never trained on garments of a category that the test split has, or
+                nobody in it can stand on a ladder.
+        """
         index = shards / "test" / "index.json"
+        categories = list(ShardIndex(index.parent).header.get(CATEGORIES, ()))
+        require_trained(base, categories)
+        data = summarize_data(size_annotations)
         stream = open_test_split(index, image_size(base), params)
         ends = params.lowest_quantile, params.highest_quantile
         trusted = {category: sizes.trusted for category, sizes in data.sizes.items()}
@@ -83,6 +92,7 @@ class Evaluation:
             values=values,
             requests=requests,
             collector=Collector(scorer, requests, params.num_strip_people, params.num_worst),
+            categories=categories,
             protocol=protocol(
                 params,
                 index=index,
@@ -190,6 +200,26 @@ class Evaluation:
                 )
             )
         return parts
+
+
+def require_trained(folder: Path, categories: Iterable[str]) -> None:
+    """Refuse to judge what a training stage wrote on garments that it was never shown.
+
+    Args:
+        folder: Of `train_base`, whose segmenter measures, `train_size` or `train_joint`.
+        categories: Of the garments.
+
+    Raises:
+        ValueError: The stage's shards lacked one of them; an earlier version's record doesn't tell.
+    """
+    trained = read_record(folder).get(CATEGORIES)
+    unknown = [] if trained is None else [category for category in categories if category not in trained]
+    if unknown:
+        raise ValueError(
+            f"{folder} was trained on garments of {', '.join(trained or ())} alone, but the test split has "
+            f"{', '.join(unknown)}: leave these out (prepare_dataset.category, `cinderella evaluate "
+            "--category`), or train on data that has them, as `cinderella recipes --run categories` does"
+        )
 
 
 def open_test_split(index: Path, image_hw: tuple[int, int], params: EvaluateParams) -> SampleStream:

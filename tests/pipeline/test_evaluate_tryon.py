@@ -19,6 +19,7 @@ from model.judges.segmenter import Segmenter
 from pipeline import compute_size_ratios, evaluate_tryon, extract_keypoints, prepare_dataset, write_shards
 from pipeline.checkpoints import RECORD
 from pipeline.cli.without_dvc import evaluation_data
+from pipeline.evaluation.evaluation import require_trained
 from pipeline.evaluation.generated import evaluate_generated, request_pictures
 from pipeline.params import load_params
 from pipeline.tryon.loading import trained_mask
@@ -138,6 +139,22 @@ def test_masks_like_those_of_training_are_asked_for(
         )
         found[name] = ShardIndex(shards / "test").header["mask"]["margin"]
     assert found == {"usual": 0.08, "trained": 0.2}
+
+
+def test_networks_are_not_judged_on_garments_that_they_never_saw(
+    data: Path, networks: Path, tmp_path: Path
+) -> None:
+    """Neither by a segmenter that never saw them; what doesn't tell, as these networks, is judged."""
+    index = data / "shards" / "test"
+    assert ShardIndex(index).header["categories"].keys() == {"upper"}
+    for name in ("base", "size", "joint"):
+        shutil.copytree(networks, tmp_path / name)
+        record = tmp_path / name / name / RECORD
+        record.write_text(json.dumps(json.loads(record.read_text()) | {"categories": ["lower", "dress"]}))
+        told = rf"{name} was trained on garments of lower, dress alone, but the test split has upper: leave"
+        with pytest.raises(ValueError, match=told):
+            evaluate(data, tmp_path / name, tmp_path / "reports")
+    require_trained(networks / "joint", ["lower"])
 
 
 def test_outside_the_mask_the_photo_is_untouched(reports: Path) -> None:
