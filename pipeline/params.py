@@ -3,13 +3,14 @@
 import json
 import sys
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from eval.params import EvaluateParams
+from model.bases import entry_of
 from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.sources.params import PrepareDatasetParams
@@ -32,6 +33,13 @@ class Params(BaseModel):
     train_size: TrainSizeParams
     train_joint: TrainJointParams
     evaluate_tryon: EvaluateParams
+
+    @model_validator(mode="after")
+    def draw_as_the_base_can(self) -> Self:
+        """Refuse, before anything is trained, what could only fail when pictures are drawn."""
+        drawing = self.evaluate_tryon
+        entry_of(self.train_base.preset).require_drawable(drawing.sampler, drawing.eta)
+        return self
 
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from model.bases.base import TryOnBase
 
 
+EULER = "ddim"
+"""The one sampler of flow matching, as `flux2_klein.flow` has it."""
+
+
 @dataclass(frozen=True)
 class BaseEntry:
     """What is known of a base before its networks' libraries are loaded."""
@@ -28,6 +32,22 @@ class BaseEntry:
     pretrained: bool
     """Whether its weights come from a folder of the user's (`train_base.pretrained`); else it is trained here
     from scratch, by a recipe of `pipeline.train_base`."""
+
+    flow_matching: bool = False
+    """Whether its latents lie on straight lines to noise: Euler's steps alone, by the name `ddim`, without
+    fresh noise."""
+
+    def require_drawable(self, sampler: str, eta: float) -> None:
+        """Refuse a way of drawing (`model.params.DrawingOptions`) that its latents can't go.
+
+        Raises:
+            ValueError: Another sampler than Euler's, or fresh noise, for flow matching.
+        """
+        if self.flow_matching and (sampler != EULER or eta > 0):
+            raise ValueError(
+                f"networks of flow matching are drawn in Euler's steps: sampler must be {EULER} and eta 0, "
+                f"got {sampler} and {eta:g}"
+            )
 
 
 def sdxl() -> type[TryOnBase]:
@@ -85,8 +105,8 @@ BASES = {
     "sdxl": BaseEntry(sdxl, pretrained=True),
     "catvton": BaseEntry(catvton, pretrained=True),
     "tiny_catvton": BaseEntry(tiny_catvton, pretrained=False),
-    "flux2_klein": BaseEntry(flux2_klein, pretrained=True),
-    "tiny_klein": BaseEntry(tiny_klein, pretrained=False),
+    "flux2_klein": BaseEntry(flux2_klein, pretrained=True, flow_matching=True),
+    "tiny_klein": BaseEntry(tiny_klein, pretrained=False, flow_matching=True),
 }
 
 RELEASED = "sdxl"

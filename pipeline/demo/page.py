@@ -5,6 +5,7 @@ from typing import Any, get_args
 
 import gradio as gr
 
+from model.bases import EULER, entry_of
 from model.params import DrawingOptions, Sampler
 from model.sampling import garment_refresh, steps_of
 from pipeline.demo.answers import Answers
@@ -181,6 +182,7 @@ def lay_out_sizes(answers: Answers) -> dict[str, Any]:
 def lay_out_settings(answers: Answers) -> dict[str, Any]:
     """How the picture is made: what `DrawingOptions` has, as far as a visitor may choose it."""
     usual, base = DrawingOptions(), answers.room.tryon.base
+    samplers = [EULER] if entry_of(base.name).flow_matching else list(get_args(Sampler))
     sliders = {
         "num_steps": gr.Slider(
             1, 50, steps_of(base, usual), step=1, label="Steps", buttons=[], elem_id="steps"
@@ -192,7 +194,9 @@ def lay_out_settings(answers: Answers) -> dict[str, Any]:
         "seed": gr.Number(
             usual.seed, label="Seed", minimum=0, maximum=2**31 - 1, precision=0, elem_id="seed"
         ),
-        "sampler": gr.Radio(list(get_args(Sampler)), value=usual.sampler, label="Sampler", elem_id="sampler"),
+        "sampler": gr.Radio(
+            samplers, value=usual.sampler, label="Sampler", elem_id="sampler", visible=len(samplers) > 1
+        ),
         "garment_refresh": gr.Checkbox(
             bool(garment_refresh(base, usual)),
             label="Look at the garment at every step",

@@ -380,6 +380,18 @@ def test_a_distilled_one_is_refused(small: SmallKleinBase, tmp_path: Path) -> No
         SmallKleinBase.from_pretrained(tmp_path)
 
 
+def test_a_folder_that_does_not_tell_whether_it_was_distilled_is_refused(
+    small: SmallKleinBase, tmp_path: Path
+) -> None:
+    small.save_pretrained(tmp_path)
+    (tmp_path / "model_index.json").unlink()
+    assert [line.startswith(f"{tmp_path}/model_index.json is missing") for line in examine(tmp_path)[0]] == [
+        True
+    ]
+    with pytest.raises(ValueError, match=r"model_index\.json is missing"):
+        SmallKleinBase.from_pretrained(tmp_path)
+
+
 def test_the_doctor_reads_headers_alone(small: SmallKleinBase, tmp_path: Path) -> None:
     small.save_pretrained(tmp_path)
     configs = configs_in(tmp_path)

@@ -14,9 +14,11 @@ from model.judges.segmenter import Segmenter
 from model.publishing import load_pipeline
 from pipeline import train_base, train_joint, train_size
 from pipeline.checkpoints import load_size_aware
+from pipeline.params import load_params
 from pipeline.tryon.loading import publish
 from pipeline.tryon.size_aware import SizeAwareTryOn
 from preprocess.body.inpaint_mask import MaskParams
+from preprocess.identity import ROOT
 from tests.model.klein import small_klein
 from tests.shards.making import write_people
 from train.params import (
@@ -30,6 +32,23 @@ from train.params import (
 
 TWO = OptimisationParams(steps=2, batch_size=2, learning_rate=1e-3, warmup_steps=0)
 RUNTIME = RuntimeParams(tracker="none", num_threads=1, gradient_checkpointing=True, cache_encodings=False)
+
+
+@pytest.mark.parametrize("changed", ["sampler: unipc", "eta: 1.0"])
+def test_a_way_that_it_is_not_drawn_in_stops_the_first_stage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], changed: str
+) -> None:
+    text = (ROOT / "params.yaml").read_text()
+    usual = {"sampler: unipc": "sampler: ddim", "eta: 1.0": "eta: 0.0"}[changed]
+    assert text.count(usual) == 1
+    file = tmp_path / "params.yaml"
+    file.write_text(text.replace(usual, changed))
+    assert load_params(file).train_base.preset == "tiny"  # which is drawn so
+    assert text.count("preset: tiny ") == 1
+    file.write_text(file.read_text().replace("preset: tiny ", "preset: tiny_klein "))
+    with pytest.raises(SystemExit, match="2"):
+        load_params(file)
+    assert "drawn in Euler's steps: sampler must be ddim and eta 0" in capsys.readouterr().err
 
 
 def test_it_learns_sizes_and_is_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

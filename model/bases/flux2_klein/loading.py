@@ -46,10 +46,12 @@ def load_parts(
 def distilled(folder: Path) -> list[str]:
     """Return a line where a folder says that its networks were distilled to few steps: they aren't guided.
 
-    A folder without `model_index.json` says nothing.
+    No weight's name or shape tells, so a folder must.
     """
     index = folder / "model_index.json"
-    if not index.is_file() or not json.loads(index.read_text()).get("is_distilled"):
+    if not index.is_file():
+        return [f"{index} is missing: it says whether the networks were distilled, whom nothing guides"]
+    if not json.loads(index.read_text()).get("is_distilled"):
         return []
     return [f"{folder}: a distilled klein, drawn in 4 steps without guidance: take its base instead"]
 
