@@ -18,6 +18,7 @@ from preprocess.body.keypoints import BodyFrame, Keypoints
 from preprocess.body.legs import LegFrame
 from preprocess.body.needs import frame_of
 from preprocess.layout.worn_photo import RESIZABLE, WornPhoto, resize_worn
+from preprocess.lower.worn_legs import take_apart
 from preprocess.sizes.axes import AXIS_NAMES, axes_of
 from preprocess.vocabulary import Category
 
@@ -50,9 +51,16 @@ def growth_px(natural: Floats, requested: Floats, per_px: Floats) -> float:
     return float(per_px @ change / (per_px @ per_px))
 
 
-def gain_per_px(frame: BodyFrame | LegFrame, category: Category) -> Floats:
-    """Return (A,) what each ratio of a garment gains when its outline grows by 1 px."""
+def gain_per_px(frame: BodyFrame | LegFrame, category: Category, garment: NDArray[np.bool_]) -> Floats:
+    """Return (A,) what each ratio of a (H, W) garment gains when its outline grows by 1 px.
+
+    Legs of cloth that stand apart grow towards each other as well.
+    """
     gains = {name: axis.growth / frame.lengths[axis.body] for name, axis in axes_of(category).items()}
+    worn = take_apart(garment, frame) if isinstance(frame, LegFrame) else None
+    if worn is not None:
+        rows = worn.width_rows(worn.length)
+        gains["width"] = float((worn.widths(1.0) - worn.widths())[rows].mean()) / worn.frame.hip_width
     return np.array([gains.get(name, np.nan) for name in AXIS_NAMES])
 
 
@@ -145,7 +153,7 @@ def baseline_draws(scene: Scene) -> dict[str, Draw]:
     plates = [erase(photo, garment) for photo, garment in pairs]
 
     def dilated(person: int, requested: Floats) -> Picture:
-        gains = gain_per_px(frames[person], scene.categories[person])
+        gains = gain_per_px(frames[person], scene.categories[person], scene.garment_masks[person])
         growth = growth_px(scene.natural[person], requested, gains)
         return dilate(scene.photos[person], plates[person], scene.garment_masks[person], growth)
 

@@ -43,7 +43,7 @@ class Axis:
     """Ratio of an ordinary garment, for where nothing is known."""
 
     growth: float
-    """How many px the garment's length gains when its outline grows by one."""
+    """How many px the garment's length gains when its outline grows by one, where it is in one piece."""
 
     region: str
     """Where on the body it is seen."""

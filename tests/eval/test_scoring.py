@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from eval.ladder.baselines import baseline_draws, can_draw, growth_px, scale_factor
+from eval.ladder.baselines import baseline_draws, can_draw, gain_per_px, growth_px, scale_factor
 from eval.ladder.people import Wardrobe
 from eval.ladder.remeasure import read_garment
 from eval.ladder.scoring import (
@@ -24,6 +24,7 @@ from eval.params import EvaluateParams
 from eval.report.card import COMPARED, compare
 from eval.report.collect import Collector
 from eval.report.summary import ADAPTER, summarize
+from preprocess.body.legs import LegFrame
 from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE
 from preprocess.vocabulary import Category
 from shards.stream import SampleStream
@@ -148,6 +149,15 @@ def test_the_one_knob_of_a_baseline_is_its_best() -> None:
     growth = growth_px(natural, requested, gains)
     errors = [np.sum((gains * g - (requested - natural)) ** 2) for g in (growth - 0.1, growth, growth + 0.1)]
     assert np.argmin(errors) == 1
+
+
+def test_legs_that_stand_apart_grow_at_four_edges() -> None:
+    """H is 100 px: a row of trousers gains 4 px for one of growth, one of a skirt 2."""
+    for skirt, gain in ((False, 0.04), (True, 0.02)):
+        garment, keypoints, _ = trousers(skirt=skirt)
+        gains = gain_per_px(LegFrame.from_keypoints(keypoints), Category.LOWER, garment)
+        assert gains[FIT_PLACE] == pytest.approx(gain, abs=1e-3)
+        assert gains[AXIS_NAMES.index("waist")] == pytest.approx(0.02)
 
 
 def test_a_picture_that_is_missing_stays_unknown() -> None:
