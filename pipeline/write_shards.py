@@ -3,7 +3,7 @@
 import logging
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -14,23 +14,22 @@ import pyarrow.parquet as pq
 
 from pipeline.engine.parts import Engine, open_engine
 from pipeline.stage import run_stage
+from pipeline.tables.incremental import BATCH, Row, SortedRows, iter_manifest
 from pipeline.tables.sharding import build_shards
 from preprocess.garment.known import known_only
 from preprocess.identity import identity
 from preprocess.sizes.axes import AXIS_NAMES
-from preprocess.sources.source import ManifestRow, read_manifest
+from preprocess.sources.source import ManifestRow
 from preprocess.vocabulary import TRIED_ON, RowStatus
 from shards.build import Parts, build_packed
 from shards.index import CATEGORIES, INDEX_NAME, MASK
 from shards.latents import LATENTS_FOLDER
 from shards.params import WriteShardsParams
-from shards.plan import Ingredients, tars_of
+from shards.plan import Ingredients, Rows, tars_of
 
 log = logging.getLogger(__name__)
 
 TRAINED_SPLIT = "train"
-
-Row = Mapping[str, Any]
 
 
 def run(
@@ -63,48 +62,63 @@ def write(
     Raises:
         ValueError: There is none.
     """
-    joints, measures = by_name(keypoints), by_name(size_annotations, known_only)
-    usable: defaultdict[str, list[Ingredients[Parts]]] = defaultdict(list)
-    left_out: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for row in read_manifest(manifest):
-        if only not in (None, row.split):
-            continue
-        name = (row.split, row.key)
-        parts = gather(row, joints.get(name), measures.get(name))
-        if isinstance(parts, str):
-            left_out[row.split][parts] += 1
-        else:
-            usable[row.split].append(Ingredients(row.key, fingerprint(parts, params), parts))
+    splits: defaultdict[str, Collected] = defaultdict(Collected)
+    for row, joints, measures in joined(manifest, keypoints, size_annotations):
+        if only in (None, row.split):
+            splits[row.split].add(gather(row, joints, measures), params)
+    usable = {split: found for split, found in sorted(splits.items()) if len(found.rows)}
     if not usable:
-        raise ValueError(f"{manifest} has no usable sample: {dict(left_out)}")
+        left_out = {split: dict(found.left_out) for split, found in splits.items()}
+        raise ValueError(f"{manifest} has no usable sample: {left_out}")
     if only is None:
         forget_splits(out, usable)
-    for split, rows in sorted(usable.items()):
+    for split, found in usable.items():
         build_shards(
-            rows,
+            found.rows,
             partial(build_packed, params=params),
             out / split,
             split,
             params.samples_per_shard,
             engine=engine or open_engine(workers=params.num_workers or 1),
-            header={
-                "split": split,
-                "known": (known := num_known(rows)),
-                "left_out": dict(sorted(left_out[split].items())),
-                MASK: asdict(params.mask),
-                CATEGORIES: dict(Counter(str(row.what.files.category) for row in rows)),
-            },
+            header={"split": split, MASK: asdict(params.mask), **found.header()},
         )
-        log.info("%s: of %d people are known: %s", split, len(rows), known)
-        warn(split, rows, left_out[split])
+        found.tell(split)
 
 
-def warn(split: str, rows: Sequence[Ingredients[Parts]], left_out: Counter[str]) -> None:
-    """Tell what of a split isn't as its photos are, or isn't there at all."""
-    if cut := sum(row.what.files.cloth is None for row in rows):
-        log.warning("%s: %d garments are cut out of their wearers' photos", split, cut)
-    if left_out:
-        log.warning("%s: left out %s", split, dict(left_out))
+class Collected:
+    """The usable samples of a split, on disk, and what was counted on the way."""
+
+    def __init__(self) -> None:
+        self.rows: Rows[Parts] = Rows()
+        self.left_out: Counter[str] = Counter()
+        self.known = Counter(dict.fromkeys(AXIS_NAMES, 0))
+        """On each axis, how many people are known."""
+        self.categories: Counter[str] = Counter()
+        self.cut_out = 0
+        """Garments that have no photo of their own."""
+
+    def add(self, parts: Parts | str, params: WriteShardsParams) -> None:
+        """Take what a sample is made from, or why it can't be made."""
+        if isinstance(parts, str):
+            self.left_out[parts] += 1
+            return
+        self.rows.add(Ingredients(parts.files.key, fingerprint(parts, params), parts))
+        self.known.update(name for name in AXIS_NAMES if parts.measures[f"{name}_ratio"] is not None)
+        self.categories[str(parts.files.category)] += 1
+        self.cut_out += parts.files.cloth is None
+
+    def header(self) -> dict[str, Any]:
+        """Return what the index has of it."""
+        left_out = dict(sorted(self.left_out.items()))
+        return {"known": dict(self.known), "left_out": left_out, CATEGORIES: dict(self.categories)}
+
+    def tell(self, split: str) -> None:
+        """Log what there is, what of it isn't as its photos are, and what isn't there at all."""
+        log.info("%s: of %d people are known: %s", split, len(self.rows), dict(self.known))
+        if self.cut_out:
+            log.warning("%s: %d garments are cut out of their wearers' photos", split, self.cut_out)
+        if self.left_out:
+            log.warning("%s: left out %s", split, dict(self.left_out))
 
 
 def forget_splits(out: Path, splits: Collection[str]) -> None:
@@ -114,11 +128,6 @@ def forget_splits(out: Path, splits: Collection[str]) -> None:
         log.warning("%s: removed, as the manifest has no usable sample of this split any more", folder)
         (folder / INDEX_NAME).unlink(missing_ok=True)  # first: without it the rest counts for nothing
         shutil.rmtree(folder)
-
-
-def num_known(rows: Sequence[Ingredients[Parts]]) -> dict[str, int]:
-    """On each axis, how many people are known."""
-    return {name: sum(row.what.measures[f"{name}_ratio"] is not None for row in rows) for name in AXIS_NAMES}
 
 
 def write_latents(params: WriteShardsParams, pictures: Path, engine: Engine | None = None) -> None:
@@ -131,13 +140,22 @@ def write_latents(params: WriteShardsParams, pictures: Path, engine: Engine | No
         shutil.rmtree(pictures / LATENTS_FOLDER, ignore_errors=True)
 
 
-def by_name(
-    path: Path, change: Callable[[pa.Table], pa.Table] = lambda table: table
-) -> dict[tuple[str, str], Row]:
-    """Read the rows of a Parquet file, changed, by split and key."""
+def joined(
+    manifest: Path, keypoints: Path, annotations: Path
+) -> Iterator[tuple[ManifestRow, Row | None, Row | None]]:
+    """Yield the samples, each with its rows of both tables; all three are sorted by split and key."""
+    joints, measures = SortedRows(rows_of(keypoints)), SortedRows(rows_of(annotations, known_only))
+    for row in iter_manifest(manifest):
+        yield row, joints.at(row.split, row.key), measures.at(row.split, row.key)
+
+
+def rows_of(path: Path, change: Callable[[pa.Table], pa.Table] = lambda table: table) -> Iterator[Row]:
+    """Yield the rows of a Parquet file, changed."""
     if not path.is_file():
         raise FileNotFoundError(f"{path} not found: run the stage before `write_shards` first")
-    return {(row["split"], row["key"]): row for row in change(pq.read_table(path)).to_pylist()}
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(BATCH):
+            yield from change(pa.Table.from_batches([batch])).to_pylist()
 
 
 def gather(row: ManifestRow, joints: Row | None, measures: Row | None) -> Parts | str:

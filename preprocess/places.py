@@ -100,6 +100,9 @@ class RemotePath(PosixPath):
         """Return the place itself."""
         return self
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return remembered, (str(self), getattr(self, "_facts", None))
+
     @property
     def filesystem(self) -> Any:
         """What fsspec has for the protocol; its library finds credentials in the environment."""
@@ -226,6 +229,14 @@ class RemotePath(PosixPath):
     def tried(self, work: Callable[[Any], T]) -> T:
         """Return what the file system answers, asked again where that may help; see `tried`."""
         return tried(str(self), lambda: work(self.filesystem))
+
+
+def remembered(location: str, facts: Facts | None) -> RemotePath:
+    """Return a place with what a listing said of it, if one did."""
+    path = RemotePath(location)
+    if facts is not None:
+        path._facts = facts
+    return path
 
 
 def tried(name: str, work: Callable[[], T]) -> T:

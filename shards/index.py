@@ -5,7 +5,7 @@ One line a shard, so that a reader need not hold the rows of every shard: it rem
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from pathlib import Path
@@ -156,11 +156,11 @@ class ShardIndex:
     def entries(self) -> Iterator[ShardEntry]:
         """Yield the shards with their rows."""
         for number in range(len(self.shards)):
-            yield self._entry(number)
+            yield self.entry(number)
 
     def _rows(self, number: int) -> "ShardRows":
         """Return where each sample of a shard lies."""
-        entry = self._entry(number)
+        entry = self.entry(number)
         return ShardRows(
             keys=np.array([key.encode() for key in entry.keys]),
             offsets=np.array(entry.offsets, dtype=np.int64),
@@ -168,8 +168,8 @@ class ShardIndex:
             xxh3=np.array([int(checksum, 16) for checksum in entry.xxh3], dtype=np.uint64),
         )
 
-    def _entry(self, number: int) -> ShardEntry:
-        """Read the entry of a shard."""
+    def entry(self, number: int) -> ShardEntry:
+        """Read a shard with its rows."""
         line = self.shards[number]
         with self.path.open("rb") as file:
             file.seek(line.start)
@@ -213,13 +213,13 @@ def _scan(path: Path, digest: "xxhash.xxh3_64") -> tuple[dict[str, Any], list[Sh
     return header, shards
 
 
-def write_index(path: Path, header: Mapping[str, Any], entries: list[ShardEntry]) -> None:
+def write_index(path: Path, header: Mapping[str, Any], entries: Iterable[ShardEntry]) -> None:
     """Write an index atomically.
 
     Args:
         path: Of the index.
         header: More about the shards: split, what was skipped, … The axes of their ratios are added.
-        entries: The shards, in order.
+        entries: The shards, in order; gone through twice, as the header has their number of samples.
     """
     start = {
         "schema_version": SCHEMA_VERSION,
@@ -227,10 +227,11 @@ def write_index(path: Path, header: Mapping[str, Any], entries: list[ShardEntry]
         "axes": AXIS_NAMES,
         **header,
     }
-    lines = ",\n".join(dump(entry) for entry in entries)
-    text = json.dumps(start, sort_keys=True)[:-1] + ", " + _START + "\n" + lines + "\n" + _END + "\n"
-    with whole_file(path) as partial:
-        partial.write_text(text)
+    with whole_file(path) as partial, partial.open("w", encoding="utf-8") as file:
+        file.write(json.dumps(start, sort_keys=True)[:-1] + ", " + _START + "\n")
+        for number, entry in enumerate(entries):
+            file.write(",\n" * (number > 0) + dump(entry))
+        file.write("\n" + _END + "\n")
 
 
 def dump(entry: ShardEntry) -> str:

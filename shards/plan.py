@@ -1,13 +1,15 @@
-"""Which sample goes into which shard, and which shards are already there."""
+"""Which sample goes into which shard, and which shards are already there: one shard in memory at a time."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import xxhash
 
+from preprocess.shelf import Shelf
 from shards.index import INDEX_NAME, ShardEntry, ShardIndex
 
 T = TypeVar("T")
@@ -76,43 +78,88 @@ def shard_number(key: str, num_shards: int) -> int:
     return number if number < num_shards else hashed & ((1 << (level - 1)) - 1)
 
 
-def plan_shards(
-    rows: Sequence[Ingredients[T]], out_dir: Path, prefix: str, samples_per_shard: int
-) -> list[ShardPlan[T]]:
-    """Deal rows to shards and compare with what stands in `out_dir`.
+class Rows(Generic[T]):
+    """What the samples of some shards will be made from, on disk.
+
+    Args:
+        rows: One for each sample, in any order.
 
     Raises:
-        ValueError: No rows, keys that aren't unique, or `out_dir` has tars that no index of ours names.
+        ValueError: Two have the same key.
     """
-    if not rows or len({row.key for row in rows}) < len(rows):
-        raise ValueError(f"shards need samples with unique keys, got {len(rows)} rows")
-    known, unsure = known_shards(out_dir, prefix)
-    num_shards = -(-len(rows) // samples_per_shard)
-    dealt: list[list[Ingredients[T]]] = [[] for _ in range(num_shards)]
-    for row in sorted(rows, key=lambda row: row.key):
-        dealt[shard_number(row.key, num_shards)].append(row)
-    plans = []
-    for number, mine in enumerate(dealt):
-        path = out_dir / f"{prefix}-{number:06d}.tar"
+
+    def __init__(self, rows: Iterable[Ingredients[T]] = ()) -> None:
+        self.shelf: Shelf[Ingredients[T]] = Shelf()
+        for row in rows:
+            self.add(row)
+
+    def __len__(self) -> int:
+        return len(self.shelf)
+
+    def add(self, row: Ingredients[T]) -> None:
+        """Add a sample; see above."""
+        if not self.shelf.add(row.key, row):
+            raise ValueError(f"shards need samples with unique keys, got {row.key} twice")
+
+    def dealt(self, num_shards: int) -> Iterator[list[Ingredients[T]]]:
+        """Yield the rows of each shard, sorted by key."""
+        number_of = partial(shard_number, num_shards=num_shards)
+        rows = self.shelf.sorted(number_of)
+        row = next(rows, None)
+        for number in range(num_shards):
+            mine: list[Ingredients[T]] = []
+            while row is not None and number_of(row.key) == number:
+                mine.append(row)
+                row = next(rows, None)
+            yield mine
+
+
+class KnownShards:
+    """What the index says about a folder of shards; the rows of a shard are read when they are asked for.
+
+    Args:
+        out_dir: The folder.
+        prefix: Of the tars' names.
+
+    Raises:
+        ValueError: The folder has tars that no index of ours names.
+    """
+
+    def __init__(self, out_dir: Path, prefix: str) -> None:
+        found = [path for path in (out_dir / INDEX_NAME, next_index(out_dir)) if path.is_file()]
+        self.index = ShardIndex(found[0]) if found else None
+        self.numbers = {
+            one.name: number for number, one in enumerate(self.index.shards if self.index else ())
+        }
+        self.unsure = next_index(out_dir).is_file()
+        """Whether a run was cut off that was replacing tars."""
+        foreign = [] if self.numbers else [path.name for path in tars_of(out_dir, prefix)]
+        if foreign:
+            raise ValueError(
+                f"{out_dir} must be empty or hold our shards, got {foreign[0]} without an index: move it away"
+            )
+
+    def entry(self, name: str) -> ShardEntry | None:
+        """Return what is known of a tar."""
+        if self.index is None or name not in self.numbers:
+            return None
+        return self.index.entry(self.numbers[name])
+
+
+def tar_names(prefix: str, num_shards: int) -> list[str]:
+    """Name the tars of a folder of shards."""
+    return [f"{prefix}-{number:06d}.tar" for number in range(num_shards)]
+
+
+def plan_shards(
+    rows: Rows[T], known: KnownShards, out_dir: Path, names: Iterable[str]
+) -> Iterator[ShardPlan[T]]:
+    """Deal rows to shards and compare with what stands in `out_dir`, one shard after another."""
+    names = list(names)
+    for name, mine in zip(names, rows.dealt(len(names)), strict=True):
         listing = "\n".join(f"{row.key}\t{row.input_hash}" for row in mine)
         plan_hash = xxhash.xxh3_128_hexdigest(listing.encode())
-        plans.append(ShardPlan(path, mine, plan_hash, known.get(path.name), unsure))
-    return plans
-
-
-def known_shards(out_dir: Path, prefix: str) -> tuple[dict[str, ShardEntry], bool]:
-    """Return what the index says about `out_dir`, and whether a run was cut off that was replacing tars."""
-    known: dict[str, ShardEntry] = {}
-    for index in (next_index(out_dir), out_dir / INDEX_NAME):
-        if index.is_file():
-            known = {entry.name: entry for entry in ShardIndex(index).entries()}
-    unsure = next_index(out_dir).is_file()
-    foreign = [path.name for path in tars_of(out_dir, prefix) if not known]
-    if foreign:
-        raise ValueError(
-            f"{out_dir} must be empty or hold our shards, got {foreign[0]} without an index: move it away"
-        )
-    return known, unsure
+        yield ShardPlan(out_dir / name, mine, plan_hash, known.entry(name), known.unsure)
 
 
 def tars_of(out_dir: Path, prefix: str) -> Iterator[Path]:

@@ -5,7 +5,7 @@ and adding one at most two more. Inside a rewritten shard, samples that didn't c
 """
 
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -114,7 +114,7 @@ def rows_of(entry: ShardEntry) -> dict[tuple[str, str], tuple[int, int, str]]:
 def replace_shards(
     out_dir: Path,
     prefix: str,
-    entries: list[ShardEntry],
+    entries: Iterable[ShardEntry],
     header: dict[str, Any],
     new: Collection[str],
     put: Callable[[str], None],
@@ -126,18 +126,18 @@ def replace_shards(
     Args:
         out_dir: Folder of the shards.
         prefix: Of the tars' names.
-        entries: All shards as they become, in order.
+        entries: All shards as they become, in order; gone through again and again.
         header: More to write into the index.
         new: Names of the tars that change.
         put: Puts one of these in its place.
     """
+    names = {entry.name for entry in entries}
     write_index(next_index(out_dir), header, entries)
     if new:
         (out_dir / INDEX_NAME).unlink(missing_ok=True)  # until the next, the shards aren't finished
     for name in new:
         put(name)
     next_index(out_dir).replace(out_dir / INDEX_NAME)
-    names = {entry.name for entry in entries}
     for tar in list(tars_of(out_dir, prefix)):
         if tar.name not in names:
             tar.unlink()

@@ -61,11 +61,11 @@ def encode_latents(
         base, reader = encoder.base(), encoder.reader()
         gpus = int(entry_of(base.name).pretrained)
         spec = spec_of(encoder)
-        rows = [
+        rows = (
             Ingredients(key, fingerprint(input_hash, spec), (shard, row))
             for shard, entry in enumerate(reader.index.entries())
             for row, (key, input_hash) in enumerate(zip(entry.keys, entry.input_hashes, strict=True))
-        ]
+        )
         build_shards(
             rows,
             encoder,

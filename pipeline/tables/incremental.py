@@ -187,13 +187,17 @@ class SortedRows:
         self.rows = rows
         self.current = next(rows, None)
 
-    def take(self, job: Job) -> Row | None:
-        """Return the row of `job` if its input is unchanged, and forget everything before."""
-        while self.current and (self.current["split"], self.current["key"]) < (job.split, job.key):
+    def at(self, split: str, key: str) -> Row | None:
+        """Return the row of a sample, and forget everything before."""
+        while self.current and (self.current["split"], self.current["key"]) < (split, key):
             self.current = next(self.rows, None)
         row = self.current
-        same = row and (row["split"], row["key"], row["input_hash"]) == (job.split, job.key, job.input_hash)
-        return row if same else None
+        return row if row and (row["split"], row["key"]) == (split, key) else None
+
+    def take(self, job: Job) -> Row | None:
+        """Return the row of `job` if its input is unchanged, and forget everything before."""
+        row = self.at(job.split, job.key)
+        return row if row and row["input_hash"] == job.input_hash else None
 
 
 def parquet_rows(path: Path, digest: str) -> Iterator[Row]:

@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
 from pipeline.engine.parts import Engine, FinishedParts, Inline, Part, Run, run_parts
-from pipeline.tables.incremental import PART_ROWS, Row, part_rows, parts_beside, write_part
+from pipeline.tables.incremental import BATCH, PART_ROWS, Row, SortedRows, part_rows, parts_beside, write_part
 from preprocess.pictures import LIMITS, Limits
 from preprocess.places import RemotePath
+from preprocess.shelf import Shelf
 from preprocess.sources.manifest import (
     MADE_BY,
     made_by,
@@ -33,9 +33,6 @@ NUM_REQUESTS = 32
 
 ROWS_PER_GROUP = 512
 """Samples that are written at a time."""
-
-Before = dict[tuple[str, str], dict[str, Any]]
-"""Status, reason and hash of an earlier manifest's samples, by split and key."""
 
 
 def write_manifest(
@@ -63,7 +60,7 @@ def write_manifest(
     judged_by = made_by(limits, listed=listed)
     judge = partial(judge_part, source.root, limits, listed=listed, num_threads=NUM_REQUESTS if remote else 1)
     schema = manifest_schema(source, judged_by)
-    stage = Manifest(sorted_samples(source), rows_before(out, judged_by), out, schema, judge)
+    stage = Manifest(sorted_samples(source), out, schema, judge)
     run_parts(stage, Inline() if listed or engine is None else engine, parts_beside(out))
     return stage.counts
 
@@ -72,8 +69,7 @@ def write_manifest(
 class Manifest:
     """The manifest of a data set, as a stage of `pipeline.engine`."""
 
-    samples: list[SourceSample]
-    before: Before
+    samples: Shelf[SourceSample]
     out: Path
     schema: pa.Schema
     run: Run
@@ -91,12 +87,13 @@ class Manifest:
     def plan(self) -> Iterator[Part]:
         """Cut the samples into parts, each named by what its files are without reading them."""
         judged_by = self.schema.metadata[MADE_BY.encode()].decode()
-        for start in range(0, len(self.samples), PART_ROWS):
-            samples = self.samples[start : start + PART_ROWS]
-            told = "\n".join(f"{sample} {stamp(sample)}" for sample in samples)
+        samples = self.samples.sorted()
+        before = SortedRows(rows_before(self.out, judged_by))
+        while some := list(islice(samples, PART_ROWS)):
+            told = "\n".join(f"{sample} {stamp(sample)}" for sample in some)
             key = xxhash.xxh3_128_hexdigest(f"{judged_by}\n{told}".encode())
-            payload = [(sample, self.before.get((sample.split, sample.key))) for sample in samples]
-            yield Part(key=key, size=len(samples), payload=payload)
+            payload = [(sample, before.at(sample.split, sample.key)) for sample in some]
+            yield Part(key=key, size=len(some), payload=payload)
 
     def merge(self, parts: FinishedParts) -> None:
         """Write the rows of all parts."""
@@ -119,12 +116,12 @@ def judge_part(
         return write_part(list(pool.map(record, part.payload)), MANIFEST_SCHEMA, out)
 
 
-def rows_before(manifest: Path, judged_by: str) -> Before:
-    """Status, reason and hash by split and key of an earlier manifest of that identity; else nothing."""
+def rows_before(manifest: Path, judged_by: str) -> Iterator[Row]:
+    """Yield status, reason and hash of an earlier manifest's rows, if it is of that identity."""
     if not manifest.is_file():
-        return {}
-    if (pq.read_schema(manifest).metadata or {}).get(MADE_BY.encode()) != judged_by.encode():
-        return {}
-    columns = ["split", "key", "status", "reason", "input_hash"]
-    rows = pq.read_table(manifest, columns=columns).to_pylist()
-    return {(row["split"], row["key"]): row for row in rows}
+        return
+    with pq.ParquetFile(manifest) as file:
+        if (file.schema_arrow.metadata or {}).get(MADE_BY.encode()) != judged_by.encode():
+            return
+        for batch in file.iter_batches(BATCH, columns=["split", "key", "status", "reason", "input_hash"]):
+            yield from batch.to_pylist()

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from pipeline.engine.parts import Engine, FinishedParts, Inline, Part, Run, run_parts
 from pipeline.engine.store import PartStore
 from shards.index import INDEX_NAME, ShardEntry, parse_entry
-from shards.plan import Ingredients, ShardPlan, plan_shards
+from shards.plan import Ingredients, KnownShards, Rows, plan_shards, tar_names
 from shards.writer import fill_shard, replace_shards
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ MOST_LOGGED = 50
 
 
 def build_shards(
-    rows: Sequence[Ingredients[T]],
+    rows: Rows[T] | Iterable[Ingredients[T]],
     build: Callable[[T], bytes],
     out_dir: Path,
     prefix: str,
@@ -58,9 +58,14 @@ def build_shards(
         ValueError: No rows, or none that can be built; keys that aren't unique, or `out_dir` holds tars that
             aren't ours.
     """
+    rows = rows if isinstance(rows, Rows) else Rows(rows)
+    if not len(rows):
+        raise ValueError(f"{out_dir} needs at least one sample")
     out_dir.mkdir(parents=True, exist_ok=True)
-    plans = plan_shards(rows, out_dir, prefix, samples_per_shard)
-    shards = Shards(plans, partial(write_shard, build), out_dir, prefix, gpus, dict(header or {}))
+    known = KnownShards(out_dir, prefix)
+    names = tar_names(prefix, -(-len(rows) // samples_per_shard))
+    run = partial(write_shard, build)
+    shards = Shards(rows, known, names, run, out_dir, prefix, gpus, dict(header or {}))
     run_parts(shards, engine or Inline(), PartStore((out_dir / ".parts").absolute()))
     counts = shards.counts
     counts["kept"] = len(rows) - counts["built"] - counts["copied"] - counts["skipped"]
@@ -81,12 +86,19 @@ def write_shard(build: Callable[[T], bytes], part: Part, out: Path) -> Mapping[s
 class Shards(Generic[T]):
     """The shards of one split, as a stage of `pipeline.engine`."""
 
-    plans: list[ShardPlan[T]]
+    rows: Rows[T]
+    known: KnownShards
+    names: list[str]
+    """Of all tars."""
+
     run: Run
     out_dir: Path
     prefix: str
     gpus: int
     header: dict[str, Any]
+    made: dict[str, str] = field(default_factory=dict)
+    """Keys of the parts by the names of the tars that are written; filled by `plan`."""
+
     counts: Counter[str] = field(
         default_factory=lambda: Counter(built=0, copied=0, kept=0, skipped=0, shards_written=0)
     )
@@ -100,17 +112,17 @@ class Shards(Generic[T]):
     @property
     def total(self) -> int:
         """Samples of all shards."""
-        return sum(len(plan.rows) for plan in self.plans)
+        return len(self.rows)
 
     def plan(self) -> Iterator[Part]:
         """Yield the shards that have to be written."""
         before = 0
-        for plan in self.plans:
+        for plan in plan_shards(self.rows, self.known, self.out_dir, self.names):
             if plan.is_done():
                 before += len(plan.rows)
                 continue
             fresh = plan.num_fresh()
-            key = f"{plan.path.stem}-{plan.plan_hash}"
+            key = self.made[plan.path.name] = f"{plan.path.stem}-{plan.plan_hash}"
             yield Part(key=key, size=fresh, payload=plan, before=before + len(plan.rows) - fresh)
             before = 0
 
@@ -120,30 +132,45 @@ class Shards(Generic[T]):
         Raises:
             ValueError: There would be no sample.
         """
-        made: dict[str, str] = {}  # keys of parts by the names of their tars
-        entries = {plan.path.name: plan.old for plan in self.plans if plan.old is not None}
-        for key, file in zip(parts.keys, parts.files(MADE), strict=True):
+        for file in parts.files(MADE):
             values = json.load(file)
-            entry, built = parse_entry(values["entry"]), values["built"]
-            made[entry.name], entries[entry.name] = key, entry
-            self.counts.update(built=built, copied=entry.num_samples - built, shards_written=1)
-        ordered = [entries[plan.path.name] for plan in self.plans]
-        self.counts["skipped"] = self.tell_skipped(ordered)
+            copied = values["entry"]["num_samples"] - values["built"]
+            self.counts.update(built=values["built"], copied=copied, shards_written=1)
+        entries = Entries(self, parts)
+        self.counts["skipped"] = self.tell_skipped(entries)
 
         def put(name: str) -> None:
-            parts.store.hand_over(made[name], TAR, self.out_dir / name)
+            parts.store.hand_over(self.made[name], TAR, self.out_dir / name)
 
-        replace_shards(self.out_dir, self.prefix, ordered, self.header, made, put)
+        replace_shards(self.out_dir, self.prefix, entries, self.header, self.made, put)
 
-    def tell_skipped(self, entries: list[ShardEntry]) -> int:
+    def tell_skipped(self, entries: Iterable[ShardEntry]) -> int:
         """Log the samples that are left out, and return how many."""
-        skipped = [reason for entry in entries for reason in entry.skipped.values()]
-        for reason in skipped[:MOST_LOGGED]:
-            log.warning("left out %s", reason)
-        if (more := len(skipped) - MOST_LOGGED) > 0:
-            log.warning("left out %d more: their reasons are in %s", more, INDEX_NAME)
-        if len(skipped) == self.total:
+        count, first = 0, ""
+        for reason in (reason for entry in entries for reason in entry.skipped.values()):
+            count, first = count + 1, first or reason
+            if count <= MOST_LOGGED:
+                log.warning("left out %s", reason)
+        if count > MOST_LOGGED:
+            log.warning("left out %d more: their reasons are in %s", count - MOST_LOGGED, INDEX_NAME)
+        if count == self.total:
             raise ValueError(
-                f"{self.out_dir} would have no sample: all {self.total} are left out, first {skipped[0]}"
+                f"{self.out_dir} would have no sample: all {self.total} are left out, first {first}"
             )
-        return len(skipped)
+        return count
+
+
+@dataclass(frozen=True)
+class Entries(Generic[T]):
+    """All shards as they become, in order: read from the parts and from the old index, every time anew."""
+
+    shards: Shards[T]
+    parts: FinishedParts
+
+    def __iter__(self) -> Iterator[ShardEntry]:
+        for name in self.shards.names:
+            if name in self.shards.made:
+                with self.parts.store.open(self.shards.made[name], MADE) as file:
+                    yield parse_entry(json.load(file)["entry"])
+            elif (entry := self.shards.known.entry(name)) is not None:
+                yield entry

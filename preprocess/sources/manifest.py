@@ -4,7 +4,6 @@ In object storage a listing says which bytes there are (size and ETag); nothing 
 asked for, and a file that can't be decoded is found by the stage that reads it.
 """
 
-from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from preprocess.identity import identity
 from preprocess.masks import ARRAYS, read_levels
 from preprocess.pictures import LIMITS, Limits, PictureError, check_picture
 from preprocess.places import Facts, RemotePath
+from preprocess.shelf import Shelf
 from preprocess.sources.source import MANIFEST_SCHEMA, SCHEMA_VERSION, Drawn, Source, SourceSample
 from preprocess.vocabulary import DRAWING_KEY, SOURCE_KEY, RowStatus
 
@@ -135,16 +135,22 @@ def manifest_schema(source: Source, judged_by: str) -> pa.Schema:
     return MANIFEST_SCHEMA.with_metadata(metadata | {MADE_BY: judged_by})
 
 
-def sorted_samples(source: Source) -> list[SourceSample]:
-    """Return the samples of a data set, sorted by split and key.
+def sorted_samples(source: Source) -> Shelf[SourceSample]:
+    """Return the samples of a data set, which come sorted by split and key.
 
     Raises:
         ValueError: There is none, or two of one split share a key.
     """
-    samples = sorted(source.samples(), key=lambda sample: (sample.split, sample.key))
-    if not samples:
+    samples, twice = Shelf[SourceSample](), set()
+    for sample in source.samples():
+        if not samples.add(f"{sample.split}\0{sample.key}", sample):
+            twice.add(f"{sample.split}/{sample.key}")
+    if twice:
+        raise ValueError(
+            f"a key must be unique in its split, got {', '.join(sorted(twice)[:5])} more than once"
+        )
+    if not len(samples):
         raise ValueError(f"{source.root} has no sample: check prepare_dataset.root")
-    require_unique(samples)
     return samples
 
 
@@ -161,11 +167,3 @@ def stamp(sample: SourceSample) -> str:
         else:
             stamps.append("missing")
     return " ".join(stamps)
-
-
-def require_unique(samples: list[SourceSample]) -> None:
-    """Raise ValueError when two samples of one split share a key."""
-    counts = Counter((sample.split, sample.key) for sample in samples)
-    twice = [f"{split}/{key}" for (split, key), count in counts.items() if count > 1]
-    if twice:
-        raise ValueError(f"a key must be unique in its split, got {', '.join(twice[:5])} more than once")

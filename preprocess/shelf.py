@@ -1,0 +1,63 @@
+"""Values by name that needn't fit into memory, for as long as this process wants them.
+
+SQLite keeps them in a temporary file of its own, below `TMPDIR` or else `/var/tmp`; the pages used last stay
+in memory. Nobody else sees the file, and it goes with the process that made it, killed or not.
+"""
+
+import os
+import pickle
+import sqlite3
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from typing import Generic, TypeVar
+
+CACHE_KIB = 4096
+"""Memory of a shelf, and once more while it is read in order."""
+
+T = TypeVar("T")
+
+
+def scratch() -> sqlite3.Connection:
+    """Open an empty database of this process, which is never committed and goes when it is closed."""
+    db = sqlite3.connect("", isolation_level=None)
+    db.executescript(f"PRAGMA cache_size = -{CACHE_KIB}; PRAGMA journal_mode = OFF; BEGIN;")
+    return db
+
+
+class Shelf(Generic[T]):
+    """Whatever pickles, by name; a name is given once."""
+
+    def __init__(self) -> None:
+        self.db = scratch()
+        self.db.execute("CREATE TABLE shelf (name BLOB UNIQUE NOT NULL, value BLOB NOT NULL)")
+        weakref.finalize(self, self.db.close)
+
+    def __len__(self) -> int:
+        return int(self.db.execute("SELECT count(*) FROM shelf").fetchone()[0])
+
+    def add(self, name: str, value: T) -> bool:
+        """Keep a value under a name that has none; tell whether it had none."""
+        row = os.fsencode(name), pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+        return self.db.execute("INSERT OR IGNORE INTO shelf VALUES (?, ?)", row).rowcount == 1
+
+    def get(self, name: str) -> T | None:
+        """Return the value of a name; None where it has none."""
+        found = self.db.execute("SELECT value FROM shelf WHERE name = ?", (os.fsencode(name),)).fetchone()
+        return None if found is None else self.read(found)
+
+    def items(self) -> Iterator[tuple[str, T]]:
+        """Yield names and values in the order in which they came; none may come meanwhile."""
+        for name, value in self.db.execute("SELECT name, value FROM shelf ORDER BY rowid"):
+            yield os.fsdecode(name), self.read([value])
+
+    def sorted(self, rank: Callable[[str], int] = lambda _: 0) -> Iterator[T]:
+        """Yield the values by the rank of their names, equal ones by name; none may come meanwhile."""
+        self.db.create_function("rank", 1, lambda name: rank(os.fsdecode(name)), deterministic=True)
+        for row in self.db.execute("SELECT value FROM shelf ORDER BY rank(name), name"):
+            yield self.read(row)
+
+    def read(self, row: Iterable[bytes]) -> T:
+        """Return the value of a row."""
+        (value,) = row
+        found: T = pickle.loads(value)
+        return found

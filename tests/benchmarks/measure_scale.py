@@ -1,0 +1,187 @@
+"""Peak memory and CPU time of every data stage by the number of rows.
+
+    python -m tests.benchmarks.measure_scale 10000 50000 200000
+    python -m tests.benchmarks.measure_scale 100000 1000000 --folder /data/scratch --stages prepare keypoints
+
+The rows are one small paper doll under as many names, by hard links: each is listed, hashed, decoded,
+measured and written as any other is; of the measures all but 256 are an earlier run's. A stage runs `inline`
+in a process of its own, so that its peak is all there is. It is run twice, the second time with one sample
+changed. `own` is what isn't spent on parts: listing, planning and merging.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline import compute_size_ratios, extract_keypoints, prepare_dataset, write_shards
+from pipeline.engine.parts import Part, Work
+from pipeline.tables.incremental import DIGEST_KEY, Row
+from preprocess.body.keypoints import ExtractKeypointsParams
+from preprocess.garment.size_ratios import SizeRatioParams
+from preprocess.sources.paper_dolls.dataset import ENDS, render_dataset
+from preprocess.sources.params import PaperDollParams, PrepareDatasetParams
+from shards.params import WriteShardsParams
+
+STAGES = ("prepare", "keypoints", "sizes", "shards")
+HEIGHT, WIDTH = 64, 48
+LINKS = 30_000
+"""Names of one file; ext4 has room for 65,000."""
+
+MEASURED = 256
+"""Samples that are measured; further ones have an earlier run's measures."""
+
+
+class Watched:
+    """Makes one part after another in this process, and adds up the seconds that they take."""
+
+    seconds = 0.0
+    """CPU time of the parts."""
+
+    def map(self, work: Work, parts: Iterable[Part]) -> Iterator[Part]:
+        """See `Engine`."""
+        for part in parts:
+            start = time.process_time()
+            work(part)
+            self.seconds += time.process_time() - start
+            yield part
+
+
+def write_root(root: Path, num_rows: int) -> None:
+    """Give one doll's files as many names as there are rows."""
+    doll = root.parent / "doll"
+    render_dataset(PaperDollParams(train=1, test=2, image_height=HEIGHT, image_width=WIDTH), doll)
+    names = [f"{number:08d}_00" for number in range(num_rows)]
+    for part, end in ENDS.items():
+        drawn, folder = doll / "train" / part / f"00000_00{end}", root / "train" / part
+        folder.mkdir(parents=True)
+        for number, name in enumerate(names):
+            place = os.fspath(folder / (name + end))
+            if number % LINKS == 0:
+                shutil.copyfile(drawn, place)
+                first = place
+            else:
+                os.link(first, place)
+    (root / "train_pairs.txt").write_text("".join(f"{name}.jpg {name}.jpg\n" for name in names))
+
+
+def change_one(root: Path, num_rows: int) -> None:
+    """Change the photo of a sample in the middle."""
+    photo = root / "train/image" / f"{num_rows // 2:08d}_00.jpg"
+    content = photo.read_bytes()
+    photo.unlink()
+    photo.write_bytes(content + b"\0")
+
+
+def run_stage(stage: str, folder: Path) -> dict[str, float]:
+    """Run a stage and return its seconds, those of its parts, and the peak memory of this process (MiB)."""
+    engine = Watched()
+    tables = {name: folder / f"{name}.parquet" for name in ("manifest", "keypoints", "size_annotations")}
+    manifest, keypoints, annotations = tables.values()
+    start = time.process_time()
+    if stage == "prepare":
+        params = PrepareDatasetParams(source="viton_hd", root=str(folder / "root"))
+        prepare_dataset.run(params, raw=folder / "raw", out=manifest, engine=engine)
+    elif stage == "keypoints":
+        extract_keypoints.run(ExtractKeypointsParams(), manifest=manifest, out=keypoints, engine=engine)
+    elif stage == "sizes":
+        found = {"manifest": manifest, "keypoints": keypoints}
+        compute_size_ratios.run(SizeRatioParams(), **found, out=annotations, engine=engine)
+    else:
+        write_shards.run(WriteShardsParams(), **tables, out=folder / "shards", engine=engine)
+    seconds = time.process_time() - start
+    return {"seconds": seconds, "parts": engine.seconds, "peak": peak_mib()}
+
+
+def measure_most(folder: Path) -> None:
+    """Write the measures of all samples but the first `MEASURED`, as an earlier run would have left them.
+
+    They are those of the last, which is the same doll: measuring takes longer than all else together.
+    """
+    found = {"manifest": folder / "manifest.parquet", "keypoint_file": folder / "keypoints.parquet"}
+    params = SizeRatioParams()
+    made_by = compute_size_ratios.made_by(params, found["keypoint_file"]).encode()
+    schema = compute_size_ratios.SCHEMA.with_metadata({DIGEST_KEY: made_by})
+    jobs = islice(compute_size_ratios.jobs(params, **found), MEASURED, None)
+    measures: Row = {}
+    with pq.ParquetWriter(folder / "size_annotations.parquet", schema) as writer:
+        while some := list(islice(jobs, 1024)):
+            measures = measures or compute_size_ratios.annotation_row(some[0].payload)
+            rows = [measures | {"key": job.key, "input_hash": job.input_hash} for job in some]
+            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+
+
+def peak_mib() -> float:
+    """Most memory (MiB) that this process has held; unlike `ru_maxrss` nothing of who started it."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found is not None
+    return int(found[1]) / 1024
+
+
+def in_own_process(stage: str, folder: Path) -> dict[str, float]:
+    """Run a stage in another process; see `run_stage`."""
+    command = [
+        sys.executable,
+        "-m",
+        "tests.benchmarks.measure_scale",
+        "--run",
+        stage,
+        "--folder",
+        str(folder),
+    ]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def say(text: str) -> None:
+    """Print a line."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def measure(num_rows: int, stages: Iterable[str], folder: Path) -> None:
+    """Print a line for each stage, as it is and with one sample changed."""
+    write_root(folder / "root", num_rows)
+    for run in ("all", "one changed"):
+        for stage in stages:
+            if stage == "sizes" and run == "all" and num_rows > MEASURED:
+                measure_most(folder)
+            got = in_own_process(stage, folder)
+            own = got["seconds"] - got["parts"]
+            say(
+                f"{num_rows:9,} rows  {stage:10s} {run:12s} peak {got['peak']:6.0f} MiB"
+                f"  {got['seconds']:8.1f} s"
+                f"  own {own:7.1f} s ({own / got['seconds']:5.1%}, {1000 * own / num_rows:.3f} ms a row)"
+            )
+        change_one(folder / "root", num_rows)
+
+
+def main() -> None:
+    """Measure, or run one stage where another process measures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("rows", nargs="*", type=int, default=[10_000, 50_000])
+    parser.add_argument("--folder", type=Path, help="where to; default: a temporary folder")
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
+    parser.add_argument("--run", choices=STAGES, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.run:
+        say(json.dumps(run_stage(options.run, options.folder)))
+        return
+    for num_rows in options.rows:
+        with TemporaryDirectory(dir=options.folder) as folder:
+            measure(num_rows, options.stages, Path(folder))
+
+
+if __name__ == "__main__":
+    main()
