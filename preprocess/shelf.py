@@ -25,7 +25,7 @@ def scratch() -> sqlite3.Connection:
 
 
 class Shelf(Generic[T]):
-    """Whatever pickles, by name; a name is given once."""
+    """Whatever pickles, but None, by name; a name is given once."""
 
     def __init__(self) -> None:
         self.db = scratch()
@@ -45,10 +45,20 @@ class Shelf(Generic[T]):
         found = self.db.execute("SELECT value FROM shelf WHERE name = ?", (os.fsencode(name),)).fetchone()
         return None if found is None else self.read(found)
 
+    def __getitem__(self, name: str) -> T:
+        found = self.get(name)
+        if found is None:
+            raise KeyError(name)
+        return found
+
     def items(self) -> Iterator[tuple[str, T]]:
         """Yield names and values in the order in which they came; none may come meanwhile."""
         for name, value in self.db.execute("SELECT name, value FROM shelf ORDER BY rowid"):
             yield os.fsdecode(name), self.read([value])
+
+    def values(self) -> Iterator[T]:
+        """Yield values as `items` does."""
+        yield from (value for _, value in self.items())
 
     def sorted(self, rank: Callable[[str], int] = lambda _: 0) -> Iterator[T]:
         """Yield the values by the rank of their names, equal ones by name; none may come meanwhile."""

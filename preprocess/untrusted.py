@@ -3,6 +3,7 @@
 import codecs
 import csv
 import io
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,29 @@ def read_text(path: Path, most_bytes: int = MOST_BYTES) -> str:
     if "\0" in text:
         raise ValueError(f"{path} must be UTF-8 text, but has zero bytes")
     return text
+
+
+def read_lines(path: Path, most_bytes: int = MOST_BYTES) -> Iterator[str]:
+    """Yield the lines of a file as `read_text` reads it, holding one at a time.
+
+    Raises:
+        ValueError: It has more bytes than that, or is no text, which may be found halfway.
+        OSError: It can't be read.
+    """
+    with path.open("rb") as file:
+        if file.seek(0, os.SEEK_END) > most_bytes:
+            raise ValueError(f"{path} must have at most {most_bytes} bytes")
+        file.seek(0)
+        utf16 = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        file.seek(0)
+        text = io.TextIOWrapper(file, "utf-16" if utf16 else "utf-8-sig", newline="")
+        try:
+            for line in text:
+                if "\0" in line:
+                    raise ValueError(f"{path} must be UTF-8 text, but has zero bytes")
+                yield from line.splitlines()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path} must be UTF-8 text: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

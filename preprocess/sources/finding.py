@@ -2,14 +2,17 @@
 
 import os
 import unicodedata
+import weakref
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from preprocess.masks import ARRAYS
 from preprocess.pictures import HEIC_SUFFIXES, INSTALL_HEIC, photo_suffixes
-from preprocess.places import RemotePath
+from preprocess.places import Facts, RemotePath, remembered
+from preprocess.shelf import scratch
 from preprocess.sources.pairs import stem_of
 
 UNREADABLE = dict.fromkeys(HEIC_SUFFIXES, INSTALL_HEIC) | dict.fromkeys(
@@ -53,8 +56,8 @@ class Found:
     folders: tuple[Path, ...]
     """Where it was found."""
 
-    files: tuple[dict[str, Path], ...]
-    """By name, with suffix and without, of each folder."""
+    files: tuple["Listing", ...]
+    """Of each folder."""
 
     @classmethod
     def below(cls, root: Path, part: Part) -> "Found":
@@ -65,7 +68,7 @@ class Found:
         folders = tuple(
             path for name in dict.fromkeys(map(plain, part.folders)) for path in there.get(name, [])
         )
-        return cls(part=part, folders=folders, files=tuple(files_of(folder, part) for folder in folders))
+        return cls(part=part, folders=folders, files=tuple(Listing(folder, part) for folder in folders))
 
     def of(self, name: str, *, whole: bool = False) -> Path | None:
         """Return the file of the sample `name`; None: there is none.
@@ -76,7 +79,8 @@ class Found:
         """
         bases = (name,) if whole else (name, stem_of(name))
         names = [composed(base + end) for base in bases for end in self.part.ends]
-        return next((files[one] for files in self.files for one in names if one in files), None)
+        found = (files.get(one) for files in self.files for one in names)
+        return next((path for path in found if path is not None), None)
 
     def missing(self, others: Mapping[str, int]) -> str | None:
         """Say what was looked for and what is there instead; None where there is some of it.
@@ -92,26 +96,55 @@ class Found:
 
     def strangers(self) -> str:
         """Say that none of the files is called after a sample, and how they are called."""
-        names = sorted({path.name for files in self.files for path in files.values()})
-        folder, first = self.folders[0].name, names[0]
-        return f"{folder}/ has {len(names):,} files, but none is named as a photo: the first is {first}"
+        first = min(files.first for files in self.files if files)
+        count = sum(len(files) for files in self.files)
+        return (
+            f"{self.folders[0].name}/ has {count:,} files, but none is named as a photo: the first is {first}"
+        )
 
 
-def files_of(folder: Path, part: Part) -> dict[str, Path]:
-    """List a folder's files of a part by name, with suffix and without; the better suffix has the name."""
-    wanted = part.wanted()
-    listed: dict[int, list[Path]] = {}
-    for entry in entries(folder):
-        suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 - a Path for each takes seconds
-        if suffix in wanted and not entry.name.startswith("._") and is_file(entry):
-            path = entry if isinstance(entry, RemotePath) else folder / entry.name
-            listed.setdefault(wanted.index(suffix), []).append(path)
-    found: dict[str, Path] = {}
-    for rank in sorted(listed):
-        for path in sorted(listed[rank]):
-            found.setdefault(composed(path.stem), path)
-            found[composed(path.name)] = path
-    return found
+class Listing:
+    """A folder's files of a part by name, with suffix and without, on disk; the better suffix has a name."""
+
+    def __init__(self, folder: Path, part: Part) -> None:
+        self.folder, self.db = folder, scratch()
+        weakref.finalize(self, self.db.close)
+        self.db.execute("CREATE TABLE listed (rank, file, num_bytes, tag, whole, stem)")
+        self.db.execute("CREATE TABLE found (name PRIMARY KEY, file, num_bytes, tag) WITHOUT ROWID")
+        self.db.executemany("INSERT INTO listed VALUES (?, ?, ?, ?, ?, ?)", self.listed(part.wanted()))
+        for clause, name in (("REPLACE", "whole"), ("IGNORE", "stem")):
+            self.db.execute(
+                f"INSERT OR {clause} INTO found SELECT {name}, file, num_bytes, tag"
+                " FROM listed ORDER BY rank, file"
+            )
+        row = self.db.execute("SELECT count(*), min(file) FROM listed").fetchone()
+        self.count, self.first = int(row[0]), os.fsdecode(row[1] or b"")
+        self.db.execute("DROP TABLE listed")
+
+    def listed(self, wanted: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        """Yield rank, name and facts of each file, and the names that it is found by."""
+        for entry in entries(self.folder):
+            stem, suffix = os.path.splitext(entry.name)  # noqa: PTH122 - a Path for each takes seconds
+            rank = wanted.index(suffix.lower()) if suffix.lower() in wanted else None
+            if rank is not None and not entry.name.startswith("._") and is_file(entry):
+                facts = entry.facts() if isinstance(entry, RemotePath) else None
+                told = (facts.num_bytes, facts.tag) if facts else (None, None)
+                names = (os.fsencode(composed(name)) for name in (entry.name, stem))
+                yield rank, os.fsencode(entry.name), *told, *names
+
+    def get(self, name: str) -> Path | None:
+        """Return the file of a name; None: there is none."""
+        query = "SELECT file, num_bytes, tag FROM found WHERE name = ?"
+        row = self.db.execute(query, (os.fsencode(name),)).fetchone()
+        if row is None:
+            return None
+        path = self.folder / os.fsdecode(row[0])
+        if not isinstance(path, RemotePath):
+            return path
+        return remembered(str(path), Facts(is_file=True, num_bytes=row[1], tag=row[2]))
+
+    def __len__(self) -> int:
+        return self.count
 
 
 def entries(folder: Path) -> Iterator[os.DirEntry[str] | RemotePath]:

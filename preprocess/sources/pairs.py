@@ -1,11 +1,12 @@
 """Lists of pairs, as VITON-HD and Dress Code have them and as editors leave them."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from preprocess.pictures import HEIC_SUFFIXES, SUFFIXES
-from preprocess.untrusted import read_text
+from preprocess.untrusted import read_lines
 from preprocess.vocabulary import Category
 
 MOST_BYTES = 256 * 2**20
@@ -36,8 +37,8 @@ class Pair:
     """What is worn, where a third column says so."""
 
 
-def read_pairs(path: Path, *, more_columns: bool = False) -> list[Pair]:
-    """Return the pairs of a list: two names a line, with or without suffix, with a tab, blanks, or , or ;.
+def read_pairs(path: Path, *, more_columns: bool = False) -> Iterator[Pair]:
+    """Yield the pairs of a list: two names a line, with or without suffix, with a tab, blanks, or , or ;.
 
     Blanks in names are understood where there is a tab, or where both names have a photo's suffix. Folders
     in front of names are left out. A third column may name a category.
@@ -49,8 +50,7 @@ def read_pairs(path: Path, *, more_columns: bool = False) -> list[Pair]:
     Raises:
         ValueError: A line hasn't two names, or the file is no text.
     """
-    pairs = []
-    for number, line in enumerate(read_text(path, MOST_BYTES).splitlines(), start=1):
+    for number, line in enumerate(read_lines(path, MOST_BYTES), start=1):
         if not line.strip():
             continue
         names, category = two_names(line.strip(), more_columns), None
@@ -60,8 +60,7 @@ def read_pairs(path: Path, *, more_columns: bool = False) -> list[Pair]:
             raise ValueError(f"{path}:{number} must be 'person.jpg cloth.jpg', got {line[:200]!r}")
         person, cloth = (PurePath(name.strip(" \"'").replace("\\", "/")).name for name in names)
         place = f"{path}:{number} {line.strip()[:200]!r}"
-        pairs.append(Pair(person=person, cloth=cloth, place=place, category=category))
-    return pairs
+        yield Pair(person=person, cloth=cloth, place=place, category=category)
 
 
 def with_category(line: str) -> tuple[list[str] | None, Category | None]:

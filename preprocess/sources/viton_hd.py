@@ -10,11 +10,13 @@ Source: the layout of VITON-HD's release (Choi et al., CVPR 2021).
 """
 
 import logging
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
+from typing import TypeAlias
 
+from preprocess.shelf import Shelf
 from preprocess.sources.finding import Found, Part, file_counts
 from preprocess.sources.keys import safe_key
 from preprocess.sources.pairs import Pair, read_pairs, stem_of
@@ -65,10 +67,10 @@ class VitonHd:
                 f"the one with {self.split or SPLITS[0]}_pairs.txt"
             )
         for split in (self.split,) if self.split else self.listed() or SPLITS:
-            tried, worn = self.pairs(split), self.paired(split)
-            if tried or worn:
+            lists = Lists(tried_by=self.pairs(split), worn_by=self.paired(split))
+            if any(True for _ in chain(lists.tried(), lists.worn())):
                 listed = Split.listed(self.root / split, self.category)
-                yield from samples_of(listed, tried, worn, self.captions)
+                yield from samples_of(listed, lists, self.captions)
 
     def listed(self) -> list[str]:
         """Return the splits that have a list of pairs, and say which have none."""
@@ -78,8 +80,8 @@ class VitonHd:
                 log.warning("%s has no %s_pairs.txt, so no split %s", self.root, split, split)
         return listed
 
-    def pairs(self, split: str) -> list[Pair]:
-        """Return the lines of a split's list."""
+    def pairs(self, split: str) -> Path:
+        """Return a split's list of who tries on what."""
         path = self.root / f"{split}_pairs.txt"
         if not path.is_file():
             lists = ", ".join(sorted(found.name for found in self.root.glob("*.txt")))
@@ -87,65 +89,118 @@ class VitonHd:
                 f"{path} not found: it must list 'person.jpg cloth.jpg' per line; "
                 f"{self.root} has {lists or 'no list'}"
             )
-        return read_pairs(path)
+        return path
 
-    def paired(self, split: str) -> list[Pair]:
-        """Return the lines of a split's list of what is worn; none where it has no such list."""
+    def paired(self, split: str) -> Path | None:
+        """Return a split's list of what is worn; None where it has no such list."""
         path = self.root / f"{split}_pairs_paired.txt"
-        return read_pairs(path) if path.is_file() else []
+        return path if path.is_file() else None
 
 
-def samples_of(
-    split: "Split", tried: list[Pair], paired: list[Pair], captions: Mapping[str, str]
-) -> Iterator[SourceSample]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lists:
+    """The lists of a split, read every time anew."""
+
+    tried_by: Path
+    worn_by: Path | None
+
+    def tried(self) -> Iterator[Pair]:
+        """Yield who tries on what."""
+        yield from read_pairs(self.tried_by)
+
+    def worn(self) -> Iterator[Pair]:
+        """Yield who wears what, as far as a list says so."""
+        if self.worn_by is not None:
+            yield from read_pairs(self.worn_by)
+
+
+class Stems:
+    """Names, without suffix, that photos have, on disk."""
+
+    def __init__(self) -> None:
+        self.first: Shelf[Path] = Shelf()
+        self.shared: set[str] = set()
+        """Those that several photos have."""
+
+    def add(self, photo: Path) -> None:
+        """Take the name of a photo."""
+        stem = stem_of(photo.name)
+        if not self.first.add(stem, photo) and self.first[stem] != photo:
+            self.shared.add(stem)
+
+    def __contains__(self, stem: str) -> bool:
+        return self.first.get(stem) is not None
+
+
+People: TypeAlias = Shelf[tuple[Path, Pair]]
+"""The photo of each person and the first line that names them, by the photo."""
+
+Worn: TypeAlias = Shelf[tuple[Path, str]]
+"""The photo of each person and the name of the garment that they wear, by the photo."""
+
+
+def samples_of(split: "Split", lists: Lists, captions: Mapping[str, str]) -> Iterator[SourceSample]:
     """Yield the samples of a split, and say what is missing in it.
 
     Args:
         split: What there is.
-        tried: Who tries on what; of several lines of a person the first counts.
-        paired: Who wears what, as far as a list says so.
+        lists: Who tries on and who wears what; of several lines of a person the first counts.
         captions: Descriptions of garments by key.
     """
-    images: dict[Path, Pair] = {}
-    for pair in (*tried, *paired):
-        images.setdefault(split.image(pair), pair)
-    shared = shared_stems(images) | shared_stems(map(split.cloth, (*tried, *paired)))
-    split = replace(split, shared=shared)
-    worn = dressed(split, images, paired)
-    categories = told(split, (*paired, *tried), worn)
-    wearers: dict[Path | None, str] = {}
-    for image, name in worn.items():
-        wearers.setdefault(split.file("cloth", name), safe_key(split.name_of(image)))
+    people: People = Shelf()
+    stems, cloths = Stems(), Stems()
+    for pair in chain(lists.tried(), lists.worn()):
+        image, cloth = split.image(pair), split.cloth(pair)
+        people.add(str(image), (image, pair))
+        stems.add(image)
+        if cloth is not None:
+            cloths.add(cloth)
+    split = replace(split, shared=stems.shared | cloths.shared)
+    worn = dressed(split, people, stems, lists)
+    categories, wearers = told(split, lists, worn), wearers_of(split, worn)
     used: set[str] = set()
-    for image, pair in images.items():
-        one = sample(split, image, worn[image], pair, wearers, captions)
-        one = replace(one, category=categories.get(image, split.category))
+    lacking, first = 0, ""
+    for name, (image, pair) in people.items():
+        one = sample(split, image, worn[name][1], pair, wearers, captions)
+        one = replace(one, category=categories.get(name) or split.category)
         used.update(part for part, _ in one.parts())
         yield one
-    split.warn(used, [pair.place for pair in images.values() if split.cloth(pair) is None])
+        if split.cloth(pair) is None:
+            lacking, first = lacking + 1, first or pair.place
+    split.warn(used, lacking, first)
 
 
-def dressed(split: "Split", images: Mapping[Path, Pair], paired: list[Pair]) -> dict[Path, str]:
-    """Return the name of the garment that each person wears: of several lines the first counts."""
-    worn: dict[Path, str] = {}
-    for pair in paired:
-        worn.setdefault(split.image(pair), pair.cloth)
-    stems = {stem_of(image.name) for image in images}
-    for image, pair in images.items():
-        worn.setdefault(image, worn_by(split.name_of(image), pair, split.parts["cloth"], stems))
+def dressed(split: "Split", people: People, stems: Stems, lists: Lists) -> Worn:
+    """Return what each person wears: of several lines the first counts."""
+    worn: Worn = Shelf()
+    for pair in lists.worn():
+        image = split.image(pair)
+        worn.add(str(image), (image, pair.cloth))
+    for name, (image, pair) in people.items():
+        worn.add(name, (image, worn_by(split.name_of(image), pair, split.parts["cloth"], stems)))
     return worn
 
 
-def told(split: "Split", pairs: Iterable[Pair], worn: Mapping[Path, str]) -> dict[Path, Category]:
+def told(split: "Split", lists: Lists, worn: Worn) -> Shelf[Category]:
     """Return what kind of garment people wear, of those of whom a line that names that garment says it."""
-    said: dict[Path, Category] = {}
-    for pair in pairs:
-        image = split.image(pair)
-        cloth, name = split.cloth(pair), worn[image]
-        own = cloth == split.file("cloth", name) if cloth else stem_of(pair.cloth) == stem_of(name)
-        if own and pair.category is not None:
-            said.setdefault(image, pair.category)
+    said: Shelf[Category] = Shelf()
+    for pair in chain(lists.worn(), lists.tried()):
+        if pair.category is None:
+            continue
+        image, cloth = str(split.image(pair)), split.cloth(pair)
+        name = worn[image][1]
+        if cloth == split.file("cloth", name) if cloth else stem_of(pair.cloth) == stem_of(name):
+            said.add(image, pair.category)
     return said
+
+
+def wearers_of(split: "Split", worn: Worn) -> Shelf[str]:
+    """Return the key of who wears a garment first, by its photo."""
+    wearers: Shelf[str] = Shelf()
+    for image, name in worn.values():
+        if (cloth := split.file("cloth", name)) is not None:
+            wearers.add(str(cloth), safe_key(split.name_of(image)))
+    return wearers
 
 
 def sample(
@@ -153,7 +208,7 @@ def sample(
     image: Path,
     worn: str,
     pair: Pair,
-    wearers: Mapping[Path | None, str],
+    wearers: Shelf[str],
     captions: Mapping[str, str],
 ) -> SourceSample:
     """Collect the files of one person.
@@ -163,7 +218,7 @@ def sample(
         image: The person's photo.
         worn: Name of the garment they wear.
         pair: Names the garment they try on.
-        wearers: Keys of who wears which garment.
+        wearers: Keys of who wears which garment, by its photo.
         captions: Descriptions of garments by key.
     """
     key = safe_key(split.name_of(image))
@@ -181,7 +236,7 @@ def sample(
         densepose=split.map("densepose", image.name),
         openpose_json=split.map("openpose_json", image.name),
         agnostic_mask=split.map("agnostic_mask", image.name),
-        unpaired_key=None if other is None else wearers.get(other, safe_key(stem_of(pair.cloth))),
+        unpaired_key=None if other is None else wearers.get(str(other)) or safe_key(stem_of(pair.cloth)),
         unpaired_cloth=other,
         unpaired_cloth_mask=None if other is None else split.map("cloth_mask", other.name),
     )
@@ -229,12 +284,13 @@ class Split:
         folders = sorted(path for path in self.folder.iterdir() if path.is_dir())
         return file_counts(path for path in folders if path not in claimed)
 
-    def warn(self, used: Set[str], lacking: Sequence[str]) -> None:
+    def warn(self, used: Set[str], lacking: int, first: str) -> None:
         """Say what the samples don't use or lack.
 
         Args:
             used: Parts that a sample has.
-            lacking: Lines of lists whose garment has no photo.
+            lacking: Number of people whose line names a garment without a photo.
+            first: The first such line.
         """
         for part, found in self.parts.items():
             if part not in used and any(found.files):
@@ -244,8 +300,8 @@ class Split:
                 "%s: %d pairs name a garment without a photo in cloth/, such as %s: they can be "
                 "measured, not tried on",
                 self.folder,
-                len(lacking),
-                lacking[0],
+                lacking,
+                first,
             )
         if self.shared:
             log.warning(
@@ -288,13 +344,7 @@ class Split:
         return photo.name if stem in self.shared else stem
 
 
-def shared_stems(photos: Iterable[Path | None]) -> set[str]:
-    """Return the names without suffix that several of some photos have."""
-    stems = Counter(stem_of(photo.name) for photo in {*photos} if photo is not None)
-    return {stem for stem, count in stems.items() if count > 1}
-
-
-def worn_by(person: str, pair: Pair, cloths: Found, stems: Set[str]) -> str:
+def worn_by(person: str, pair: Pair, cloths: Found, stems: Stems) -> str:
     """Return the name of the garment that a person wears: their own, unless it has a name of its own."""
     named = stem_of(pair.cloth)
     own_name = named == stem_of(person) or named in stems or cloths.of(person) is not None

@@ -126,6 +126,10 @@ def rows(path: Path) -> object:
     return list(read_table(path).rows)
 
 
+def pairs(path: Path) -> object:
+    return list(read_pairs(path))
+
+
 def unpacked(path: Path) -> object:
     return decode("a", unpack("a", path.read_bytes()))
 
@@ -144,7 +148,7 @@ READERS: dict[str, tuple[Reader, ...]] = {
     ".json": (partial(read_people, image_width=768, image_height=1024),),
     ".npz": (read_mask, load_parse, read_densepose, decoding_error),
     ".csv": (rows, chart),
-    ".txt": (read_pairs,),
+    ".txt": (pairs,),
     ".tar": (unpacked,),
 }
 

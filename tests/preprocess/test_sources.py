@@ -201,7 +201,7 @@ def test_a_person_can_be_measured_without_the_garment_that_a_pair_names(
 def test_a_line_without_two_names_is_refused(tmp_path: Path, line: str) -> None:
     (tmp_path / "pairs.txt").write_text(f"1.jpg 1.jpg\n{line}\n")
     with pytest.raises(ValueError, match=r"pairs\.txt:2 must be 'person\.jpg cloth\.jpg', got"):
-        read_pairs(tmp_path / "pairs.txt")
+        list(read_pairs(tmp_path / "pairs.txt"))
 
 
 def test_a_source_without_samples_is_refused(tmp_path: Path) -> None:
