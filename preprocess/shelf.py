@@ -18,8 +18,11 @@ T = TypeVar("T")
 
 
 def scratch() -> sqlite3.Connection:
-    """Open an empty database of this process, which is never committed and goes when it is closed."""
-    db = sqlite3.connect("", isolation_level=None)
+    """Open an empty database of this process, which is never committed and goes when it is closed.
+
+    One thread at a time may use it; any may close it, as whoever collects garbage does.
+    """
+    db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
     db.executescript(f"PRAGMA cache_size = -{CACHE_KIB}; PRAGMA journal_mode = OFF; BEGIN;")
     return db
 
