@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from eval.ladder.figures import slope
 from eval.ladder.people import Scene
 from eval.ladder.remeasure import Reading
 from eval.ladder.trials import NUM, FitError, Trials, fit_error, has_ladder
@@ -189,9 +190,12 @@ def annotator_section(
         category: Of their garments.
 
     Returns:
-        `annotator` of metrics.json: for each ratio the mean absolute difference and the mean difference.
+        `annotator` of metrics.json: for each ratio the mean absolute difference, the mean difference, and the
+        slope of the readings on the data over all people: on true pictures, so no ladder is read better.
     """
-    difference = np.array([one.ratios - other.ratios for one, other in zip(readings, worn, strict=True)])
+    read = np.array([one.ratios for one in readings])
+    true = np.array([one.ratios for one in worn])
+    difference = read - true
     there = np.array([name in axes_of(category) for name in AXIS_NAMES])
     section: dict[str, Any] = {"coverage": float(np.isfinite(difference[:, there]).mean())}
     for place in np.flatnonzero(there):
@@ -199,4 +203,5 @@ def annotator_section(
         known = column[np.isfinite(column)]
         section[f"{name}_mae"] = float(np.abs(known).mean()) if len(known) else None
         section[f"{name}_bias"] = float(known.mean()) if len(known) else None
+        section[f"{name}_slope"] = float(slope(true[None, :, place], read[None, :, place])[0])
     return section

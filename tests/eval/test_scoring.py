@@ -181,8 +181,17 @@ def test_the_collector_keeps_the_strip_and_the_worst(truth: Trials) -> None:
 def test_the_annotator_agrees_with_itself() -> None:
     section = annotator_section(SCORER.read(STUDIO.scene.photos), SCORER.worn, Category.UPPER)
     assert section["width_mae"] == 0.0
+    assert section["width_slope"] == pytest.approx(1.0)
     found = [np.isfinite(worn.ratios[TOP_PLACES]).mean() for worn in SCORER.worn]
     assert section["coverage"] == pytest.approx(np.mean(found))
+
+
+def test_the_annotator_that_reads_half_of_every_difference_has_half_the_slope() -> None:
+    halved = [replace(worn, ratios=(worn.ratios + 1) / 2) for worn in SCORER.worn]
+    section = annotator_section(halved, SCORER.worn, Category.UPPER)
+    assert section["width_slope"] == pytest.approx(0.5)
+    widths = np.array([worn.ratios[FIT_PLACE] for worn in SCORER.worn])
+    assert section["width_bias"] == pytest.approx(np.nanmean((1 - widths) / 2))
 
 
 def test_a_batch_never_mixes_people() -> None:
