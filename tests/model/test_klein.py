@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from model.adapter.adapter import SizeAdapter
 from model.adapter.body_maps import NUM_BODY_MAPS, body_maps
 from model.bases import open_base
+from model.bases.base import BASE_FILE
 from model.bases.conditions import SizeCondition
 from model.bases.flux2_klein.conditioning import KleinConditioning
 from model.bases.flux2_klein.doctor import (
@@ -385,11 +386,19 @@ def test_a_folder_that_does_not_tell_whether_it_was_distilled_is_refused(
 ) -> None:
     small.save_pretrained(tmp_path)
     (tmp_path / "model_index.json").unlink()
+    (tmp_path / BASE_FILE).unlink()  # of a stranger's
     assert [line.startswith(f"{tmp_path}/model_index.json is missing") for line in examine(tmp_path)[0]] == [
         True
     ]
     with pytest.raises(ValueError, match=r"model_index\.json is missing"):
         SmallKleinBase.from_pretrained(tmp_path)
+
+
+def test_tiny_networks_are_loaded_without_an_index(tmp_path: Path) -> None:
+    base = build_tiny_klein(TinyKleinPreset(), 0)
+    base.save_pretrained(tmp_path)
+    assert not (tmp_path / "model_index.json").exists()
+    assert open_base(tmp_path).name == "tiny_klein"
 
 
 def test_the_doctor_reads_headers_alone(small: SmallKleinBase, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler, Flux2KleinInpaintPipeline
 from transformers import Qwen2TokenizerFast, Qwen3ForCausalLM
 
 from model.bases.autoencoded import load_autoencoder
+from model.bases.base import BASE_FILE
 from model.bases.flux2_klein.sequence import open_for_size
 from model.weights import assign_weights, files_of, load_weights, local_folder, without_bars
 
@@ -31,7 +32,7 @@ def load_parts(
     """
     if torch_dtype == torch.float16:
         torch_dtype = torch.bfloat16
-    root = local_folder(folder, ["model_index.json", *files_of(*PARTS), CHAT_TEMPLATE])
+    root = local_folder(folder, [BASE_FILE, "model_index.json", *files_of(*PARTS), CHAT_TEMPLATE])
     if refused := distilled(root):
         raise ValueError(*refused)
     return {
@@ -46,9 +47,11 @@ def load_parts(
 def distilled(folder: Path) -> list[str]:
     """Return a line where a folder says that its networks were distilled to few steps: they aren't guided.
 
-    No weight's name or shape tells, so a folder must.
+    No weight's name or shape tells, so a folder must, unless it was written here.
     """
     index = folder / "model_index.json"
+    if (folder / BASE_FILE).is_file() and not index.is_file():
+        return []
     if not index.is_file():
         return [f"{index} is missing: it says whether the networks were distilled, whom nothing guides"]
     if not json.loads(index.read_text()).get("is_distilled"):
