@@ -28,7 +28,7 @@ def scratch() -> sqlite3.Connection:
 
 
 class Shelf(Generic[T]):
-    """Whatever pickles, but None, by name; a name is given once."""
+    """Whatever pickles, but None, by name."""
 
     def __init__(self) -> None:
         self.db = scratch()
@@ -40,8 +40,16 @@ class Shelf(Generic[T]):
 
     def add(self, name: str, value: T) -> bool:
         """Keep a value under a name that has none; tell whether it had none."""
+        return self.insert("IGNORE", name, value)
+
+    def put(self, name: str, value: T) -> None:
+        """Keep a value under a name, in place of what it had."""
+        self.insert("REPLACE", name, value)
+
+    def insert(self, otherwise: str, name: str, value: T) -> bool:
+        """Write a row, or do otherwise where there is one of that name; tell whether it was written."""
         row = os.fsencode(name), pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
-        return self.db.execute("INSERT OR IGNORE INTO shelf VALUES (?, ?)", row).rowcount == 1
+        return self.db.execute(f"INSERT OR {otherwise} INTO shelf VALUES (?, ?)", row).rowcount == 1
 
     def get(self, name: str) -> T | None:
         """Return the value of a name; None where it has none."""

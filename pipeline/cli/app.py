@@ -80,7 +80,10 @@ def annotate(
 
 def inspect(
     path: Annotated[
-        Path, typer.Argument(parser=place, help="size_annotations.parquet, a folder of shards, or their URL.")
+        Path,
+        typer.Argument(
+            parser=place, help="size_annotations.parquet, a folder of such files or of shards, or their URL."
+        ),
     ],
     where: Annotated[str | None, typer.Option(help="DuckDB condition on the columns.")] = None,
     key: Annotated[str | None, typer.Option(help="Draw this sample's measures to a PNG.")] = None,
@@ -95,7 +98,7 @@ def inspect(
     `cinderella inspect artifacts/size_annotations.parquet --key 00000_00 --png doll.png`,
     `cinderella inspect artifacts/shards/train --png sheet.png`
     """
-    if path.is_dir():
+    if path.is_dir() and not any(path.glob("*.parquet")):
         inspect_shards(path, png)
         return
     from pipeline.cli.inspection import at_hand

@@ -21,7 +21,7 @@ from pipeline.cli.overlay import draw_sample, save_png
 from pipeline.compute_size_ratios import keypoint_rows
 from pipeline.tables.incremental import Row, iter_manifest
 from preprocess.body.keypoints import KeypointError
-from preprocess.garment.known import BOUNDS_PARTS, known_ratios
+from preprocess.garment.known import BOUNDS_PARTS, MAX_UNCERTAINTY_KEY, known_ratios
 from preprocess.garment.size_ratios import thresholds_key
 from preprocess.places import RemotePath
 from preprocess.sizes.axes import MEASURED_NAMES, axes_of
@@ -33,6 +33,11 @@ GALLERY = Path(__file__).with_name("gallery.html")
 THUMBNAIL_HEIGHT = 360
 HISTOGRAM_BINS = 30
 SIDECARS = ("manifest", "keypoints")
+SUMMARISED = (
+    *("category", "status", "reason", "fit_label", "ease_ratio", "sleeve_ratio"),
+    *(f"{name}_{part}" for name in MEASURED_NAMES for part in BOUNDS_PARTS),
+)
+"""Columns that a summary and its histograms are made of."""
 
 
 def inspect(
@@ -49,7 +54,7 @@ def inspect(
     """Summarise a file of annotations; draw a sample or a gallery on demand.
 
     Args:
-        annotations: Parquet file of `annotate` or of the stage `compute_size_ratios`.
+        annotations: Parquet file of `annotate` or of the stage `compute_size_ratios`, or a folder of some.
         where: DuckDB condition on its columns, e.g. "width_ratio > 1.5 and status = 'ok'".
         key: Sample to draw to `png`.
         png: Where to draw it; None writes `{key}.png`.
@@ -63,32 +68,40 @@ def inspect(
 
     Raises:
         FileNotFoundError: A file is missing.
-        ValueError: The condition can't be understood, or there is no such key.
+        ValueError: The condition can't be understood, there is no such key, or the files of a folder weren't
+            made alike.
     """
-    table = select(annotations, where)
-    lines = summary(table, thresholds_of(annotations))
+    tables = tables_of(annotations)
+    table = select(tables, where)
+    thresholds = [thresholds_of(one) for one in tables]
+    lines = summary(table, thresholds[0] if thresholds == thresholds[:1] * len(tables) else None)
     if key is not None or html is not None:
-        files = sidecars(annotations, manifest, keypoints)
-        segmented = segmented_keys(annotations)
+        if len(tables) > 1:
+            raise ValueError(f"--key and --html draw from one file, got {len(tables)} of {annotations}")
+        files = sidecars(tables[0], manifest, keypoints)
         if key is not None:
+            segmented = segmented_keys(tables[0], [key])
             save_png(draw_key(key, *files, segmented), png or Path(f"{key}.png"))
             lines.append(f"{png or Path(f'{key}.png')}: {key}")
         if html is not None:
             html.parent.mkdir(parents=True, exist_ok=True)
-            html.write_text(gallery(table, lines, *files, segmented, limit=limit))
+            rows = least_certain(tables, where, limit)
+            segmented = segmented_keys(tables[0], [row["key"] for row in rows])
+            html.write_text(gallery(table, rows, lines, *files, segmented))
             lines.append(f"{html}: gallery")
     return "\n".join(lines)
 
 
 @contextmanager
 def at_hand(annotations: Path) -> Iterator[Path]:
-    """Yield a file of annotations on this machine; one in object storage is fetched, with its sidecars."""
+    """Yield annotations on this machine; those in object storage are fetched, a file with its sidecars."""
     if not isinstance(annotations, RemotePath):
         yield annotations
         return
-    sidecars = (annotations.parent / f".{annotations.stem}" / f"{name}.parquet" for name in SIDECARS)
+    beside = (annotations.parent / f".{annotations.stem}" / f"{name}.parquet" for name in SIDECARS)
+    wanted = annotations.glob("*.parquet") if annotations.is_dir() else (annotations, *beside)
     with TemporaryDirectory() as folder:
-        for path in (annotations, *sidecars):
+        for path in wanted:
             if path.is_file():
                 copy = Path(folder) / path.relative_to(annotations.parent).as_posix()
                 copy.parent.mkdir(exist_ok=True)
@@ -96,19 +109,48 @@ def at_hand(annotations: Path) -> Iterator[Path]:
         yield Path(folder) / annotations.name
 
 
-def select(annotations: Path, where: str | None) -> pa.Table:
-    """Read the rows that meet a condition, sorted by split and key."""
-    if not annotations.is_file():
+def tables_of(annotations: Path) -> list[Path]:
+    """Return a file of annotations, or those of a folder, which must have been made alike."""
+    tables = sorted(annotations.glob("*.parquet")) if annotations.is_dir() else [annotations]
+    if not tables or not tables[0].is_file():
         raise FileNotFoundError(f"{annotations} not found: run `cinderella annotate` or `dvc repro` first")
-    if where is None:
-        return pq.read_table(annotations)
+    first = pq.read_schema(tables[0])
+    for table, schema in ((table, pq.read_schema(table)) for table in tables[1:]):
+        if not schema.equals(first) or max_uncertainty_of(schema) != max_uncertainty_of(first):
+            raise ValueError(f"{table} must have the columns and max_uncertainty of {tables[0]}")
+    return tables
+
+
+def max_uncertainty_of(schema: pa.Schema) -> bytes | None:
+    """Return what the metadata of annotations says that known means."""
+    found: bytes | None = (schema.metadata or {}).get(MAX_UNCERTAINTY_KEY)
+    return found
+
+
+def query(tables: list[Path], where: str | None) -> Any:
+    """Return DuckDB's view of the rows that meet a condition."""
     import duckdb
 
+    rows = duckdb.read_parquet([str(table) for table in tables])
     try:
-        rows = duckdb.read_parquet(str(annotations)).filter(where).order("split, key")
-        return rows.to_arrow_table()
+        return rows if where is None else rows.filter(where)
     except duckdb.Error as error:
         raise ValueError(f"where must be a DuckDB condition on columns, got {where!r}: {error}") from error
+
+
+def select(tables: list[Path], where: str | None) -> pa.Table:
+    """Read what a summary needs of the rows that meet a condition: some 150 bytes a row."""
+    schema = pq.read_schema(tables[0])
+    columns = [name for name in schema.names if name in SUMMARISED]
+    found: pa.Table = query(tables, where).select(*columns).to_arrow_table()
+    known = max_uncertainty_of(schema)
+    return found if known is None else found.replace_schema_metadata({MAX_UNCERTAINTY_KEY: known})
+
+
+def least_certain(tables: list[Path], where: str | None, limit: int) -> list[Row]:
+    """Return the rows of least confidence among those that meet a condition."""
+    rows: list[Row] = query(tables, where).order("confidence, key").limit(limit).to_arrow_table().to_pylist()
+    return rows
 
 
 def thresholds_of(annotations: Path) -> dict[Category, list[float]]:
@@ -118,12 +160,19 @@ def thresholds_of(annotations: Path) -> dict[Category, list[float]]:
     return {category: json.loads(metadata[key]) for category, key in keys.items() if key in metadata}
 
 
-def summary(table: pa.Table, thresholds: Mapping[Category, list[float]]) -> list[str]:
-    """Counts by status and reason, of each axis how many rows are known and their quantiles, the labels."""
-    status, reason = table["status"].to_pylist(), table["reason"].to_pylist()
+def summary(table: pa.Table, thresholds: Mapping[Category, list[float]] | None) -> list[str]:
+    """Counts by status and reason, of each axis how many rows are known and their quantiles, the labels.
+
+    Args:
+        table: The rows.
+        thresholds: Where labels are cut; None: not at the same ratios in all files.
+    """
     lines = [f"{len(table)} rows"]
-    for (name, why), count in Counter(zip(status, reason, strict=True)).most_common():
-        lines.append(f"  {count:6d} {name:8s} {why or ''}".rstrip())
+    kinds = table.group_by(["status", "reason"], use_threads=False).aggregate([([], "count_all")]).to_pylist()
+    lines += [
+        f"  {kind['count_all']:6d} {kind['status']:8s} {kind['reason'] or ''}".rstrip()
+        for kind in sorted(kinds, key=lambda kind: -kind["count_all"])
+    ]
     lines.append("known ratios:  rows" + "".join(f"{f'{share:.0%}':>8s}" for share in QUANTILES) + "  +-")
     for category, rows in by_category(table).items():
         if len(rows) < len(table):
@@ -133,8 +182,16 @@ def summary(table: pa.Table, thresholds: Mapping[Category, list[float]]) -> list
     lines.append("measured:")
     for name in ("ease", "sleeve"):
         lines.append(ratio_line(name, table[f"{name}_ratio"].drop_null().to_numpy(), np.array([])))
-    labels = Counter(table["fit_label"].to_pylist())
+    labels = Counter({one["values"]: one["counts"] for one in table["fit_label"].value_counts().to_pylist()})
     lines.append("fit labels: " + ", ".join(f"{labels[label]} {label}" for label in FIT_LABELS))
+    return lines + threshold_lines(thresholds)
+
+
+def threshold_lines(thresholds: Mapping[Category, list[float]] | None) -> list[str]:
+    """Say where the labels are cut; see `summary`."""
+    if thresholds is None:
+        return ["cut at other width ratios in each file"]
+    lines = []
     for category, cuts in (thresholds or {Category.UPPER: []}).items():
         whose = f" of {category}" if len(thresholds) > 1 else ""
         cuts_text = ", ".join(f"{cut:.3f}" for cut in cuts)
@@ -165,9 +222,10 @@ def uncertainties(table: pa.Table, name: str) -> NDArray[np.floating]:
     return np.asarray((high - low) / ratio)
 
 
-def segmented_keys(annotations: Path) -> set[tuple[str, str]]:
-    """Split and key of the rows whose garment was found by its colours."""
-    rows = pq.read_table(annotations, columns=["split", "key", "reason"]).to_pylist()
+def segmented_keys(annotations: Path, keys: list[str]) -> set[tuple[str, str]]:
+    """Split and key of those of some samples whose garment was found by its colours."""
+    columns, wanted = ["split", "key", "reason"], pc.field("key").isin(keys)
+    rows = pq.read_table(annotations, columns=columns, filters=wanted).to_pylist()
     return {(row["split"], row["key"]) for row in rows if SEGMENTED in (row["reason"] or "").split("; ")}
 
 
@@ -205,15 +263,13 @@ def draw_key(key: str, manifest: Path, keypoints: Path, segmented: set[tuple[str
 
 def gallery(
     table: pa.Table,
+    rows: list[Row],
     lines: list[str],
     manifest: Path,
     keypoints: Path,
     segmented: set[tuple[str, str]],
-    *,
-    limit: int,
 ) -> str:
-    """A page that needs nothing else: summary, histograms, least certain rows first, filters."""
-    rows = sorted(table.to_pylist(), key=lambda row: (row["confidence"], row["key"]))[:limit]
+    """A page that needs nothing else: summary and histograms of a table, its least certain rows, filters."""
     drawn = {}
     for sample, found in samples_of(manifest, keypoints, {row["key"] for row in rows}):
         which = (sample.split, sample.key)

@@ -13,13 +13,17 @@ to the test split by their names, so that of twelve photos or more none that was
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from heapq import nsmallest
 from pathlib import Path
 
 import xxhash
 
 from preprocess.masks import ARRAYS
+from preprocess.places import RemotePath
+from preprocess.shelf import Shelf
 from preprocess.sources.dress_code import CATEGORY_FOLDERS
 from preprocess.sources.finding import PassedOver, composed, plain
 from preprocess.sources.keys import safe_key
@@ -44,8 +48,6 @@ SPLITS = ("train", "test")
 TEST_SHARE, FEWEST_TEST = 0.2, 6
 """Photos that are dealt to the test split: this share of them, but some where that is few; at most half."""
 
-Filed = tuple[Path, str]
-
 
 @dataclass(frozen=True)
 class Folder:
@@ -67,39 +69,53 @@ class Folder:
         """
         if not self.root.is_dir():
             raise FileNotFoundError(f"{self.root} is not a folder: name the one with the photos")
-        passed, paths = PassedOver(), sorted(self.root.rglob("*"))
-        photos = [path for path in paths if not is_map(path) and passed.is_photo(path, self.root)]
-        maps = {filed(path): path for path in paths if is_map(path)}
-        if not photos:
+        passed = PassedOver()
+        photos, maps = self.listed(passed)
+        if not len(photos):
             raise ValueError(f"{self.root} has no photo that can be read, but {passed or 'nothing at all'}")
         if passed.counts:
             log.warning("%s: passed over %s", self.root, passed)
-        names = {photo: photo.relative_to(self.root) for photo in photos}
-        stems = Counter(name.with_suffix("").as_posix() for name in names.values())
-        stems.update(name.as_posix() for name in names.values())
-        splits = self.splits(list(names.values()))
-        for photo, name in names.items():
-            if self.split in (None, splits[name]):
-                own = name.with_suffix("")
-                called = own if stems[own.as_posix()] == 1 else name
-                yield self.sample(photo, called, splits[name], maps)
+        shared = shared_names(photo.relative_to(self.root) for photo in photos.values())
+        split_of = self.splits(photos)
+        for photo in photos.values():
+            name = photo.relative_to(self.root)
+            split, own = split_of(name), name.with_suffix("")
+            if self.split in (None, split):
+                yield self.sample(photo, name if own.as_posix() in shared else own, split, maps)
 
-    def splits(self, names: Sequence[Path]) -> dict[Path, str]:
-        """Tell the split of each photo, given by its path below the root."""
-        below = {name: plain(name.parts[0]) for name in names}
-        if set(below.values()) & set(SPLITS):
-            if others := sum(first not in SPLITS for first in below.values()):
-                log.warning("%s: %d photos that lie in none of %s are of test", self.root, others, SPLITS)
-            return {name: first if first in SPLITS else "test" for name, first in below.items()}
-        if self.split is not None:
-            return dict.fromkeys(names, self.split)
-        drawn = {name: xxhash.xxh3_64_intdigest(os.fsencode(str(name))) / 2**64 for name in names}
-        fewest = set(sorted(names, key=drawn.__getitem__)[: min(FEWEST_TEST, (len(names) + 1) // 2)])
-        tested = {name for name in names if drawn[name] < TEST_SHARE or name in fewest}
-        log.info("%s: %d of %d photos are dealt to the test split", self.root, len(tested), len(names))
-        return {name: "test" if name in tested else "train" for name in names}
+    def listed(self, passed: PassedOver) -> tuple[Shelf[Path], Shelf[Path]]:
+        """Return the photos by their paths, and what lies beside photos by `filed`."""
+        photos: Shelf[Path] = Shelf()
+        maps: Shelf[Path] = Shelf()
+        for path in everything_below(self.root):
+            if is_map(path):
+                name = filed(path.parent, path.stem, path.suffix)
+                if (other := maps.get(name)) is None or other < path:
+                    maps.put(name, path)
+            elif passed.is_photo(path, self.root):
+                photos.add(str(path), path)
+        return photos, maps
 
-    def sample(self, photo: Path, name: Path, split: str, maps: Mapping[Filed, Path]) -> SourceSample:
+    def splits(self, photos: Shelf[Path]) -> Callable[[Path], str]:
+        """Return what tells the split of a photo by its path below the root."""
+        names = (photo.relative_to(self.root) for photo in photos.values())
+        below = Counter(split_below(name) for name in names)
+        if below.keys() & set(SPLITS):
+            if below[None]:
+                log.warning(
+                    "%s: %d photos that lie in none of %s are of test", self.root, below[None], SPLITS
+                )
+            return lambda name: split_below(name) or "test"
+        if (only := self.split) is not None:
+            return lambda _: only
+        names = (photo.relative_to(self.root) for photo in photos.values())
+        few = {*nsmallest(min(FEWEST_TEST, (len(photos) + 1) // 2), names, key=drawn)}
+        names = (photo.relative_to(self.root) for photo in photos.values())
+        tested = sum(drawn(name) < TEST_SHARE or name in few for name in names)
+        log.info("%s: %d of %d photos are dealt to the test split", self.root, tested, len(photos))
+        return lambda name: "test" if drawn(name) < TEST_SHARE or name in few else "train"
+
+    def sample(self, photo: Path, name: Path, split: str, maps: Shelf[Path]) -> SourceSample:
         """Collect the files of one photo.
 
         Args:
@@ -111,7 +127,7 @@ class Folder:
 
         def beside(ends: Sequence[str]) -> Path | None:
             names = dict.fromkeys((composed(name.name), composed(photo.name)))
-            found = (maps.get((photo.parent, one + end)) for one in names for end in ends)
+            found = (maps.get(filed(photo.parent, one, end)) for one in names for end in ends)
             return next((path for path in found if path is not None and path.is_file()), None)
 
         return SourceSample(
@@ -134,6 +150,40 @@ def is_map(path: Path) -> bool:
     return path.suffix.lower() in (".json", *ARRAYS) or Path(path.stem).suffix.lower() in NO_PERSON
 
 
-def filed(path: Path) -> Filed:
-    """Return the folder and name that a map is looked up by: accents composed, its suffix in lower case."""
-    return path.parent, composed(path.stem) + path.suffix.lower()
+def filed(folder: Path, stem: str, end: str) -> str:
+    """Return the name that a map is looked up by: accents composed, its suffix in lower case."""
+    return f"{folder}/{composed(stem)}{end.lower()}"
+
+
+def split_below(name: Path) -> str | None:
+    """Return the split whose folder a path below the root begins with; None where that is another folder."""
+    first = plain(name.parts[0])
+    return first if first in SPLITS else None
+
+
+def drawn(name: Path) -> float:
+    """Return a photo's place between 0 and 1, by its path below the root: the first are of the test split."""
+    return xxhash.xxh3_64_intdigest(os.fsencode(str(name))) / 2**64
+
+
+def shared_names(photos: Iterable[Path]) -> set[str]:
+    """Return the names without suffix, of paths below the root, that are those of other photos too."""
+    seen: Shelf[bool] = Shelf()
+    names = (one.as_posix() for name in photos for one in (name.with_suffix(""), name))
+    return {name for name in names if not seen.add(name, True)}
+
+
+def everything_below(folder: Path) -> Iterator[Path]:
+    """Yield the files and folders below one, however deep, as they come; links aren't followed."""
+    if isinstance(folder, RemotePath):
+        yield from folder.rglob("*")
+        return
+    todo = [folder]
+    while todo:
+        below = todo.pop()
+        with suppress(PermissionError), os.scandir(below) as found:
+            for entry in found:
+                path = below / entry.name
+                yield path
+                if entry.is_dir(follow_symlinks=False):
+                    todo.append(path)

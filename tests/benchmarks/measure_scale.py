@@ -4,7 +4,8 @@
     python -m tests.benchmarks.measure_scale 100000 1000000 --folder /data/scratch --stages prepare keypoints
 
 The rows are one small paper doll under as many names, by hard links: each is listed, hashed, decoded,
-measured and written as any other is; of the measures all but 256 are an earlier run's. A stage runs `inline`
+measured and written as any other is. What would take hours is spared: of the measures all but 256 are an
+earlier run's, and beyond 20,000 rows joints are too, and shards hold the photo alone. A stage runs `inline`
 in a process of its own, so that its peak is all there is. It is run twice, the second time with one sample
 changed. `own` is what isn't spent on parts: listing, planning and merging.
 """
@@ -17,30 +18,38 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import compute_size_ratios, extract_keypoints, prepare_dataset, write_shards
 from pipeline.engine.parts import Part, Work
-from pipeline.tables.incremental import DIGEST_KEY, Row
+from pipeline.tables.incremental import DIGEST_KEY, Job, Row
 from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.sources.paper_dolls.dataset import ENDS, render_dataset
 from preprocess.sources.params import PaperDollParams, PrepareDatasetParams
+from shards.build import Parts
 from shards.params import WriteShardsParams
+from shards.ustar import pack
 
 STAGES = ("prepare", "keypoints", "sizes", "shards")
 HEIGHT, WIDTH = 64, 48
 LINKS = 30_000
 """Names of one file; ext4 has room for 65,000."""
 
-MEASURED = 256
-"""Samples that are measured; further ones have an earlier run's measures."""
+MADE = 256
+"""Samples whose rows are made where those of the others are an earlier run's."""
+
+MOST_MADE = 20_000
+"""Rows up to which all joints are found and whole samples are built."""
+
+OUT = {"keypoints": "keypoints.parquet", "sizes": "size_annotations.parquet"}
 
 
 class Watched:
@@ -99,27 +108,43 @@ def run_stage(stage: str, folder: Path) -> dict[str, float]:
         found = {"manifest": manifest, "keypoints": keypoints}
         compute_size_ratios.run(SizeRatioParams(), **found, out=annotations, engine=engine)
     else:
+        if pq.read_metadata(manifest).num_rows > MOST_MADE:
+            vars(write_shards)["build_packed"] = photo_alone
         write_shards.run(WriteShardsParams(), **tables, out=folder / "shards", engine=engine)
     seconds = time.process_time() - start
     return {"seconds": seconds, "parts": engine.seconds, "peak": peak_mib()}
 
 
-def measure_most(folder: Path) -> None:
-    """Write the measures of all samples but the first `MEASURED`, as an earlier run would have left them.
+def make_most(stage: str, folder: Path) -> None:
+    """Write a stage's rows of all samples but the first `MADE`, as an earlier run would have left them.
 
-    They are those of the last, which is the same doll: measuring takes longer than all else together.
+    They are that of the last, which is the same doll.
     """
-    found = {"manifest": folder / "manifest.parquet", "keypoint_file": folder / "keypoints.parquet"}
-    params = SizeRatioParams()
-    made_by = compute_size_ratios.made_by(params, found["keypoint_file"]).encode()
-    schema = compute_size_ratios.SCHEMA.with_metadata({DIGEST_KEY: made_by})
-    jobs = islice(compute_size_ratios.jobs(params, **found), MEASURED, None)
-    measures: Row = {}
-    with pq.ParquetWriter(folder / "size_annotations.parquet", schema) as writer:
+    manifest, keypoints = folder / "manifest.parquet", folder / "keypoints.parquet"
+    jobs: Iterator[Job]
+    work: Callable[[Any], Row]
+    if stage == "keypoints":
+        joints = ExtractKeypointsParams()
+        made_by, schema = extract_keypoints.made_by(joints), extract_keypoints.SCHEMA
+        jobs, work = extract_keypoints.jobs(joints, manifest), extract_keypoints.keypoint_row
+    else:
+        sizes = SizeRatioParams()
+        made_by, schema = compute_size_ratios.made_by(sizes, keypoints), compute_size_ratios.SCHEMA
+        jobs, work = compute_size_ratios.jobs(sizes, manifest, keypoints), compute_size_ratios.annotation_row
+    row: Row = {}
+    jobs = islice(jobs, MADE, None)
+    with pq.ParquetWriter(
+        folder / OUT[stage], schema.with_metadata({DIGEST_KEY: made_by.encode()})
+    ) as writer:
         while some := list(islice(jobs, 1024)):
-            measures = measures or compute_size_ratios.annotation_row(some[0].payload)
-            rows = [measures | {"key": job.key, "input_hash": job.input_hash} for job in some]
+            row = row or work(some[0].payload)
+            rows = [row | {"key": job.key, "input_hash": job.input_hash} for job in some]
             writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+
+
+def photo_alone(parts: Parts, params: WriteShardsParams) -> bytes:  # noqa: ARG001
+    """Make a sample of the photo alone, in place of `build_packed`."""
+    return pack(parts.files.key, {".image.jpg": parts.files.image.read_bytes()})
 
 
 def peak_mib() -> float:
@@ -155,8 +180,8 @@ def measure(num_rows: int, stages: Iterable[str], folder: Path) -> None:
     write_root(folder / "root", num_rows)
     for run in ("all", "one changed"):
         for stage in stages:
-            if stage == "sizes" and run == "all" and num_rows > MEASURED:
-                measure_most(folder)
+            if run == "all" and num_rows > {"keypoints": MOST_MADE, "sizes": MADE}.get(stage, num_rows):
+                make_most(stage, folder)
             got = in_own_process(stage, folder)
             own = got["seconds"] - got["parts"]
             say(

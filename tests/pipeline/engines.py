@@ -1,5 +1,6 @@
 """An engine made up for tests, and a table of squares to make on any."""
 
+import gc
 import os
 import pickle
 import random
@@ -47,6 +48,20 @@ class OutOfOrder:
         for part in waiting:
             pickle.loads(pickle.dumps(work))(pickle.loads(pickle.dumps(part)))
             self.made.append(part.size)
+            yield part
+
+
+@dataclass
+class Counting:
+    """Makes one part after another, and counts the objects of a kind that are in memory meanwhile."""
+
+    kind: type
+    most: int = 0
+
+    def map(self, work: Work, parts: Iterable[Part]) -> Iterator[Part]:
+        for part in parts:
+            self.most = max(self.most, sum(type(one) is self.kind for one in gc.get_objects()))
+            work(part)
             yield part
 
 

@@ -1,15 +1,18 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from pipeline.cli.inspection import HISTOGRAM_BINS, inspect
 from pipeline.cli.without_dvc import DataChain
 from preprocess.body.keypoints import ExtractKeypointsParams
-from preprocess.garment.size_ratios import SizeRatioParams
+from preprocess.garment.known import MAX_UNCERTAINTY_KEY
+from preprocess.garment.size_ratios import SizeRatioParams, thresholds_key
 from preprocess.sources.dress_code import DressCode
 from preprocess.sources.registry import SOURCES
+from preprocess.vocabulary import Category
 from tests.pipeline.folders import add_sample, blank_photo, new_root
 from tests.preprocess.people import (
     body_25_numbers,
@@ -20,6 +23,8 @@ from tests.preprocess.people import (
     tunic,
     write_json,
 )
+
+THRESHOLDS = thresholds_key(Category.UPPER)
 
 
 def annotate(source: str, root: Path, **options) -> Path:
@@ -53,6 +58,36 @@ def test_where_selects_by_duckdb(annotations: Path) -> None:
     assert inspect(annotations, where="width_ratio > 1.5 and status = 'ok'").startswith("1 rows")
     with pytest.raises(ValueError, match="where must be a DuckDB condition"):
         inspect(annotations, where="no_such_column > 1")
+
+
+def test_a_folder_of_files_is_summarised_as_one(annotations: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "months"
+    folder.mkdir()
+    rows = pq.read_table(annotations)
+    pq.write_table(rows[:1], folder / "may.parquet")
+    pq.write_table(rows[1:], folder / "june.parquet")
+    assert inspect(folder) == inspect(annotations)
+    where = "width_ratio > 1.5 and status = 'ok'"
+    assert inspect(folder, where=where) == inspect(annotations, where=where)
+    with pytest.raises(ValueError, match="draw from one file, got 2"):
+        inspect(folder, key="00001_00", png=tmp_path / "one.png")
+    cut_elsewhere = rows.replace_schema_metadata(rows.schema.metadata | {THRESHOLDS: b"[1, 2, 3]"})
+    pq.write_table(cut_elsewhere[1:], folder / "june.parquet")
+    assert inspect(folder).endswith("oversized\ncut at other width ratios in each file")
+    otherwise = rows.replace_schema_metadata(rows.schema.metadata | {MAX_UNCERTAINTY_KEY: b"0.5"})
+    pq.write_table(otherwise, folder / "july.parquet")
+    with pytest.raises(
+        ValueError, match=r"june\.parquet must have the columns and max_uncertainty of .*july"
+    ):
+        inspect(folder)
+
+
+def test_what_known_means_is_read_with_the_rows_that_meet_a_condition(annotations: Path) -> None:
+    rows = pq.read_table(annotations)
+    strict = rows.replace_schema_metadata(rows.schema.metadata | {MAX_UNCERTAINTY_KEY: b"0.0"})
+    pq.write_table(strict, annotations)
+    assert "width           0" in inspect(annotations)
+    assert "width           0" in inspect(annotations, where="true")
 
 
 def test_a_key_is_drawn_over_its_photo(annotations: Path, tmp_path: Path) -> None:

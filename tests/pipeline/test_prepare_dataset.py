@@ -9,8 +9,9 @@ from pipeline.tables.manifest import write_manifest
 from preprocess.sources.paper_dolls.dataset import PaperDolls, render_dataset
 from preprocess.sources.params import PaperDollParams, PrepareDatasetParams
 from preprocess.sources.registry import SOURCES, open_source
-from preprocess.sources.source import MANIFEST_SCHEMA, read_manifest
-from tests.pipeline.engines import OutOfOrder, stop_after
+from preprocess.sources.source import MANIFEST_SCHEMA, SourceSample, read_manifest
+from tests.pipeline.engines import Counting, OutOfOrder, stop_after
+from tests.pipeline.folders import blank_photo
 
 DOLLS = PaperDollParams(train=2, test=2, image_height=96, image_width=72)
 
@@ -70,6 +71,20 @@ def test_a_stopped_run_hashes_no_file_twice_but_those_that_changed(tmp_path: Pat
     assert write_manifest(PaperDolls(root), whole) == {"ok": 3 * PART_ROWS + 9}
     assert out.read_bytes() == whole.read_bytes()
     assert {path.name for path in tmp_path.iterdir()} == {"dolls", "manifest.parquet", "whole.parquet"}
+
+
+@pytest.mark.parametrize("source", ["viton_hd", "folder"])
+def test_samples_are_in_memory_a_part_at_a_time(source: str, tmp_path: Path) -> None:
+    photo, names = blank_photo(), [f"{number:05d}.jpg" for number in range(6 * PART_ROWS)]
+    folder = tmp_path / "data/train/image"
+    folder.mkdir(parents=True)
+    for name in names:
+        (folder / name).write_bytes(photo)
+    (tmp_path / "data/train_pairs.txt").write_text("".join(f"{name} {name}\n" for name in names))
+    engine = Counting(SourceSample)
+    counts = write_manifest(open_source(source, tmp_path / "data"), tmp_path / "out.parquet", engine=engine)
+    assert counts == {"ok": len(names)}
+    assert PART_ROWS <= engine.most <= 2 * PART_ROWS + 1
 
 
 def test_a_missing_root_is_named(tmp_path: Path) -> None:

@@ -27,6 +27,9 @@ def test_a_shelf_is_a_dictionary_whose_names_are_given_once(pairs: list[tuple[st
     by_length = sorted(sorted(expected), key=len)
     assert list(shelf.sorted(len)) == [expected[name] for name in by_length]
     assert shelf.get("what nobody called it") is None
+    for name in expected:
+        shelf.put(name, -1)
+    assert dict(shelf.items()) == dict.fromkeys(expected, -1)
 
 
 def test_a_name_that_is_no_utf_8_comes_back_as_it_was() -> None:

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from pipeline.engine.local import Processes
 from pipeline.tables.sharding import build_shards
-from shards.index import ShardIndex
-from shards.plan import sha256_of, shard_number
+from shards.index import ShardEntry, ShardIndex
+from shards.plan import Ingredients, sha256_of, shard_number
 from shards.sample import encode
 from shards.ustar import SampleError
 from shards.writer import replace_shards
-from tests.pipeline.engines import OutOfOrder, stop_after
+from tests.pipeline.engines import Counting, OutOfOrder, stop_after
 from tests.shards.making import build, rows_of, sample, samples, write_shards
 from tests.sizes import listed
 
@@ -206,6 +206,16 @@ def test_shards_whose_tars_are_gone_are_work_for_the_engine(tmp_path: Path) -> N
     engine = OutOfOrder()
     build_shards(rows_of(40), build, tmp_path, "train", 10, engine=engine)
     assert sorted(engine.made) == sorted(entry.num_samples for entry in entries[:2])
+
+
+def test_rows_and_entries_are_in_memory_a_shard_at_a_time(tmp_path: Path) -> None:
+    rows, entries = Counting(Ingredients), Counting(ShardEntry)
+    build_shards((row for row in rows_of(400)), build, tmp_path, "train", 10, engine=rows)
+    longest = max(entry.num_samples for entry in ShardIndex(tmp_path).entries())
+    assert 10 <= rows.most <= 2 * longest + 1
+    changed = tuple(range(0, 400, 3))
+    build_shards((row for row in rows_of(400, changed=changed)), build, tmp_path, "train", 10, engine=entries)
+    assert 1 <= entries.most <= 3, "of 40 shards"
 
 
 @pytest.mark.parametrize("before", [0, 300])
