@@ -17,7 +17,9 @@ DataCategory = Annotated[
     Category | None,
     typer.Option(help="What is worn below --root, where that doesn't tell; else the only one to read."),
 ]
-DataShards = Annotated[Path | None, typer.Option(help="Folder with test/ shards, in place of --root.")]
+DataShards = Annotated[
+    Path | None, typer.Option(parser=place, help="Folder or URL with test/ shards, in place of --root.")
+]
 DataAnnotations = Annotated[
     Path | None, typer.Option(help="Whose train split sets the ladders' range; default: that of --root.")
 ]

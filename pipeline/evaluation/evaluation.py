@@ -66,11 +66,10 @@ class Evaluation:
             ValueError: The base was never trained on garments of a category that the test split has, or
                 nobody in it can stand on a ladder.
         """
-        index = shards / "test" / "index.json"
-        categories = list(ShardIndex(index.parent).header.get(CATEGORIES, ()))
+        stream = open_test_split(shards / "test" / "index.json", image_size(base), params)
+        categories = list(stream.reader.index.header.get(CATEGORIES, ()))
         require_trained(base, categories)
         data = summarize_data(size_annotations)
-        stream = open_test_split(index, image_size(base), params)
         ends = params.lowest_quantile, params.highest_quantile
         trusted = {category: sizes.trusted for category, sizes in data.sizes.items()}
         values = ladders_of(trusted, *ends, params.num_rungs)
@@ -95,7 +94,7 @@ class Evaluation:
             categories=categories,
             protocol=protocol(
                 params,
-                index=index,
+                index=stream.reader.index,
                 segmenter=base / "segmenter",
                 scene=scene,
                 values=values,
@@ -259,7 +258,7 @@ def scorer_of(scene: Scene, folder: Path, params: EvaluateParams) -> Scorer:
 def protocol(
     params: EvaluateParams,
     *,
-    index: Path,
+    index: ShardIndex,
     segmenter: Path,
     scene: Scene,
     values: Mapping[Category, NDArray[np.float64]],
@@ -270,7 +269,7 @@ def protocol(
 
     Args:
         params: Rungs, points, bootstrap, seed.
-        index: index.json of the split.
+        index: Of the split.
         segmenter: Folder of the network that finds garments.
         scene: The people on the ladders.
         values: By category, (A, R) what each ratio is asked to be.
@@ -290,8 +289,8 @@ def protocol(
         "split": "test",
         "pairing": "ladders: each person in the garment of the photo; unpaired: in another's",
         "image_people": params.num_image_people or "all of the split",
-        "index_hash": file_hash(index),
-        MASK: ShardIndex(index.parent).header.get(MASK),
+        "index_hash": file_hash(index.path),
+        MASK: index.header.get(MASK),
         "image_height": scene.photos.shape[1],
         "image_width": scene.photos.shape[2],
         "image_sizes": [f"{height}x{width}" for height, width in params.image_sizes],

@@ -7,7 +7,7 @@ The rows are one small paper doll under as many names, by hard links: each is li
 measured and written as any other is. What would take hours is spared: of the measures all but 256 are an
 earlier run's, and beyond 20,000 rows joints are too, and shards hold the photo alone. A stage runs `inline`
 in a process of its own, so that its peak is all there is. It is run twice, the second time with one sample
-changed. `own` is what isn't spent on parts: listing, planning and merging.
+changed, unless it is `--once`. `own` is what isn't spent on parts: listing, planning and merging.
 """
 
 import argparse
@@ -144,7 +144,7 @@ def make_most(stage: str, folder: Path) -> None:
 
 def photo_alone(parts: Parts, params: WriteShardsParams) -> bytes:  # noqa: ARG001
     """Make a sample of the photo alone, in place of `build_packed`."""
-    return pack(parts.files.key, {".image.jpg": parts.files.image.read_bytes()})
+    return pack(parts.files.key, {"image.jpg": parts.files.image.read_bytes()})
 
 
 def peak_mib() -> float:
@@ -175,10 +175,10 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def measure(num_rows: int, stages: Iterable[str], folder: Path) -> None:
+def measure(num_rows: int, stages: Iterable[str], folder: Path, *, once: bool) -> None:
     """Print a line for each stage, as it is and with one sample changed."""
     write_root(folder / "root", num_rows)
-    for run in ("all", "one changed"):
+    for run in ("all",) if once else ("all", "one changed"):
         for stage in stages:
             if run == "all" and num_rows > {"keypoints": MOST_MADE, "sizes": MADE}.get(stage, num_rows):
                 make_most(stage, folder)
@@ -198,6 +198,7 @@ def main() -> None:
     parser.add_argument("rows", nargs="*", type=int, default=[10_000, 50_000])
     parser.add_argument("--folder", type=Path, help="where to; default: a temporary folder")
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
+    parser.add_argument("--once", action="store_true", help="don't run it again with one sample changed")
     parser.add_argument("--run", choices=STAGES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.run:
@@ -205,7 +206,7 @@ def main() -> None:
         return
     for num_rows in options.rows:
         with TemporaryDirectory(dir=options.folder) as folder:
-            measure(num_rows, options.stages, Path(folder))
+            measure(num_rows, options.stages, Path(folder), once=options.once)
 
 
 if __name__ == "__main__":

@@ -27,12 +27,14 @@ from preprocess.body.inpaint_mask import MaskParams
 from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.identity import ROOT
+from preprocess.places import place
 from preprocess.sizes.axes import MEANINGS
 from preprocess.sources.paper_dolls.sample import plain_sample, sample_of_key
 from preprocess.sources.params import PaperDollParams, PrepareDatasetParams
 from shards.index import ShardIndex
 from shards.params import WriteShardsParams
 from shards.stream import SampleStream
+from tests.preprocess.flaky import Flaky
 
 PARAMS = EvaluateParams(
     num_people=2, num_rungs=2, num_steps=1, num_bootstrap=20, num_worst=2, num_strip_people=1
@@ -183,6 +185,19 @@ def test_two_runs_write_the_same_bytes(reports: Path, data: Path, networks: Path
     for path in reports.rglob("*.*"):
         if path.is_file():
             assert path.read_bytes() == (tmp_path / "again" / path.relative_to(reports)).read_bytes(), path
+
+
+def test_shards_in_object_storage_ask_for_the_same_pictures(
+    data: Path, networks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))  # copies of remote shards are kept below it
+    Flaky.restart()
+    for path in (data / "shards/test").iterdir():
+        Flaky().pipe_file(f"flaky://bucket/shards/test/{path.name}", path.read_bytes())
+    inputs = {"size_annotations": data / "size_annotations.parquet", "base": networks / "base"}
+    for name, shards in (("here", data / "shards"), ("there", place("flaky://bucket/shards"))):
+        request_pictures(PARAMS, **inputs, shards=shards, out=tmp_path / f"{name}.csv")
+    assert (tmp_path / "there.csv").read_bytes() == (tmp_path / "here.csv").read_bytes()
 
 
 def test_scores_pictures_of_another_system(data: Path, networks: Path, tmp_path: Path, reports: Path) -> None:
