@@ -40,10 +40,11 @@ RESIZED = ":resized"
 def resized(batch: Batch, growth: NDArray[np.float32]) -> Batch:
     """Give worn garments other sizes, in the pictures, their masks and their ratios.
 
-    A sample stays as it is where its category isn't `RESIZABLE` or an axis of it isn't known, and where the
-    new garment would come out of its inpainting mask or reach an edge of the picture, behind which its size
-    can't be seen, or doesn't measure as it should: an arm is in the way. The size of the garment's own photo,
-    which has no scale, stays too.
+    A sample stays as it is where its category isn't `RESIZABLE` or an axis of it isn't known (of the lower
+    body, whose waist a top may cover, where none is: the unknown ones stay), and where the new garment would
+    come out of its inpainting mask or reach an edge of the picture, behind which its size can't be seen, or
+    doesn't measure as it should: an arm is in the way. The size of the garment's own photo, which has no
+    scale, stays too.
 
     Args:
         batch: Samples; those that change lose their fit label, which was cut for the old width.
@@ -62,32 +63,33 @@ def resized(batch: Batch, growth: NDArray[np.float32]) -> Batch:
 
 
 def asked_for(batch: Batch, row: int, growth: NDArray[np.float32]) -> NDArray[np.float64] | None:
-    """Return the (A,) ratios of a garment that grew; None where it can't, or an axis of it isn't known."""
-    if batch.categories[row] not in RESIZABLE:
+    """Return the (A,) ratios of a garment that grew; None where it can't, or too few of them are known."""
+    category = Category(batch.categories[row])
+    if category not in RESIZABLE:
         return None
     requested = np.full(len(AXIS_NAMES), np.nan)
-    for name, axis in axes_of(Category(batch.categories[row])).items():
+    for name, axis in axes_of(category).items():
         place = AXIS_NAMES.index(name)
         requested[place] = np.clip(batch.ratios[row, place] * growth[place], *axis.asked)
-    own = [AXIS_NAMES.index(name) for name in axes_of(Category(batch.categories[row]))]
-    return requested if np.isfinite(requested[own]).all() else None
+    known = np.isfinite(requested[[AXIS_NAMES.index(name) for name in axes_of(category)]])
+    enough = known.any() if category is Category.LOWER else known.all()
+    return requested if enough else None
 
 
 def resized_row(batch: Batch, row: int, requested: NDArray[np.float64]) -> WornPhoto | None:
     """Resize the worn garment of one sample; None where that can't be shown."""
-    joints = Keypoints.from_flat(batch.keypoints[row])
+    joints, category = Keypoints.from_flat(batch.keypoints[row]), Category(batch.categories[row])
     worn = WornPhoto(batch.image[row], batch.garment_mask[row].astype(bool))
     natural = batch.ratios[row].astype(np.float64)
     seen = batch.densepose[row]
     try:
         body = nearest_parts(seen if seen.any() else draw_body(joints, *seen.shape[:2]))
-        new = resize_worn(worn, joints, natural, requested, body)
+        new = resize_worn(worn, joints, natural, requested, body, category)
     except KeypointError:
         return None
     room = np.pad(batch.inpaint_mask[row][1:-1, 1:-1] > 0, 1)
     if new is None or (new.garment_mask & ~room & ~worn.garment_mask).any():
         return None
-    category = Category(batch.categories[row])
     return new if shows(new, joints, requested, body, category) else None
 
 

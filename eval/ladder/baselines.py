@@ -17,7 +17,7 @@ from preprocess.body.drawing import draw_body
 from preprocess.body.keypoints import BodyFrame, Keypoints
 from preprocess.body.legs import LegFrame
 from preprocess.body.needs import frame_of
-from preprocess.layout.worn_photo import RESIZABLE, WornPhoto, resize_worn
+from preprocess.layout.worn_photo import WornPhoto, resize_worn
 from preprocess.lower.worn_legs import take_apart
 from preprocess.sizes.axes import AXIS_NAMES, axes_of
 from preprocess.vocabulary import Category
@@ -131,21 +131,13 @@ def _blend(below: Picture, above: Picture, cover: NDArray[np.floating]) -> Pictu
     return np.round(mixed).astype(np.uint8)
 
 
-def can_draw(baseline: str, category: Category) -> bool:
-    """Whether a baseline knows what to do with garments of a category."""
-    return baseline != "resize" or category in RESIZABLE
-
-
 def anchor(frame: BodyFrame | LegFrame) -> Floats:
     """(2,) px where a garment hangs from the body: what stays in place when it is scaled."""
     return frame.hip_mid if isinstance(frame, LegFrame) else frame.shoulder_mid
 
 
 def baseline_draws(scene: Scene) -> dict[str, Draw]:
-    """The baselines that follow the request, as ways to draw; *natural* is the photo itself.
-
-    *resize* draws people in `RESIZABLE` garments alone.
-    """
+    """The baselines that follow the request, as ways to draw; *natural* is the photo itself."""
     joints = [Keypoints.from_flat(keypoints) for keypoints in scene.keypoints]
     bodies: dict[int, Parts] = {}
     frames = [frame_of(*person) for person in zip(joints, scene.categories, strict=True)]
@@ -167,7 +159,8 @@ def baseline_draws(scene: Scene) -> dict[str, Draw]:
         if person not in bodies:
             bodies[person] = nearest_parts(draw_body(joints[person], *scene.photos.shape[1:3]))
         worn = WornPhoto(scene.photos[person], scene.garment_masks[person])
-        new = resize_worn(worn, joints[person], scene.natural[person], requested, bodies[person])
+        category, natural = scene.categories[person], scene.natural[person]
+        new = resize_worn(worn, joints[person], natural, requested, bodies[person], category)
         return worn.photo if new is None else new.photo
 
     def draws(edit: Callable[[int, Floats], Picture]) -> Draw:

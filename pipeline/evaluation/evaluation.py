@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from eval.images.everybody import Make, image_section
 from eval.images.fidelity import KEPT
 from eval.images.judges import Judges
-from eval.ladder.baselines import baseline_draws, can_draw
+from eval.ladder.baselines import baseline_draws
 from eval.ladder.people import Needed, Scene, Wardrobe, first_people, scene_of
 from eval.ladder.scoring import Scorer, annotator_section, cells_by_category, shuffled_requests
 from eval.ladder.trials import Trials, has_ladder, ladders_of
@@ -107,9 +107,7 @@ class Evaluation:
         """Score the cheap baselines, which use no network."""
         trials = {"natural": self.scorer.score_fixed(self.scene.photos, self.requests)}
         for name, draw in baseline_draws(self.scene).items():
-            requests = self.requests.copy()
-            requests[[not can_draw(name, category) for category in self.scene.categories]] = np.nan
-            trials[name] = self.scorer.score(name, draw, requests)
+            trials[name] = self.scorer.score(name, draw, self.requests)
         return trials
 
     def unpaired_requests(self, rows: list[int]) -> NDArray[np.float64]:

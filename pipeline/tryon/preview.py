@@ -25,10 +25,12 @@ from pipeline.tryon.size_aware import PreparedPerson, TryOnResult, expected_outl
 from pipeline.tryon.size_list import NamedSize
 from preprocess.body.densepose import nearest_parts
 from preprocess.body.inpaint_mask import MaskParams
+from preprocess.body.legs import LegFrame
 from preprocess.body.mediapipe import POSE_MODEL
 from preprocess.garment.grabcut import segment_garment
 from preprocess.layout.parts import split
 from preprocess.layout.worn_photo import RESIZABLE, WornPhoto, resize_worn
+from preprocess.lower.worn_legs import take_apart
 from preprocess.person.fit_report import measure_fit
 from preprocess.person.prepare import prepare_person, with_worn_garment
 from preprocess.sizes.axes import AXIS_NAMES
@@ -87,18 +89,14 @@ def preview(person: PreparedPerson, sizes: Sequence[SizeRequest], *, clamp: bool
 
     Raises:
         ValueError: A size is out of range, the garment or its natural size is not known, or nothing of it
-            covers the shoulders and the chest.
+            is where such garments are worn.
     """
     if person.garment_mask is None or not person.garment_mask.any() or person.natural_size is None:
         raise ValueError(
             "a preview resizes the garment worn in the photo, which isn't known here: give a parse map of "
             "it (--parse)"
         )
-    if person.category not in RESIZABLE or split(person.garment_mask, person.keypoints) is None:
-        raise ValueError(
-            "a preview resizes garments that hang from the shoulders, but nothing of the worn garment covers "
-            "the shoulders and the chest"
-        )
+    require_in_place(person, person.garment_mask)
     requests = [on_known_axes(size, person.natural_size) for size in sizes]
     requests = [one.clamped() if clamp else one.required_in_range() for one in requests]
     body = nearest_parts(person.densepose)
@@ -114,6 +112,21 @@ def preview(person: PreparedPerson, sizes: Sequence[SizeRequest], *, clamp: bool
             for one, request in zip(shown, requests, strict=True)
         ],
     )
+
+
+def require_in_place(person: PreparedPerson, garment: NDArray[np.bool_]) -> None:
+    """Raise ValueError where a worn garment isn't where those of its category are."""
+    if person.category is Category.LOWER:
+        found = take_apart(garment, LegFrame.from_keypoints(person.keypoints)) is not None
+        where = "legs"
+    else:
+        found = person.category in RESIZABLE and split(garment, person.keypoints) is not None
+        where = "shoulders and the chest"
+    if not found:
+        raise ValueError(
+            f"a preview resizes the {person.category} garment that is worn in the photo, but nothing of it "
+            f"covers the {where}"
+        )
 
 
 def on_known_axes(size: SizeRequest, natural: SizeRequest) -> SizeRequest:
@@ -142,7 +155,7 @@ def resized(
     assert person.natural_size is not None
     worn = WornPhoto(person.photo, garment)
     natural, asked = person.natural_size.as_array(), request.as_array()
-    return resize_worn(worn, person.keypoints, natural, asked, body) or worn
+    return resize_worn(worn, person.keypoints, natural, asked, body, person.category) or worn
 
 
 def marked(photo: NDArray[np.uint8]) -> Image.Image:

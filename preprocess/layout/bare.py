@@ -38,6 +38,9 @@ EVEN = 0.02
 SURE = 0.02
 """Weight from which a place's own colour counts as known."""
 
+SOFT = 0.6
+"""px. Standard deviation by which edges are softened, as a lens does."""
+
 
 def spread(picture: Picture | Floats, known: Mask) -> Floats:
     """Fill the unknown pixels of (H, W, 3) from the known ones: the nearer, the more of them.
@@ -135,3 +138,15 @@ def nearest_after(mask: Mask, axis: int) -> NDArray[np.int64]:
     found = np.where(mask, at, length)
     places: NDArray[np.int64] = np.flip(np.minimum.accumulate(np.flip(found, axis), axis), axis)
     return places
+
+
+def grown(mask: Mask, px: int) -> Mask:
+    """Add `px` to a mask all around."""
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * px + 1, 2 * px + 1))
+    larger: Mask = cv2.dilate(mask.view(np.uint8), kernel).view(np.bool_)
+    return larger
+
+
+def softened(mask: Mask) -> NDArray[np.float32]:
+    """Give a mask the soft edge that a photo's things have, 0 to 1."""
+    return np.asarray(cv2.GaussianBlur(mask.astype(np.float32), (0, 0), SOFT))

@@ -43,7 +43,12 @@ def periods_of(cloth: Floats, parts: Parts) -> tuple[float, float]:
         return float("nan"), float("nan")
     ab = frame.torso_length * np.stack(np.meshgrid(a, b, indexing="ij"), axis=-1)
     xy = (frame.to_image(ab.reshape(-1, 2)) - 0.5).astype(np.float32).reshape(*ab.shape)
-    patch = cv2.remap(cloth, xy[..., 0], xy[..., 1], cv2.INTER_LINEAR).mean(axis=2)
+    return periods_in(cv2.remap(cloth, xy[..., 0], xy[..., 1], cv2.INTER_LINEAR))
+
+
+def periods_in(cloth: NDArray[np.floating]) -> tuple[float, float]:
+    """Return after how much, in T, a print on (R, C, 3) grid lines repeats down and across; NaN: never."""
+    patch = cloth.mean(axis=2)
     detail = patch - cv2.GaussianBlur(patch, (0, 0), BROAD * LINES)
     return period_along(detail), period_along(detail.T)
 
@@ -80,3 +85,11 @@ def vertex(values: Array, place: int) -> float:
 def whole_periods(moved: Floats, period: float) -> Floats:
     """Round (H, W) displacements to whole periods; where there is no period they stay."""
     return moved if np.isnan(period) else np.asarray(np.round(moved / period) * period, np.float32)
+
+
+def lit_as(printed: Floats, moved: Floats, broad_px: float) -> Floats:
+    """Give (H, W, 3) cloth that was taken from elsewhere the light and shade of the cloth that moved here."""
+    light = cv2.GaussianBlur(moved, (0, 0), broad_px) / np.maximum(
+        cv2.GaussianBlur(printed, (0, 0), broad_px), 1
+    )
+    return np.asarray(printed * light.clip(0.7, 1.4))

@@ -12,19 +12,21 @@ from numpy.typing import NDArray
 
 from preprocess.body.canvas import Mask
 from preprocess.body.keypoints import Array, Keypoints
-from preprocess.garment.measurements import measure_worn
 from preprocess.garment.scene import Scene
 from preprocess.garment.size_ratios import SizeRatioParams, size_ratios
-from preprocess.layout.bare import Floats, Picture, spread, without_garment
+from preprocess.garment.worn import measured_alone
+from preprocess.layout.bare import Floats, Picture, around, grown, softened, spread, without_garment
 from preprocess.layout.parts import Parts, split
-from preprocess.layout.prints import periods_of, whole_periods
-from preprocess.layout.resized import RESIZED, UNCHANGED
-from preprocess.layout.warp import Layer, Sides, panel_of, sleeve_layer, torso_layer
+from preprocess.layout.prints import lit_as, periods_of, whole_periods
+from preprocess.layout.resized import RESIZED, RESIZED_ON_LEGS, UNCHANGED, by_name
+from preprocess.layout.sides import STEEPEST_FLARE
+from preprocess.layout.warp import Layer, Sides, eased, panel_of, sleeve_layer, torso_layer
+from preprocess.layout.worn_on_legs import resize_lower, undressed
 from preprocess.sizes.axes import AXIS_NAMES
-from preprocess.vocabulary import Category, require_shape
+from preprocess.vocabulary import ARM_PARTS, Category, require_shape
 
-RESIZABLE = (Category.UPPER, Category.DRESS)
-"""Categories whose garments can be resized in the photo: those that hang from the shoulders."""
+RESIZABLE = (Category.UPPER, Category.DRESS, Category.LOWER)
+"""Categories whose garments can be resized in the photo."""
 
 RIM, INNER_RIM = (2, 0.015), (1, 0.006)
 """Least px, and T. Masks are inexact: a garment may show so far outside, and something else inside."""
@@ -38,8 +40,12 @@ HEM_HEIGHT = 0.15
 ABOUT = 6
 """This part of the picture's height about a garment is looked at."""
 
-SOFT = 0.6
-"""px. Standard deviation by which edges are softened, as a lens does."""
+WAIST, HIPS, SHOES = 0.7, 1.0, 2.8
+"""Rows, in T: a dress hangs as a skirt from the first on, over legs from the second, which are bare below it
+down to the last."""
+
+CUT_OFF = 0.02
+"""B inside of its line from which on a skirt's side is cut off by what is in front of it."""
 
 SHOWN = 0.03
 """Share by which a ratio may be off that is still shown."""
@@ -65,21 +71,23 @@ def resize_worn(
     natural: Array,
     requested: Array,
     densepose: NDArray[np.uint8],
+    category: Category = Category.UPPER,
 ) -> WornPhoto | None:
     """Show the worn garment at another size.
 
     Args:
-        worn: The photo; its garment hangs from the shoulders.
+        worn: The photo.
         keypoints: Of the wearer, px.
         natural: (A,) ratios the garment is worn at, in the order of `AXIS_NAMES`; NaN where unknown.
         requested: (A,) ratios wanted; NaN, or one whose natural ratio is unknown, leaves it as it is.
         densepose: (H, W) DensePose's parts, 0 to 24, which tell what is under the garment.
+        category: Of the garment.
 
     Returns:
-        None when nothing changes, or when nothing of the garment covers the chest.
+        None when nothing changes, or when nothing of the garment covers the chest, or the legs.
 
     Raises:
-        KeypointError: Shoulders or hips are missing.
+        KeypointError: The joints that the category is measured against are missing.
 
     Source:
         Ours. Changes are relative, so a width that is told by the photo's edges, and not by the mask alone,
@@ -87,21 +95,49 @@ def resize_worn(
     """
     require_shape("natural", natural, (len(AXIS_NAMES),))
     require_shape("requested", requested, (len(AXIS_NAMES),))
-    places = [AXIS_NAMES.index(name) for name in RESIZED]
-    growth = np.nan_to_num((requested / natural)[places], nan=1.0)
-    if (np.abs(growth - 1) <= UNCHANGED).all() or not worn.garment_mask.any():
+    names = RESIZED_ON_LEGS if category is Category.LOWER else RESIZED
+    ratios = by_name(natural, names), by_name(requested, names)
+    growth = np.nan_to_num(ratios[1] / ratios[0], nan=1.0)
+    changed = np.abs(growth - 1) > UNCHANGED
+    if not changed.any() or not worn.garment_mask.any():
         return None
     left, top, right, bottom = room_for(worn.garment_mask, growth)
     box = slice(top, bottom), slice(left, right)
     seen = WornPhoto(worn.photo[box], worn.garment_mask[box])
     joints = replace(keypoints, xy=keypoints.xy - (left, top))
-    parts = split(seen.garment_mask, joints, Scene(photo=seen.photo, densepose=densepose[box]))
-    if parts is None:
+    if category is Category.LOWER:
+        wanted = ratios[0], np.where(changed, ratios[1], np.nan)
+        new = resized_lower(seen, joints, wanted, densepose[box])
+    else:
+        skirt = category is Category.DRESS
+        new = resized_hanging(seen, joints, growth, float(ratios[0][1]), densepose[box], skirt=skirt)
+    if new is None:
         return None
-    new = drawn_at(seen, parts, growth, float(natural[AXIS_NAMES.index("width")]), densepose[box])
     photo, layout = worn.photo.copy(), worn.garment_mask.copy()
     photo[box], layout[box] = new.photo, new.garment_mask
     return WornPhoto(photo, layout)
+
+
+def resized_lower(
+    worn: WornPhoto, keypoints: Keypoints, ratios: tuple[Array, Array], densepose: NDArray[np.uint8]
+) -> WornPhoto | None:
+    """Resize trousers or a skirt; see `resize_lower`."""
+    found = resize_lower(worn.photo, worn.garment_mask, keypoints, ratios, densepose)
+    return None if found is None else WornPhoto(*found)
+
+
+def resized_hanging(
+    worn: WornPhoto,
+    keypoints: Keypoints,
+    growth: Array,
+    width: float,
+    densepose: NDArray[np.uint8],
+    *,
+    skirt: bool,
+) -> WornPhoto | None:
+    """Resize what hangs from the shoulders by (3,) growths; None where nothing of it is on the chest."""
+    parts = split(worn.garment_mask, keypoints, Scene(photo=worn.photo, densepose=densepose))
+    return None if parts is None else drawn_at(worn, parts, growth, width, densepose, skirt=skirt)
 
 
 def room_for(garment: Mask, growth: Array) -> tuple[int, int, int, int]:
@@ -118,19 +154,38 @@ def room_for(garment: Mask, growth: Array) -> tuple[int, int, int, int]:
 
 
 def drawn_at(
-    worn: WornPhoto, parts: Parts, growth: Array, width: float, densepose: NDArray[np.uint8]
+    worn: WornPhoto,
+    parts: Parts,
+    growth: Array,
+    width: float,
+    densepose: NDArray[np.uint8],
+    *,
+    skirt: bool = False,
 ) -> WornPhoto:
-    """Draw the garment at (3,) growths of shoulder, width and length; its natural width is NaN if unknown."""
+    """Draw the garment at (3,) growths of shoulder, width and length; its natural width is NaN if unknown.
+
+    What hangs as a skirt below the waist moves with the torso part, and bares legs.
+    """
     rim, inner = (max(px, round(share * parts.frame.torso_length)) for px, share in (RIM, INNER_RIM))
-    stray = parts.torso & (parts.a > parts.length + STRAY)
+    hanging = skirt & worn.garment_mask & (parts.a > WAIST) & ~np.isin(densepose, ARM_PARTS)
+    stray = parts.torso & (parts.a > parts.length + STRAY) & ~hanging
     garment = worn.garment_mask & ~stray
     below = parts.a > parts.length * min(growth[2], 1.0) - HEM_HEIGHT
     plate = without_garment(worn.photo, grown(garment, rim), below, parts, densepose)
+    if skirt:
+        box = around(parts.a > HIPS, 0)
+        shown = (parts.a[box] > parts.length) & (parts.a[box] < SHOES)
+        seen = worn.photo[box], grown(garment, rim)[box], densepose[box], shown
+        plate[box] = np.where(
+            (parts.a[box] > HIPS)[..., None], undressed(*seen, parts.frame.torso_length), plate[box]
+        )
     sides = Sides.of(parts, width)
-    torso = garment & grown(panel_of(parts, sides, garment), inner)  # with the shadow of its seam
+    torso = garment & grown(panel_of(parts, sides, garment) | hanging, inner)  # with the shadow of its seam
     beside = garment & ~torso
     sleeves = garment & grown(beside, 2 * rim)  # going on under the torso part, so that no gap opens
     layers = sleeve_layer(parts, sides, growth, sleeves), torso_layer(parts, sides, growth, torso)
+    if skirt and growth[2] != 1:
+        layers = layers[0], flaring(layers[1], parts)
     shown = ~grown(~garment, inner)
     cloth = spread(worn.photo, shown)
     bared = growth[1] < 1 and beside.any()  # then sleeves come out from under it, without its seam's shadow
@@ -149,14 +204,39 @@ def drawn_at(
     return WornPhoto(photo.round().clip(0, 255).astype(np.uint8), layout)
 
 
+def flaring(layer: Layer, parts: Parts) -> Layer:
+    """Let a skirt that moved down or up with its hem be as wide in each row as it was there, or would be."""
+    told = parts.sides.rows > WAIST
+    if told.sum() < 3:
+        return layer
+    right, left = (skirt_line(parts.sides.rows[told], side) for side in parts.sides.even[:, told])
+    slope, start = (np.where(parts.b < 0, *pair).astype(np.float32) for pair in zip(right, left, strict=True))
+    share = eased((parts.a - WAIST) / (HIPS - WAIST)).astype(np.float32)
+    wider = (start + slope * layer.a) / np.maximum(start + slope * parts.a, np.float32(1e-3))
+    return replace(layer, b=(layer.b * (1 + share * (wider - 1))).astype(np.float32))
+
+
+def skirt_line(rows: Array, ends: Array) -> tuple[float, float]:
+    """Lay a line, B a T down and B at row 0, along (R,) ends of a side, less those that a hand cuts off."""
+    kept = np.ones(len(rows), np.bool_)
+    slope = 0.0
+    for _ in range(2):
+        slope = float(np.clip(np.polyfit(rows[kept], ends[kept], 1)[0], 0, STEEPEST_FLARE))
+        off = ends - slope * rows
+        kept = off >= np.median(off[kept]) - CUT_OFF
+    return slope, float(np.median(off[kept]))
+
+
 def shows(
     worn: WornPhoto, keypoints: Keypoints, ratios: Array, densepose: NDArray[np.uint8], category: Category
 ) -> bool:
     """Whether a photo shows its garment at (A,) ratios: each that is not NaN is known in it, and measures so.
 
-    A panel that grew over an arm, or shrank off a sleeve, ends where nothing tells it from them.
+    A panel that grew over an arm, or shrank off a sleeve, ends where nothing tells it from them. A waist that
+    is among the ratios isn't hidden by a top.
     """
-    measured = measure_worn(worn.garment_mask, keypoints, Scene(photo=worn.photo, densepose=densepose))
+    scene, nothing = Scene(photo=worn.photo, densepose=densepose), np.zeros_like(worn.garment_mask)
+    measured = measured_alone(worn.garment_mask, keypoints, category, scene, tops=nothing)
     found = size_ratios(measured, SizeRatioParams(), category=category, keypoints=keypoints)
     said = np.isfinite(ratios)
     near = np.abs(found.ratios[said] / ratios[said] - 1) <= SHOWN
@@ -177,20 +257,4 @@ def carried(
         parts.b - whole_periods(parts.b - layer.b, across),
     )
     printed = cv2.remap(cloth, *whole.sources(parts), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    spread_px = float(np.nanmax(repeats)) * parts.frame.torso_length
-    light = cv2.GaussianBlur(moved, (0, 0), spread_px) / np.maximum(
-        cv2.GaussianBlur(printed, (0, 0), spread_px), 1
-    )
-    return np.asarray(printed * light.clip(0.7, 1.4))
-
-
-def grown(mask: Mask, px: int) -> Mask:
-    """Add `px` to a mask all around."""
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * px + 1, 2 * px + 1))
-    larger: Mask = cv2.dilate(mask.view(np.uint8), kernel).view(np.bool_)
-    return larger
-
-
-def softened(mask: Mask) -> NDArray[np.float32]:
-    """Give a mask the soft edge that a photo's things have, 0 to 1."""
-    return np.asarray(cv2.GaussianBlur(mask.astype(np.float32), (0, 0), SOFT))
+    return lit_as(printed, moved, float(np.nanmax(repeats)) * parts.frame.torso_length)

@@ -115,8 +115,36 @@ def along_leg(frame: LegFrame, side: int, a: Floats, b: Floats) -> Floats:
     return np.asarray(walked * np.nan_to_num(frame.leg / length, nan=1.0), np.float32)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ResizedLegs:
+    """A worn garment of the lower body at another size."""
+
+    worn: WornLegs
+    """As it was."""
+
+    places: Places
+    """Of the picture's pixels."""
+
+    px: Array
+    """(R,) px by which its edges moved outwards."""
+
+    length: float
+    """Px along the legs to its hem, as its layout is cut."""
+
+    layout: Mask
+    """(H, W) what it covers."""
+
+
 def lower_layout(garment: Mask, keypoints: Keypoints, natural: Array, requested: Array) -> Mask | None:
-    """Return the region that a worn garment of the lower body would cover at another size.
+    """Return the region that a garment would cover, (H, W) bool; arguments, None and errors as below."""
+    resized = resized_on_legs(garment, keypoints, natural, requested)
+    return None if resized is None else resized.layout
+
+
+def resized_on_legs(
+    garment: Mask, keypoints: Keypoints, natural: Array, requested: Array
+) -> ResizedLegs | None:
+    """Resize a worn garment of the lower body.
 
     Args:
         garment: (H, W) bool, as worn.
@@ -125,7 +153,7 @@ def lower_layout(garment: Mask, keypoints: Keypoints, natural: Array, requested:
         requested: (3,) ratios wanted; NaN leaves one as it is.
 
     Returns:
-        (H, W) bool; None where nothing of the garment is on the legs.
+        None where nothing of the garment is on the legs.
 
     Raises:
         KeypointError: Hips or knees are missing.
@@ -138,14 +166,22 @@ def lower_layout(garment: Mask, keypoints: Keypoints, natural: Array, requested:
     curve = hem_curve(worn, places, garment)
     length = worn.length if np.isnan(requested[2]) else float(requested[2]) * frame.leg
     width = width_move(worn, float(requested[1]) * frame.hip_width, length)
-    before = between_edges(worn, 0.0, places) & above_hem(worn, curve, worn.length, places)
-    holes = without_rim(before & ~garment)
+    holes = without_rim(uncovered(worn, curve, places, garment, 0.0))
+    holes |= uncovered(worn, curve, places, garment, 2 * EDGE_PX)
     waist = 0.0 if np.isnan(requested[0]) else float(requested[0] - natural[0]) * frame.hip_width / 2
-    within = between_edges(worn, moved(worn, waist, width), places) & ~holes
+    px = moved(worn, waist, width)
+    within = between_edges(worn, px, places) & ~holes
     aim = length
     for _ in range(ROUNDS if length != worn.length else 0):
         aim += length - hem_of(within & above_hem(worn, curve, aim, places), frame, length)
-    return within & above_hem(worn, curve, aim, places)
+    layout = within & above_hem(worn, curve, aim, places)
+    return ResizedLegs(worn, places, px, aim, layout)
+
+
+def uncovered(worn: WornLegs, curve: Curve | None, places: Places, garment: Mask, rim: float) -> Mask:
+    """Return (H, W) what a garment leaves bare inside of its own edges, so many px from these at least."""
+    inside = between_edges(worn, -rim, places) & above_hem(worn, curve, worn.length - rim, places)
+    return np.asarray(inside & ~garment)
 
 
 def hem_of(layout: Mask, frame: LegFrame, usual: float) -> float:

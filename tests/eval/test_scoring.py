@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from eval.ladder.baselines import baseline_draws, can_draw, gain_per_px, growth_px, scale_factor
+from eval.ladder.baselines import baseline_draws, gain_per_px, growth_px, scale_factor
 from eval.ladder.people import Wardrobe
 from eval.ladder.remeasure import read_garment
 from eval.ladder.scoring import (
@@ -290,12 +290,6 @@ def test_people_of_each_category_climb_its_own_rungs() -> None:
     asked = {cell[:2] for cell in asked_cells(requests)}
     assert asked == {(0, 0), (0, 1), (0, 2), (1, AXIS_NAMES.index("waist"))}
     np.testing.assert_array_equal(requests[1, -1, 0], [np.nan, 2.2, 0.9, 1.5])
-
-
-def test_only_what_hangs_from_the_shoulders_is_resized_in_the_photo() -> None:
-    assert not can_draw("resize", Category.LOWER)
-    assert can_draw("resize", Category.DRESS)
-    assert can_draw("scale", Category.LOWER)
 
 
 def test_nobody_is_dressed_in_another_category(tmp_path: Path) -> None:

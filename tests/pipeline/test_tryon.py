@@ -328,7 +328,7 @@ def test_no_garment_is_resized_that_leaves_the_chest_bare(worn: PreparedPerson) 
     waist = worn.keypoints.xy[[Joint.LEFT_SHOULDER, Joint.LEFT_HIP], 1].mean()
     belt[: round(waist)] = False
     assert belt.any()
-    with pytest.raises(ValueError, match="nothing of the worn garment covers the shoulders and the chest"):
+    with pytest.raises(ValueError, match="nothing of it covers the shoulders and the chest"):
         preview(replace(worn, garment_mask=belt), [SizeRequest.natural(1)])
 
 

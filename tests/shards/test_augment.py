@@ -12,6 +12,7 @@ from preprocess.body.densepose import DENSEPOSE_COLOURS, with_sides_swapped
 from preprocess.body.keypoints import Keypoints
 from preprocess.garment.measurements import measure_worn
 from preprocess.garment.parse import garment_mask
+from preprocess.lower.measures import measure_lower
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.paper_dolls.sample import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
@@ -230,6 +231,33 @@ def test_a_long_dress_is_resized() -> None:
     new = resized(batch, np.array([[1, 1.1, 0.95, 1]], np.float32))
     assert new.keys == ["dress:resized"]
     assert measured(new, 0)[2] == pytest.approx(2.5 * 0.95, rel=0.03)
+
+
+def test_trousers_are_resized_on_what_is_known_of_them() -> None:
+    """Legs of 70 px, H 100: a waist under a top stays unknown; nothing known, nothing new."""
+    garment, wearer, _ = trousers()
+    batch = empty_batch(range(2), *garment.shape)
+    places = [AXIS_NAMES.index(name) for name in ("waist", "width", "length")]
+    for row, ratios in enumerate(([np.nan, 1.4, 0.8], [np.nan] * 3)):
+        batch.keys[row], batch.categories[row] = f"{row}", str(Category.LOWER)
+        batch.image[row] = np.where(garment[..., None], np.uint8((20, 40, 160)), np.uint8(200))
+        batch.densepose[row], batch.garment_mask[row], batch.inpaint_mask[row] = 0, garment, 1
+        batch.keypoints[row] = np.asarray(wearer.flat(), np.float32).reshape(25, 3)
+        batch.ratios[row] = np.nan
+        batch.ratios[row, places] = ratios
+    batch.ratios[0, places[2]] = length_of(batch, 0)
+    new = resized(batch, np.full((2, len(AXIS_NAMES)), 0.95, np.float32))
+    assert new.keys == ["0:resized", "1"]
+    np.testing.assert_allclose(new.ratios[0], 0.95 * batch.ratios[0], rtol=1e-6)
+    assert new.garment_mask[0, 560].sum() == pytest.approx(2 * 66.5, abs=2)
+    assert length_of(new, 0) == pytest.approx(0.95 * length_of(batch, 0), rel=0.02)
+
+
+def length_of(batch: Batch, row: int) -> float:
+    """Of trousers, over that of the legs."""
+    wearer = Keypoints.from_flat(batch.keypoints[row])
+    lower = measure_lower(batch.garment_mask[row].astype(bool), wearer, None)
+    return lower.lengths["length"].value / lower.body["leg"]
 
 
 def test_no_garment_is_resized_on_a_guess_or_out_of_its_mask(dolls: Batch) -> None:
