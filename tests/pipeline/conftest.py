@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from pipeline import prepare_dataset
-from pipeline.demo.visit import FittingRoom, read_examples
+from pipeline.demo.visit import FittingRoom, Garment, read_examples
 from pipeline.tryon.loading import load_tryon
 from pipeline.tryon.size_aware import SizeAwareTryOn
-from preprocess.sources.params import PrepareDatasetParams
-from preprocess.vocabulary import TRIED_ON
+from preprocess.sources.params import PaperDollParams, PrepareDatasetParams
+from preprocess.vocabulary import TRIED_ON, Category
 from tests.pipeline.fitting import build_artifacts
 
 
@@ -43,3 +43,15 @@ def room(
     source = PrepareDatasetParams(source="viton_hd", root=str(fitting_artifacts / "raw"))
     prepare_dataset.run(source, raw=folder / "unused", out=folder / "manifest.parquet")
     return FittingRoom(tryon, *read_examples(folder / "manifest.parquet", 2))
+
+
+@pytest.fixture
+def wardrobe(tryon_of_all: SizeAwareTryOn, tmp_path: Path) -> FittingRoom:
+    """A doll in trousers, whole, a garment like hers and a top."""
+    dolls = PaperDollParams(
+        train=1, test=2, categories=(Category.LOWER,), image_height=256, image_width=192, seed=3
+    )
+    drawn = PrepareDatasetParams(source="paper_dolls", paper_dolls=dolls)
+    prepare_dataset.run(drawn, raw=tmp_path / "raw", out=tmp_path / "manifest.parquet")
+    people, garments = read_examples(tmp_path / "manifest.parquet", 1)
+    return FittingRoom(tryon_of_all, people, [*garments, Garment(photo=garments[0].photo)])

@@ -14,7 +14,9 @@ from pipeline.demo.pictures import pictures_of
 from pipeline.demo.serve import EXAMPLE_CHART, serving
 from pipeline.demo.visit import FittingRoom
 from pipeline.tryon.size_aware import TryOnResult
+from preprocess.sizes.axes import axes_of
 from preprocess.sizes.centimetres import Wearer
+from preprocess.vocabulary import Category
 from tests.pipeline.photos import png_of
 
 sync_api = pytest.importorskip(
@@ -200,6 +202,27 @@ def test_all_sizes_stand_side_by_side(page: Any) -> None:
     sync_api.expect(pictures).to_have_count(4, timeout=PATIENCE)
     captions = page.locator("#strip .caption-label").all_inner_texts()
     assert [caption.split(":")[0] for caption in captions] == ["S", "M", "L", "XL"]
+
+
+def test_a_garment_of_another_category_brings_its_own_sliders(browser: Any, wardrobe: FittingRoom) -> None:
+    """Trousers are clicked on first, then a top for the same person; then hers are previewed."""
+    with serving(wardrobe, EXAMPLE_CHART, host="127.0.0.1", port=None) as address:
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.set_default_timeout(PATIENCE)
+        page.goto(address)
+        picture_of(page)
+        top, trousers = (Category.UPPER, 1, "waist"), (Category.LOWER, 0, "shoulder")
+        for category, place, lacks in (trousers, top, trousers):
+            page.locator("#garments button").nth(place).click()
+            sync_api.expect(page.locator(f"#size-{lacks}")).to_be_hidden(timeout=PATIENCE)
+            for name in axes_of(category):
+                sync_api.expect(page.locator(f"#size-{name}")).to_be_visible(timeout=PATIENCE)
+                sync_api.expect(page.locator(f"#mark-{name}")).to_contain_text("natural", timeout=PATIENCE)
+        picture_of(page)
+        page.locator("#preview").click()
+        sync_api.expect(page.locator("#strip img")).to_have_count(7, timeout=PATIENCE)
+        assert len({picture.get_attribute("src") for picture in page.locator("#strip img").all()}) == 7
+        page.close()
 
 
 def test_a_strip_leaves_with_the_person_that_it_shows(page: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -208,24 +208,23 @@ def test_who_is_silent_for_long_is_forgotten(session: Session, seconds: float, f
     assert (session.remembered() is None) == forgotten
 
 
-@pytest.fixture
-def wardrobe(tryon_of_all: SizeAwareTryOn, tmp_path: Path) -> FittingRoom:
-    """A doll in trousers, whole, a garment like hers and a top."""
-    dolls = PaperDollParams(
-        train=1, test=2, categories=(Category.LOWER,), image_height=256, image_width=192, seed=3
-    )
-    drawn = PrepareDatasetParams(source="paper_dolls", paper_dolls=dolls)
-    prepare_dataset.run(drawn, raw=tmp_path / "raw", out=tmp_path / "manifest.parquet")
-    people, garments = read_examples(tmp_path / "manifest.parquet", 1)
-    return FittingRoom(tryon_of_all, people, [*garments, Garment(photo=garments[0].photo)])
-
-
 def test_only_categories_that_the_networks_know_are_shown(
     wardrobe: FittingRoom, tryon: SizeAwareTryOn
 ) -> None:
     room = FittingRoom(tryon, wardrobe.people, wardrobe.garments)
     assert room.categories == ["upper"]
     assert len(room.garments) == 1
+
+
+def test_a_preview_shows_trousers_at_every_size(wardrobe: FittingRoom) -> None:
+    visit = wardrobe.new_visit()
+    wardrobe.choose_garment(visit, 0)
+    person = wardrobe.choose_person(visit, 0)
+    result = wardrobe.preview(visit, list(wardrobe.around(visit).values()))
+    assert [picture.size for picture in result.pictures] == [person.photo.shape[1::-1]] * 7
+    lengths = [fit.measured["length"] for fit in result.fit]
+    assert lengths == sorted(lengths)
+    assert lengths[-1] - lengths[0] == pytest.approx(6 * axes_of(Category.LOWER)["length"].step, rel=0.1)
 
 
 def test_the_garment_tells_the_category_and_its_sliders(wardrobe: FittingRoom) -> None:
