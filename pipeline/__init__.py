@@ -1,7 +1,14 @@
 """The DVC stages, the `cinderella` command and the demo. Nothing imports this package."""
 
 import logging
+import os
 from collections.abc import Callable
+from pathlib import Path
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from preprocess.vocabulary import AXES_VARIABLE, OPTIONAL_AXES
 
 NOISE = {
     "bitsandbytes.backends.cpu.ops": "Failed to load CPU gemm_4bit_forward",
@@ -18,3 +25,16 @@ def without(line: str) -> Callable[[logging.LogRecord], bool]:
 
 for _logger, _line in NOISE.items():
     logging.getLogger(_logger).addFilter(without(_line))
+
+
+def switched_on(params: Path) -> str:
+    """Return the optional axes that `axes` in a file like params.yaml names, with commas between."""
+    try:
+        names = YAML(typ="safe").load(params.read_text())["axes"]
+        return ",".join(name for name in names if name in OPTIONAL_AXES)
+    except (OSError, YAMLError, LookupError, TypeError):
+        return ""  # `load_params` tells what is wrong with it
+
+
+if AXES_VARIABLE not in os.environ and (_axes := switched_on(Path("params.yaml"))):
+    os.environ[AXES_VARIABLE] = _axes  # before anything imports the table of axes

@@ -53,6 +53,8 @@ def _measures(names: tuple[str, ...], unit: str) -> list[pa.Field]:
     return [_field(name, pa.float64(), unit, nullable=True) for name in names]
 
 
+RATIO_COLUMNS = tuple(f"{name}_{part}" for name in MEASURED_NAMES for part in BOUNDS_PARTS)
+
 SCHEMA = pa.schema(
     [
         _field("key", pa.string()),
@@ -62,8 +64,8 @@ SCHEMA = pa.schema(
         _field("reason", pa.string(), nullable=True),
         _field("keypoint_source", pa.string()),
         _field("keypoint_format", pa.string()),
-        *_measures(tuple(f"{name}_{part}" for name in MEASURED_NAMES for part in BOUNDS_PARTS), "1"),
-        *_measures(("ease_ratio", "sleeve_ratio"), "1"),
+        *_measures(RATIO_COLUMNS, "1"),
+        *_measures(tuple(n for n in ("ease_ratio", "sleeve_ratio") if n not in RATIO_COLUMNS), "1"),
         _field("fit_label", pa.string(), nullable=True),
         _field("confidence", pa.float64(), "1"),
         *_measures(LENGTH_COLUMNS, "px"),

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -13,17 +13,24 @@ from eval.params import EvaluateParams
 from model.bases import entry_of
 from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
+from preprocess.sizes.axes import SWITCHED_ON, axes_of
 from preprocess.sources.params import PrepareDatasetParams
+from preprocess.vocabulary import AXES_VARIABLE, OPTIONAL_AXES, Category
 from shards.params import WriteShardsParams
 from train.params import TrainBaseParams, TrainJointParams, TrainSizeParams
 
 USAGE_ERROR = 2
+ALWAYS = tuple(name for name in axes_of(Category.UPPER) if name not in OPTIONAL_AXES)
 
 
 class Params(BaseModel):
-    """Every field is named after its stage in dvc.yaml."""
+    """Every field but `axes` is named after its stage in dvc.yaml."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    axes: tuple[str, ...] = ALWAYS
+    """What is measured and asked for of tops and dresses: `shoulder`, `width`, `length`, and `sleeve` if
+    wanted. It is chosen when a process starts, for all of its stages."""
 
     prepare_dataset: PrepareDatasetParams
     extract_keypoints: ExtractKeypointsParams
@@ -40,6 +47,21 @@ class Params(BaseModel):
         drawing = self.evaluate_tryon
         entry_of(self.train_base.preset).require_drawable(drawing.sampler, drawing.eta)
         return self
+
+    @field_validator("axes")
+    @classmethod
+    def axes_of_this_process(cls, axes: tuple[str, ...]) -> tuple[str, ...]:
+        """Refuse axes that there aren't, and others than those that the table was made with."""
+        always, further = axes[: len(ALWAYS)], axes[len(ALWAYS) :]
+        if always != ALWAYS or not set(further) <= set(OPTIONAL_AXES):
+            raise ValueError(f"must be {', '.join(ALWAYS)}, and may go on with {', '.join(OPTIONAL_AXES)}")
+        if set(further) != SWITCHED_ON:
+            known = ", ".join(SWITCHED_ON) or "nothing"
+            raise ValueError(
+                f"this process has switched on {known} beside {', '.join(ALWAYS)}: it takes `axes` from "
+                f"params.yaml in its folder; for another file set {AXES_VARIABLE}={','.join(further)}"
+            )
+        return axes
 
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -8,6 +8,7 @@ is forgotten. Comments, docstrings and layout don't count, nor does what is only
 
 import ast
 import json
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, is_dataclass
 from functools import cache
@@ -18,11 +19,16 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from preprocess.vocabulary import AXES_VARIABLE
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("preprocess", "shards", "model", "train", "eval", "pipeline")
 SECTIONS = Path("pipeline", "params.py")
 """Lists the sections of every stage. It isn't looked through: a stage imports the class of its own section,
 and another one's changes no result of it."""
+
+AXES = Path("preprocess", "sizes", "axes.py")
+"""Whose rows the environment chooses: what imports it is other code where they are others."""
 
 BLOCK = 1 << 24
 """Bytes of a file read at a time."""
@@ -57,7 +63,10 @@ def code_identity(module: str, root: Path = ROOT) -> str:
     or a docstring makes nothing anew.
     """
     digest = xxhash.xxh3_128()
-    for file in import_closure(module, root):
+    files = import_closure(module, root)
+    if AXES in files and os.environ.get(AXES_VARIABLE):
+        digest.update(f"\0{os.environ[AXES_VARIABLE]}\0".encode())
+    for file in files:
         digest.update(f"\0{file.as_posix()}\0".encode())
         digest.update(repr(plain_syntax(syntax(root / file))).encode())
     return digest.hexdigest()

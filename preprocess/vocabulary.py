@@ -18,6 +18,14 @@ SEGMENTED = "segmented_garment"
 """Flag of a row whose garment was told by its colours, not by a parse map."""
 
 
+SLEEVE = "sleeve"
+OPTIONAL_AXES = (SLEEVE,)
+"""Axes that are measured and asked for only where they are switched on."""
+
+AXES_VARIABLE = "CINDERELLA_AXES"
+"""Environment variable: those that this process has switched on, with commas between."""
+
+
 class RowStatus(StrEnum):
     """What became of a sample. A stage writes one row per row it read; it never drops one."""
 

@@ -183,7 +183,7 @@ def columns(worn: Measures, result: SizeRatios, scale: float) -> Row:
         for part, attribute in (("ratio", "value"), ("low", "low"), ("high", "high"))
     }
     extra = {"ease_ratio": result.ease_ratio, "sleeve_ratio": result.sleeve_ratio, "tilt_deg": worn.tilt_deg}
-    values = {name: None if np.isnan(value) else value for name, value in (lengths | ratios | extra).items()}
+    values = {name: None if np.isnan(value) else value for name, value in (lengths | extra | ratios).items()}
     return values | {
         "status": str(result.status),
         "reason": result.reason,

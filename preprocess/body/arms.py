@@ -6,8 +6,7 @@ import cv2
 import numpy as np
 
 from preprocess.body.canvas import BodyCanvas, Mask
-from preprocess.body.keypoints import Array, BodyFrame, Keypoints
-from preprocess.vocabulary import Joint
+from preprocess.body.keypoints import ARM_JOINTS, Array, BodyFrame, Keypoints
 
 NUM_POINTS = 128
 """Points along an arm."""
@@ -38,12 +37,6 @@ BESIDE_SHOULDER = 0.85
 
 SLEEVE_TO_WRIST = 0.6
 """A sleeve that covers this share of the arm goes up with the forearm."""
-
-ARM_JOINTS = {
-    -1: (Joint.RIGHT_SHOULDER, Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST),
-    1: (Joint.LEFT_SHOULDER, Joint.LEFT_ELBOW, Joint.LEFT_WRIST),
-}
-"""By the sign of `b`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

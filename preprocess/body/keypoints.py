@@ -50,6 +50,12 @@ MEDIAPIPE_33_TO_BODY_25 = {
 SIDES = tuple((joint, Joint[joint.name.replace("LEFT", "RIGHT")]) for joint in Joint if "LEFT" in joint.name)
 """Pairs (left joint, right joint)."""
 
+ARM_JOINTS = {
+    -1: (Joint.RIGHT_SHOULDER, Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST),
+    1: (Joint.LEFT_SHOULDER, Joint.LEFT_ELBOW, Joint.LEFT_WRIST),
+}
+"""By the sign of `b`."""
+
 IN_A_MIRROR = np.arange(NUM_JOINTS)
 """(25,) for each joint the one that takes its place in a mirror."""
 for _left, _right in SIDES:
@@ -221,6 +227,9 @@ class BodyFrame(Directions):
     shoulder_width: float
     """B = |left shoulder - right shoulder| in px."""
 
+    arm_length: float
+    """px over shoulder, elbow and wrist, the mean over the arms found whole; NaN without one."""
+
     u: Array
     """(2,) unit vector from S to M."""
 
@@ -234,8 +243,8 @@ class BodyFrame(Directions):
 
     @property
     def lengths(self) -> dict[str, float]:
-        """Lengths of the body (px) that garments are measured against: B and T."""
-        return {"shoulder": self.shoulder_width, "torso": self.torso_length}
+        """Lengths of the body (px) that garments are measured against: B, T and the arms'."""
+        return {"shoulder": self.shoulder_width, "torso": self.torso_length, "arm": self.arm_length}
 
     @classmethod
     def from_keypoints(cls, keypoints: Keypoints) -> Self:
@@ -267,6 +276,7 @@ class BodyFrame(Directions):
             hip_mid=hip_mid,
             torso_length=torso_length,
             shoulder_width=shoulder_width,
+            arm_length=_arm_length(xy),
             u=u,
             v=v,
         )
@@ -281,6 +291,14 @@ class BodyFrame(Directions):
         """Inverse of `to_body`."""
         require_shape("ab", ab, ("N", 2))
         return self.shoulder_mid + ab[:, :1] * self.u + ab[:, 1:] * self.v
+
+
+def _arm_length(xy: Array) -> float:
+    """Mean length of the arms found whole among (25, 2) joints."""
+    bones = [np.diff(xy[list(joints)], axis=0) for joints in ARM_JOINTS.values()]
+    lengths = np.array([np.hypot(*bone.T).sum() for bone in bones])
+    found = lengths[np.isfinite(lengths)]
+    return float(found.mean()) if found.size else float("nan")
 
 
 def _require_trunk(keypoints: Keypoints) -> None:

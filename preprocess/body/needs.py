@@ -13,6 +13,7 @@ ARMS = (Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST, Joint.LEFT_ELBOW, Joint.LEFT_WRIST
 RESTS_ON: dict[str, tuple[Joint, ...]] = {
     "shoulder": SHOULDERS,
     "torso": TRUNK,
+    "arm": (*SHOULDERS, *ARMS),
     "hip": HIPS,
     "leg": tuple(joint for leg in LEG_JOINTS for joint in leg),
 }

@@ -45,8 +45,12 @@ class Bounds:
     @property
     def uncertainty(self) -> float:
         """Width of the interval over the value; infinite where there is no interval."""
+        return self.uncertainty_at(0.0)
+
+    def uncertainty_at(self, least: float) -> float:
+        """Width of the interval over the value, or over `least` where the value is less."""
         width = self.high - self.low
-        return width / self.value if np.isfinite(width) and self.value > 0 else float("inf")
+        return width / max(self.value, least) if np.isfinite(width) and self.value > 0 else float("inf")
 
     def plus(self, other: Self) -> Self:
         """The sum of two lengths."""

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from preprocess.body.keypoints import Array
 from preprocess.garment.bounds import MAX_UNCERTAINTY
-from preprocess.sizes.axes import AXIS_NAMES
+from preprocess.sizes.axes import AXIS_NAMES, JUDGED_AT
 
 MAX_UNCERTAINTY_KEY = b"max_uncertainty"
 """Metadata of annotations: bounds no further apart than this share of a ratio make it known."""
@@ -46,4 +46,5 @@ def known_ratios(rows: pa.RecordBatch | pa.Table, axis: str, max_uncertainty: fl
         for part in BOUNDS_PARTS
     )
     with np.errstate(invalid="ignore"):
-        return np.where(high - low <= max_uncertainty * ratio, ratio, np.nan)
+        known = high - low <= max_uncertainty * np.maximum(ratio, JUDGED_AT[axis])
+        return np.where(known, ratio, np.nan)

@@ -16,6 +16,7 @@ from preprocess.garment.ends import AXIS_BAND, SHOULDER_ROWS, hem_bounds, should
 from preprocess.garment.panel import Side, panel_cover, sides_of, without_holes
 from preprocess.garment.scene import Parts, Scene
 from preprocess.garment.sides import SideRows, panel_rows
+from preprocess.garment.sleeves import Panel, sleeve_bounds
 from preprocess.vocabulary import TORSO_PARTS
 
 WIDTH_ROWS = (0.35, 0.55)
@@ -46,7 +47,8 @@ class WornMeasures:
 
     lengths: Mapping[str, Bounds]
     """px of the garment: `shoulder`, its extent at the shoulders, sleeve caps included; `width`, the mean one
-    of the panel in the rows of `width_rows`; `length`, from mid-shoulder to the hem."""
+    of the panel in the rows of `width_rows`; `length`, from mid-shoulder to the hem; `sleeve`, how far cloth
+    covers arms of the mean length."""
 
     body: Mapping[str, float]
     """px of the wearer: `BodyFrame.lengths`."""
@@ -104,6 +106,7 @@ def measure_worn(garment_mask: Mask, keypoints: Keypoints, scene: Scene | None =
     panel = _panel(canvas, band, sides, scene)
     width = _width(canvas, panel, band)
     shoulder, span = shoulder_bounds(canvas, scene.overlays)
+    sleeve = sleeve_bounds(canvas, [side.arm for side in sides], Panel(panel, length.value), scene)
     flags = [*_pose_flags(frame, sides), *dict.fromkeys(panel[0].flags() + panel[1].flags())]
     seen = {
         "axis_hidden": np.isnan(width.value),
@@ -116,7 +119,7 @@ def measure_worn(garment_mask: Mask, keypoints: Keypoints, scene: Scene | None =
     if seen["hem_out_of_frame"]:
         length = Bounds.unknown()
     return WornMeasures(
-        lengths={"shoulder": shoulder, "width": width, "length": length},
+        lengths={"shoulder": shoulder, "width": width, "length": length, "sleeve": sleeve},
         body=frame.lengths,
         tilt_deg=frame.tilt_deg,
         ease_ratio=_ease(canvas, canvas.rows_between(*band), width.value, scene.densepose),

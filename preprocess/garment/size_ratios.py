@@ -1,6 +1,6 @@
 """Divide a worn garment's lengths by the body's, judge the result and name the fit."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from preprocess.body.keypoints import Array, Keypoints
 from preprocess.body.needs import RESTS_ON, needs_of
 from preprocess.garment.bounds import MAX_UNCERTAINTY, Bounds, Measures
-from preprocess.sizes.axes import AXIS_NAMES, MEASURED_NAMES, axes_of
+from preprocess.sizes.axes import AXIS_NAMES, JUDGED_AT, MEASURED_NAMES, axes_of
 from preprocess.vocabulary import FIT_LABELS, SEGMENTED, Category, RowStatus
 
 MEDIAPIPE_TRUST = 0.9
@@ -129,7 +129,11 @@ class SizeRatios:
     @property
     def known(self) -> NDArray[np.bool_]:
         """(A,) whether a ratio's bounds are narrow."""
-        return np.array([self._bounds_of(name).uncertainty <= self.max_uncertainty for name in AXIS_NAMES])
+        return np.array([name in self.bounds and self.is_known(name) for name in AXIS_NAMES])
+
+    def is_known(self, name: str) -> bool:
+        """Whether the bounds of an axis of the category are narrow."""
+        return uncertainty(name, self.bounds[name]) <= self.max_uncertainty
 
     def _bounds_of(self, name: str) -> Bounds:
         """The bounds of an axis, which the category may lack."""
@@ -166,7 +170,8 @@ def size_ratios(
         name: ratio.vague() if name in void else ratio.widened((slack + doubts[name]) * ratio.value)
         for name, ratio in found.items()
     }
-    known = [ratio.uncertainty <= params.max_uncertainty for ratio in bounds.values()]
+    unsure = [uncertainty(name, ratio) for name, ratio in bounds.items()]
+    known = [far <= params.max_uncertainty for far in unsure]
     status = RowStatus.OK if all(known) else RowStatus.SUSPECT
     if np.isnan([ratio.value for ratio in bounds.values()]).all():
         status = RowStatus.FAILED
@@ -178,9 +183,14 @@ def size_ratios(
         sleeve_ratio=worn.sleeve_ratio,
         status=status,
         reason="; ".join(reasons) or None,
-        confidence=_confidence(bounds.values(), params.max_uncertainty, keypoints, category),
+        confidence=_confidence(unsure, params.max_uncertainty, keypoints, category),
         beyond=beyond,
     )
+
+
+def uncertainty(name: str, ratio: Bounds) -> float:
+    """How far apart the bounds of an axis are, as a share of its ratio, or of what it is judged at."""
+    return ratio.uncertainty_at(JUDGED_AT[name])
 
 
 def bounds_over_body(worn: Measures, category: Category) -> dict[str, Bounds]:
@@ -213,10 +223,17 @@ def joint_doubts(keypoints: Keypoints | None, category: Category) -> dict[str, f
 
 
 def _confidence(
-    bounds: Collection[Bounds], max_uncertainty: float, keypoints: Keypoints | None, category: Category
+    unsure: Sequence[float], max_uncertainty: float, keypoints: Keypoints | None, category: Category
 ) -> float:
-    """Confidence 0 to 1; a ratio whose bounds are twice as wide as a known one's adds nothing to it."""
-    sure = np.clip([1 - ratio.uncertainty / (2 * max_uncertainty) for ratio in bounds], 0, 1)
+    """Confidence 0 to 1; a ratio whose bounds are twice as wide as a known one's adds nothing to it.
+
+    Args:
+        unsure: `uncertainty` of each axis.
+        max_uncertainty: That of a known ratio, at most.
+        keypoints: What is trusted.
+        category: Of the garment.
+    """
+    sure = np.clip([1 - far / (2 * max_uncertainty) for far in unsure], 0, 1)
     trust = 1.0 if keypoints is None else joint_confidence(keypoints, needs_of(category).trusted)
     return round(trust * float(sure.mean()), 4)
 

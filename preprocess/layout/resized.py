@@ -19,9 +19,8 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
-from preprocess.body.arms import ARM_JOINTS
 from preprocess.body.canvas import Mask
-from preprocess.body.keypoints import Array, Keypoints
+from preprocess.body.keypoints import ARM_JOINTS, Array, Keypoints
 from preprocess.garment.measurements import WIDTH_ROWS, measure_worn
 from preprocess.layout.parts import HEM_BAND, SHOULDERS_BARE, Parts, looked_up, sampled, split
 from preprocess.layout.sides import ARMPIT, STRAIGHT, YOKE_END, Floats, movable

@@ -4,9 +4,10 @@ Columns of tables, fields of requests, inputs of the networks, rungs of ladders,
 `AXES` and its order. A further axis is a further row, and in `WornMeasures` the length that it divides.
 """
 
+import os
 from dataclasses import dataclass, replace
 
-from preprocess.vocabulary import TRIED_ON, Category
+from preprocess.vocabulary import AXES_VARIABLE, OPTIONAL_AXES, SLEEVE, TRIED_ON, Category
 
 Colour = tuple[int, int, int]
 
@@ -54,6 +55,10 @@ class Axis:
     colour: Colour
     """RGB of its lines in drawings."""
 
+    judged_at: float = 0.0
+    """Bounds of a smaller ratio are judged as shares of this one: an end is seen as well on a short sleeve as
+    on a long one. 0: always of the ratio itself."""
+
 
 _SHOULDER = Axis(
     name="shoulder",
@@ -100,6 +105,26 @@ _LENGTH = Axis(
     words=("short", "long"),
     colour=(30, 90, 220),
 )
+
+_SLEEVE = Axis(
+    name=SLEEVE,
+    category=Category.UPPER,
+    garment="sleeve",
+    body="arm",
+    meaning="how far cloth covers the arms, from the shoulders on, over the length of the arms",
+    asked=(0.01, 1.0),
+    credible=(0.005, 1.05),
+    step=0.05,
+    usual=0.5,
+    growth=1,
+    region="arms",
+    words=("short", "long"),
+    colour=(20, 140, 110),
+    judged_at=1.0,
+)
+
+SWITCHED_ON = frozenset(os.environ.get(AXES_VARIABLE, "").split(",")) & set(OPTIONAL_AXES)
+"""Optional axes that are there: `pipeline` takes them from `axes` in params.yaml when it is imported."""
 
 AXES = (
     _SHOULDER,
@@ -153,6 +178,7 @@ AXES = (
         words=("short", "long"),
         colour=(30, 90, 220),
     ),
+    *(axis for axis in (_SLEEVE, replace(_SLEEVE, category=Category.DRESS)) if axis.name in SWITCHED_ON),
 )
 """Every axis of every category: `shoulder_ratio`, `width_ratio`, `length_ratio`; `bounds_over_body`
 of `preprocess.garment.size_ratios` divides.
@@ -175,6 +201,9 @@ MEANINGS = {
     for name in AXIS_NAMES
 }
 """What each is, in words: networks are saved with it."""
+
+JUDGED_AT = {axis.name: axis.judged_at for axis in AXES}
+"""Of each name, the smallest ratio that bounds are judged as shares of."""
 
 LENGTH_COLUMNS = (
     *dict.fromkeys(f"body_{axis.body}_px" for axis in AXES),

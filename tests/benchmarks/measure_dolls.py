@@ -4,6 +4,7 @@
 
 Clear: by the renderer's own account nothing hides an axis (no sleeve touches the panel, no hand is raised or
 hangs beside the garment, no top hangs over the waistband), and the joints and the hem are in the picture.
+Errors are shares of the truth; with CINDERELLA_AXES=sleeve those of sleeves are shares of the arm.
 """
 
 import os
@@ -18,7 +19,7 @@ from preprocess.body.keypoints import KeypointError, Keypoints
 from preprocess.garment.parse import garment_mask, scene_of
 from preprocess.garment.size_ratios import SizeRatioParams, size_ratios
 from preprocess.garment.worn import measured
-from preprocess.sizes.axes import axes_of
+from preprocess.sizes.axes import JUDGED_AT, axes_of
 from preprocess.sources.paper_dolls.render import DollPicture
 from preprocess.sources.paper_dolls.sample import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
@@ -59,9 +60,10 @@ def outcome(params: PaperDollParams, index: int) -> Outcome:
         return "failed", str(problem), clear, {}
     result = size_ratios(worn, SizeRatioParams(), category=category, keypoints=person, flags=flags)
     errors = {
-        name: ratio.value / picture.truth[f"{name}_ratio"] - 1
+        name: (ratio.value - true) / max(true, JUDGED_AT[name])
         for name, ratio in result.bounds.items()
-        if ratio.uncertainty <= result.max_uncertainty
+        for true in [picture.truth[f"{name}_ratio"]]
+        if result.is_known(name)
     }
     return str(result.status), result.reason, clear, errors
 

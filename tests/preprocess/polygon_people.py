@@ -5,7 +5,7 @@ by Pillow. The truth is read off the layers on a fine upright grid, by counting,
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,14 @@ GRID = 400
 REACH = 3.0
 """Half the grid's extent across, in shoulder widths."""
 
+BARE_FROM = 0.1
+"""Share of an arm from which it may lie in front of the panel."""
+
+ARMS = (
+    (Joint.RIGHT_SHOULDER, Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST),
+    (Joint.LEFT_SHOULDER, Joint.LEFT_ELBOW, Joint.LEFT_WRIST),
+)
+
 GARMENTS = (Lip.UPPER_CLOTHES, Lip.UPPER_CLOTHES, Lip.DRESS, Lip.COAT)
 
 
@@ -37,6 +45,8 @@ class PolygonPerson:
     keypoints: Keypoints
     truth: NDArray[np.float64]
     """(3,) shoulder, width, length ratio."""
+    sleeve: float
+    """Share of the arm that is covered, of the arm of which less is."""
     plain: bool
     """Whether neither sleeve nor arm comes near the panel where its width is measured."""
 
@@ -45,11 +55,17 @@ class PolygonPerson:
 class Figure:
     """What is drawn, as polygons in the body frame by layer, from back to front."""
 
+    aspect: float = 1.0
+    """Shoulder width over torso length."""
     joints: dict[Joint, tuple[float, float]]
     layers: list[tuple[Lip, Points]] = field(default_factory=list)
     panel: list[Points] = field(default_factory=list)
     sleeves: list[Points] = field(default_factory=list)
     arms: list[Points] = field(default_factory=list)
+    sleeve_end: float = 0.0
+    """Share of the arms up to which sleeves reach."""
+    over: bool = False
+    """Whether the arms lie in front of the panel, from where the sleeves end."""
 
 
 def random_person(seed: int) -> PolygonPerson:
@@ -72,7 +88,13 @@ def random_person(seed: int) -> PolygonPerson:
     keypoints = Keypoints.missing()
     for joint, ab in figure.joints.items():
         keypoints.xy[joint], keypoints.confidence[joint] = place(np.array([ab]))[0], 0.9
-    person = PolygonPerson(parse=parse, keypoints=keypoints, truth=count(figure), plain=is_plain(figure))
+    person = PolygonPerson(
+        parse=parse,
+        keypoints=keypoints,
+        truth=count(figure),
+        sleeve=min(covered(figure, *arm) for arm in ARMS),
+        plain=is_plain(figure),
+    )
     return mirrored(person) if rng.random() < 0.5 else person
 
 
@@ -91,13 +113,14 @@ def mirrored(person: PolygonPerson) -> PolygonPerson:
     swap[[Lip.LEFT_ARM, Lip.RIGHT_ARM]] = Lip.RIGHT_ARM, Lip.LEFT_ARM
     parse = swap[person.parse[:, ::-1]]
     keypoints = person.keypoints.mirrored(width)
-    return PolygonPerson(parse=parse, keypoints=keypoints, truth=person.truth, plain=person.plain)
+    return replace(person, parse=parse, keypoints=keypoints)
 
 
 def random_figure(rng: np.random.Generator, aspect: float) -> Figure:
     """Lay out a body, its arms and a garment."""
     hip = rng.uniform(0.26, 0.4)
     figure = Figure(
+        aspect=aspect,
         joints={
             Joint.NECK: (0, 0),
             Joint.NOSE: (-0.42, 0),
@@ -106,7 +129,7 @@ def random_figure(rng: np.random.Generator, aspect: float) -> Figure:
             Joint.MID_HIP: (1, 0),
             Joint.RIGHT_HIP: (1, -hip),
             Joint.LEFT_HIP: (1, hip),
-        }
+        },
     )
     garment = rng.choice(GARMENTS)
     body = np.array([(-0.15, 0.15), (0, 0.55), (0.4, 0.5), (0.7, 0.45), (1.15, hip + 0.22), (1.9, hip + 0.1)])
@@ -126,7 +149,7 @@ def random_figure(rng: np.random.Generator, aspect: float) -> Figure:
         label = Lip.LEFT_ARM if side > 0 else Lip.RIGHT_ARM
         figure.arms.append(band(arm, 0.0, 1.12, 0.13, 0.09, aspect))
         figure.layers.append((label, figure.arms[-1]))
-        in_front.append((label, band(arm, max(sleeve, 0.1), 1.12, 0.12, 0.09, aspect)))
+        in_front.append((label, band(arm, max(sleeve, BARE_FROM), 1.12, 0.12, 0.09, aspect)))
         if sleeve > 0:
             figure.sleeves.append(band(arm, 0.0, sleeve, radius, radius * rng.uniform(0.7, 1.1), aspect))
     figure.layers.extend((garment, piece) for piece in (*figure.panel, *figure.sleeves))
@@ -137,7 +160,7 @@ def random_figure(rng: np.random.Generator, aspect: float) -> Figure:
     if (depth := rng.uniform(-0.05, 0.25)) > 0:
         neck = np.array([(-0.3, -0.2), (depth, 0), (-0.3, 0.2)])
         figure.layers.append((Lip.TORSO_SKIN, neck))
-    return figure
+    return replace(figure, sleeve_end=float(sleeve), over=over)
 
 
 def panel_outline(rng: np.random.Generator) -> Points:
@@ -225,6 +248,19 @@ def count(figure: Figure) -> NDArray[np.float64]:
     cropped = length < 0.45
     rows = rows_of(panel, 0.15, length) if cropped else rows_of(panel, 0.35, min(0.55, length - 0.005))
     return np.array([shoulder / GRID, rows.sum(axis=1).mean() / GRID, length])
+
+
+def covered(figure: Figure, *arm: Joint) -> float:
+    """Share of an arm up to where its bone comes out of the sleeve, and of a panel in front of it."""
+    joints = np.array([figure.joints[joint] for joint in arm])
+    square = joints * np.array([1 / figure.aspect, 1.0])
+    walked = np.append(0, np.cumsum(np.hypot(*np.diff(square, axis=0).T)))
+    share = np.linspace(0, 1, 2001)
+    a, b = (np.interp(share, walked / walked[-1], joints[:, axis]) for axis in (0, 1))
+    panel = fill(figure.panel)
+    inside = panel[((a + 0.5) * GRID).astype(int).clip(0, len(panel) - 1), ((b + REACH) * GRID).astype(int)]
+    behind = 1.0 if inside.all() else float(share[inside.argmin()])
+    return max(figure.sleeve_end, min(behind, BARE_FROM) if figure.over else behind)
 
 
 def is_plain(figure: Figure) -> bool:

@@ -20,6 +20,13 @@ def test_uncertainty_is_the_width_over_the_value() -> None:
     assert Bounds(value=200, low=190, high=215).vague().uncertainty == np.inf
 
 
+def test_uncertainty_at_a_length_is_of_the_larger_of_the_two() -> None:
+    short = Bounds(value=0.2, low=0.18, high=0.23)
+    assert short.uncertainty_at(1.0) == pytest.approx(0.05)
+    assert short.uncertainty_at(0.1) == short.uncertainty == pytest.approx(0.25)
+    assert Bounds.unknown().uncertainty_at(1.0) == float("inf")
+
+
 def test_other_readings_stretch_the_bounds_and_missing_ones_do_not() -> None:
     found = Bounds.spanning(10, [9, float("nan"), 14])
     assert (found.low, found.value, found.high) == (9, 10, 14)

@@ -36,7 +36,8 @@ def test_rectangles_measure_as_they_were_drawn() -> None:
     worn = measure_worn(tunic(shoulder=260, width=240, hem=700), person())
     np.testing.assert_allclose(ratios(worn), [260 / 200, 240 / 200, 400 / 320], rtol=0.002)
     assert worn.flags == ()
-    assert [round(worn.lengths[name].uncertainty, 2) for name in worn.lengths] == [0.01, 0.03, 0.02]
+    unsure = [round(worn.lengths[name].uncertainty, 2) for name in ("shoulder", "width", "length")]
+    assert unsure == [0.01, 0.03, 0.02]
     assert worn.sleeve_ratio < 0.15
 
 
@@ -203,7 +204,7 @@ def test_a_torso_with_its_garment_tells_where_sleeves_end_but_no_ease() -> None:
         return measure_worn(sleeved, wearer, Scene(densepose=parts))
 
     body, clothed, nothing = (seen(torso) for torso in (TORSO_PARTS[0], CLOTHED_TORSO, 0))
-    assert clothed.lengths == body.lengths
+    assert all(clothed.lengths[name] == body.lengths[name] for name in ("shoulder", "width", "length"))
     assert clothed.lengths["width"] != nothing.lengths["width"]
     assert body.ease_ratio == pytest.approx(body.lengths["width"].value / 196, rel=0.001)
     assert np.isnan(clothed.ease_ratio)

@@ -62,19 +62,17 @@ DRESS_CODE_PARTS = {
 labels, of which ATR's have none for bare torsos, joints of BODY_25, DensePose in its colours."""
 
 WORDS = ("key", "split", "category", "caption", "neckline", "sleeves", "cut")
-TRUTH = (
-    *WORDS,
-    *(f"{name}_ratio" for name in MEASURED_NAMES),
-    *LENGTH_COLUMNS,
-    *("ease_ratio", "sleeve_ratio", "tilt_deg"),
-    *(
-        "sleeve_touches_panel",
-        "arm_touches_panel",
-        "hand_raised",
-        "waist_covered",
-        "arm_hangs",
-        "hem_in_frame",
-    ),
+TRUTH = tuple(
+    dict.fromkeys(
+        (
+            *WORDS,
+            *(f"{name}_ratio" for name in MEASURED_NAMES),
+            *LENGTH_COLUMNS,
+            *("ease_ratio", "sleeve_ratio", "tilt_deg"),
+            *("sleeve_touches_panel", "arm_touches_panel", "hand_raised"),
+            *("waist_covered", "arm_hangs", "hem_in_frame"),
+        )
+    )
 )
 """Columns of `truth.parquet`; null where a garment has none of it."""
 

@@ -45,6 +45,8 @@ NECKLINES: dict[str, tuple[float, float]] = {
 PRINTS = ("plain", "stripes", "pinstripes", "dots", "logo")
 CUTS = ("straight", "fitted", "a-line")
 LONG_SLEEVE_END = 0.96
+SLEEVE_TAPER = (0.38, LONG_SLEEVE_END), (1.02, 0.72)
+"""Where sleeves end, and how wide they are there, over the upper arm."""
 
 DRAWN = {"shoulder": (0.85, 1.6), "width": (0.8, 2.0), "length": (0.5, 1.6)}
 """What dolls can be drawn at, in the order of their (3,) ratios: bounds between which each is drawn."""
@@ -53,6 +55,8 @@ SHOULDER_ROWS = (0.0, 0.05)
 WIDTH_ROWS = (0.35, 0.55)
 AXIS_BAND = 0.25
 """Share of B each side of the axis in which the hem is looked for."""
+SLEEVES_DRAWN = (0.14, 0.97)
+"""Where sleeves end on arms where their length is a size, whatever it is when they lie flat."""
 CAP_ROWS = (-0.03, 0.085)
 """Rows in which the shoulder's edge is upright: the measured rows, and a margin for a sloping body."""
 ARMPIT = 0.22
@@ -147,9 +151,9 @@ def with_article(words: str) -> str:
     return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 
-def caption(design: GarmentDesign, *, dress: bool = False) -> str:
-    """Describe the garment in words that hold at every size."""
-    sleeves = {"none": "sleeveless", "short": "short-sleeved", "long": "long-sleeved"}[design.sleeves]
+def caption(design: GarmentDesign, *, dress: bool = False, sleeves: bool = True) -> str:
+    """Describe the garment in words that hold at every size; without `sleeves` at sleeves of any length."""
+    words = {"none": "sleeveless ", "short": "short-sleeved ", "long": "long-sleeved "}[design.sleeves]
     if dress:
         kind = {"shirt": "shirt dress", "turtle": "turtleneck dress"}.get(design.neckline, "dress")
     else:
@@ -163,7 +167,7 @@ def caption(design: GarmentDesign, *, dress: bool = False) -> str:
     )
     prints = print_words(design)
     joined = neck + (prints if not neck else prints.replace(" with", " and", 1))
-    return with_article(f"{design.colour} {sleeves} {kind}{joined}")
+    return with_article(f"{design.colour} {words * sleeves}{kind}{joined}")
 
 
 @dataclass(frozen=True)
@@ -304,7 +308,7 @@ def sleeve_outline(worn: WornGarment, bones: Points, arm_radius: float, side: in
     steps /= np.linalg.norm(steps, axis=1, keepdims=True)
     outwards = np.stack([-steps[:, 1], steps[:, 0]], axis=1) * side
     ease = 1.12 + 0.45 * float(np.clip(worn.ratios[1] - 1.0, -0.1, 0.8))
-    taper = np.linspace(1.06, 1.02 if worn.design.sleeves == "short" else 0.72, len(axis))
+    taper = np.linspace(1.06, np.interp(worn.design.sleeve_end, *SLEEVE_TAPER), len(axis))
     radius = (arm_radius * ease * taper)[:, None]
     outer, inner = axis + outwards * radius, axis - outwards * radius
     tip = np.array([CAP_ROWS[1] - 0.012, side * worn.cap])

@@ -224,6 +224,8 @@ def truth(doll: Doll, worn: WornGarment, view: BodyView) -> dict[str, float]:
     body_shoulder_px = worn.shoulder_width * view.torso_px
     rows = np.linspace(WIDTH_ROWS[0], min(WIDTH_ROWS[1], worn.hem), 201)
     body_width_px = 2 * float(body_half_width(doll, rows).mean()) * view.torso_px
+    arm_px = (doll.upper_arm + doll.forearm) * view.torso_px
+    sleeve = min(covered_share(worn, arm_bones(doll, side), side) for side in SIDES)
     units = (body_shoulder_px, body_shoulder_px, view.torso_px)
     lengths = {
         f"garment_{name}_px": float(r) * unit for name, r, unit in zip(DRAWN, ratios, units, strict=True)
@@ -234,12 +236,23 @@ def truth(doll: Doll, worn: WornGarment, view: BodyView) -> dict[str, float]:
         "body_shoulder_px": body_shoulder_px,
         "body_torso_px": view.torso_px,
         "ease_ratio": lengths["garment_width_px"] / body_width_px,
-        "sleeve_ratio": worn.design.sleeve_end,
+        "body_arm_px": arm_px,
+        "garment_sleeve_px": sleeve * arm_px,
+        "sleeve_ratio": sleeve,
         "tilt_deg": view.tilt_deg,
         "sleeve_touches_panel": float(sleeve_touches_panel(doll, worn)),
         "arm_touches_panel": float(arm_touches_panel(doll, worn)),
         "hand_raised": float(any(arm.lower_angle > 90 for arm in doll.arms)),
     }
+
+
+def covered_share(worn: WornGarment, bones: Points, side: int) -> float:
+    """Share of an arm up to where its bone comes out of the sleeve, and of the panel at the shoulder."""
+    lengths, share = np.linalg.norm(np.diff(bones, axis=0), axis=1), np.linspace(0, 1, 1001)
+    joints = np.array([0, lengths[0], lengths.sum()]) / lengths.sum()
+    a, b = (np.interp(share, joints, bones[:, axis]) for axis in (0, 1))
+    bare = b * side > worn.half_width(a)
+    return max(worn.design.sleeve_end, float(share[bare.argmax()]) if bare.any() else 1.0)
 
 
 def lower_truth(doll: Doll, worn: WornLower, top: Top, view: BodyView) -> dict[str, float]:

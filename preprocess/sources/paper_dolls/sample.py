@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from preprocess.sizes.axes import axes_of
 from preprocess.sources.paper_dolls import dress, garment, lower
 from preprocess.sources.paper_dolls.dress import Top, sample_dress, sample_top
 from preprocess.sources.paper_dolls.fabric import flat_cloth
@@ -17,7 +18,7 @@ from preprocess.sources.paper_dolls.lower_fabric import flat_dress, flat_lower
 from preprocess.sources.paper_dolls.person import Doll, sample_doll, with_legs
 from preprocess.sources.paper_dolls.render import Design, DollPicture, render
 from preprocess.sources.params import LARGEST_SPLIT, PaperDollParams
-from preprocess.vocabulary import Category
+from preprocess.vocabulary import SLEEVE, Category
 
 SPLITS = ("train", "test")
 
@@ -50,6 +51,16 @@ class DollSample:
     top: Top | None = None
     """What is worn with a garment of the lower body."""
 
+    sleeve_end: float | None = None
+    """Where its sleeves end when it is worn; None: where they end on the garment that lies flat."""
+
+    @property
+    def worn(self) -> Design:
+        """The garment as it is worn."""
+        if self.sleeve_end is None or isinstance(self.design, LowerDesign):
+            return self.design
+        return replace(self.design, sleeve_end=self.sleeve_end)
+
 
 def doll_key(split: str, index: int) -> str:
     """Return the key of a split's person."""
@@ -73,15 +84,24 @@ def doll_sample(params: PaperDollParams, split: str, index: int) -> DollSample:
         case Category.DRESS:
             design = sample_dress(designs)
             doll = with_legs(doll, others, headless=0.0, at_knees=0.12)
+    ratios = sizes.uniform(*np.array([*bounds.values()]).T)
     return DollSample(
         key=doll_key(split, index),
         split=split,
         doll=doll,
         category=category,
         design=design,
-        ratios=sizes.uniform(*np.array([*bounds.values()]).T),
+        ratios=ratios,
         top=sample_top(others) if category is Category.LOWER else None,
+        sleeve_end=sample_sleeve(design, category, sizes),
     )
+
+
+def sample_sleeve(design: Design, category: Category, rng: np.random.Generator) -> float | None:
+    """Draw where sleeves end, where that is a size; garments without any stay so."""
+    if SLEEVE not in axes_of(category) or isinstance(design, LowerDesign) or design.sleeves == "none":
+        return None
+    return rng.uniform(*garment.SLEEVES_DRAWN)
 
 
 def sample_of_key(params: PaperDollParams, key: str) -> DollSample:
@@ -109,7 +129,7 @@ def render_sample(params: PaperDollParams, sample: DollSample, ratios: Ratios | 
     ratios = sample.ratios if ratios is None else ratios
     return render(
         sample.doll,
-        sample.design,
+        sample.worn,
         ratios,
         params.image_height,
         params.image_width,
@@ -132,4 +152,9 @@ def described(sample: DollSample) -> dict[str, str | None]:
     if isinstance(design, LowerDesign):
         return {"caption": lower_caption(design), "neckline": None, "sleeves": None, "cut": design.cut}
     words = {"neckline": design.neckline, "sleeves": design.sleeves, "cut": design.cut}
-    return {"caption": caption(design, dress=sample.category is Category.DRESS), **words}
+    return {
+        "caption": caption(
+            design, dress=sample.category is Category.DRESS, sleeves=sample.sleeve_end is None
+        ),
+        **words,
+    }
