@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -36,7 +37,7 @@ from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.sources.params import PrepareDatasetParams
 from preprocess.sources.registry import SOURCES
 from preprocess.sources.source import SourceSample
-from preprocess.vocabulary import Category, Lip
+from preprocess.vocabulary import AXES_VARIABLE, Category, Lip
 from shards.params import WriteShardsParams
 from shards.stream import SampleStream
 from tests.made_up_base import MadeUpBase
@@ -177,11 +178,18 @@ def copy_with(folder: Path, edits: dict[str, dict[str, str]]) -> None:
         (folder / name).write_text(text)
 
 
-def run_all_stages(folder: Path, category: str, *axes: str) -> None:
-    """Run `all_stages.py` on the product in a folder."""
+def test_an_axis_that_is_switched_on_runs_through_every_stage(tmp_path: Path) -> None:
+    run_all_stages(tmp_path, "upper", "shoulder", "width", "length", "sleeve", product=ROOT, on="sleeve")
+
+
+def run_all_stages(
+    folder: Path, category: str, *axes: str, product: Path | None = None, on: str = ""
+) -> None:
+    """Run `all_stages.py` in a folder, on the product there or on another one."""
     shutil.copy(ROOT / "tests" / "all_stages.py", folder)
     command = [sys.executable, "all_stages.py", category, *axes]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    environment = {**os.environ, AXES_VARIABLE: on, "PYTHONPATH": str(product or folder)}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
 
 

@@ -59,6 +59,9 @@ def ways() -> Iterator[tuple[str, Recipe]]:
 
 RECIPES: Mapping[str, Recipe] = {
     REFERENCE: Recipe("params.yaml as it is"),
+    "sleeve": Recipe(
+        "are sleeves obeyed as well as the other sizes?", ("axes=[shoulder,width,length,sleeve]",)
+    ),
     "mirrored": Recipe("do mirrored samples help?", both("augmentation.mirror=0.5")),
     "resized": Recipe(
         "does it help to see the worn garment at sizes that no photo shows?",

@@ -3,8 +3,8 @@
 The torso part is taken apart from the sleeves. Its sides move outwards or inwards: by the shoulder ratio in
 the rows of the shoulders, by the width ratio below the armpits. What is inside them, neckline and hair, stays
 as it is. Its hem moves down the torso, keeping its curve: a longer garment goes on straight, a shorter one is
-cut. Sleeves stay on their arms and grow thicker with the width. Each of these moves one way as its ratio
-rises, so a larger request covers all that a smaller one covers.
+cut. Sleeves stay on their arms, grow thicker with the width, and end where the sleeve ratio says. Each of
+these moves one way as its ratio rises, so a larger request covers all that a smaller one covers.
 
 One thing stands against that: the width of a garment that ends above 0.45 T is defined by rows nearer to the
 chest. Where the garment is narrower there, a cropped layout is widened until it measures what was asked for.
@@ -24,15 +24,19 @@ from preprocess.body.keypoints import ARM_JOINTS, Array, Keypoints
 from preprocess.garment.measurements import WIDTH_ROWS, measure_worn
 from preprocess.layout.parts import HEM_BAND, SHOULDERS_BARE, Parts, looked_up, sampled, split
 from preprocess.layout.sides import ARMPIT, STRAIGHT, YOKE_END, Floats, movable
+from preprocess.layout.sleeves import sleeves_to, with_whole_sleeves
 from preprocess.lower.layout import lower_layout
 from preprocess.sizes.axes import AXIS_NAMES
-from preprocess.vocabulary import Category, require_shape
+from preprocess.vocabulary import SLEEVE, Category, require_shape
 
 RESIZED = ("shoulder", "width", "length")
-"""The axes that a layout follows; others leave it as it is."""
+"""The axes that a garment in a photo follows; others leave it as it is."""
+
+LAID = (*RESIZED, SLEEVE)
+"""The axes that the layout of a garment that hangs from the shoulders follows."""
 
 RESIZED_ON_LEGS = ("waist", "width", "length")
-"""The same of the lower body."""
+"""The same of a garment of the lower body."""
 
 UNCHANGED = 1e-6
 """Share by which a ratio may differ from the natural one and still be it."""
@@ -87,7 +91,7 @@ def layout_at(
     """
     require_shape("natural", natural, (len(AXIS_NAMES),))
     require_shape("requested", requested, (len(AXIS_NAMES),))
-    names = RESIZED_ON_LEGS if category is Category.LOWER else RESIZED
+    names = RESIZED_ON_LEGS if category is Category.LOWER else LAID
     natural, requested = by_name(natural, names), by_name(requested, names)
     with np.errstate(invalid="ignore"):
         changed = np.abs(requested / natural - 1) > UNCHANGED
@@ -115,18 +119,20 @@ def hanging_layout(
     Args:
         garment_mask: (H, W) bool, as worn.
         keypoints: Of its wearer, px.
-        natural: (3,) ratios of shoulder, width and length as worn.
-        wanted: (3,) ratios wanted; NaN leaves one as it is.
+        natural: (4,) ratios of shoulder, width, length and sleeve as worn.
+        wanted: (4,) ratios wanted; NaN leaves one as it is.
         flares: Whether its sides go on as they run; else they go on straight.
     """
     parts = split(garment_mask, keypoints)
     if parts is None:
         return None
+    if np.isfinite(wanted[3]):
+        parts = with_whole_sleeves(parts)
     if flares:
         parts = replace(parts, sides=parts.sides.flaring())
     sleeves = resized_sleeves(parts, keypoints, wanted)
     layout = resized_torso(parts, wanted) | sleeves
-    if length_of(parts, wanted) >= CROPPED or not np.isfinite(wanted[1:]).any():
+    if length_of(parts, wanted) >= CROPPED or not np.isfinite(wanted[1:3]).any():
         return layout
     width = natural[1] if np.isnan(wanted[1]) else wanted[1]
     aim, cropped = np.array([wanted[0], width, wanted[2]]), layout
@@ -254,7 +260,8 @@ def resized_sleeves(parts: Parts, keypoints: Keypoints, wanted: Array) -> Mask:
         sleeves = sleeves & scaled if factor < 1 else sleeves | (scaled & ~bare)
     if wanted[0] < parts.shoulder:
         sleeves = sleeves & ~bare
-    return sleeves | parts.yoke
+    whole = sleeves | parts.yoke
+    return sleeves_to(parts, keypoints, whole, float(wanted[3])) if np.isfinite(wanted[3]) else whole
 
 
 def sleeve_factor(natural: float, wanted: float) -> float:

@@ -23,7 +23,7 @@ from preprocess.body.keypoints import BodyFrame, KeypointError, Keypoints
 from preprocess.body.needs import require_body
 from preprocess.garment.measurements import WIDTH_ROWS
 from preprocess.garment.parse import garment_mask
-from preprocess.sizes.axes import axes_of
+from preprocess.sizes.axes import JUDGED_AT, axes_of
 from preprocess.sources.paper_dolls.sample import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import Category
@@ -61,13 +61,14 @@ def look_at(index: int, category: Category, split: str, seed: int, cut: float | 
         frame = BodyFrame.from_keypoints(keypoints)
         garment = garment[: int(frame.to_image(np.array([[cut * frame.torso_length, 0.0]]))[0, 1])]
     names, asked = list(axes_of(category)), np.array([axis.asked for axis in axes_of(category).values()]).T
+    least = [JUDGED_AT[name] for name in names]
     known = np.isfinite(ratios_of(garment, keypoints, category)[0])
-    for requested in np.random.default_rng([seed, index]).uniform(*asked, (REQUESTS, 3)):
+    for requested in np.random.default_rng([seed, index]).uniform(*asked, (REQUESTS, len(names))):
         wanted = np.where(known, requested, np.nan)
         measured, clean = ratios_of(layout_of(garment, keypoints, category, wanted), keypoints, category)
         if clean:
-            errors = np.abs(measured / requested - 1)
-            rows += [(f"accuracy.{names[k]}", index, float(errors[k])) for k in np.flatnonzero(known)]
+            errors = np.abs(measured - requested) / np.maximum(requested, least)
+            rows += [(f"accuracy.{names[k]}", index, float(errors[k])) for k in np.flatnonzero(np.isfinite(errors))]
     for axis in np.flatnonzero(known):
         rows += ladder_of(garment, keypoints, category, names[axis], index)
     return rows
@@ -80,12 +81,15 @@ def ladder_of(
     rows: list[Row] = []
     axis, asked = list(axes_of(category)).index(name), axes_of(category)[name].asked
     ladder, values = [], np.linspace(*asked, RUNGS)
+    num_axes = len(axes_of(category))
     for value in values:
-        wanted = np.where(np.arange(3) == axis, value, np.nan)
+        wanted = np.where(np.arange(num_axes) == axis, value, np.nan)
         ladder.append(layout_of(garment, keypoints, category, wanted))
         measured, clean = ratios_of(ladder[-1], keypoints, category)
         if clean:
-            rows.append((f"rungs.{name}", index, float(abs(measured[axis] / value - 1))))
+            rows.append(
+                (f"rungs.{name}", index, float(abs(measured[axis] - value) / max(value, JUDGED_AT[name])))
+            )
     for value, (one, two) in zip(values[:-1], itertools.pairwise(ladder), strict=True):
         kind = "cropped" if name == "length" and value < CROPPED[category] else name
         rows.append((f"nesting.{kind}", index, float((one & two).sum() / one.sum())))

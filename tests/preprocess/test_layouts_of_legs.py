@@ -43,6 +43,7 @@ def layout_of(
     if category is Category.LOWER:
         layout = lower_layout(garment, keypoints, natural, wanted)
     else:
+        natural, wanted = (np.append(ratios, np.nan)[:4] for ratios in (natural, wanted))  # sleeves may stay
         layout = hanging_layout(garment, keypoints, natural, wanted, flares=category is Category.DRESS)
     assert layout is not None
     return layout
@@ -161,7 +162,8 @@ def test_a_dress_goes_on_with_its_flare_and_a_top_straight() -> None:
     garment = tunic(hem=350).view(np.uint8)
     cv2.fillPoly(garment, [np.array([[284, 350], [484, 350], [534, 750], [234, 750]])], 1)  # 1 out, 8 down
     natural = ratios_of(garment.view(np.bool_), person(), Category.DRESS)[0]
-    wanted = np.array([np.nan, np.nan, natural[2] + 0.5])  # 160 px
+    natural = np.append(natural, np.nan)
+    wanted = np.array([np.nan, np.nan, natural[2] + 0.5, np.nan])  # 160 px
     flaring, straight = (
         hanging_layout(garment.view(np.bool_), person(), natural, wanted, flares=flares)
         for flares in (True, False)
