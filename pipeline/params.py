@@ -50,18 +50,22 @@ class Params(BaseModel):
 
     @field_validator("axes")
     @classmethod
-    def axes_of_this_process(cls, axes: tuple[str, ...]) -> tuple[str, ...]:
-        """Refuse axes that there aren't, and others than those that the table was made with."""
-        always, further = axes[: len(ALWAYS)], axes[len(ALWAYS) :]
-        if always != ALWAYS or not set(further) <= set(OPTIONAL_AXES):
+    def axes_that_there_are(cls, axes: tuple[str, ...]) -> tuple[str, ...]:
+        """Refuse other names, or another order."""
+        if axes[: len(ALWAYS)] != ALWAYS or not set(axes[len(ALWAYS) :]) <= set(OPTIONAL_AXES):
             raise ValueError(f"must be {', '.join(ALWAYS)}, and may go on with {', '.join(OPTIONAL_AXES)}")
-        if set(further) != SWITCHED_ON:
-            known = ", ".join(SWITCHED_ON) or "nothing"
-            raise ValueError(
-                f"this process has switched on {known} beside {', '.join(ALWAYS)}: it takes `axes` from "
-                f"params.yaml in its folder; for another file set {AXES_VARIABLE}={','.join(further)}"
-            )
         return axes
+
+
+def require_axes(params: Params) -> None:
+    """Raise ValueError unless the table of axes of this process has those that are asked for."""
+    further = params.axes[len(ALWAYS) :]
+    if set(further) != SWITCHED_ON:
+        raise ValueError(
+            f"axes must be {', '.join((*ALWAYS, *sorted(SWITCHED_ON)))} in this process, got "
+            f"{', '.join(params.axes)}: they are taken from params.yaml in the folder it runs in; for "
+            f"another file set {AXES_VARIABLE}={','.join(further)}"
+        )
 
 
 Model = TypeVar("Model", bound=BaseModel)

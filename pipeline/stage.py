@@ -9,7 +9,7 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
-from pipeline.params import load_params
+from pipeline.params import load_params, require_axes
 from preprocess.places import StorageError, place
 
 USAGE_ERROR = 2
@@ -42,7 +42,9 @@ def run_stage(name: str, run: Callable[..., None]) -> None:
     choose_engine(paths.pop("engine", None))
     run = getattr(import_module(f"pipeline.{name}"), run.__name__)  # other processes know it by that name
     try:
-        run(getattr(load_params(paths.pop("params")), name), **paths)
+        params = load_params(paths.pop("params"))
+        require_axes(params)
+        run(getattr(params, name), **paths)
     except (ValueError, OSError, StorageError) as error:
         fail(name, error)
 

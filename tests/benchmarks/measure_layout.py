@@ -68,7 +68,9 @@ def look_at(index: int, category: Category, split: str, seed: int, cut: float | 
         measured, clean = ratios_of(layout_of(garment, keypoints, category, wanted), keypoints, category)
         if clean:
             errors = np.abs(measured - requested) / np.maximum(requested, least)
-            rows += [(f"accuracy.{names[k]}", index, float(errors[k])) for k in np.flatnonzero(np.isfinite(errors))]
+            rows += [
+                (f"accuracy.{names[k]}", index, float(errors[k])) for k in np.flatnonzero(np.isfinite(errors))
+            ]
     for axis in np.flatnonzero(known):
         rows += ladder_of(garment, keypoints, category, names[axis], index)
     return rows

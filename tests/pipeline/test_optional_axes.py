@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import switched_on
-from pipeline.params import load_params
+from pipeline.params import load_params, require_axes
 from preprocess.identity import ROOT, code_identity
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.vocabulary import AXES_VARIABLE
@@ -68,17 +68,23 @@ def test_the_table_and_the_columns_have_the_axis_where_it_is_switched_on(folder:
     assert said(code, ROOT, **{AXES_VARIABLE: "sleeve"}) == f"shoulder width length waist {on}"
 
 
-def test_axes_that_there_are_not_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("axes", ["[shoulder, width]", "[shoulder, width, length, cuff]", "[sleeve]"])
+def test_axes_that_there_are_not_are_refused(
+    axes: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     text = (ROOT / "params.yaml").read_text()
-    for axes, problem in (
-        ("[shoulder, width, length, sleeve]", "this process has switched on nothing beside shoulder, width"),
-        ("[shoulder, width]", "must be shoulder, width, length, and may go on with sleeve"),
-        ("[shoulder, width, length, cuff]", "must be shoulder, width, length, and may go on with sleeve"),
+    (tmp_path / "other.yaml").write_text(text.replace(OFF, f"axes: {axes}"))
+    with pytest.raises(SystemExit):
+        load_params(tmp_path / "other.yaml")
+    assert "must be shoulder, width, length, and may go on with sleeve" in capsys.readouterr().err
+
+
+def test_a_stage_refuses_axes_that_its_process_was_not_started_with(folder: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"axes must be shoulder, width, length in this process, got .*sleeve"
     ):
-        (tmp_path / "other.yaml").write_text(text.replace(OFF, f"axes: {axes}"))
-        with pytest.raises(SystemExit):
-            load_params(tmp_path / "other.yaml")
-        assert problem in capsys.readouterr().err
+        require_axes(load_params(folder / "params.yaml"))
+    require_axes(load_params(ROOT / "params.yaml"))
 
 
 def test_only_what_knows_the_axes_is_other_code_with_others(monkeypatch: pytest.MonkeyPatch) -> None:
