@@ -31,6 +31,8 @@ from preprocess.vocabulary import Category
 from tests.preprocess.seen_masks import bars_of, dolls
 from tests.preprocess.test_inpaint_mask import Seen, held_out_r2, in_body_coordinates, look_at
 
+RATIOS = ("shoulder", "width", "length", "sleeve")
+
 STRENGTH = 10.0
 """Of the ridge, where a fit has no rows to choose it on."""
 
@@ -99,10 +101,8 @@ def left_out(rows: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 
 def say(what: str, values: np.ndarray) -> None:
-    """Print one figure for each ratio."""
-    named = ", ".join(
-        f"{name} {value:+.3f}" for name, value in zip(axes_of(Category.UPPER), values, strict=True)
-    )
+    """Print one figure for each ratio, of dolls for their sleeves as well."""
+    named = ", ".join(f"{name} {value:+.3f}" for name, value in zip(RATIOS, values, strict=False))
     sys.stdout.write(f"{what}: {named}\n")
 
 
@@ -142,7 +142,7 @@ def on_photos(root: Path, taught: list[Seen]) -> None:
     found = photos(root)
     ratios = np.array([one.ratios for one in found])
     sys.stdout.write(f"{len(found)} photographs, ratios:\n{ratios.round(2)}\n")
-    tight, sizes = np.array([one.tight for one in taught]), np.array([one.ratios for one in taught])
+    tight, sizes = np.array([one.tight for one in taught]), np.array([one.ratios[:3] for one in taught])
     for number, kind in enumerate(("ours", "agnostic")):
         rows = np.array([getattr(one, kind) for one in found])
         say(f"photographs, R2 of {kind}, each left out in turn", left_out(rows, ratios))

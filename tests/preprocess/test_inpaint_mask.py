@@ -73,18 +73,18 @@ def look_at(split: str, index: int) -> Seen | None:
     return Seen(
         ours=in_body_coordinates(mask, frame),
         tight=in_body_coordinates(cv2.dilate(garment.view(np.uint8), kernel), frame),
-        ratios=sample.ratios,
+        ratios=np.append(sample.ratios, sample.worn.sleeve_end),
         hidden=float((garment & mask).sum() / garment.sum()),
         iou=float((mask & again).sum() / (mask | again).sum()),
     )
 
 
 def held_out_r2(train: np.ndarray, ratios: np.ndarray, test: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """R² of ridge regression on held-out rows, (3,); its strength is the best of five on the test rows,
+    """R² of ridge regression on held-out rows, (R,); its strength is the best of five on the test rows,
     which can only flatter the regression."""
     mean, target = train.mean(axis=0), ratios.mean(axis=0)
     centred = train - mean
-    best = np.full(3, -np.inf)
+    best = np.full(ratios.shape[1], -np.inf)
     for strength in (1.0, 10.0, 100.0, 1e3, 1e4):
         dual = np.linalg.solve(centred @ centred.T + strength * np.eye(len(train)), ratios - target)
         errors = (test - mean) @ (centred.T @ dual) + target - truth
