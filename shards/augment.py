@@ -43,8 +43,8 @@ def resized(batch: Batch, growth: NDArray[np.float32]) -> Batch:
     A sample stays as it is where its category isn't `RESIZABLE` or an axis of it isn't known (of the lower
     body, whose waist a top may cover, where none is: the unknown ones stay), and where the new garment would
     come out of its inpainting mask or reach an edge of the picture, behind which its size can't be seen, or
-    doesn't measure as it should: an arm is in the way. The size of the garment's own photo, which has no
-    scale, stays too.
+    doesn't measure as it should: an arm is in the way, and stays there, or the pose would tell the size. The
+    size of the garment's own photo, which has no scale, stays too.
 
     Args:
         batch: Samples; those that change lose their fit label, which was cut for the old width.
@@ -85,7 +85,7 @@ def resized_row(batch: Batch, row: int, requested: NDArray[np.float64]) -> WornP
     seen = batch.densepose[row]
     try:
         body = nearest_parts(seen if seen.any() else draw_body(joints, *seen.shape[:2]))
-        new = resize_worn(worn, joints, natural, requested, body, category)
+        new = resize_worn(worn, joints, natural, requested, body, category, arms_stay=True)
     except KeypointError:
         return None
     room = np.pad(batch.inpaint_mask[row][1:-1, 1:-1] > 0, 1)

@@ -159,8 +159,8 @@ def baseline_draws(scene: Scene) -> dict[str, Draw]:
         if person not in bodies:
             bodies[person] = nearest_parts(draw_body(joints[person], *scene.photos.shape[1:3]))
         worn = WornPhoto(scene.photos[person], scene.garment_masks[person])
-        category, natural = scene.categories[person], scene.natural[person]
-        new = resize_worn(worn, joints[person], natural, requested, bodies[person], category)
+        category, sizes = scene.categories[person], (scene.natural[person], requested)
+        new = resize_worn(worn, joints[person], *sizes, bodies[person], category, arms_stay=True)
         return worn.photo if new is None else new.photo
 
     def draws(edit: Callable[[int, Floats], Picture]) -> Draw:

@@ -29,7 +29,7 @@ from preprocess.body.legs import LegFrame
 from preprocess.body.mediapipe import POSE_MODEL
 from preprocess.garment.grabcut import segment_garment
 from preprocess.layout.parts import split
-from preprocess.layout.worn_photo import RESIZABLE, WornPhoto, resize_worn
+from preprocess.layout.worn_photo import RESIZABLE, ResizedPhoto, WornPhoto, resize_worn
 from preprocess.lower.worn_legs import take_apart
 from preprocess.person.fit_report import measure_fit
 from preprocess.person.prepare import prepare_person, with_worn_garment
@@ -108,7 +108,7 @@ def preview(person: PreparedPerson, sizes: Sequence[SizeRequest], *, clamp: bool
         expected_outlines=[expected_outline(person, request) for request in requests],
         requests=requests,
         fit=[
-            measure_fit(one.garment_mask, person.keypoints, request, person.natural_size)
+            measure_fit(one.garment_mask, one.keypoints, request, person.natural_size)
             for one, request in zip(shown, requests, strict=True)
         ],
     )
@@ -150,12 +150,13 @@ def left_open(sizes: Sequence[SizeRequest], shown: Sequence[SizeRequest]) -> lis
 
 def resized(
     person: PreparedPerson, garment: NDArray[np.bool_], request: SizeRequest, body: NDArray[np.uint8]
-) -> WornPhoto:
+) -> ResizedPhoto:
     """Show the garment at a size; the photo as it is where nothing changes."""
     assert person.natural_size is not None
     worn = WornPhoto(person.photo, garment)
     natural, asked = person.natural_size.as_array(), request.as_array()
-    return resize_worn(worn, person.keypoints, natural, asked, body, person.category) or worn
+    unchanged = ResizedPhoto(person.photo, garment, person.keypoints)
+    return resize_worn(worn, person.keypoints, natural, asked, body, person.category) or unchanged
 
 
 def marked(photo: NDArray[np.uint8]) -> Image.Image:

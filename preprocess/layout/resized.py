@@ -22,7 +22,7 @@ import numpy as np
 from preprocess.body.canvas import Mask
 from preprocess.body.keypoints import ARM_JOINTS, Array, Keypoints
 from preprocess.garment.measurements import WIDTH_ROWS, measure_worn
-from preprocess.layout.parts import HEM_BAND, SHOULDERS_BARE, Parts, looked_up, sampled, split
+from preprocess.layout.parts import HEM_BAND, SHOULDERS_BARE, Parts, sampled, split
 from preprocess.layout.sides import ARMPIT, STRAIGHT, YOKE_END, Floats, movable
 from preprocess.layout.sleeves import sleeves_to, with_whole_sleeves
 from preprocess.lower.layout import lower_layout
@@ -270,22 +270,30 @@ def sleeve_factor(natural: float, wanted: float) -> float:
 
 
 def scaled_sleeves(parts: Parts, keypoints: Keypoints, factor: float) -> Mask:
-    """Scale the distance of each sleeve pixel from its arm's bone; where no elbow was found it stays."""
-    y, x = np.mgrid[: parts.sleeves.shape[0], : parts.sleeves.shape[1]].astype(np.float32) + np.float32(0.5)
+    """Scale the distance of each sleeve pixel from its arm's bone."""
+    return sampled(parts.sleeves, parts.frame, *about_bones(parts, keypoints, np.float32(factor)))
+
+
+def about_bones(parts: Parts, keypoints: Keypoints, factor: Floats | np.float32) -> tuple[Floats, Floats]:
+    """Return rows and columns, (H, W), from which sleeves `factor` times as thick are taken.
+
+    Distances from the arm's bone are scaled; where no elbow was found they stay.
+    """
+    down, across = (np.float32(px) for px in (parts.frame.torso_length, parts.frame.shoulder_width))
+    x, y = parts.b * across, parts.a * down
     bone_x, bone_y = x.copy(), y.copy()
-    best = np.full(parts.sleeves.shape, np.inf, np.float32)
+    best = np.full(x.shape, np.inf, np.float32)
     for side, arm in ARM_JOINTS.items():
-        for upper, lower in pairwise(arm):
-            if not keypoints.has(upper, lower):
+        for upper, lower in pairwise(parts.frame.to_body(keypoints.xy[list(arm)])[:, ::-1]):
+            if np.isnan([upper, lower]).any():
                 continue
-            near_x, near_y = nearest_on_bone(x, y, keypoints.xy[upper], keypoints.xy[lower])
+            near_x, near_y = nearest_on_bone(x, y, upper, lower)
             distance = np.hypot(x - near_x, y - near_y)
             nearer = (distance < best) & (parts.b * side > 0)
             best = np.where(nearer, distance, best)
             bone_x, bone_y = np.where(nearer, near_x, bone_x), np.where(nearer, near_y, bone_y)
-    return looked_up(
-        parts.sleeves, bone_x + (x - bone_x) / factor - 0.5, bone_y + (y - bone_y) / factor - 0.5
-    )
+    a, b = (bone_y + (y - bone_y) / factor) / down, (bone_x + (x - bone_x) / factor) / across
+    return a.astype(np.float32), b.astype(np.float32)
 
 
 def nearest_on_bone(x: Floats, y: Floats, start: Array, end: Array) -> tuple[Floats, Floats]:

@@ -2,10 +2,11 @@
 
 The torso part moves across, from the neck and the body's axis to its sides, where it moves as far as the
 ratio asks for; and down, from the chest to the hem. It lies in front. Sleeves go with the shoulder, and with
-a panel that they touch and that gives way; else they stay on their arms. Rows are in T and columns in B.
+a panel that they touch and that gives way; else they stay on their arms, and get as thick as the width asks
+for. Rows are in T and columns in B.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import cv2
@@ -13,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.body.canvas import Mask
-from preprocess.body.keypoints import Array
+from preprocess.body.keypoints import ARM_JOINTS, Array, Keypoints
 from preprocess.garment.ends import SHOULDER_ROWS
 from preprocess.garment.measurements import width_band
-from preprocess.layout.parts import Parts, sampled
-from preprocess.layout.resized import CROPPED
+from preprocess.garment.panel import ARM_RADIUS
+from preprocess.layout.parts import SHOULDERS_BARE, Parts, sampled
+from preprocess.layout.resized import CROPPED, about_bones, nearest_on_bone, sleeve_factor
 from preprocess.layout.sides import ARMPIT, NECK, ROW, Floats
 
 STILL = 0.3
@@ -52,6 +54,18 @@ TOUCHED = 0.3
 
 CAP_ROWS, CAP_REACH = 0.25, 0.5
 """How far below the shoulders, and outside of the sides, sleeves come to rest that went with the shoulder."""
+
+THICKER_ROWS = 0.1
+"""Rows below those of the shoulders in which sleeves get to another thickness."""
+
+TOUCHING = 0.25
+"""So far outside of the panel a sleeve that touches it reaches."""
+
+UNDER_ROWS = 0.25
+"""Row down to which a sleeve goes on under the panel."""
+
+LEAST_SLEEVE = 0.03
+"""Area, in B x B, of what shows of such a sleeve, at least."""
 
 MOST_DRAWN = 0.08
 """How far a sleeve follows a panel that gives way; then there is a gap."""
@@ -158,11 +172,7 @@ class Layer:
 
     def sources(self, parts: Parts) -> tuple[Floats, Floats]:
         """Return x and y, (H, W) px of the photo as `cv2.remap` wants them."""
-        origin = (parts.frame.shoulder_mid - 0.5).tolist()  # plain numbers keep float32
-        down = (parts.frame.u * parts.frame.torso_length).tolist()
-        across = (parts.frame.v * parts.frame.shoulder_width).tolist()
-        x, y = (origin[i] + self.a * down[i] + self.b * across[i] for i in (0, 1))
-        return x, y
+        return place_of(parts, self.a, self.b)
 
     def distance(self, parts: Parts) -> Floats:
         """Return (H, W) how far it moves, px."""
@@ -201,6 +211,43 @@ def sleeve_layer(parts: Parts, sides: Sides, growth: Array, mask: Mask) -> Layer
     reach = np.maximum(SLEEVE, 2 * np.abs(drawn_in))  # further, or it would fold over
     moved = cap * (1 - eased(out / CAP_REACH)) + drawn_in * (1 - eased((out - drawn_in) / reach))
     return Layer(mask, parts.a, (parts.b - np.sign(parts.b) * moved).astype(np.float32))
+
+
+def thickened(parts: Parts, sides: Sides, keypoints: Keypoints, growth: Array) -> Parts:
+    """Return the parts with each pixel where sleeves come from that grow thicker with the width."""
+    factor = sleeve_factor(parts.width, parts.width * float(growth[1]))
+    if factor == 1:
+        return parts
+    share = eased((parts.a - SHOULDERS_BARE[1]) / THICKER_ROWS).astype(np.float32)
+    if factor < 1:  # one that touches the panel keeps to it
+        near = np.abs(parts.b) < sides.at(sides.ends, parts) + np.float32(TOUCHING)
+        share *= 1 - sides.at(sides.touched, parts) * near
+    a, b = about_bones(parts, keypoints, 1 + share * np.float32(factor - 1))
+    return replace(parts, a=a, b=b)
+
+
+def under_panel(parts: Parts, keypoints: Keypoints) -> Mask:
+    """Return what lies on an upper arm beside the chest: a sleeve goes on there under the panel."""
+    rows = (parts.a > SHOULDERS_BARE[1]) & (parts.a < UNDER_ROWS) & (np.abs(parts.b) > NECK)
+    under = np.zeros(parts.a.shape, np.bool_)
+    across = np.float32(parts.frame.shoulder_width)
+    x, y = parts.b * across, parts.a * np.float32(parts.frame.torso_length)
+    for side, arm in ARM_JOINTS.items():
+        shoulder, elbow = parts.frame.to_body(keypoints.xy[list(arm[:2])])[:, ::-1]
+        here = parts.b * side > 0
+        if np.isfinite(elbow).all() and np.count_nonzero(parts.sleeves & here) > LEAST_SLEEVE * across**2:
+            bone_x, bone_y = nearest_on_bone(x, y, shoulder, elbow)
+            under |= here & rows & (np.hypot(x - bone_x, y - bone_y) < ARM_RADIUS * across)
+    return under
+
+
+def place_of(parts: Parts, a: Floats, b: Floats) -> tuple[Floats, Floats]:
+    """Return x and y, (H, W) px as `cv2.remap` wants them, of rows `a` in T and columns `b` in B."""
+    origin = (parts.frame.shoulder_mid - 0.5).tolist()  # plain numbers keep float32
+    down = (parts.frame.u * parts.frame.torso_length).tolist()
+    across = (parts.frame.v * parts.frame.shoulder_width).tolist()
+    x, y = (origin[i] + a * down[i] + b * across[i] for i in (0, 1))
+    return x, y
 
 
 def rows_before(rows: Array, length: float, growth: float) -> Array:

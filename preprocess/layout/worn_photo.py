@@ -1,7 +1,7 @@
 """The worn garment resized in the photo itself: its cloth is warped, and what comes bare is filled.
 
-No network draws: every colour is one of the photo's. The garment's mask follows, so that what is measured in
-the picture is what was asked for.
+Arms give way to a panel that grows, unless they are to stay. No network draws: every colour is one of the
+photo's. The garment's mask follows, so that what is measured in the picture is what was asked for.
 """
 
 from dataclasses import dataclass, replace
@@ -16,11 +16,22 @@ from preprocess.garment.scene import Scene
 from preprocess.garment.size_ratios import SizeRatioParams, size_ratios
 from preprocess.garment.worn import measured_alone
 from preprocess.layout.bare import Floats, Picture, around, grown, softened, spread, without_garment
+from preprocess.layout.elbows import Elbows
 from preprocess.layout.parts import Parts, split
 from preprocess.layout.prints import lit_as, periods_of, whole_periods
 from preprocess.layout.resized import RESIZED, RESIZED_ON_LEGS, UNCHANGED, by_name
 from preprocess.layout.sides import STEEPEST_FLARE
-from preprocess.layout.warp import Layer, Sides, eased, panel_of, sleeve_layer, torso_layer
+from preprocess.layout.warp import (
+    Layer,
+    Sides,
+    eased,
+    panel_of,
+    place_of,
+    sleeve_layer,
+    thickened,
+    torso_layer,
+    under_panel,
+)
 from preprocess.layout.worn_on_legs import resize_lower, undressed
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.vocabulary import ARM_PARTS, Category, require_shape
@@ -65,6 +76,23 @@ class WornPhoto:
     """(H, W) the garment in it."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ResizedPhoto(WornPhoto):
+    """One in which the garment has another size."""
+
+    keypoints: Keypoints
+    """Of the wearer, whose elbows may have given way, px."""
+
+    sources: tuple[Floats, Floats] | None = None
+    """x and y, (H, W) px of the old photo, from which all but the garment comes; None where it stays."""
+
+    def followed(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return (H, W) labels of things in the old photo where these are in this one."""
+        if self.sources is None:
+            return labels
+        return np.asarray(cv2.remap(labels, *self.sources, cv2.INTER_NEAREST), np.uint8)
+
+
 def resize_worn(
     worn: WornPhoto,
     keypoints: Keypoints,
@@ -72,7 +100,9 @@ def resize_worn(
     requested: Array,
     densepose: NDArray[np.uint8],
     category: Category = Category.UPPER,
-) -> WornPhoto | None:
+    *,
+    arms_stay: bool = False,
+) -> ResizedPhoto | None:
     """Show the worn garment at another size.
 
     Args:
@@ -82,6 +112,7 @@ def resize_worn(
         requested: (A,) ratios wanted; NaN, or one whose natural ratio is unknown, leaves it as it is.
         densepose: (H, W) DensePose's parts, 0 to 24, which tell what is under the garment.
         category: Of the garment.
+        arms_stay: Whether a panel that grows hides arms, so that the pose stays as it is. Else they give way.
 
     Returns:
         None when nothing changes, or when nothing of the garment covers the chest, or the legs.
@@ -110,20 +141,27 @@ def resize_worn(
         new = resized_lower(seen, joints, wanted, densepose[box])
     else:
         skirt = category is Category.DRESS
-        new = resized_hanging(seen, joints, growth, float(ratios[0][1]), densepose[box], skirt=skirt)
+        sizes = growth, float(ratios[0][1])
+        new = resized_hanging(seen, joints, *sizes, densepose[box], skirt=skirt, arms_stay=arms_stay)
     if new is None:
         return None
     photo, layout = worn.photo.copy(), worn.garment_mask.copy()
     photo[box], layout[box] = new.photo, new.garment_mask
-    return WornPhoto(photo, layout)
+    if new.sources is None:
+        return ResizedPhoto(photo, layout, keypoints)
+    corner = np.array([left, top], np.float64)
+    sources: NDArray[np.float32] = np.indices(layout.shape, np.float32)[::-1].copy()
+    sources[:, *box] = np.stack(new.sources) + corner[:, None, None]
+    moved = replace(keypoints, xy=new.keypoints.xy + corner)
+    return ResizedPhoto(photo, layout, moved, (sources[0], sources[1]))
 
 
 def resized_lower(
     worn: WornPhoto, keypoints: Keypoints, ratios: tuple[Array, Array], densepose: NDArray[np.uint8]
-) -> WornPhoto | None:
+) -> ResizedPhoto | None:
     """Resize trousers or a skirt; see `resize_lower`."""
     found = resize_lower(worn.photo, worn.garment_mask, keypoints, ratios, densepose)
-    return None if found is None else WornPhoto(*found)
+    return None if found is None else ResizedPhoto(*found, keypoints)
 
 
 def resized_hanging(
@@ -134,10 +172,20 @@ def resized_hanging(
     densepose: NDArray[np.uint8],
     *,
     skirt: bool,
-) -> WornPhoto | None:
+    arms_stay: bool,
+) -> ResizedPhoto | None:
     """Resize what hangs from the shoulders by (3,) growths; None where nothing of it is on the chest."""
     parts = split(worn.garment_mask, keypoints, Scene(photo=worn.photo, densepose=densepose))
-    return None if parts is None else drawn_at(worn, parts, growth, width, densepose, skirt=skirt)
+    if parts is None:
+        return None
+    sides = Sides.of(parts, width)
+    elbows = Elbows.of(parts, sides, growth, keypoints)
+    aside = None if arms_stay or not elbows.move else elbows.before(parts, sides)
+    new = drawn_at(worn, parts, sides, growth, keypoints, densepose, aside, skirt=skirt)
+    if aside is None:
+        return ResizedPhoto(new.photo, new.garment_mask, keypoints)
+    joints = elbows.joints(keypoints, parts)
+    return ResizedPhoto(new.photo, new.garment_mask, joints, place_of(parts, parts.a, aside))
 
 
 def room_for(garment: Mask, growth: Array) -> tuple[int, int, int, int]:
@@ -156,39 +204,47 @@ def room_for(garment: Mask, growth: Array) -> tuple[int, int, int, int]:
 def drawn_at(
     worn: WornPhoto,
     parts: Parts,
+    sides: Sides,
     growth: Array,
-    width: float,
+    joints: Keypoints,
     densepose: NDArray[np.uint8],
+    aside: Floats | None,
     *,
-    skirt: bool = False,
+    skirt: bool,
 ) -> WornPhoto:
-    """Draw the garment at (3,) growths of shoulder, width and length; its natural width is NaN if unknown.
+    """Draw the garment at another size.
 
-    What hangs as a skirt below the waist moves with the torso part, and bares legs.
+    Args:
+        worn: The photo.
+        parts: Its garment taken apart.
+        sides: Of its panel.
+        growth: (3,) of shoulder, width and length.
+        joints: Of the wearer, px.
+        densepose: (H, W) DensePose's parts.
+        aside: (H, W) columns, in B, from which arms and what is about them come; None where they stay.
+        skirt: Whether what hangs below the waist moves with the torso part, and bares legs.
     """
     rim, inner = (max(px, round(share * parts.frame.torso_length)) for px, share in (RIM, INNER_RIM))
     hanging = skirt & worn.garment_mask & (parts.a > WAIST) & ~np.isin(densepose, ARM_PARTS)
     stray = parts.torso & (parts.a > parts.length + STRAY) & ~hanging
     garment = worn.garment_mask & ~stray
     below = parts.a > parts.length * min(growth[2], 1.0) - HEM_HEIGHT
-    plate = without_garment(worn.photo, grown(garment, rim), below, parts, densepose)
-    if skirt:
-        box = around(parts.a > HIPS, 0)
-        shown = (parts.a[box] > parts.length) & (parts.a[box] < SHOES)
-        seen = worn.photo[box], grown(garment, rim)[box], densepose[box], shown
-        plate[box] = np.where(
-            (parts.a[box] > HIPS)[..., None], undressed(*seen, parts.frame.torso_length), plate[box]
-        )
-    sides = Sides.of(parts, width)
+    plate = bared_plate(worn.photo, grown(garment, rim), below, parts, densepose, skirt=skirt)
+    if aside is not None:
+        places = place_of(parts, parts.a, aside)
+        plate = cv2.remap(plate, *places, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     torso = garment & grown(panel_of(parts, sides, garment) | hanging, inner)  # with the shadow of its seam
     beside = garment & ~torso
-    sleeves = garment & grown(beside, 2 * rim)  # going on under the torso part, so that no gap opens
-    layers = sleeve_layer(parts, sides, growth, sleeves), torso_layer(parts, sides, growth, torso)
+    sleeves = garment & (grown(beside, 2 * rim) | under_panel(parts, joints))
+    arms = parts if aside is None else replace(parts, b=aside)
+    sleeved = thickened(arms, sides, joints, growth) if sleeves.any() else arms
+    layers = sleeve_layer(sleeved, sides, growth, sleeves), torso_layer(parts, sides, growth, torso)
     if skirt and growth[2] != 1:
         layers = layers[0], flaring(layers[1], parts)
     shown = ~grown(~garment, inner)
     cloth = spread(worn.photo, shown)
-    bared = growth[1] < 1 and beside.any()  # then sleeves come out from under it, without its seam's shadow
+    apart = growth[1] < 1 or aside is not None
+    bared = apart and beside.any()  # then sleeves come out from under it, without its seam's shadow
     seamless = spread(worn.photo, shown & ~grown(torso, 2 * rim)) if bared else cloth
     drawn, cover, moved = plate, np.zeros(garment.shape, np.float32), np.zeros(garment.shape, np.bool_)
     repeats = periods_of(cloth, parts)
@@ -199,9 +255,27 @@ def drawn_at(
         cover = np.maximum(cover, over)
         moved = np.where(over > 1 / 2, layer.distance(parts) > MOVED, moved)
     layout = (cover > 1 / 2) | stray
-    changed = grown((moved & layout) | (layout != worn.garment_mask), rim)
+    moved = (moved & layout) | (layout != worn.garment_mask)
+    if aside is not None:
+        moved |= Layer(garment, parts.a, aside).distance(parts) > MOVED
+    changed = grown(moved, rim)
     photo = worn.photo + softened(changed)[..., None] * (drawn - worn.photo)
     return WornPhoto(photo.round().clip(0, 255).astype(np.uint8), layout)
+
+
+def bared_plate(
+    photo: Picture, garment: Mask, below: Mask, parts: Parts, densepose: NDArray[np.uint8], *, skirt: bool
+) -> Floats:
+    """Paint a photo as if its garment weren't worn, (H, W, 3); arguments as `without_garment`."""
+    plate = without_garment(photo, garment, below, parts, densepose)
+    if skirt:
+        box = around(parts.a > HIPS, 0)
+        shown = (parts.a[box] > parts.length) & (parts.a[box] < SHOES)
+        seen = photo[box], garment[box], densepose[box], shown
+        plate[box] = np.where(
+            (parts.a[box] > HIPS)[..., None], undressed(*seen, parts.frame.torso_length), plate[box]
+        )
+    return plate
 
 
 def flaring(layer: Layer, parts: Parts) -> Layer:
@@ -251,10 +325,12 @@ def carried(
     if np.isnan(repeats).all():
         return np.asarray(moved)
     across = repeats[1] * parts.frame.torso_length / parts.frame.shoulder_width
-    whole = Layer(
-        layer.mask,
+    whole = place_of(
+        parts,
         parts.a - whole_periods(parts.a - layer.a, repeats[0]),
         parts.b - whole_periods(parts.b - layer.b, across),
     )
-    printed = cv2.remap(cloth, *whole.sources(parts), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    cover = cv2.remap(layer.mask.view(np.uint8), *whole, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
+    printed = cv2.remap(cloth, *whole, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    printed = np.where(cover[..., None] > 0, printed, moved)  # no period reaches beyond the cloth
     return lit_as(printed, moved, float(np.nanmax(repeats)) * parts.frame.torso_length)

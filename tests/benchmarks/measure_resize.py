@@ -1,16 +1,17 @@
 """How true a worn garment is that was resized in the photo itself.
 
     python -m tests.benchmarks.measure_resize dolls [NUM]
-    python -m tests.benchmarks.measure_resize people [FOLDER] [EVERY] [SHEETS]
+    python -m tests.benchmarks.measure_resize people [FOLDER] [EVERY] [FIRST] [SHEETS]
 
 *dolls*: each held-out doll's photo brought to the rungs of a ladder along each ratio, against the doll that
 is drawn at that rung: PSNR within 4 px of either garment at 512 x 384, beside that of the photo as it is; and
 the ratio measured in the new mask against the rung, where nothing makes either doubtful.
 
-*people*: every EVERY-th person of a VITON-HD folder (the shared viton192 by default) who is known on all
-axes, at sizes around the natural one; measured again as the pipeline measures, on the new photo and the parse
-map that goes with it; and how many of these the photo shows, which is what the augmentation draws. SHEETS
-names a folder for pictures to look at. The last line is the time a size takes.
+*people*: every EVERY-th person from FIRST on of a VITON-HD folder (the shared viton192 by default) who is
+known on all axes, at sizes around the natural one; measured again as the pipeline measures, on the new photo
+and the parse map that goes with it; and how many of these the photo shows. Arms give way, as in a preview;
+nothing was tuned on every second from 1 on of viton192. SHEETS names a folder for pictures to look at. The
+last line is the time a size takes.
 """
 
 import sys
@@ -34,7 +35,7 @@ from preprocess.garment.known import known_ratios
 from preprocess.garment.parse import garment_mask, load_parse
 from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.garment.worn import measure_parsed
-from preprocess.layout.worn_photo import WornPhoto, resize_worn, shows
+from preprocess.layout.worn_photo import ResizedPhoto, WornPhoto, resize_worn, shows
 from preprocess.pictures import read_picture
 from preprocess.sizes.axes import axes_of
 from preprocess.sources.paper_dolls.garment import DRAWN
@@ -70,7 +71,8 @@ def doll_rows(index: int) -> Iterator[tuple[int, float, float, float, float]]:
             truth = render_sample(DOLLS, sample, np.where(np.arange(3) == axis, rung, sample.ratios))
             asked = np.where(np.arange(3) == axis, rung, natural)
             body = nearest_parts(picture.densepose)
-            new = resize_worn(WornPhoto(picture.image, worn), person, of_tops(natural), of_tops(asked), body)
+            doll, sizes = WornPhoto(picture.image, worn), (of_tops(natural), of_tops(asked))
+            new = resize_worn(doll, person, *sizes, body, arms_stay=True)  # as one at a rung is drawn
             if new is None:
                 continue
             either = garment_mask(truth.parse, Category.UPPER) | new.garment_mask
@@ -121,11 +123,7 @@ def asked_sizes(natural: Floats) -> Iterator[Floats]:
 
 
 def measured_again(
-    new: WornPhoto,
-    old: NDArray[np.bool_],
-    parse: NDArray[np.uint8],
-    person: Keypoints,
-    body: NDArray[np.uint8],
+    new: ResizedPhoto, old: NDArray[np.bool_], parse: NDArray[np.uint8], body: NDArray[np.uint8]
 ) -> tuple[Floats, NDArray[np.bool_]]:
     """Return (A,) ratios, and which are known, of a resized photo with the parse map that goes with it."""
     labels, bare = parse.copy(), old & ~new.garment_mask
@@ -135,7 +133,7 @@ def measured_again(
     labels[new.garment_mask] = Lip.UPPER_CLOTHES
     garment, params = garment_mask(labels, Category.UPPER), SizeRatioParams()
     _, found = measure_parsed(
-        garment, labels, person, params, category=Category.UPPER, photo=new.photo, densepose=None
+        garment, labels, new.keypoints, params, category=Category.UPPER, photo=new.photo, densepose=None
     )
     return found.ratios[TOP_PLACES], found.known[TOP_PLACES]
 
@@ -151,14 +149,15 @@ def person_rows(sample: ManifestRow, person: Keypoints, natural: Floats) -> tupl
         new = resize_worn(WornPhoto(photo, worn), person, of_tops(natural), of_tops(asked), body)
         seconds = time.process_time() - start
         if new is not None:
-            ratios, known = measured_again(new, worn, parse, person, body)
-            told = shows(new, person, of_tops(asked), body, Category.UPPER)
+            again = [new.followed(labels) for labels in (worn.view(np.uint8), parse, body)]
+            ratios, known = measured_again(new, again[0] > 0, *again[1:])
+            told = shows(new, new.keypoints, of_tops(asked), again[2], Category.UPPER)
             rows.append((asked / natural - 1, ratios / asked - 1, known, seconds, told))
             photos.append(new.photo)
     return rows, photos
 
 
-def people(folder: Path, every: int, sheets: Path | None) -> None:
+def people(folder: Path, every: int, first: int, sheets: Path | None) -> None:
     """Print how near the ratios measured again come to what was asked for."""
     rows: list[tuple] = []
     with TemporaryDirectory() as work:
@@ -167,7 +166,7 @@ def people(folder: Path, every: int, sheets: Path | None) -> None:
         table = pq.read_table(annotations)
         ratios = np.array([known_ratios(table, name) for name in UPPER], dtype=np.float64).T
         known = dict(zip(table["key"].to_pylist(), ratios, strict=True))
-        keys = [key for key, row in known.items() if np.isfinite(row).all()][::every]
+        keys = [key for key, row in known.items() if np.isfinite(row).all()][first::every]
         for sample, row in samples_of(*sidecars(annotations, None, None), set(keys)):
             person = Keypoints.from_flat(row["keypoints"])
             found, photos = person_rows(sample, person, known[sample.key])
@@ -203,4 +202,4 @@ if __name__ == "__main__":
         dolls(int(given.get(1, "40")))
     else:
         root = Path(given[1]) if 1 in given else shared_data() / "data/viton192"
-        people(root, int(given.get(2, "4")), Path(given[3]) if 3 in given else None)
+        people(root, int(given.get(2, "4")), int(given.get(3, "0")), Path(given[4]) if 4 in given else None)

@@ -13,8 +13,8 @@ from preprocess.garment.scene import Scene
 from preprocess.layout.bare import spread
 from preprocess.layout.parts import split
 from preprocess.layout.prints import period_along, whole_periods
-from preprocess.layout.warp import rows_before
-from preprocess.layout.worn_photo import WornPhoto, resize_worn, shows
+from preprocess.layout.warp import Layer, rows_before
+from preprocess.layout.worn_photo import WornPhoto, carried, resize_worn, shows
 from preprocess.sources.paper_dolls.render import DollPicture
 from preprocess.sources.paper_dolls.sample import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
@@ -156,13 +156,85 @@ def test_the_photo_tells_sleeves_from_the_panel_that_they_touch() -> None:
     assert not parts.torso[400:600, :255].any()
 
 
-def test_a_panel_grows_over_its_sleeves_and_takes_its_seam_along() -> None:
+def test_a_panel_grows_over_sleeves_that_stay_and_takes_its_seam_along() -> None:
     worn, joints, body = hanging()
-    new = resize_worn(worn, joints, HANGING, HANGING * of_tops([1, 1.1, 1]), body)
+    new = resize_worn(worn, joints, HANGING, HANGING * of_tops([1, 1.1, 1]), body, arms_stay=True)
     assert new is not None
     right, left = np.flatnonzero(new.photo[460, :, 2] < 110)[[0, -1]]
     assert (right, left) == pytest.approx((384 - 132, 384 + 132), abs=3)
-    np.testing.assert_array_equal(new.garment_mask[400:], worn.garment_mask[400:])
+    np.testing.assert_array_equal(new.keypoints.xy, joints.xy)
+    assert not (worn.garment_mask & ~new.garment_mask)[400:].any()
+
+
+def test_a_sleeve_gets_thicker_with_the_width() -> None:
+    """Half of it is 35 px about a bone at 242; 1.2 to 1.56 wide is 1.08 to 1.224 thick: 39.7 px."""
+    worn, joints, body = hanging()
+    new = resize_worn(worn, joints, HANGING, HANGING * of_tops([1, 1.3, 1]), body, arms_stay=True)
+    assert new is not None
+    before, after = (np.flatnonzero(mask[460])[0] for mask in (worn.garment_mask, new.garment_mask))
+    assert before - after == pytest.approx(35 * (1.224 / 1.08 - 1), abs=1.5)
+
+
+def bare_armed() -> tuple[WornPhoto, Keypoints, NDArray[np.uint8]]:
+    """Somebody in a panel 240 px wide, beside which bare arms hang, 40 px thick."""
+    joints = person()
+    joints.xy[[Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST]] = (250, 460), (250, 640)
+    joints.xy[[Joint.LEFT_ELBOW, Joint.LEFT_WRIST]] = (518, 460), (518, 640)
+    worn = tunic(width=240, hem=600)
+    photo = np.full((*worn.shape, 3), 235, np.uint8)
+    for arm in ((2, 3, 4), (5, 6, 7)):
+        cv2.polylines(photo, [joints.xy[list(arm)].astype(np.int32)], False, SKIN, 40)
+    photo[worn] = (40, 60, 150)
+    return WornPhoto(photo, worn), joints, nearest_parts(draw_body(joints, *worn.shape))
+
+
+SKIN = (220, 170, 140)
+
+
+def skin_beside(photo: NDArray[np.uint8], row: int) -> NDArray[np.int64]:
+    """Columns of the right half of the body in which a row of a photo shows skin."""
+    return np.flatnonzero(np.abs(photo[row, :384].astype(int) - SKIN).max(axis=1) < 12)
+
+
+def test_arms_give_way_to_a_panel_that_grows_and_hands_stay() -> None:
+    """At 300 px it ends at 384 - 150, beyond the bones at 384 - 134."""
+    worn, joints, body = bare_armed()
+    natural = of_tops([1.2, 1.2, 300 / 320])
+    sizes = natural, natural * of_tops([1, 1.25, 1])
+    hidden, new = (resize_worn(worn, joints, *sizes, body, arms_stay=stay) for stay in (True, False))
+    assert hidden is not None
+    assert new is not None
+    assert len(skin_beside(hidden.photo, 450)) < 10
+    assert len(skin_beside(new.photo, 450)) > 20
+    assert skin_beside(new.photo, 450)[-1] == pytest.approx(384 - 150, abs=4)
+    out = joints.xy[Joint.RIGHT_ELBOW] - new.keypoints.xy[Joint.RIGHT_ELBOW]
+    assert out == pytest.approx((43, 0), abs=6)  # 30 px at 0.35 T, where an arm moves 0.7 as far
+    assert new.keypoints.xy[Joint.RIGHT_WRIST] == pytest.approx(joints.xy[Joint.RIGHT_WRIST])
+    np.testing.assert_array_equal(new.photo[645:], worn.photo[645:])
+    arm = (worn.photo == SKIN).all(axis=2).view(np.uint8)
+    where = np.flatnonzero(new.followed(arm)[450, :384])
+    assert where[0] == pytest.approx(skin_beside(new.photo, 450)[0], abs=2)
+    np.testing.assert_array_equal(hidden.followed(arm), arm)
+
+
+def test_a_raised_forearm_stays() -> None:
+    worn, joints, body = bare_armed()
+    joints.xy[[Joint.RIGHT_WRIST, Joint.LEFT_WRIST]] = (200, 380), (568, 380)
+    natural = of_tops([1.2, 1.2, 300 / 320])
+    new = resize_worn(worn, joints, natural, natural * of_tops([1, 1.25, 1]), body)
+    assert new is not None
+    np.testing.assert_array_equal(new.keypoints.xy, joints.xy)
+
+
+def test_no_period_of_a_print_reaches_beyond_the_cloth() -> None:
+    """The nearest whole period of 96 px to a move of 29 px is none: there the old panel doesn't reach."""
+    worn, joints, body = bare_armed()
+    parts = split(worn.garment_mask, joints, Scene(photo=worn.photo, densepose=body))
+    assert parts is not None
+    cloth = np.where(worn.garment_mask[..., None], worn.photo, 0).astype(np.float32)
+    wider = Layer(worn.garment_mask, parts.a, 0.8 * parts.b)
+    moved = carried(cloth, wider, wider.sources(parts), parts, (np.nan, 0.3))
+    np.testing.assert_allclose(moved[450, 384 - 145 : 384 - 60], [[40, 60, 150]] * 85, atol=1)
 
 
 def test_a_photo_shows_the_size_that_it_measures_and_no_other() -> None:
