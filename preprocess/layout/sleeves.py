@@ -25,8 +25,8 @@ THICK, WRIST = 0.2, 0.13
 LOWEST = 0.5
 """Row, in T, below which what sticks out of the torso part is none of a sleeve's."""
 
-OVERLAP = 0.02
-"""Share of the arm by which what is added reaches under the sleeve that was there."""
+SLIM = 0.08
+"""Half the thickness, in B, of the slimmest sleeve at the wrist; at the shoulder it is `THICK`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,7 +56,7 @@ def sleeves_to(parts: Parts, keypoints: Keypoints, sleeves: Mask, length: float)
         arm = on_arm(parts, keypoints.xy[list(joints)])
         beside = parts.b * side > 0
         end, thick = cuff_of(arm, sleeves & beside)
-        added = beside & ~bare & (arm.share >= end - OVERLAP) & (arm.away <= thickness(arm, end, thick))
+        added = beside & ~bare & (arm.away <= thickness(arm, end, thick))
         sleeves = np.where(beside, (sleeves | added) & (arm.share <= length), sleeves)
     return sleeves
 
@@ -90,11 +90,16 @@ def cuff_of(arm: OnArm, sleeve: Mask) -> tuple[float, float]:
         return 0.0, THICK
     end = float(arm.share[on_bone].max())
     last = sleeve & (arm.share > end - CUFF) & (arm.share < end)
-    return end, float(np.quantile(arm.away[last], 0.95)) if last.any() else THICK
+    thick = float(np.quantile(arm.away[last], 0.95)) if last.any() else THICK
+    return end, max(thick, SLIM)
 
 
 def thickness(arm: OnArm, end: float, thick: float) -> Floats:
-    """Return half the thickness, in B, of what goes on from a sleeve's end, thinner towards the wrist."""
+    """Return half the thickness, in B, of what is sleeve on an arm.
+
+    Up to a sleeve's end it is the worn one, which a narrower panel may bare; from there it goes on.
+    """
     onwards = np.clip((arm.share - end) / max(1 - end, 1e-6), 0, 1)
-    there: Floats = thick + (min(thick, WRIST) - thick) * onwards
+    start = max(thick, THICK - (THICK - SLIM) * end)
+    there: Floats = np.where(arm.share <= end, thick, start + (min(start, WRIST) - start) * onwards)
     return there

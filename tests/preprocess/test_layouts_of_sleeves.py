@@ -70,6 +70,16 @@ def test_a_garment_without_sleeves_gets_some() -> None:
     np.testing.assert_allclose(measured(at(garment, keypoints, 0.5), keypoints)[3], 0.5, atol=0.01)
 
 
+def test_a_narrower_panel_bares_no_sleeve_that_was_under_it() -> None:
+    """At 0.8 B a doll's panel uncovers arms that it hung over: their sleeves go on from the shoulders."""
+    params = PaperDollParams(train=1000, test=1000)
+    picture = render_sample(params, replace(doll_sample(params, "test", 10), sleeve_end=0.5))
+    garment, keypoints = garment_mask(picture.parse, Category.UPPER), keypoints_of(picture)
+    for wanted in (0.33, 0.6, 0.84):
+        found = measured(at(garment, keypoints, wanted, width=0.8), keypoints)[3]
+        np.testing.assert_allclose(found, wanted, atol=0.02)
+
+
 def test_an_arm_that_was_not_found_keeps_its_sleeve() -> None:
     keypoints = wide_armed()
     garment = garment_mask(parse_with(keypoints, 0.5, 0.5), Category.UPPER)
