@@ -45,9 +45,13 @@ SOFT = 0.6
 def spread(picture: Picture | Floats, known: Mask) -> Floats:
     """Fill the unknown pixels of (H, W, 3) from the known ones: the nearer, the more of them.
 
+    Where none is known all stay: a sleeve may be so small that its panel's seam shades all of it.
+
     Source:
         Pull-push of Gortler et al., The Lumigraph, 1996.
     """
+    if not known.any():
+        return np.asarray(picture, np.float32)
     weight = known.astype(np.float32)[..., None]
     levels = [np.concatenate([picture * weight, weight], axis=2)]
     while min(levels[-1].shape[:2]) > COARSEST:

@@ -108,6 +108,7 @@ def test_colours_spread_from_the_nearest_that_is_known() -> None:
     row = filled[16, :, 0]
     assert (np.diff(row[8:-8]) >= 0).all()
     assert row[12] < 64 < 192 < row[51]
+    np.testing.assert_array_equal(spread(picture, np.zeros_like(known)), picture)
 
 
 def test_rows_go_down_to_the_new_hem_and_what_is_below_moves_along() -> None:
