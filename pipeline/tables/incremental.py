@@ -36,8 +36,8 @@ PART_ROWS = 64
 
 PART_FILE = "rows.arrow"
 
-ROWS_PER_GROUP = 1024
-"""Rows of a row group of the finished file, which are held until it is whole."""
+ROWS_PER_GROUP = 8192
+"""Rows of a row group of the finished file, which are held until it is whole; who reads holds all footers."""
 
 BATCH = 512
 """Rows read at a time."""

@@ -13,7 +13,16 @@ import pyarrow.parquet as pq
 import xxhash
 
 from pipeline.engine.parts import Engine, FinishedParts, Inline, Part, Run, run_parts
-from pipeline.tables.incremental import BATCH, PART_ROWS, Row, SortedRows, part_rows, parts_beside, write_part
+from pipeline.tables.incremental import (
+    BATCH,
+    PART_ROWS,
+    ROWS_PER_GROUP,
+    Row,
+    SortedRows,
+    part_rows,
+    parts_beside,
+    write_part,
+)
 from preprocess.pictures import LIMITS, Limits
 from preprocess.places import RemotePath
 from preprocess.shelf import Shelf
@@ -30,9 +39,6 @@ from preprocess.whole import whole_file
 
 NUM_REQUESTS = 32
 """Requests to object storage at a time."""
-
-ROWS_PER_GROUP = 512
-"""Samples that are written at a time."""
 
 
 def write_manifest(
