@@ -78,6 +78,8 @@ RECIPES: Mapping[str, Recipe] = {
         "what if the inpainting mask follows the worn garment, as VITON-HD's does?",
         ("write_shards.mask.follows=garment",),
     ),
+    "tiny_catvton": Recipe("does size obey in CatVTON's method?", ("train_base.preset=tiny_catvton",)),
+    "tiny_klein": Recipe("does size obey in FLUX.2 klein's method?", ("train_base.preset=tiny_klein",)),
     **dict(ways()),
 }
 
