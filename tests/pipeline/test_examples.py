@@ -92,6 +92,9 @@ def user(fitting_artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> P
         size_annotations=annotations,
         out=artifacts / "shards",
     )
+    (home / "months").mkdir()
+    for month in ("may", "june"):
+        shutil.copy(annotations, home / "months" / f"{month}.parquet")
     (home / "chart.csv").write_text(
         "size,chest_cm,shoulder_cm,length_cm\nS,96,44,68\nM,104,45.5,70\nL,112,47,72\nXL,122,49,74\n"
     )
