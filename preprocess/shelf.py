@@ -9,20 +9,54 @@ import pickle
 import sqlite3
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from typing import Generic, TypeVar
+from contextlib import contextmanager
+from typing import Any, Generic, TypeVar
+
+from preprocess.places import StorageError
 
 CACHE_KIB = 4096
 """Memory of a shelf, and once more while it is read in order."""
 
+NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+"""What SQLite calls it that its file can't be made or grow."""
+
 T = TypeVar("T")
 
 
-def scratch() -> sqlite3.Connection:
+@contextmanager
+def room_wanted() -> Iterator[None]:
+    """Raise StorageError where there is no room: SQLite doesn't say on which disk."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in NO_ROOM:  # the other bits say more of the same
+            raise
+        raise StorageError(
+            f"temporary file of rows: {error}; is its disk full? Set TMPDIR to a folder with room, which is "
+            f"{os.environ.get('TMPDIR') or 'not set: /var/tmp is taken'}"
+        ) from error
+
+
+class Database(sqlite3.Connection):
+    """Says where it wanted room, and found none."""
+
+    def execute(self, *given: Any) -> sqlite3.Cursor:
+        """Do one thing; the first row is there, so that what must be sorted is."""
+        with room_wanted():
+            return super().execute(*given)
+
+    def executemany(self, *given: Any) -> sqlite3.Cursor:
+        """Do one thing many times."""
+        with room_wanted():
+            return super().executemany(*given)
+
+
+def scratch() -> Database:
     """Open an empty database of this process, which is never committed and goes when it is closed.
 
     One thread at a time may use it; any may close it, as whoever collects garbage does.
     """
-    db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    db = sqlite3.connect("", isolation_level=None, check_same_thread=False, factory=Database)
     db.executescript(f"PRAGMA cache_size = -{CACHE_KIB}; PRAGMA journal_mode = OFF; BEGIN;")
     return db
 

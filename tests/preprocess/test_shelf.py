@@ -1,5 +1,8 @@
+import resource
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -7,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preprocess.identity import ROOT
-from preprocess.places import Facts, remembered
+from preprocess.places import Facts, StorageError, remembered
 from preprocess.shelf import CACHE_KIB, Shelf
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]))
@@ -73,3 +76,31 @@ def test_a_shelf_of_any_size_takes_little_memory(order: str) -> None:
     command = [sys.executable, "-c", FILLED, order]
     done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
     assert int(done.stdout) < 3 * CACHE_KIB
+
+
+@contextmanager
+def room_for(num_bytes: int) -> Iterator[None]:
+    """Have this process write no file beyond so many bytes, as on a disk without more room."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def filled() -> Shelf[bytes]:
+    """Return a shelf of 16 MiB, four times what it may keep in memory."""
+    shelf = Shelf[bytes]()
+    for number in range(16_384):
+        shelf.add(str(number), bytes(1024))
+    return shelf
+
+
+def test_a_full_disk_is_told_by_where_the_file_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with room_for(2**20), pytest.raises(StorageError, match=f"Set TMPDIR to .*{tmp_path}"):
+        filled()
+    shelf = filled()
+    with room_for(2**20), pytest.raises(StorageError, match="is its disk full"):
+        next(shelf.sorted())
