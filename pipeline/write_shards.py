@@ -143,16 +143,36 @@ def write_latents(params: WriteShardsParams, pictures: Path, engine: Engine | No
 def joined(
     manifest: Path, keypoints: Path, annotations: Path
 ) -> Iterator[tuple[ManifestRow, Row | None, Row | None]]:
-    """Yield the samples, each with its rows of both tables; all three are sorted by split and key."""
+    """Yield the samples, each with its rows of both tables; see `require_order`."""
+    for table in (manifest, keypoints, annotations):
+        require_order(table)
     joints, measures = SortedRows(rows_of(keypoints)), SortedRows(rows_of(annotations, known_only))
     for row in iter_manifest(manifest):
         yield row, joints.at(row.split, row.key), measures.at(row.split, row.key)
 
 
-def rows_of(path: Path, change: Callable[[pa.Table], pa.Table] = lambda table: table) -> Iterator[Row]:
-    """Yield the rows of a Parquet file, changed."""
+def require_order(path: Path) -> None:
+    """Refuse a table in which rows wouldn't be found, as another program may have written it.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: Its rows aren't sorted by split and key, or a sample has two.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"{path} not found: run the stage before `write_shards` first")
+    before = ("", "")
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(BATCH, columns=["split", "key"]):
+            for name in zip(batch["split"].to_pylist(), batch["key"].to_pylist(), strict=True):
+                if name <= before:
+                    raise ValueError(
+                        f"{path} must be sorted by split and key, a row a sample, got {name} after {before}"
+                    )
+                before = name
+
+
+def rows_of(path: Path, change: Callable[[pa.Table], pa.Table] = lambda table: table) -> Iterator[Row]:
+    """Yield the rows of a Parquet file, changed."""
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(BATCH):
             yield from change(pa.Table.from_batches([batch])).to_pylist()

@@ -309,3 +309,15 @@ def test_labels_of_another_size_lie_where_they_lay(inputs: dict[str, Path], tmp_
         Image.fromarray(one).save(tmp_path / f"{name}.png")
         resized.append(labels_of(dataclasses.replace(files, parse=tmp_path / f"{name}.png"), 128, 96))
     np.testing.assert_array_equal(resized[0], resized[1][:, ::-1])
+
+
+@pytest.mark.parametrize("table", ["manifest", "keypoints", "size_annotations"])
+def test_a_table_in_another_order_is_refused_where_rows_would_be_lost(
+    inputs: dict[str, Path], tmp_path: Path, table: str
+) -> None:
+    """As DuckDB or pandas may write what a user edits."""
+    backwards = tmp_path / f"{table}.parquet"
+    pq.write_table(pq.read_table(inputs[table])[::-1], backwards)
+    with pytest.raises(ValueError, match=rf"{table}\.parquet must be sorted by split and key"):
+        run(PARAMS, **inputs | {table: backwards}, out=tmp_path / "shards")
+    assert not (tmp_path / "shards").exists()
