@@ -13,6 +13,7 @@ from pipeline.engine.engines import RaySettings
 from pipeline.engine.local import on_one_core
 from pipeline.engine.parts import Part, Work
 from preprocess.identity import ROOT
+from preprocess.vocabulary import AXES_VARIABLE
 
 GIGABYTE = 10**9
 
@@ -50,11 +51,18 @@ class RayTasks:
                 ray.shutdown()
 
     def task(self, gpus: int) -> "ray.remote_function.RemoteFunction":
-        """Return what makes a part somewhere in the cluster, again where a worker or its node dies."""
-        memory = self.settings.memory_gb
+        """Return what makes a part somewhere in the cluster, again where a worker or its node dies.
+
+        Workers of a running cluster have the environment that it was started in, not this process' axes.
+        """
+        memory, axes = self.settings.memory_gb, os.environ.get(AXES_VARIABLE, "")
         options = {} if memory is None else {"memory": int(memory * GIGABYTE)}
         return ray.remote(on_one_core).options(
-            num_cpus=self.settings.cpus, num_gpus=gpus, max_retries=self.settings.retries, **options
+            num_cpus=self.settings.cpus,
+            num_gpus=gpus,
+            max_retries=self.settings.retries,
+            runtime_env={"env_vars": {AXES_VARIABLE: axes}},
+            **options,
         )
 
     def window(self, gpus: int) -> int:

@@ -14,6 +14,7 @@ from pipeline.engine.parts import Engine, Inline, Part, Work, open_engine
 from pipeline.engine.store import PartStore
 from pipeline.stage import ENGINE_VARIABLE
 from pipeline.tables.incremental import PART_ROWS, Row, update
+from preprocess.vocabulary import AXES_VARIABLE
 from tests.pipeline.engines import (
     Numbers,
     Payload,
@@ -129,6 +130,24 @@ def test_a_part_may_ask_for_a_gpu(cluster: Any, engine: Engine, tmp_path: Path) 
     parts = list(table(tmp_path, Numbers(3 * PART_ROWS)).plan())
     assert len(list(engine.map(Work(run=run, store=store, gpus=1), parts))) == 3
     assert (tmp_path / "log").read_text().split() == ["0", "0", "0"]
+
+
+def see_axes(log: Path, part: Part, out: Path) -> Counter[str]:  # noqa: ARG001
+    with log.open("a") as file:
+        file.write(f"{os.environ.get(AXES_VARIABLE)}\n")
+    return Counter()
+
+
+def test_workers_of_a_running_cluster_know_the_axes_of_this_process(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, store = partial(see_axes, tmp_path / "log"), PartStore(tmp_path / "parts")
+    store.begin()
+    (part,) = table(tmp_path, Numbers(1)).plan()
+    for axes in ("sleeve", ""):
+        monkeypatch.setenv(AXES_VARIABLE, axes)
+        assert list(engine.map(Work(run=run, store=store), [replace(part, key=f"with-{axes}")]))
+    assert (tmp_path / "log").read_text().splitlines() == ["sleeve", ""]
 
 
 def test_without_an_address_a_cluster_starts_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
