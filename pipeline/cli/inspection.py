@@ -1,9 +1,10 @@
 """`cinderella inspect`: what stands in a file of size annotations, and the pictures behind it."""
 
 import base64
+import glob
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -115,6 +116,8 @@ def tables_of(annotations: Path) -> list[Path]:
     if not tables or not tables[0].is_file():
         raise FileNotFoundError(f"{annotations} not found: run `cinderella annotate` or `dvc repro` first")
     first = pq.read_schema(tables[0])
+    if lacking := [name for name in SUMMARISED[:4] if name not in first.names]:
+        raise ValueError(f"{tables[0]} must be size annotations, but has no {lacking[0]}")
     for table, schema in ((table, pq.read_schema(table)) for table in tables[1:]):
         if not schema.equals(first) or max_uncertainty_of(schema) != max_uncertainty_of(first):
             raise ValueError(f"{table} must have the columns and max_uncertainty of {tables[0]}")
@@ -127,29 +130,31 @@ def max_uncertainty_of(schema: pa.Schema) -> bytes | None:
     return found
 
 
-def query(tables: list[Path], where: str | None) -> Any:
-    """Return DuckDB's view of the rows that meet a condition."""
+def query(tables: list[Path], where: str | None, choose: Callable[[Any], Any]) -> pa.Table:
+    """Return what is chosen of DuckDB's view of the rows that meet a condition."""
     import duckdb
 
-    rows = duckdb.read_parquet([str(table) for table in tables])
+    rows = duckdb.read_parquet([glob.escape(str(table)) for table in tables])
     try:
-        return rows if where is None else rows.filter(where)
+        found: pa.Table = choose(rows if where is None else rows.filter(where)).to_arrow_table()
     except duckdb.Error as error:
         raise ValueError(f"where must be a DuckDB condition on columns, got {where!r}: {error}") from error
+    return found
 
 
 def select(tables: list[Path], where: str | None) -> pa.Table:
     """Read what a summary needs of the rows that meet a condition: some 150 bytes a row."""
     schema = pq.read_schema(tables[0])
     columns = [name for name in schema.names if name in SUMMARISED]
-    found: pa.Table = query(tables, where).select(*columns).to_arrow_table()
+    found = query(tables, where, lambda rows: rows.select(*columns))
     known = max_uncertainty_of(schema)
     return found if known is None else found.replace_schema_metadata({MAX_UNCERTAINTY_KEY: known})
 
 
 def least_certain(tables: list[Path], where: str | None, limit: int) -> list[Row]:
     """Return the rows of least confidence among those that meet a condition."""
-    rows: list[Row] = query(tables, where).order("confidence, key").limit(limit).to_arrow_table().to_pylist()
+    found = query(tables, where, lambda rows: rows.order("confidence, key").limit(limit))
+    rows: list[Row] = found.to_pylist()
     return rows
 
 

@@ -58,6 +58,21 @@ def test_where_selects_by_duckdb(annotations: Path) -> None:
     assert inspect(annotations, where="width_ratio > 1.5 and status = 'ok'").startswith("1 rows")
     with pytest.raises(ValueError, match="where must be a DuckDB condition"):
         inspect(annotations, where="no_such_column > 1")
+    with pytest.raises(ValueError, match=r"where must be a DuckDB condition .*Could not convert"):
+        inspect(annotations, where="reason::int > 1")
+
+
+def test_a_name_with_signs_of_patterns_is_one_file(annotations: Path) -> None:
+    rows = pq.read_table(annotations)
+    for number, name in enumerate(("may*", "may[1]", "may?", "it's may", "may1")):
+        pq.write_table(rows[: number % 4], annotations.with_name(f"{name}.parquet"))
+    for number, name in enumerate(("may*", "may[1]", "may?", "it's may")):
+        assert inspect(annotations.with_name(f"{name}.parquet")).startswith(f"{number} rows")
+
+
+def test_another_table_than_annotations_is_refused(annotations: Path) -> None:
+    with pytest.raises(ValueError, match=r"keypoints\.parquet must be size annotations, but has no category"):
+        inspect(annotations.with_name("keypoints.parquet"))
 
 
 def test_a_folder_of_files_is_summarised_as_one(annotations: Path, tmp_path: Path) -> None:
