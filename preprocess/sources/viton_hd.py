@@ -16,6 +16,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TypeAlias
 
+from preprocess.places import kept
 from preprocess.shelf import Shelf
 from preprocess.sources.finding import Found, Part, file_counts
 from preprocess.sources.keys import safe_key
@@ -67,7 +68,8 @@ class VitonHd:
                 f"the one with {self.split or SPLITS[0]}_pairs.txt"
             )
         for split in (self.split,) if self.split else self.listed() or SPLITS:
-            lists = Lists(tried_by=self.pairs(split), worn_by=self.paired(split))
+            paired = self.paired(split)
+            lists = Lists(tried_by=kept(self.pairs(split)), worn_by=paired and kept(paired))
             if any(True for _ in chain(lists.tried(), lists.worn())):
                 listed = Split.listed(self.root / split, self.category)
                 yield from samples_of(listed, lists, self.captions)
@@ -99,7 +101,7 @@ class VitonHd:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lists:
-    """The lists of a split, read every time anew."""
+    """The lists of a split, read every time anew, but fetched once."""
 
     tried_by: Path
     worn_by: Path | None
