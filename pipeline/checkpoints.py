@@ -12,7 +12,7 @@ from model.adapter.adapter import SizeAdapter
 from model.bases import BASES
 from model.bases.base import TryOnBase
 from preprocess.sizes.axes import MEANINGS
-from preprocess.vocabulary import TRIED_ON
+from preprocess.vocabulary import AXES_VARIABLE, OPTIONAL_AXES, TRIED_ON
 
 RECORD = "record.json"
 """What a training stage says of itself: parameters, picture size, inpainting masks, versions."""
@@ -88,8 +88,24 @@ def load_size_aware(
 
 
 def load_adapter(checkpoint: Path) -> SizeAdapter:
-    """Load the adapter of `train_size` or `train_joint`, for the axes and categories that there are now."""
-    return SizeAdapter.from_pretrained(checkpoint / "adapter").for_sizes(MEANINGS, TRIED_ON)
+    """Load the adapter of `train_size` or `train_joint`; see `for_sizes_here`."""
+    return for_sizes_here(SizeAdapter.from_pretrained(checkpoint / "adapter"), checkpoint)
+
+
+def for_sizes_here(adapter: SizeAdapter, folder: str | Path) -> SizeAdapter:
+    """Return the adapter of a folder for the axes and categories that there are in this process.
+
+    Raises:
+        ValueError: It was trained with an axis that isn't switched on here.
+    """
+    off = {*adapter.config.axis_names} & {*OPTIONAL_AXES} - {*MEANINGS}
+    if off:
+        names = ",".join(sorted(off))
+        raise ValueError(
+            f"{folder} was trained with the axis {names}, which is not switched on in this process: list it "
+            f"in `axes` of params.yaml, or set {AXES_VARIABLE}={names}"
+        )
+    return adapter.for_sizes(MEANINGS, TRIED_ON)
 
 
 def load_layers(unet: nn.Module, file: Path) -> None:

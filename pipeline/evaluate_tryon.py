@@ -1,6 +1,7 @@
 """DVC stage `evaluate_tryon`: shards, base/, size/, joint/ -> reports/, does the picture obey the size?"""
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from model.sampling import SizedDrawer, TryOnInputs, composite, garment_refresh,
 from pipeline.checkpoints import load_size_aware, read_record
 from pipeline.evaluation.evaluation import Evaluation, require_trained
 from pipeline.stage import run_stage
+from preprocess.body.inpaint_mask import MaskParams
 from preprocess.sizes.axes import FIT_PLACE
 from shards.batch import Batch
 from shards.index import MASK
@@ -66,7 +68,8 @@ def score_sized(evaluation: Evaluation, networks: TryOnBase, adapter: SizeAdapte
     draw = drawer_of(networks, adapter, evaluation.people, params)
     trials = {ADAPTER: scorer.score(ADAPTER, draw, evaluation.requests, evaluation.collector)}
     if params.out_of_range:
-        values = {category: beyond(own, params.out_of_range) for category, own in evaluation.values.items()}
+        share, inside = params.out_of_range, evaluation.values.items()
+        values = {category: beyond(category, own, share) for category, own in inside}
         outside = cells_by_category(evaluation.scene, values)
         trials[BEYOND] = scorer.score(BEYOND, draw, outside)
     without = drawer_of(networks, None, evaluation.people, params)
@@ -89,14 +92,23 @@ def load_trained(evaluation: Evaluation, base: Path, checkpoint: Path) -> tuple[
             a category that they have.
     """
     require_trained(checkpoint, evaluation.categories)
-    trained, found = read_record(checkpoint).get(MASK), evaluation.protocol[MASK]
-    if trained != found:
+    require_masks(checkpoint, evaluation.protocol[MASK])
+    return load_size_aware(base, checkpoint)
+
+
+def require_masks(checkpoint: Path, found: Mapping[str, Any] | None) -> None:
+    """Raise ValueError unless what a stage wrote was trained with inpainting masks like those of the shards.
+
+    Either may tell of fewer axes: the table's own are meant.
+    """
+    trained = read_record(checkpoint).get(MASK)
+    filled_in = [masks and MaskParams.recorded(masks, checkpoint) for masks in (trained, found)]
+    if filled_in[0] != filled_in[1]:
         raise ValueError(
             f"{checkpoint} was trained with the inpainting masks {trained}, but the shards have {found}: "
             "to fill in others is another task. Write shards with the same: `cinderella shard --checkpoint`, "
             "or `cinderella evaluate --root`, which does it by itself"
         )
-    return load_size_aware(base, checkpoint)
 
 
 def drawer_of(

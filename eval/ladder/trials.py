@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from eval.ladder.outline import Deviation, deviation
 from eval.ladder.remeasure import Reading
-from preprocess.sizes.axes import AXIS_NAMES
+from preprocess.sizes.axes import AXIS_NAMES, SMALLEST_RATIO, axes_of
 from preprocess.vocabulary import Category
 
 Floats = NDArray[np.float64]
@@ -160,7 +160,9 @@ def has_ladder(values: Floats) -> NDArray[np.bool_]:
     return np.array([np.isfinite(rungs).any() for rungs in values])
 
 
-def beyond(values: Floats, share: float) -> Floats:
-    """(A, 2) requests below and above (A, R) `values`, by `share` of their span."""
+def beyond(category: Category, values: Floats, share: float) -> Floats:
+    """(A, 2) requests below and above (A, R) `values`, by `share` of their span, that a garment may have."""
     span = values[:, -1] - values[:, 0]
-    return np.stack([values[:, 0] - share * span, values[:, -1] + share * span], axis=1)
+    most = [axes_of(category)[name].most if name in axes_of(category) else np.inf for name in AXIS_NAMES]
+    below, above = values[:, 0] - share * span, values[:, -1] + share * span
+    return np.stack([np.maximum(below, SMALLEST_RATIO), np.minimum(above, most)], axis=1)

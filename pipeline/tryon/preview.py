@@ -29,7 +29,7 @@ from preprocess.body.legs import LegFrame
 from preprocess.body.mediapipe import POSE_MODEL
 from preprocess.garment.grabcut import segment_garment
 from preprocess.layout.parts import split
-from preprocess.layout.worn_photo import RESIZABLE, ResizedPhoto, WornPhoto, resize_worn
+from preprocess.layout.worn_photo import RESIZABLE, ResizedPhoto, WornPhoto, followed, resize_worn
 from preprocess.lower.worn_legs import take_apart
 from preprocess.person.fit_report import measure_fit
 from preprocess.person.prepare import prepare_person, with_worn_garment
@@ -130,21 +130,23 @@ def require_in_place(person: PreparedPerson, garment: NDArray[np.bool_]) -> None
 
 
 def on_known_axes(size: SizeRequest, natural: SizeRequest) -> SizeRequest:
-    """Return the ratios asked for whose natural ones are known."""
-    known = dict(natural.asked)
+    """Return the ratios asked for that a photo follows and whose natural ones are known."""
+    known = {name for name, _ in natural.asked if name in followed(size.category)}
     asked = {name: ratio for name, ratio in size.resolved(natural).asked if name in known}
     return SizeRequest.of(asked, category=size.category)
 
 
 def left_open(sizes: Sequence[SizeRequest], shown: Sequence[SizeRequest]) -> list[str]:
     """Return a note for every axis on which ratios were asked for that couldn't be shown."""
+    unknown, never = "its ratio in the photo isn't known", "no preview shows it"
     asked = {
-        name for size, seen in zip(sizes, shown, strict=True) for name, _ in size.asked if not seen[name]
+        name: unknown if name in followed(size.category) else never
+        for size, seen in zip(sizes, shown, strict=True)
+        for name, _ in size.asked
+        if not seen[name]
     }
     return [
-        f"{name} was asked for, but stays as it is: its ratio in the photo isn't known"
-        for name in AXIS_NAMES
-        if name in asked
+        f"{name} was asked for, but stays as it is: {asked[name]}" for name in AXIS_NAMES if name in asked
     ]
 
 

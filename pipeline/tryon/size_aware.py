@@ -16,15 +16,15 @@ from model.judges.segmenter import Segmenter, segment_with
 from model.params import DrawingOptions, MemorySwitches
 from model.publishing import load_pipeline, trained_pictures
 from model.sampling import OnStep, SizedDrawer, TryOnInputs, composite
+from pipeline.checkpoints import for_sizes_here
 from preprocess.body.inpaint_mask import MaskParams
 from preprocess.body.mediapipe import POSE_MODEL
 from preprocess.layout.resized import outline_at
 from preprocess.person.fit_report import FitReport, measure_fit
 from preprocess.person.prepare import PersonView, PreparedPerson, prepare_person, with_worn_garment
 from preprocess.pictures import PictureSource, read_picture
-from preprocess.sizes.axes import MEANINGS
 from preprocess.sizes.request import SizeRequest
-from preprocess.vocabulary import TRIED_ON, Category
+from preprocess.vocabulary import Category
 
 __all__ = ["DrawingOptions", "PreparedPerson", "SizeAwareTryOn", "SizeRequest", "TryOnResult"]
 
@@ -117,7 +117,7 @@ class SizeAwareTryOn:
         pictures = trained_pictures(folder)
         tryon = cls(
             base,
-            adapter.for_sizes(MEANINGS, TRIED_ON),
+            for_sizes_here(adapter, folder),
             image_height=pictures["image_height"],
             image_width=pictures["image_width"],
             mask=MaskParams.recorded(pictures.get("mask"), folder),

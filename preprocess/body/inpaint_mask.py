@@ -79,8 +79,10 @@ class MaskParams:
             )
         try:
             return cls(**values)
-        except TypeError as error:
-            raise ValueError(f"{where} tells of other inpainting masks than this version draws") from error
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{where} tells of other inpainting masks than this version draws: {error}"
+            ) from error
 
     def asked(self, category: Category) -> dict[str, tuple[float, float]]:
         """Return the smallest and the largest ratio of each axis that may be asked for under such masks."""

@@ -93,6 +93,11 @@ class ResizedPhoto(WornPhoto):
         return np.asarray(cv2.remap(labels, *self.sources, cv2.INTER_NEAREST), np.uint8)
 
 
+def followed(category: Category) -> tuple[str, ...]:
+    """Return the axes that a garment of a category follows in a photo; others leave it as it is."""
+    return RESIZED_ON_LEGS if category is Category.LOWER else RESIZED
+
+
 def resize_worn(
     worn: WornPhoto,
     keypoints: Keypoints,
@@ -126,8 +131,7 @@ def resize_worn(
     """
     require_shape("natural", natural, (len(AXIS_NAMES),))
     require_shape("requested", requested, (len(AXIS_NAMES),))
-    names = RESIZED_ON_LEGS if category is Category.LOWER else RESIZED
-    ratios = by_name(natural, names), by_name(requested, names)
+    ratios = by_name(natural, followed(category)), by_name(requested, followed(category))
     growth = np.nan_to_num(ratios[1] / ratios[0], nan=1.0)
     changed = np.abs(growth - 1) > UNCHANGED
     if not changed.any() or not worn.garment_mask.any():

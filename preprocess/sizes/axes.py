@@ -4,12 +4,16 @@ Columns of tables, fields of requests, inputs of the networks, rungs of ladders,
 `AXES` and its order. A further axis is a further row, and in `WornMeasures` the length that it divides.
 """
 
+import math
 import os
 from dataclasses import dataclass, replace
 
 from preprocess.vocabulary import AXES_VARIABLE, OPTIONAL_AXES, SLEEVE, TRIED_ON, Category
 
 Colour = tuple[int, int, int]
+
+SMALLEST_RATIO = 0.01
+"""Steps down end here: a garment has some size."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +62,9 @@ class Axis:
     judged_at: float = 0.0
     """Bounds of a smaller ratio are judged as shares of this one: an end is seen as well on a short sleeve as
     on a long one. 0: always of the ratio itself."""
+
+    most: float = math.inf
+    """No garment has more, whatever its size: steps up end here."""
 
 
 _SHOULDER = Axis(
@@ -114,13 +121,14 @@ _SLEEVE = Axis(
     meaning="how far cloth covers the arms, from the shoulders on, over the length of the arms",
     asked=(0.01, 1.0),
     credible=(0.005, 1.05),
-    step=0.05,
+    step=0.02,
     usual=0.5,
     growth=1,
     region="arms",
     words=("short", "long"),
     colour=(20, 140, 110),
     judged_at=1.0,
+    most=1.0,
 )
 
 SWITCHED_ON = frozenset(os.environ.get(AXES_VARIABLE, "").split(",")) & set(OPTIONAL_AXES)
@@ -185,7 +193,8 @@ of `preprocess.garment.size_ratios` divides.
 
 The steps are ours. Between letters, shirts usually grow by about 7 cm around the chest, 1.2 cm at the
 shoulders and 1.5 cm in length; with 32 cm between the joints, a torso of 50 cm and half of the cloth seen
-from the front (`preprocess.sizes.centimetres`) that is about 0.1, 0.04 and 0.03.
+from the front (`preprocess.sizes.centimetres`) that is about 0.1, 0.04 and 0.03. Sleeves grow by
+about 1 cm, on arms of 55 cm from the joint to the wrist: 0.02.
 """
 
 MEASURED_NAMES = tuple(dict.fromkeys(axis.name for axis in AXES))

@@ -13,7 +13,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocess.sizes.axes import AXIS_NAMES, Axis, axes_of
+from preprocess.sizes.axes import AXIS_NAMES, SMALLEST_RATIO, Axis, axes_of
 from preprocess.untrusted import shown
 from preprocess.vocabulary import Category
 
@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 MOST_STEPS = 10
 """More steps than this are a mistake."""
 
-SMALLEST_RATIO = 0.01
-"""Steps down end here: a garment has some size."""
+ROUNDING = 1e-9
+"""A ratio this little out of a range is at its end: it was measured there."""
 
 Range = Mapping[str, tuple[float, float]]
 """Smallest and largest ratio that may be asked for, by axis."""
@@ -152,7 +152,7 @@ class SizeRequest:
                 "map of it, or ask for ratios such as width=1.4"
             )
         stepped = {
-            name: max(ratio + self.steps * self.axes[name].step, SMALLEST_RATIO)
+            name: min(max(ratio + self.steps * self.axes[name].step, SMALLEST_RATIO), self.axes[name].most)
             for name, ratio in start.items()
         }
         return SizeRequest.of(stepped | dict(self.asked), category=self.category)
@@ -178,7 +178,7 @@ class SizeRequest:
             f"{name} must be between {smallest} and {largest}, got {value:.3g}"
             for name, value in self.asked
             for smallest, largest in [allowed[name]]
-            if not smallest <= value <= largest
+            if not smallest - ROUNDING <= value <= largest + ROUNDING
         ]
 
     def required_in_range(self, within: Range | None = None) -> Self:

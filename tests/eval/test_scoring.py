@@ -203,7 +203,10 @@ def test_ladders_span_the_middle_of_the_data() -> None:
     ratios = np.linspace(0, 1, 101)[:, None] + of_tops([1.0, 2.0, 3.0])
     values = ladder_values(Category.UPPER, ratios, 0.05, 0.95, 3)
     np.testing.assert_allclose(values[1], [2.05, 2.5, 2.95])
-    np.testing.assert_allclose(beyond(values, 0.1)[1], [1.96, 3.04])
+    np.testing.assert_allclose(beyond(Category.UPPER, values, 0.1)[1], [1.96, 3.04])
+    low = np.full_like(values, np.nan)
+    low[1] = [0.02, 1.0, 2.0]
+    assert beyond(Category.UPPER, low, 0.1)[1, 0] == 0.01, "none has no width, or less"
 
 
 def test_an_axis_that_the_data_does_not_know_has_no_ladder() -> None:

@@ -1,17 +1,24 @@
 """An axis that params.yaml switches on: what a process knows, what it refuses, and whose results differ."""
 
+import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from model.adapter.adapter import SizeAdapter
+from model.bases.tiny.networks import TinyPreset, build_tiny_base
 from pipeline import switched_on
+from pipeline.checkpoints import RECORD, for_sizes_here
+from pipeline.evaluate_tryon import require_masks
 from pipeline.params import load_params, require_axes
+from preprocess.body.inpaint_mask import MaskParams
 from preprocess.identity import ROOT, code_identity
-from preprocess.sizes.axes import AXIS_NAMES
-from preprocess.vocabulary import AXES_VARIABLE
+from preprocess.sizes.axes import AXIS_NAMES, MEANINGS
+from preprocess.vocabulary import AXES_VARIABLE, TRIED_ON
 
 OFF, ON = "axes: [shoulder, width, length]", "axes: [shoulder, width, length, sleeve]"
 
@@ -103,3 +110,47 @@ def test_a_ratio_is_known_by_the_length_of_the_arm(tmp_path: Path) -> None:
         "print(known_ratios(rows, 'sleeve'))"
     )
     assert said(code, tmp_path, **{AXES_VARIABLE: "sleeve"}) == "[0.2 nan]"
+
+
+def test_a_sleeve_that_covers_the_arm_gets_no_longer_and_steps_up_are_no_mistake(tmp_path: Path) -> None:
+    code = (
+        "import numpy as np; from preprocess.sizes.request import SizeRequest as S; "
+        "from eval.ladder.trials import beyond; from preprocess.vocabulary import Category; "
+        "natural = S(width=1.2, sleeve=0.99); "
+        "print(*(S(steps=n).resolved(natural).required_in_range()['sleeve'] for n in (0, 1, 2)), "
+        "beyond(Category.UPPER, np.tile([0.1, 0.9], (5, 1)), 0.5)[4])"
+    )
+    assert said(code, tmp_path, **{AXES_VARIABLE: "sleeve"}) == "0.99 1.0 1.0 [0.01 1.  ]"
+
+
+def test_a_preview_says_that_it_leaves_sleeves_as_they_are(tmp_path: Path) -> None:
+    code = (
+        "from pipeline.tryon.preview import left_open, on_known_axes; "
+        "from preprocess.sizes.request import SizeRequest as S; asked = S(width=1.4, sleeve=0.9); "
+        "shown = on_known_axes(asked, S(width=1.2, sleeve=0.3)); "
+        "print(shown, *left_open([asked], [shown]), sep='; ')"
+    )
+    note = "sleeve was asked for, but stays as it is: no preview shows it"
+    assert said(code, tmp_path, **{AXES_VARIABLE: "sleeve"}).splitlines()[-1] == f"width 1.40; {note}"
+
+
+def test_weights_that_know_an_axis_that_is_off_say_how_to_switch_it_on() -> None:
+    base = build_tiny_base(TinyPreset(), 0)
+    adapter = SizeAdapter.for_sites(base.sites(), MEANINGS | {"sleeve": ""}, categories=TRIED_ON)
+    with pytest.raises(
+        ValueError, match=r"joint was trained with the axis sleeve.* set CINDERELLA_AXES=sleeve"
+    ):
+        for_sizes_here(adapter, "joint")
+
+
+def test_masks_that_tell_of_fewer_axes_are_those_of_the_table(tmp_path: Path) -> None:
+    """As those of weights that were trained before an axis was switched on."""
+    full = asdict(MaskParams())
+    fewer = {name: dict(ratios) for name, ratios in full["largest"].items()}
+    del fewer["upper"]["length"]
+    (tmp_path / RECORD).write_text(json.dumps({"mask": full | {"largest": fewer}}))
+    require_masks(tmp_path, full)
+    with pytest.raises(ValueError, match="was trained with the inpainting masks"):
+        require_masks(tmp_path, full | {"margin": 0.2})
+    with pytest.raises(ValueError, match="was trained with the inpainting masks"):
+        require_masks(tmp_path, None)

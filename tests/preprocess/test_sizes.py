@@ -160,6 +160,14 @@ CSV = "size,chest_cm,shoulder_cm,length_cm\nS,96,44,68\nOne size,104,,70\n"
 YAML = "S: {chest_cm: 96, shoulder_cm: 44, length_cm: 68}\n38: {chest_cm: 104}\n"
 
 
+def test_what_was_measured_at_the_end_of_a_range_is_in_it() -> None:
+    """Lengths are divided twice, so that it may come out a rounding beyond."""
+    within = {"width": (0.7, 2.2)}
+    for ratio in (0.7 - 1e-15, 2.2 + 1e-15):
+        assert SizeRequest(width=ratio).required_in_range(within)["width"] == ratio
+    assert SizeRequest(width=2.2 + 1e-6).out_of_range(within)
+
+
 def test_a_ratio_is_asked_of_another_category_only_where_it_divides_the_same() -> None:
     """A top's width is over the shoulders, that of trousers over the hips; a dress is measured as a top."""
     wide = SizeRequest.parse("width=1.4,length=1.1")
