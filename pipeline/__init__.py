@@ -36,5 +36,19 @@ def switched_on(params: Path) -> str:
         return ""  # `load_params` tells what is wrong with it
 
 
-if AXES_VARIABLE not in os.environ and (_axes := switched_on(Path("params.yaml"))):
+def optional_axes(text: str) -> str:
+    """Return what an environment variable names as every process writes it: identities take it in.
+
+    Raises:
+        SystemExit: There is no such axis to switch on.
+    """
+    names = sorted({name.strip() for name in text.split(",")} - {""})
+    if not set(names) <= set(OPTIONAL_AXES):
+        raise SystemExit(f"{AXES_VARIABLE} must name some of {', '.join(OPTIONAL_AXES)}, got {text!r}")
+    return ",".join(names)
+
+
+if AXES_VARIABLE in os.environ:
+    os.environ[AXES_VARIABLE] = optional_axes(os.environ[AXES_VARIABLE])
+elif _axes := switched_on(Path("params.yaml")):
     os.environ[AXES_VARIABLE] = _axes  # before anything imports the table of axes

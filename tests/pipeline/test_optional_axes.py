@@ -75,6 +75,20 @@ def test_the_table_and_the_columns_have_the_axis_where_it_is_switched_on(folder:
     assert said(code, ROOT, **{AXES_VARIABLE: "sleeve"}) == f"shoulder width length waist {on}"
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (" sleeve,sleeve,", "sleeve"),
+        ("", ""),
+        ("sleeves", "CINDERELLA_AXES must name some of sleeve, got 'sleeves'"),
+        ("width,sleeve", "CINDERELLA_AXES must name some of sleeve, got 'width,sleeve'"),
+    ],
+)
+def test_the_variable_means_the_same_however_it_is_written(text: str, expected: str, tmp_path: Path) -> None:
+    code = "import os, pipeline; print(os.environ['CINDERELLA_AXES'])"
+    assert said(code, tmp_path, **{AXES_VARIABLE: text}) == expected
+
+
 @pytest.mark.parametrize("axes", ["[shoulder, width]", "[shoulder, width, length, cuff]", "[sleeve]"])
 def test_axes_that_there_are_not_are_refused(
     axes: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
