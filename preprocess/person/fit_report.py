@@ -137,7 +137,7 @@ def region_fit(
         measured=measured,
         natural=natural,
         verdict=verdict(axis, measured, natural),
-        obedience=obedience(measured, requested),
+        obedience=obedience(axis, measured, requested),
     )
 
 
@@ -146,7 +146,7 @@ def verdict(axis: Axis, measured: float | None, natural: float | None) -> str:
     region = axis.region
     if measured is None:
         return f"not measurable at the {region}"
-    difference = deviation(measured, natural)
+    difference = off_by(axis, measured, natural)
     if difference is None:
         return f"{measured:.2f} at the {region}, with nothing to compare it with"
     if abs(difference) <= JUST_RIGHT:
@@ -155,16 +155,22 @@ def verdict(axis: Axis, measured: float | None, natural: float | None) -> str:
     return f"{abs(difference):.0%} {larger if difference > 0 else smaller} at the {region}".replace("%", " %")
 
 
-def obedience(measured: float | None, requested: float | None) -> str:
+def obedience(axis: Axis, measured: float | None, requested: float | None) -> str:
     """Say how the picture follows the request, e.g. `3 % less than asked`."""
     if requested is None:
         return "not asked for"
-    difference = deviation(measured, requested)
+    difference = off_by(axis, measured, requested)
     if difference is None:
         return "not measurable"
     if abs(difference) <= JUST_RIGHT:
         return "as asked"
     return f"{abs(difference):.0%} {'more' if difference > 0 else 'less'} than asked".replace("%", " %")
+
+
+def off_by(axis: Axis, measured: float | None, reference: float | None) -> float | None:
+    """Return the `deviation`, as a share of what the axis is judged at where the reference is less."""
+    off = deviation(measured, reference)
+    return off if off is None or reference is None else off * (reference / max(reference, axis.judged_at))
 
 
 def deviation(measured: float | None, reference: float | None) -> float | None:

@@ -168,3 +168,15 @@ def test_masks_that_tell_of_fewer_axes_are_those_of_the_table(tmp_path: Path) ->
         require_masks(tmp_path, full | {"margin": 0.2})
     with pytest.raises(ValueError, match="was trained with the inpainting masks"):
         require_masks(tmp_path, None)
+
+
+def test_sleeves_are_off_by_shares_of_the_arm_however_short_they_are(tmp_path: Path) -> None:
+    """0.05 in place of none is 4 % of the arm too long, not 400 % of next to nothing."""
+    code = (
+        "from preprocess.person.fit_report import region_fit; from preprocess.sizes.axes import axes_of; "
+        "upper = axes_of('upper'); "
+        "fits = [region_fit(upper['sleeve'], 0.3, 0.05, 0.01), region_fit(upper['width'], 1.0, 1.2, 1.5)]; "
+        "print(*(text for fit in fits for text in (fit.verdict, fit.obedience)), sep='; ')"
+    )
+    told = "4 % long at the arms; 25 % less than asked; 20 % tight at the chest; 20 % more than asked"
+    assert said(code, tmp_path, **{AXES_VARIABLE: "sleeve"}) == told
