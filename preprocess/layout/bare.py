@@ -98,6 +98,8 @@ def without_garment(
 
 def evened(plate: Floats, where: Mask, sigma: float) -> None:
     """Even out a picture's rows inside a mask, in place: filled over a ragged edge, they differ."""
+    if not where.any():
+        return
     box = around(where, 0)
     inside = where[box].astype(np.float32)[..., None]
     shares = np.concatenate([plate[box] * inside, inside], axis=2)

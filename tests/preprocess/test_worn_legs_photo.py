@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from preprocess.body.densepose import nearest_parts
 from preprocess.body.drawing import draw_body
 from preprocess.garment.parse import garment_mask
+from preprocess.layout.bare import evened
 from preprocess.layout.worn_on_legs import walked_before
 from preprocess.layout.worn_photo import WornPhoto, resize_worn, shows, skirt_line
 from preprocess.sizes.axes import AXIS_NAMES, axes_of
@@ -155,3 +156,10 @@ def test_a_skirt_line_leaves_out_what_a_hand_cuts_off() -> None:
     ends[20:45] -= 0.15
     slope, start = skirt_line(rows, ends)
     assert (slope, start) == pytest.approx((0.2, 0.5), abs=0.02)
+
+
+def test_a_garment_in_front_of_no_wall_evens_nothing_out() -> None:
+    """As a dress in a photo that ends above its hips."""
+    plate = np.ones((4, 6, 3), np.float32)
+    evened(plate, np.zeros((4, 6), np.bool_), 2.0)
+    np.testing.assert_array_equal(plate, 1)
