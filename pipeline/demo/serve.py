@@ -111,8 +111,10 @@ def serving(room: FittingRoom, chart: SizeChart, *, host: str, port: int | None)
     Yields:
         The page's URL.
     """
-    with tempfile.TemporaryDirectory(prefix="cinderella-") as private:
-        os.environ.update(ENVIRONMENT, GRADIO_TEMP_DIR=private)
+    with (
+        tempfile.TemporaryDirectory(prefix="cinderella-") as private,
+        environment(**ENVIRONMENT, GRADIO_TEMP_DIR=private),
+    ):
         from pipeline.demo import page as demo_page
         from pipeline.demo.answers import Answers
 
@@ -125,6 +127,21 @@ def serving(room: FittingRoom, chart: SizeChart, *, host: str, port: int | None)
         finally:
             over.set()
             page.close(verbose=False)
+
+
+@contextmanager
+def environment(**values: str) -> Iterator[None]:
+    """Set variables of this process; at the end they are as they were, for a page that was served before."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def keep_forgetting(answers: "Answers", private: Path, over: Event) -> None:
