@@ -150,7 +150,7 @@ def resized_on_legs(
         garment: (H, W) bool, as worn.
         keypoints: Of its wearer, px.
         natural: (3,) ratios of waist, width and length as worn.
-        requested: (3,) ratios wanted; NaN leaves one as it is.
+        requested: (3,) ratios wanted; NaN leaves one as it is, and so do missing ankles the length.
 
     Returns:
         None where nothing of the garment is on the legs.
@@ -164,7 +164,8 @@ def resized_on_legs(
         return None
     places = Places.of(worn, garment.shape)
     curve = hem_curve(worn, places, garment)
-    length = worn.length if np.isnan(requested[2]) else float(requested[2]) * frame.leg
+    length = float(requested[2]) * frame.leg
+    length = worn.length if np.isnan(length) else length
     width = width_move(worn, float(requested[1]) * frame.hip_width, length)
     holes = without_rim(uncovered(worn, curve, places, garment, 0.0))
     holes |= uncovered(worn, curve, places, garment, 2 * EDGE_PX)

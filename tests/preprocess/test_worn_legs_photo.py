@@ -163,3 +163,19 @@ def test_a_garment_in_front_of_no_wall_evens_nothing_out() -> None:
     plate = np.ones((4, 6, 3), np.float32)
     evened(plate, np.zeros((4, 6), np.bool_), 2.0)
     np.testing.assert_array_equal(plate, 1)
+
+
+def test_a_length_is_left_alone_where_no_ankle_tells_how_long_the_leg_is() -> None:
+    _, _, picture = plain_doll(Category.LOWER)
+    worn = WornPhoto(picture.image, garment_mask(picture.parse, Category.LOWER))
+    natural = of_category(Category.LOWER, ratios_of(worn.garment_mask, keypoints_of(picture), LONG[0])[0])
+    joints = keypoints_of(picture).without(np.isin(np.arange(25), (11, 14)))
+    growth = of_category(Category.LOWER, np.array([1.0, 1.1, 0.8]))
+    asked = [natural * growth, np.where(growth < 1, np.nan, natural * growth)]
+    body = nearest_parts(picture.densepose)
+    with_length, without = (resize_worn(worn, joints, natural, one, body, Category.LOWER) for one in asked)
+    assert with_length is not None
+    assert without is not None
+    assert without.garment_mask.sum() > worn.garment_mask.sum()
+    np.testing.assert_array_equal(with_length.garment_mask, without.garment_mask)
+    np.testing.assert_array_equal(with_length.photo, without.photo)
