@@ -17,9 +17,7 @@ from preprocess.body.keypoints import Array, BodyFrame
 from preprocess.garment.bounds import MAX_UNCERTAINTY, Bounds
 from preprocess.garment.scene import Scene
 from preprocess.garment.sides import SideRows
-
-NO_SLEEVE = 0.01
-"""What a garment without sleeves covers, at least: sizes are compared by dividing them."""
+from preprocess.sizes.axes import SMALLEST_RATIO
 
 NUM_POINTS = 400
 """Points along an arm: about two for a line of the canvas."""
@@ -125,7 +123,9 @@ def sleeve_on(canvas: BodyCanvas, arm: Arm, panel: Panel, scene: Scene) -> Bound
     middle = float(np.median(ends))
     if middle < 1 and not shown_beyond(canvas, lines, middle, scene):
         return Bounds.unknown()
-    value, low, high = (max(share, NO_SLEEVE) for share in (middle, float(ends.min()), float(ends.max())))
+    value, low, high = (
+        max(share, SMALLEST_RATIO) for share in (middle, float(ends.min()), float(ends.max()))
+    )
     if hidden(canvas, lines, ends, panel):
         low = 0.0
     return Bounds(value=value, low=low, high=high)

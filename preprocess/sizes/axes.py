@@ -13,7 +13,7 @@ from preprocess.vocabulary import AXES_VARIABLE, OPTIONAL_AXES, SLEEVE, TRIED_ON
 Colour = tuple[int, int, int]
 
 SMALLEST_RATIO = 0.01
-"""Steps down end here: a garment has some size."""
+"""Steps down end here, and what has no sleeves is read as this: sizes are compared by dividing them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,7 +119,7 @@ _SLEEVE = Axis(
     garment="sleeve",
     body="arm",
     meaning="how far cloth covers the arms, from the shoulders on, over the length of the arms",
-    asked=(0.01, 1.0),
+    asked=(SMALLEST_RATIO, 1.0),
     credible=(0.005, 1.05),
     step=0.02,
     usual=0.5,
