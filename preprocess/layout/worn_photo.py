@@ -33,7 +33,7 @@ from preprocess.layout.warp import (
     under_panel,
 )
 from preprocess.layout.worn_on_legs import resize_lower, undressed
-from preprocess.sizes.axes import AXIS_NAMES
+from preprocess.sizes.axes import AXIS_NAMES, JUDGED_AT
 from preprocess.vocabulary import ARM_PARTS, Category, require_shape
 
 RESIZABLE = (Category.UPPER, Category.DRESS, Category.LOWER)
@@ -59,7 +59,7 @@ CUT_OFF = 0.02
 """B inside of its line from which on a skirt's side is cut off by what is in front of it."""
 
 SHOWN = 0.03
-"""Share by which a ratio may be off that is still shown."""
+"""Share by which a ratio may be off that is still shown; of one that is judged at a larger, of that."""
 
 MOVED = 0.3
 """px. What moved less than this is left as the photo has it."""
@@ -317,8 +317,9 @@ def shows(
     measured = measured_alone(worn.garment_mask, keypoints, category, scene, tops=nothing)
     found = size_ratios(measured, SizeRatioParams(), category=category, keypoints=keypoints)
     said = np.isfinite(ratios)
-    near = np.abs(found.ratios[said] / ratios[said] - 1) <= SHOWN
-    return bool((near & found.known[said]).all())
+    judged_at = np.maximum(ratios, [JUDGED_AT[name] for name in AXIS_NAMES])
+    near = np.abs(found.ratios - ratios) <= SHOWN * judged_at
+    return bool((near & found.known)[said].all())
 
 
 def carried(

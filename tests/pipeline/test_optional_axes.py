@@ -137,6 +137,22 @@ def test_a_sleeve_that_covers_the_arm_gets_no_longer_and_steps_up_are_no_mistake
     assert said(code, tmp_path, **{AXES_VARIABLE: "sleeve"}) == "0.99 1.0 1.0 [0.01 1.  ]"
 
 
+def test_a_photo_shows_a_short_sleeve_that_is_off_by_little_of_the_arm(tmp_path: Path) -> None:
+    """A sleeve of 0.2 shows 0.18 and 0.22, though that is a tenth of it, and neither 0.16 nor 0.24."""
+    code = (
+        "from preprocess.layout.worn_photo import WornPhoto, shows; "
+        "from preprocess.body.densepose import nearest_parts; from preprocess.body.drawing import draw_body; "
+        "from preprocess.sizes.request import SizeRequest as S; "
+        "from tests.preprocess.people import paint_photo; "
+        "from tests.preprocess.test_sleeves import parse_with, wide_armed; joints = wide_armed(); "
+        "worn = parse_with(joints, 0.2, 0.2) == 5; photo = WornPhoto(paint_photo(worn, joints), worn); "
+        "body = nearest_parts(draw_body(joints, *worn.shape)); "
+        "print(*(shows(photo, joints, S(sleeve=ratio).as_array(), body, 'upper') "
+        "for ratio in (0.16, 0.18, 0.2, 0.22, 0.24)))"
+    )
+    assert said(code, tmp_path, **{AXES_VARIABLE: "sleeve"}) == "False True True True False"
+
+
 def test_a_preview_says_that_it_leaves_sleeves_as_they_are(tmp_path: Path) -> None:
     code = (
         "from pipeline.tryon.preview import left_open, on_known_axes; "
