@@ -185,18 +185,39 @@ class Answers:
 
     @as_message
     def switch_overlays(self, values: Values) -> Update:
-        """Draw what is there once more, with or without lines over it."""
+        """Show what is there once more, with or without lines over it."""
         visit = self.visit(values)
         visit.overlays = values[self.controls.overlays]
-        shown, strip = visit.result, visit.strip
+        return self.shown_again(visit, visit.overlays, picture=True, strip=True)
+
+    @as_message
+    def catch_up(self, values: Values) -> Update:
+        """Show what was just drawn once more if boxes were ticked while it was on its way.
+
+        What is ticked now is the visit's to tell: `values` may be older than the tick.
+        """
+        visit = self.visit(values)
+        ticked = visit.overlays
+        if ticked is None:
+            return self.kept(visit)
+        return self.shown_again(
+            visit,
+            ticked,
+            picture=set(ticked) != set(visit.result_overlays),
+            strip=set(ticked) != set(visit.strip_overlays),
+        )
+
+    def shown_again(self, visit: Visit, overlays: Sequence[str], *, picture: bool, strip: bool) -> Update:
+        """Show the last picture or the sizes side by side with other overlays."""
+        shown, beside = visit.result, visit.strip
         pictures: Update = {}
-        if shown is not None:
-            pictures[self.controls.picture] = pictures_of(shown, visit.overlays)[0]
-        if strip is not None:
-            names, result = strip
-            pictures[self.controls.strip] = list(zip(pictures_of(result, visit.overlays), names, strict=True))
+        if picture and shown is not None:
+            pictures[self.controls.picture] = pictures_of(shown, overlays)[0]
+        if strip and beside is not None:
+            names, result = beside
+            pictures[self.controls.strip] = list(zip(pictures_of(result, overlays), names, strict=True))
         # another person may have been chosen meanwhile, whose answer must not be overwritten
-        overtaken = visit.result is not shown or visit.strip is not strip
+        overtaken = visit.result is not shown or visit.strip is not beside
         return self.kept(visit) | ({} if overtaken else pictures)
 
     def leave(self, request: gr.Request) -> None:
@@ -288,9 +309,10 @@ class Answers:
     def drawn(self, visit: Visit, values: Values, progress: gr.Progress) -> Update:
         """Draw at the size of the visit; remember the result for overlays."""
         visit.result = self.try_on(visit, [visit.size], values, progress)
+        visit.result_overlays = self.overlays(visit, values)
         notes = visit.person.notes if visit.person else []
         return self.kept(visit) | {
-            self.controls.picture: pictures_of(visit.result, self.overlays(visit, values))[0],
+            self.controls.picture: pictures_of(visit.result, visit.result_overlays)[0],
             self.controls.fit: fit_table(visit.result.fit, notes),
         }
 
@@ -318,7 +340,8 @@ class Answers:
         told = [f"{FIT_AXIS} unknown" if ratio is None else f"{ratio:.2f}" for ratio in ratios]
         names = [f"{name}: {one}" for name, one in zip(sizes, told, strict=True)]
         visit.strip = names, result
-        pictures = pictures_of(result, self.overlays(visit, values))
+        visit.strip_overlays = self.overlays(visit, values)
+        pictures = pictures_of(result, visit.strip_overlays)
         return self.kept(visit) | {self.controls.strip: list(zip(pictures, names, strict=True))}
 
     def try_on(

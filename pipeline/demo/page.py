@@ -268,7 +268,7 @@ def wire(page: gr.Blocks, controls: Controls, answers: Answers) -> None:
     # a box that is ticked while a picture is on its way has its answer before the picture arrives
     overlaid: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
     for drawing in drawings:
-        drawing.success(answers.switch_overlays, given, [controls.picture, *strip], **overlaid)
+        drawing.success(answers.catch_up, given, [controls.picture, *strip], **overlaid)
     controls.overlays.input(
         answers.switch_overlays,
         given,

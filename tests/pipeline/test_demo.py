@@ -28,6 +28,9 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-
 PATIENCE = 90_000
 """Milliseconds until a test gives up; nothing is judged by them."""
 
+FRAMES = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+"""Waits until the page has shown what it was told."""
+
 
 @pytest.fixture(scope="module")
 def url(room: FittingRoom) -> Iterator[str]:
@@ -176,6 +179,24 @@ def test_a_box_that_is_ticked_while_a_picture_is_on_its_way_is_obeyed(
     answered.set()
     sync_api.expect(fit).not_to_have_text(before, timeout=PATIENCE, use_inner_text=True)
     sync_api.expect(page.locator("#picture img")).to_have_attribute("src", outlined, timeout=PATIENCE)
+
+
+def test_a_box_that_is_ticked_before_a_picture_is_looked_at_again_stays(page: Any) -> None:
+    """What follows a picture left before the tick, and reaches the room after it."""
+    late: list[Any] = []
+    page.route("**/run/predict*", lambda route: route.continue_() if late else late.append(route))
+    first = picture_of(page)
+    page.locator("#people button").nth(1).click()
+    plain = picture_of(page, other_than=first)
+    while not late:
+        page.wait_for_timeout(10)
+    page.get_by_label("Expected outline").check()
+    outlined = picture_of(page, other_than=plain)
+    with page.expect_response(lambda response: response.request == late[0].request) as answer:
+        late[0].continue_()
+    answer.value.finished()
+    page.evaluate(FRAMES)
+    assert picture_of(page) == outlined
 
 
 def test_a_garment_that_is_chosen_while_drawing_is_drawn_at_the_new_persons_size(page: Any) -> None:
