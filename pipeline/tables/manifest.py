@@ -1,5 +1,12 @@
-"""Bring the manifest up to date, in parts: every file is hashed, and decoded where its bytes changed."""
+"""Bring the manifest up to date, in parts: a sample is judged anew where one of its files isn't as it was.
 
+What the file system said of the files that were hashed lies beside the manifest, in a file that may be lost
+at any time: then all files are hashed again, and nothing else changes. It is read and written where the parts
+are planned and merged, not where they are made.
+"""
+
+import logging
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -7,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,17 +36,29 @@ from preprocess.places import RemotePath
 from preprocess.shelf import Shelf
 from preprocess.sources.manifest import (
     MADE_BY,
+    file_facts,
+    judged,
     made_by,
     manifest_record,
     manifest_schema,
     sorted_samples,
-    stamp,
 )
 from preprocess.sources.source import MANIFEST_SCHEMA, Source, SourceSample
 from preprocess.whole import whole_file
 
+log = logging.getLogger(__name__)
+
 NUM_REQUESTS = 32
 """Requests to object storage at a time."""
+
+FACTS = pa.field("facts", pa.string())
+"""See `preprocess.sources.manifest.file_facts`; null where they don't tell what the bytes are."""
+
+PART_SCHEMA = MANIFEST_SCHEMA.append(FACTS)
+FACTS_SCHEMA = pa.schema([*(MANIFEST_SCHEMA.field(name) for name in ("split", "key", "input_hash")), FACTS])
+
+Payload: TypeAlias = tuple[SourceSample, Row | None, str | None]
+"""A sample, what the earlier manifest has of it, and the facts of its files."""
 
 
 def write_manifest(
@@ -55,7 +75,7 @@ def write_manifest(
         source: The data set.
         out: The manifest.
         limits: What pictures may claim before they are decoded.
-        hash_remote: Whether files in object storage are fetched, hashed and decoded too.
+        hash_remote: Whether files in object storage are fetched, hashed and decoded too, every time.
         engine: Where files are hashed; None: in this process, and so where a listing tells what there is.
 
     Raises:
@@ -63,19 +83,23 @@ def write_manifest(
     """
     remote = isinstance(source.root, RemotePath)
     listed = remote and not hash_remote
-    judged_by = made_by(limits, listed=listed)
-    judge = partial(judge_part, source.root, limits, listed=listed, num_threads=NUM_REQUESTS if remote else 1)
-    schema = manifest_schema(source, judged_by)
-    stage = Manifest(sorted_samples(source), out, schema, judge)
+    stage = Manifest(
+        samples=sorted_samples(source),
+        root=source.root,
+        out=out,
+        schema=manifest_schema(source, made_by(limits, listed=listed)),
+        run=partial(judge_part, source.root, limits, listed=listed),
+    )
     run_parts(stage, Inline() if listed or engine is None else engine, parts_beside(out))
     return stage.counts
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """The manifest of a data set, as a stage of `pipeline.engine`."""
 
     samples: Shelf[SourceSample]
+    root: Path
     out: Path
     schema: pa.Schema
     run: Run
@@ -90,44 +114,119 @@ class Manifest:
         """Number of samples."""
         return len(self.samples)
 
+    @property
+    def judged_by(self) -> str:
+        """Identity of what judges files."""
+        return str(self.schema.metadata[MADE_BY.encode()].decode())
+
     def plan(self) -> Iterator[Part]:
-        """Cut the samples into parts, each named by what its files are without reading them."""
-        judged_by = self.schema.metadata[MADE_BY.encode()].decode()
-        samples = self.samples.sorted()
-        before = SortedRows(rows_before(self.out, judged_by))
-        while some := list(islice(samples, PART_ROWS)):
-            told = "\n".join(f"{sample} {stamp(sample)}" for sample in some)
-            key = xxhash.xxh3_128_hexdigest(f"{judged_by}\n{told}".encode())
-            payload = [(sample, before.at(sample.split, sample.key)) for sample in some]
-            yield Part(key=key, size=len(some), payload=payload)
+        """Cut the samples whose files may be others than before into parts."""
+        now = time.time_ns()
+        before = SortedRows(rows_before(self.out, self.judged_by))
+        work: list[Payload] = []
+        reused = 0
+        for sample in self.samples.sorted():
+            facts, row = file_facts(sample, self.root, now), before.at(sample.split, sample.key)
+            if facts and row and row["facts"] == facts:
+                reused += 1
+                continue
+            work.append((sample, row, facts))
+            if len(work) == PART_ROWS:
+                yield self.part(work, reused, now)
+                work, reused = [], 0
+        if work:
+            yield self.part(work, reused, now)
+
+    def part(self, work: list[Payload], reused: int, now: int) -> Part:
+        """Name the part that judges some samples; one whose files' facts tell nothing is like no other."""
+        names = "\n".join(
+            f"{sample.split}\t{sample.key}\t{sample.unpaired_key}\t{sample.caption!r}\t{facts or now}"
+            for sample, _, facts in work
+        )
+        key = xxhash.xxh3_128_hexdigest(f"{self.judged_by}\n{names}".encode())
+        return Part(key=key, size=len(work), payload=work, before=reused)
 
     def merge(self, parts: FinishedParts) -> None:
-        """Write the rows of all parts."""
-        rows = part_rows(parts)
-        with whole_file(self.out) as out, pq.ParquetWriter(out, self.schema, compression="zstd") as writer:
+        """Write the rows that were made and those that are reused, and the facts of their files."""
+        rows = self.rows(parts)
+        facts_schema = FACTS_SCHEMA.with_metadata({MADE_BY: self.judged_by})
+        with (
+            whole_file(facts_beside(self.out)) as facts_out,
+            pq.ParquetWriter(facts_out, facts_schema, compression="zstd", write_page_checksum=True) as facts,
+            whole_file(self.out) as out,
+            pq.ParquetWriter(out, self.schema, compression="zstd") as writer,
+        ):
             while some := list(islice(rows, ROWS_PER_GROUP)):
                 writer.write_table(pa.Table.from_pylist(some, schema=self.schema))
+                facts.write_table(pa.Table.from_pylist(some, schema=facts_schema))
                 self.counts.update(row["status"] for row in some)
 
+    def rows(self, parts: FinishedParts) -> Iterator[Row]:
+        """Yield all rows in order, each with the facts of its files.
 
-def judge_part(
-    root: Path, limits: Limits, part: Part, out: Path, *, listed: bool, num_threads: int
-) -> Counter[str]:
-    """Make the rows of a part; see `manifest_record`."""
+        Raises:
+            OSError: A row is in neither a part nor the earlier manifest.
+        """
+        made, before = SortedRows(part_rows(parts)), SortedRows(rows_before(self.out, self.judged_by))
+        reused = 0
+        for sample in self.samples.sorted():
+            row = made.at(sample.split, sample.key)
+            if row is None:
+                old = before.at(sample.split, sample.key)
+                if old is None:
+                    raise OSError(f"{self.out} went while it was being renewed: run it again")
+                row = manifest_record(sample, self.root, old) | {"facts": old["facts"]}
+                reused += 1
+            yield row
+        log.info("%s: the files of %d of %d samples are unchanged", self.out.name, reused, self.total)
 
-    def record(work: tuple[SourceSample, Row | None]) -> Row:
-        return manifest_record(work[0], root, work[1], limits, listed=listed)
 
-    with ThreadPoolExecutor(num_threads) as pool:
-        return write_part(list(pool.map(record, part.payload)), MANIFEST_SCHEMA, out)
+def judge_part(root: Path, limits: Limits, part: Part, out: Path, *, listed: bool) -> Counter[str]:
+    """Make the rows of a part; see `judged`.
+
+    Who wants objects hashed gets that every time: of some storage a listing tells no more than the second in
+    which an object was put.
+    """
+    remote = isinstance(root, RemotePath)
+
+    def row(work: Payload) -> Row:
+        sample, before, facts = work
+        told = None if remote and not listed else facts
+        return judged(sample, root, before, limits, listed=listed, facts=told)
+
+    with ThreadPoolExecutor(NUM_REQUESTS if remote else 1) as pool:
+        return write_part(list(pool.map(row, part.payload)), PART_SCHEMA, out)
 
 
 def rows_before(manifest: Path, judged_by: str) -> Iterator[Row]:
-    """Yield status, reason and hash of an earlier manifest's rows, if it is of that identity."""
+    """Yield what an earlier manifest of that identity says of samples' files, and the facts of the files."""
     if not manifest.is_file():
         return
     with pq.ParquetFile(manifest) as file:
         if (file.schema_arrow.metadata or {}).get(MADE_BY.encode()) != judged_by.encode():
             return
+        noted = SortedRows(facts_before(facts_beside(manifest), judged_by))
         for batch in file.iter_batches(BATCH, columns=["split", "key", "status", "reason", "input_hash"]):
-            yield from batch.to_pylist()
+            for row in batch.to_pylist():
+                note = noted.at(row["split"], row["key"])
+                known = note is not None and note["input_hash"] == row["input_hash"]
+                yield row | {"facts": note["facts"] if note and known else None}
+
+
+def facts_before(path: Path, judged_by: str) -> Iterator[Row]:
+    """Yield the facts of an earlier manifest's files; what is broken is told, and removed."""
+    if not path.is_file():
+        return
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            if (file.schema_arrow.metadata or {}).get(MADE_BY.encode()) == judged_by.encode():
+                for batch in file.iter_batches(BATCH, columns=FACTS_SCHEMA.names):
+                    yield from batch.cast(FACTS_SCHEMA).to_pylist()
+    except (OSError, ValueError, pa.ArrowException) as error:
+        log.warning("%s is broken, so files are hashed again: %s", path, error)
+        path.unlink(missing_ok=True)
+
+
+def facts_beside(manifest: Path) -> Path:
+    """Return where the facts of a manifest's files lie; DVC doesn't know of it."""
+    return manifest.with_name(f".{manifest.name}.facts")

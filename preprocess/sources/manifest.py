@@ -1,9 +1,11 @@
 """What the manifest says of a sample: its files hashed, and its pictures decoded once.
 
-In object storage a listing says which bytes there are (size and ETag); nothing is fetched unless that is
-asked for, and a file that can't be decoded is found by the stage that reads it.
+A file that its file system says is unchanged needn't be read again. In object storage a listing says which
+bytes there are (size and ETag); nothing is fetched unless that is asked for, and a file that can't be decoded
+is found by the stage that reads it.
 """
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,11 @@ from preprocess.vocabulary import DRAWING_KEY, SOURCE_KEY, RowStatus
 
 MADE_BY = "made_by"
 """Metadata: identity of the code and limits that judged the files; others judge them anew."""
+
+
+SETTLED_NS = 3 * 10**9
+"""A file that changed less than this before it was looked at may change once more and keep its times: the
+coarsest clock of a file system ticks every two seconds (FAT)."""
 
 
 def decoding_error(path: Path, limits: Limits = LIMITS) -> str | None:
@@ -61,10 +68,11 @@ def stand_in(path: Path) -> bytes:
     return b"" if facts is None else f"{facts.num_bytes} bytes, {facts.tag}".encode()
 
 
-def input_hash(sample: SourceSample, root: Path, *, listed: bool = False) -> str:
-    """Return the xxh3_128 (hex) of what is measured: what the garment and its labels are, and the files.
+def input_hash(sample: SourceSample, root: Path, *, listed: bool = False) -> tuple[str, bool]:
+    """Return the xxh3_128 (hex) of what is measured, and whether all of its files could be read.
 
-    Files count by name, relative to `root`, and bytes. A file that can't be read has no bytes.
+    It is taken of what the garment and its labels are, and of the files by name, relative to `root`, and
+    bytes. A file that can't be read has no bytes.
 
     Args:
         sample: Whose files.
@@ -72,23 +80,65 @@ def input_hash(sample: SourceSample, root: Path, *, listed: bool = False) -> str
         listed: Take what a listing says of a file for its bytes.
     """
     digest = xxhash.xxh3_128(f"{sample.category}\0{sample.parse_labels}\0".encode())
+    all_read = True
     for part, path in sample.parts():
         try:
             content = stand_in(path) if listed else path.read_bytes()
         except OSError:
-            content = b""
+            content, all_read = b"", False
         digest.update(f"{part}\0{path.relative_to(root).as_posix()}\0{len(content)}\0".encode())
         digest.update(content)
+    return digest.hexdigest(), all_read
+
+
+def file_facts(sample: SourceSample, root: Path, now: int) -> str | None:
+    """Return the xxh3_128 (hex) of what `input_hash` is taken of, with the facts of files for their bytes.
+
+    Equal facts, equal hashes. Whoever reads the files must look at their facts before.
+
+    Args:
+        sample: Whose files.
+        root: Folder that they are below.
+        now: Time (ns since 1970), not later than this call.
+
+    Returns:
+        None where a file's facts don't tell its bytes.
+    """
+    digest = xxhash.xxh3_128(f"{sample.category}\0{sample.parse_labels}\0".encode())
+    for part, path in sample.parts():
+        told = stamp(path, now)
+        if told is None:
+            return None
+        digest.update(f"{part}\0{path.relative_to(root).as_posix()}\0{told}\0".encode())
     return digest.hexdigest()
 
 
-def manifest_record(
+def stamp(path: Path, now: int) -> str | None:
+    """Return what tells a file's bytes from any that it had before, without reading it; None: nothing does.
+
+    A file here changes its inode's time with every writing, and nobody can set that back. Git's index and
+    DVC's rest on the same.
+    """
+    if isinstance(path, RemotePath):
+        facts = path.facts()
+        return None if facts is None else f"{facts.num_bytes} {facts.tag}"
+    try:
+        found = os.stat(path)  # noqa: PTH116 - a tenth of the time of a Path's
+    except OSError:
+        return None
+    if max(found.st_mtime_ns, found.st_ctime_ns) > now - SETTLED_NS:
+        return None
+    return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino}"
+
+
+def judged(
     sample: SourceSample,
     root: Path,
     before: dict[str, Any] | None = None,
     limits: Limits = LIMITS,
     *,
     listed: bool = False,
+    facts: str | None = None,
 ) -> dict[str, Any]:
     """Read a sample's files and return its manifest row: a file that can't be decoded is a `failed` row.
 
@@ -98,26 +148,42 @@ def manifest_record(
         before: The row of an earlier manifest; unchanged bytes aren't decoded again.
         limits: What is too large to be decoded.
         listed: Judge files by what a listing says.
+        facts: See `file_facts`.
+
+    Returns:
+        The row, with `facts` beside; None where not all files could be read.
     """
     sample = sample if listed else sample.kept()  # to hash and to decode it are two readings
-    found = input_hash(sample, root, listed=listed)
+    found, all_read = input_hash(sample, root, listed=listed)
     if before is not None and before["input_hash"] == found:
-        status, reason = before["status"], before["reason"]
+        row = manifest_record(sample, root, before)
     else:
         error_of = listing_error if listed else decoding_error
         problems = {part: error_of(path, limits) for part, path in sample.parts()}
         reason = "; ".join(f"{part} unreadable: {why}" for part, why in problems.items() if why) or None
         status = str(RowStatus.FAILED if reason else RowStatus.OK)
+        row = manifest_record(sample, root, {"status": status, "reason": reason, "input_hash": found})
+    return row | {"facts": facts if all_read else None}
+
+
+def manifest_record(sample: SourceSample, root: Path, found: dict[str, Any]) -> dict[str, Any]:
+    """Return a sample's manifest row.
+
+    Args:
+        sample: What the data set says.
+        root: Folder that its files are below.
+        found: Has the `status`, `reason` and `input_hash` of its files.
+    """
     return {
         "key": sample.key,
         "split": sample.split,
         "category": str(sample.category),
-        "status": status,
-        "reason": reason,
+        "status": found["status"],
+        "reason": found["reason"],
         "parse_labels": str(sample.parse_labels),
         "unpaired_key": sample.unpaired_key,
         "caption": sample.caption,
-        "input_hash": found,
+        "input_hash": found["input_hash"],
         **{part: path.relative_to(root).as_posix() for part, path in sample.parts()},
     }
 
@@ -152,18 +218,3 @@ def sorted_samples(source: Source) -> Shelf[SourceSample]:
     if not len(samples):
         raise ValueError(f"{source.root} has no sample: check prepare_dataset.root")
     return samples
-
-
-def stamp(sample: SourceSample) -> str:
-    """Return what tells, without reading them, whether a sample's files are still those that were read."""
-    stamps = []
-    for _, path in sample.parts():
-        facts = facts_of(path)
-        if facts is not None:
-            stamps.append(f"{facts.num_bytes} {facts.tag}")
-        elif not isinstance(path, RemotePath) and path.exists():
-            stat = path.stat()
-            stamps.append(f"{stat.st_size} {stat.st_mtime_ns}")
-        else:
-            stamps.append("missing")
-    return " ".join(stamps)

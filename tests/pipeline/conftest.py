@@ -1,5 +1,6 @@
-"""What tests of trying on share."""
+"""What tests of stages and of trying on share."""
 
+import time
 from copy import copy
 from pathlib import Path
 
@@ -12,6 +13,12 @@ from pipeline.tryon.size_aware import SizeAwareTryOn
 from preprocess.sources.params import PaperDollParams, PrepareDatasetParams
 from preprocess.vocabulary import TRIED_ON, Category
 from tests.pipeline.fitting import build_artifacts
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock is an hour ahead: what a test writes is old."""
+    monkeypatch.setattr(time, "time_ns", lambda now=time.time_ns: now() + 3600 * 10**9)
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,7 @@ def test_draws_paper_dolls_and_lists_them(tmp_path: Path) -> None:
     ]
     assert {row.status for row in rows} == {"ok"}
     assert pq.read_table(raw / "truth.parquet").num_rows == 4
-    assert not list(tmp_path.glob(".*"))
+    assert [path.name for path in tmp_path.glob(".*")] == [".manifest.parquet.facts"]
 
 
 def test_a_second_run_replaces_what_the_first_left(tmp_path: Path) -> None:
@@ -56,6 +56,7 @@ def test_a_real_data_set_stays_where_it_is(tmp_path: Path) -> None:
     assert [row.input_hash for row in read] == [row.input_hash for row in drawn]
 
 
+@pytest.mark.usefixtures("later")
 def test_a_stopped_run_hashes_no_file_twice_but_those_that_changed(tmp_path: Path) -> None:
     dolls = PaperDollParams(train=2 * PART_ROWS, test=PART_ROWS + 9, image_height=64, image_width=48)
     root, out, whole = tmp_path / "dolls", tmp_path / "manifest.parquet", tmp_path / "whole.parquet"
@@ -70,7 +71,9 @@ def test_a_stopped_run_hashes_no_file_twice_but_those_that_changed(tmp_path: Pat
     assert sorted(engine.made) == [9, PART_ROWS], "the part of the photo, and the last one"
     assert write_manifest(PaperDolls(root), whole) == {"ok": 3 * PART_ROWS + 9}
     assert out.read_bytes() == whole.read_bytes()
-    assert {path.name for path in tmp_path.iterdir()} == {"dolls", "manifest.parquet", "whole.parquet"}
+    tables = {"manifest.parquet", "whole.parquet"}
+    facts = {f".{name}.facts" for name in tables}
+    assert {path.name for path in tmp_path.iterdir()} == {"dolls", *tables, *facts}
 
 
 @pytest.mark.parametrize("source", ["viton_hd", "folder"])
