@@ -18,7 +18,7 @@ from pipeline import compute_size_ratios, extract_keypoints, write_shards
 from pipeline.engine.parts import Engine, Inline, Part, Work
 from pipeline.engine.store import PartStore
 from pipeline.tables.incremental import PART_ROWS, Job, Row, Table, update
-from pipeline.tables.manifest import write_manifest
+from pipeline.tables.manifest import facts_beside, write_manifest
 from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.identity import ROOT
@@ -173,7 +173,10 @@ class Then:
 
 
 def data_stages(dolls: Path, folder: Path, engine: Engine) -> dict[str, str]:
-    """Run every data stage on dolls; return the SHA-256 of each file that they leave in `folder`."""
+    """Run every data stage on dolls; return the SHA-256 of each file that they leave in `folder`.
+
+    But for the facts of the dolls' files, which tell when they were looked at.
+    """
     tables = {name: folder / f"{name}.parquet" for name in ("manifest", "keypoints", "size_annotations")}
     manifest, keypoints = tables["manifest"], tables["keypoints"]
     write_manifest(PaperDolls(dolls), manifest, engine=engine)
@@ -182,6 +185,7 @@ def data_stages(dolls: Path, folder: Path, engine: Engine) -> dict[str, str]:
     compute_size_ratios.run(SizeRatioParams(), **found, out=tables["size_annotations"], engine=engine)
     params = WriteShardsParams(samples_per_shard=20, image_height=64, image_width=48)
     write_shards.run(params, **tables, out=folder / "shards", engine=engine)
+    facts_beside(manifest).unlink()
     files = (path for path in sorted(folder.rglob("*")) if path.is_file())
     return {path.relative_to(folder).as_posix(): sha256_of(path) for path in files}
 
