@@ -16,6 +16,9 @@ from preprocess.vocabulary import ARM_PARTS
 Picture = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
+Places = tuple[NDArray[np.integer], ...]
+"""Rows and columns of pixels."""
+
 WAISTBAND = 0.85
 """Row, in T, below which the lower garment covers the body."""
 
@@ -42,7 +45,7 @@ SOFT = 0.6
 """px. Standard deviation by which edges are softened, as a lens does."""
 
 
-def spread(picture: Picture | Floats, known: Mask) -> Floats:
+def spread(picture: Picture, known: Mask) -> Floats:
     """Fill the unknown pixels of (H, W, 3) from the known ones: the nearer, the more of them.
 
     Where none is known all stay: a sleeve may be so small that its panel's seam shades all of it.
@@ -50,19 +53,40 @@ def spread(picture: Picture | Floats, known: Mask) -> Floats:
     Source:
         Pull-push of Gortler et al., The Lumigraph, 1996.
     """
+    filled = picture.astype(np.float32)
     if not known.any():
-        return np.asarray(picture, np.float32)
-    weight = known.astype(np.float32)[..., None]
-    levels = [np.concatenate([picture * weight, weight], axis=2)]
+        return filled
+    levels = [weighted(filled, known)]
     while min(levels[-1].shape[:2]) > COARSEST:
         levels.append(cv2.pyrDown(levels[-1]))
-    filled = levels[-1][..., :3] / np.maximum(levels[-1][..., 3:], 1e-6)
+    colours = averaged(levels[-1])
     for level in levels[-2:0:-1]:
-        coarse = cv2.pyrUp(filled, dstsize=level.shape[1::-1])
-        own = np.minimum(level[..., 3:] / SURE, 1)
-        filled = coarse + own * (level[..., :3] / np.maximum(level[..., 3:], 1e-6) - coarse)
-    spread_out = cv2.pyrUp(filled, dstsize=picture.shape[1::-1]) if len(levels) > 1 else filled
-    return np.asarray(np.where(known[..., None], picture, spread_out), np.float32)
+        coarse = cv2.pyrUp(colours, dstsize=level.shape[1::-1])
+        colours = blended(coarse, averaged(level), np.minimum(level[..., 3] / SURE, 1))
+    spread_out = cv2.pyrUp(colours, dstsize=picture.shape[1::-1]) if len(levels) > 1 else colours
+    return np.asarray(cv2.copyTo(filled, known.view(np.uint8), spread_out), np.float32)
+
+
+def weighted(picture: Floats, known: Mask) -> Floats:
+    """(H, W, 4) a picture, 0 where it isn't known, and its weight."""
+    shares = cv2.cvtColor(picture, cv2.COLOR_RGB2RGBA)  # whose fourth channel is 1
+    return np.asarray(cv2.copyTo(shares, known.view(np.uint8)), np.float32)
+
+
+def averaged(shares: Floats) -> Floats:
+    """(H, W, 3) the colours of blurred pictures from `weighted`."""
+    weight = np.maximum(shares[..., 3], np.float32(1e-6))
+    return np.asarray(cv2.divide(cv2.cvtColor(shares, cv2.COLOR_RGBA2RGB), cv2.merge([weight] * 3)))
+
+
+def blended(below: Floats, above: Floats, share: NDArray[np.float32]) -> Floats:
+    """Lay one (H, W, 3) picture over another where (H, W) `share` says so, 0 to 1."""
+    return np.asarray(cv2.blendLinear(above, below, share, 1 - share))
+
+
+def in_levels(picture: Floats) -> Picture:
+    """Round (H, W, 3) to 0 to 255."""
+    return np.asarray(cv2.add(picture, 0.0, dtype=cv2.CV_8U), np.uint8)
 
 
 def without_garment(
@@ -81,13 +105,15 @@ def without_garment(
         (H, W, 3); elsewhere than under the garment it is the photo.
     """
     kinds = kinds_of(densepose, parts.a)
-    y, x = mirrored_from(garment, below, parts)
-    found = garment & ~garment[y, x] & (kinds[y, x] == kinds)
-    plate = photo.astype(np.float32)
-    plate[found] = photo[y, x][found]
+    here = np.nonzero(garment)
+    there = mirrored_from(garment, below, parts, here)
+    found = ~garment[there] & (kinds[there] == kinds[here])
+    plate, missing = photo.astype(np.float32), garment.copy()
+    taken, given = (tuple(places[found] for places in pixels) for pixels in (here, there))
+    plate[taken], missing[taken] = photo[given], False
     for kind in range(NUM_KINDS):
         known = ~garment & (np.isin(kinds, SKIN) if kind in SKIN else kinds == kind)
-        left = garment & ~found & (kinds == kind)
+        left = missing & (kinds == kind)
         if left.any():
             near = around(left, photo.shape[0] // NEARBY)
             filled = spread(photo[near], known[near] if known[near].any() else ~garment[near])
@@ -101,11 +127,9 @@ def evened(plate: Floats, where: Mask, sigma: float) -> None:
     if not where.any():
         return
     box = around(where, 0)
-    inside = where[box].astype(np.float32)[..., None]
-    shares = np.concatenate([plate[box] * inside, inside], axis=2)
+    shares = weighted(plate[box], where[box])
     blurred = cv2.GaussianBlur(shares, (1, 0), sigmaX=1e-3, sigmaY=sigma, borderType=cv2.BORDER_CONSTANT)
-    even = blurred[..., :3] / np.maximum(blurred[..., 3:], 1e-6)
-    plate[box][where[box]] = even[where[box]]
+    plate[box] = cv2.copyTo(averaged(blurred), where[box].view(np.uint8), plate[box].copy())
 
 
 def around(places: Mask, margin: int) -> tuple[slice, slice]:
@@ -119,31 +143,47 @@ def around(places: Mask, margin: int) -> tuple[slice, slice]:
 
 def kinds_of(densepose: NDArray[np.uint8], a: Floats) -> NDArray[np.uint8]:
     """Return (H, W) what is under the garment: `WALL`, `LIMBS`, `BELLY` or `BOTTOM`."""
-    arms = np.isin(densepose, (*ARM_PARTS, *HAND_PARTS, *HEAD_PARTS))
-    kinds = np.where(densepose > 0, np.where(a < WAISTBAND, BELLY, BOTTOM), WALL)
-    return np.where(arms, LIMBS, kinds).astype(np.uint8)
+    kinds = np.full(256, BELLY, np.uint8)
+    kinds[0] = WALL
+    kinds[[*ARM_PARTS, *HAND_PARTS, *HEAD_PARTS]] = LIMBS
+    upper = kinds[densepose]
+    return np.where((upper == BELLY) & (a >= WAISTBAND), np.uint8(BOTTOM), upper)
 
 
-def mirrored_from(garment: Mask, below: Mask, parts: Parts) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return row and column of what lies as far outside the garment as each pixel lies inside."""
+def mirrored_from(garment: Mask, below: Mask, parts: Parts, here: Places) -> Places:
+    """Return what lies as far outside the garment as the pixels `here` lie inside."""
     height, width = garment.shape
-    rows, columns = np.arange(height)[:, None], np.arange(width)[None]
-    leftward = (parts.b < 0) == (parts.frame.v[0] > 0)
-    before = width - 1 - np.flip(nearest_after(~np.flip(garment, 1), 1), 1)
-    beside = np.where(leftward, before, nearest_after(~garment, 1))
-    y = np.where(below, 2 * nearest_after(~garment, 0) - rows - 1, rows)
-    x = np.where(below, columns, 2 * beside - columns + np.where(leftward, 1, -1))
+    y, x = here
+    leftward = (parts.b[here] < 0) == (parts.frame.v[0] > 0)
+    before, after, under = outside_of(garment, here)
+    beside = np.where(leftward, 2 * before - x + 1, 2 * after - x - 1)
+    down = below[here]
+    y, x = np.where(down, 2 * under - y - 1, y), np.where(down, x, beside)
     inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-    return np.where(inside, y, rows), np.where(inside, x, columns)
+    return np.where(inside, y, here[0]), np.where(inside, x, here[1])
 
 
-def nearest_after(mask: Mask, axis: int) -> NDArray[np.int64]:
+def outside_of(garment: Mask, here: Places) -> tuple[NDArray[np.integer], ...]:
+    """Return the last column before, the first one after and the first row below that aren't the garment's.
+
+    Of the pixels `here`; one before the first or after the last of the picture where there is none.
+    """
+    box = around(garment, 1)  # with what is just outside of it
+    top, left = (side.start for side in box)
+    outside, (y, x) = ~garment[box], (here[0] - top, here[1] - left)
+    last = outside.shape[1] - 1
+    before = last - nearest_after(np.flip(outside, 1), 1)[y, last - x]
+    after, under = (nearest_after(outside, axis)[y, x] for axis in (1, 0))
+    return left + before, left + after, top + under
+
+
+def nearest_after(mask: Mask, axis: int) -> NDArray[np.int32]:
     """Return for each pixel the first place of `mask` at or after it along an axis; its length where none."""
-    length = mask.shape[axis]
-    at = np.arange(length).reshape((-1, 1) if axis == 0 else (1, -1))
-    found = np.where(mask, at, length)
-    places: NDArray[np.int64] = np.flip(np.minimum.accumulate(np.flip(found, axis), axis), axis)
-    return places
+    down = mask if axis == 0 else np.ascontiguousarray(mask.T)  # which numpy goes along more quickly
+    length = np.int32(len(down))
+    found = np.where(down, np.arange(length, dtype=np.int32)[:, None], length)[::-1]
+    places = np.minimum.accumulate(found, axis=0, out=found)[::-1]
+    return places if axis == 0 else places.T
 
 
 def grown(mask: Mask, px: int) -> Mask:

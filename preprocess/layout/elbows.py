@@ -68,7 +68,7 @@ class Elbows:
 
     def before(self, parts: Parts, sides: Sides) -> Floats:
         """(H, W) columns from which each pixel is taken."""
-        away, out, bone = np.abs(parts.b), sides.at(self.out, parts), sides.at(self.bones, parts)
+        away, (out, bone) = np.abs(parts.b), sides.at(parts, self.out, self.bones)
         inner, outer = (np.maximum(least, times * out) for least, times in (INWARDS, OUTWARDS))
         beside = THICK - np.abs(away - bone)
         share = np.clip(1 + beside / np.where(away < bone, inner, outer), 0, 1)

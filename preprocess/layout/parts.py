@@ -98,8 +98,9 @@ def split(garment_mask: Mask, keypoints: Keypoints, scene: Scene | None = None) 
         return None
     right, left = shoulder_bounds(canvas, None)[1]
     a, b = body_coordinates(frame, garment_mask.shape)
-    pixel = 1 / frame.shoulder_width
-    torso = garment_mask & (a > HIGHEST) & (np.abs(b) <= sides.at(a, b)[0] + pixel / 2)
+    pixel, here = 1 / frame.shoulder_width, np.nonzero(garment_mask & (a > HIGHEST))
+    torso = np.zeros_like(garment_mask)
+    torso[here] = np.abs(b[here]) <= sides.at(a[here], b[here])[0] + pixel / 2
     sleeves = without_scraps(garment_mask & ~torso, frame)
     torso |= garment_mask & (a > HIGHEST) & ~sleeves
     sleeved = np.where(b < 0, *(side.arm.sleeve_end > 0 for side in arms))

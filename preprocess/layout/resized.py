@@ -22,6 +22,7 @@ import numpy as np
 from preprocess.body.canvas import Mask
 from preprocess.body.keypoints import ARM_JOINTS, Array, Keypoints
 from preprocess.garment.measurements import WIDTH_ROWS, measure_worn
+from preprocess.layout.bare import around
 from preprocess.layout.parts import HEM_BAND, SHOULDERS_BARE, Parts, sampled, split
 from preprocess.layout.sides import ARMPIT, STRAIGHT, YOKE_END, Floats, movable
 from preprocess.layout.sleeves import sleeves_to, with_whole_sleeves
@@ -280,20 +281,28 @@ def about_bones(parts: Parts, keypoints: Keypoints, factor: Floats | np.float32)
     Distances from the arm's bone are scaled; where no elbow was found they stay.
     """
     down, across = (np.float32(px) for px in (parts.frame.torso_length, parts.frame.shoulder_width))
-    x, y = parts.b * across, parts.a * down
-    bone_x, bone_y = x.copy(), y.copy()
-    best = np.full(x.shape, np.inf, np.float32)
+    a, b = parts.a.copy(), parts.b.copy()
+    closer: Floats = np.broadcast_to(1 / factor, a.shape)
     for side, arm in ARM_JOINTS.items():
-        for upper, lower in pairwise(parts.frame.to_body(keypoints.xy[list(arm)])[:, ::-1]):
-            if np.isnan([upper, lower]).any():
-                continue
-            near_x, near_y = nearest_on_bone(x, y, upper, lower)
-            distance = np.hypot(x - near_x, y - near_y)
-            nearer = (distance < best) & (parts.b * side > 0)
-            best = np.where(nearer, distance, best)
-            bone_x, bone_y = np.where(nearer, near_x, bone_x), np.where(nearer, near_y, bone_y)
-    a, b = (bone_y + (y - bone_y) / factor) / down, (bone_x + (x - bone_x) / factor) / across
-    return a.astype(np.float32), b.astype(np.float32)
+        joints = parts.frame.to_body(keypoints.xy[list(arm)])[:, ::-1]
+        bones = [bone for bone in pairwise(joints) if np.isfinite(bone).all()]
+        here = parts.b * side > 0
+        box = around(here, 0)
+        if bones:
+            x, y = parts.b[box] * across, parts.a[box] * down
+            near_x, near_y = nearest_on_arm(x, y, bones)
+            np.copyto(a[box], (near_y + (y - near_y) * closer[box]) / down, where=here[box])
+            np.copyto(b[box], (near_x + (x - near_x) * closer[box]) / across, where=here[box])
+    return a, b
+
+
+def nearest_on_arm(x: Floats, y: Floats, bones: list[tuple[Array, Array]]) -> tuple[Floats, Floats]:
+    """Return the point of an arm's bones that is nearest to each of (H, W) points."""
+    (near_x, near_y), *others = (nearest_on_bone(x, y, *bone) for bone in bones)
+    for other_x, other_y in others:
+        nearer = cv2.magnitude(x - other_x, y - other_y) < cv2.magnitude(x - near_x, y - near_y)
+        near_x, near_y = np.where(nearer, other_x, near_x), np.where(nearer, other_y, near_y)
+    return near_x, near_y
 
 
 def nearest_on_bone(x: Floats, y: Floats, start: Array, end: Array) -> tuple[Floats, Floats]:

@@ -18,6 +18,7 @@ from preprocess.body.keypoints import ARM_JOINTS, Array, Keypoints
 from preprocess.garment.ends import SHOULDER_ROWS
 from preprocess.garment.measurements import width_band
 from preprocess.garment.panel import ARM_RADIUS
+from preprocess.layout.bare import around
 from preprocess.layout.parts import SHOULDERS_BARE, Parts, sampled
 from preprocess.layout.resized import CROPPED, about_bones, nearest_on_bone, sleeve_factor
 from preprocess.layout.sides import ARMPIT, NECK, ROW, Floats
@@ -114,12 +115,13 @@ class Sides:
         )
         return ends
 
-    def at(self, values: Array, parts: Parts) -> Floats:
-        """Look (2, R) values up in each pixel's row, on its side."""
+    def at(self, parts: Parts, *values: Array) -> tuple[Floats, ...]:
+        """Look up to four (2, R) tables of values up in each pixel's row, on its side."""
         row = (parts.a - np.float32(self.rows[0])) * np.float32(1 / ROW)
         side = (parts.b >= 0).astype(np.float32)
-        table = values.astype(np.float32)
-        return np.asarray(cv2.remap(table, row, side, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+        tables = np.stack(values, axis=-1).astype(np.float32)
+        found = cv2.remap(tables, row, side, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return tuple(cv2.split(found))
 
 
 def line_along(parts: Parts, even: Array, rows: Array) -> Array:
@@ -178,12 +180,12 @@ class Layer:
         """Return (H, W) how far it moves, px."""
         down = (self.a - parts.a) * np.float32(parts.frame.torso_length)
         across = (self.b - parts.b) * np.float32(parts.frame.shoulder_width)
-        return np.asarray(np.hypot(down, across), np.float32)
+        return np.asarray(cv2.magnitude(down, across))
 
 
 def panel_of(parts: Parts, sides: Sides, worn: Mask) -> Mask:
     """Return what moves as the torso part: where a sleeve touches it, all up to its side."""
-    side, touched = sides.at(sides.ends, parts), sides.at(sides.touched, parts)
+    side, touched = sides.at(parts, sides.ends, sides.touched)
     within = np.where((touched > TOUCHED) & (parts.a > ARMPIT), np.abs(parts.b) <= side, parts.torso)
     panel: Mask = worn & within
     return panel
@@ -193,12 +195,11 @@ def torso_layer(parts: Parts, sides: Sides, growth: Array, mask: Mask) -> Layer:
     """Move the torso part, `mask`, to (3,) growths of shoulder, width and length."""
     ends, rows = sides.resized(growth, parts.length), rows_before(sides.rows, parts.length, growth[2])
     shifts = ends - np.stack([np.interp(rows, sides.rows, side) for side in sides.ends])
-    side, shift = sides.at(ends, parts), sides.at(shifts, parts)
+    side, shift, further = sides.at(parts, ends, shifts, np.tile(rows - sides.rows, (2, 1)))
     away = np.abs(parts.b)
     rest = NECK * (1 - eased(parts.a / COLLAR))
-    share = np.clip((away - rest) / np.maximum(side - rest, 1e-3), 0, 1) ** BEND
-    b = np.sign(parts.b) * (away - shift * share)
-    return Layer(mask, np.interp(parts.a, sides.rows, rows).astype(np.float32), b.astype(np.float32))
+    share = cv2.pow(np.clip((away - rest) / np.maximum(side - rest, 1e-3), 0, 1), BEND)
+    return Layer(mask, parts.a + further, parts.b - np.sign(parts.b) * shift * share)
 
 
 def sleeve_layer(parts: Parts, sides: Sides, growth: Array, mask: Mask) -> Layer:
@@ -206,7 +207,7 @@ def sleeve_layer(parts: Parts, sides: Sides, growth: Array, mask: Mask) -> Layer
     shoulder = sides.ends * (growth[0] - 1) * (1 - eased((sides.rows - BLEND[0]) / CAP_ROWS))
     gap = np.minimum(sides.resized(growth, parts.length) - sides.ends, 0) * sides.touched
     gap = np.maximum(gap, -MOST_DRAWN) * eased((sides.rows - ARMPIT) / (BLEND[1] - ARMPIT))
-    side, cap, drawn_in = (sides.at(values, parts) for values in (sides.ends, shoulder, gap))
+    side, cap, drawn_in = sides.at(parts, sides.ends, shoulder, gap)
     out = np.abs(parts.b) - side
     reach = np.maximum(SLEEVE, 2 * np.abs(drawn_in))  # further, or it would fold over
     moved = cap * (1 - eased(out / CAP_REACH)) + drawn_in * (1 - eased((out - drawn_in) / reach))
@@ -220,8 +221,8 @@ def thickened(parts: Parts, sides: Sides, keypoints: Keypoints, growth: Array) -
         return parts
     share = eased((parts.a - SHOULDERS_BARE[1]) / THICKER_ROWS).astype(np.float32)
     if factor < 1:  # one that touches the panel keeps to it
-        near = np.abs(parts.b) < sides.at(sides.ends, parts) + np.float32(TOUCHING)
-        share *= 1 - sides.at(sides.touched, parts) * near
+        side, touched = sides.at(parts, sides.ends, sides.touched)
+        share *= 1 - touched * (np.abs(parts.b) < side + np.float32(TOUCHING))
     a, b = about_bones(parts, keypoints, 1 + share * np.float32(factor - 1))
     return replace(parts, a=a, b=b)
 
@@ -229,15 +230,16 @@ def thickened(parts: Parts, sides: Sides, keypoints: Keypoints, growth: Array) -
 def under_panel(parts: Parts, keypoints: Keypoints) -> Mask:
     """Return what lies on an upper arm beside the chest: a sleeve goes on there under the panel."""
     rows = (parts.a > SHOULDERS_BARE[1]) & (parts.a < UNDER_ROWS) & (np.abs(parts.b) > NECK)
-    under = np.zeros(parts.a.shape, np.bool_)
+    under, box = np.zeros(parts.a.shape, np.bool_), around(rows, 0)
     across = np.float32(parts.frame.shoulder_width)
-    x, y = parts.b * across, parts.a * np.float32(parts.frame.torso_length)
+    x, y = parts.b[box] * across, parts.a[box] * np.float32(parts.frame.torso_length)
     for side, arm in ARM_JOINTS.items():
         shoulder, elbow = parts.frame.to_body(keypoints.xy[list(arm[:2])])[:, ::-1]
-        here = parts.b * side > 0
-        if np.isfinite(elbow).all() and np.count_nonzero(parts.sleeves & here) > LEAST_SLEEVE * across**2:
+        sleeve = np.count_nonzero(parts.sleeves & (parts.b * side > 0))
+        if np.isfinite(elbow).all() and sleeve > LEAST_SLEEVE * across**2:
             bone_x, bone_y = nearest_on_bone(x, y, shoulder, elbow)
-            under |= here & rows & (np.hypot(x - bone_x, y - bone_y) < ARM_RADIUS * across)
+            near = np.hypot(x - bone_x, y - bone_y) < ARM_RADIUS * across
+            under[box] |= near & rows[box] & (x * side > 0)
     return under
 
 

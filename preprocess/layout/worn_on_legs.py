@@ -20,10 +20,13 @@ from preprocess.layout.bare import (
     HEAD_PARTS,
     NEARBY,
     Picture,
+    Places,
     around,
+    blended,
     evened,
     grown,
-    nearest_after,
+    in_levels,
+    outside_of,
     softened,
     spread,
 )
@@ -67,10 +70,6 @@ SHOES = 0.85
 
 WALL, SKIN, FEET, TRUNK = range(4)
 NUM_KINDS = 4
-
-
-Places = tuple[NDArray[np.int64], NDArray[np.int64]]
-"""(H, W) rows and columns."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,11 +168,10 @@ def resize_lower(
     cloth = moved_cloth(spread(photo, ~grown(~garment, inner)), legs, sources, unit)
     legs_seen = (legs.places.along > legs.worn.length) & (legs.places.along < SHOES * legs.worn.frame.scale)
     plate = undressed(photo, grown(garment, rim) & ~front, densepose, legs_seen, unit)
-    drawn = plate + softened(layout)[..., None] * (cloth - plate)
-    away = np.hypot(sources[0] - legs.places.a, sources[1] - legs.places.b) > MOVED
+    drawn = blended(plate, cloth, softened(layout))
+    away = cv2.magnitude(sources[0] - legs.places.a, sources[1] - legs.places.b) > MOVED
     changed = grown((away & layout) | (layout != garment), rim) & ~front
-    new = photo + softened(changed)[..., None] * (drawn - photo)
-    return new.round().clip(0, 255).astype(np.uint8), layout
+    return in_levels(blended(photo.astype(np.float32), drawn, softened(changed))), layout
 
 
 def small_holes(layout: Mask, largest: float) -> Mask:
@@ -255,11 +253,11 @@ def undressed(
     kinds = kinds_of(densepose)
     skin = skin_of(densepose, bare_legs, max(1, round(SURELY * unit)))
     shown = ~garment & ((kinds != SKIN) | skin)
-    plate, left = photo.astype(np.float32), garment.copy()
-    for y, x in mirrored_from(garment):
-        found = left & shown[y, x] & (kinds[y, x] == kinds)
-        plate[found] = photo[y, x][found]
-        left &= ~found
+    plate, left, here = photo.astype(np.float32), garment.copy(), np.nonzero(garment)
+    for there in mirrored_from(garment, here):
+        found = left[here] & shown[there] & (kinds[there] == kinds[here])
+        taken, given = (tuple(places[found] for places in pixels) for pixels in (here, there))
+        plate[taken], left[taken] = photo[given], False
     for kind in range(NUM_KINDS):
         bare = left & (kinds == kind)
         if bare.any():
@@ -300,19 +298,18 @@ def skin_of(densepose: NDArray[np.uint8], bare_legs: Mask, inside: int) -> Mask:
     return ~grown(~(seen | np.isin(densepose, HAND_PARTS)), inside)
 
 
-def mirrored_from(garment: Mask) -> tuple[Places, Places]:
-    """Return row and column of what lies as far outside the garment as each pixel lies inside.
+def mirrored_from(garment: Mask, here: Places) -> tuple[Places, Places]:
+    """Return what lies as far outside the garment as the pixels `here` lie inside.
 
     First in the nearest direction, to either side or down, then in the other.
     """
     height, width = garment.shape
-    rows, columns = np.indices(garment.shape)
-    after = nearest_after(~garment, 1)
-    before = width - 1 - np.flip(nearest_after(~np.flip(garment, 1), 1), 1)
-    beside = np.where(after - columns < columns - before, 2 * after - columns - 1, 2 * before - columns + 1)
-    under = 2 * nearest_after(~garment, 0) - rows - 1
-    beside = np.where((beside >= 0) & (beside < width), beside, columns)
-    under = np.where(under < height, under, rows)
-    below = under - rows < np.abs(beside - columns)
-    first = np.where(below, under, rows), np.where(below, columns, beside)
-    return first, (np.where(below, rows, under), np.where(below, beside, columns))
+    y, x = here
+    before, after, under = outside_of(garment, here)
+    beside = np.where(after - x < x - before, 2 * after - x - 1, 2 * before - x + 1)
+    beside = np.where((beside >= 0) & (beside < width), beside, x)
+    under = 2 * under - y - 1
+    under = np.where(under < height, under, y)
+    below = under - y < np.abs(beside - x)
+    first = np.where(below, under, y), np.where(below, x, beside)
+    return first, (np.where(below, y, under), np.where(below, beside, x))

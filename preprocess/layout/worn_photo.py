@@ -15,7 +15,17 @@ from preprocess.body.keypoints import Array, Keypoints
 from preprocess.garment.scene import Scene
 from preprocess.garment.size_ratios import SizeRatioParams, size_ratios
 from preprocess.garment.worn import measured_alone
-from preprocess.layout.bare import Floats, Picture, around, grown, softened, spread, without_garment
+from preprocess.layout.bare import (
+    Floats,
+    Picture,
+    around,
+    blended,
+    grown,
+    in_levels,
+    softened,
+    spread,
+    without_garment,
+)
 from preprocess.layout.elbows import Elbows
 from preprocess.layout.parts import Parts, split
 from preprocess.layout.prints import lit_as, periods_of, whole_periods
@@ -255,7 +265,7 @@ def drawn_at(
     for own, layer in zip((seamless, cloth), layers, strict=True):
         sources = layer.sources(parts)
         over = cv2.remap(softened(layer.mask), *sources, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        drawn = drawn + over[..., None] * (carried(own, layer, sources, parts, repeats) - drawn)
+        drawn = blended(drawn, carried(own, layer, sources, parts, repeats), over)
         cover = np.maximum(cover, over)
         moved = np.where(over > 1 / 2, layer.distance(parts) > MOVED, moved)
     layout = (cover > 1 / 2) | stray
@@ -263,8 +273,8 @@ def drawn_at(
     if aside is not None:
         moved |= Layer(garment, parts.a, aside).distance(parts) > MOVED
     changed = grown(moved, rim)
-    photo = worn.photo + softened(changed)[..., None] * (drawn - worn.photo)
-    return WornPhoto(photo.round().clip(0, 255).astype(np.uint8), layout)
+    photo = blended(worn.photo.astype(np.float32), drawn, softened(changed))
+    return WornPhoto(in_levels(photo), layout)
 
 
 def bared_plate(
@@ -276,9 +286,8 @@ def bared_plate(
         box = around(parts.a > HIPS, 0)
         shown = (parts.a[box] > parts.length) & (parts.a[box] < SHOES)
         seen = photo[box], garment[box], densepose[box], shown
-        plate[box] = np.where(
-            (parts.a[box] > HIPS)[..., None], undressed(*seen, parts.frame.torso_length), plate[box]
-        )
+        legs = undressed(*seen, parts.frame.torso_length)
+        plate[box] = cv2.copyTo(legs, (parts.a[box] > HIPS).view(np.uint8), plate[box].copy())
     return plate
 
 
