@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.body.canvas import Mask
-from preprocess.body.keypoints import Array, Keypoints
+from preprocess.body.keypoints import ARM_JOINTS, Array, Keypoints
 from preprocess.garment.scene import Scene
 from preprocess.garment.size_ratios import SizeRatioParams, size_ratios
 from preprocess.garment.worn import measured_alone
@@ -146,7 +146,8 @@ def resize_worn(
     changed = np.abs(growth - 1) > UNCHANGED
     if not changed.any() or not worn.garment_mask.any():
         return None
-    left, top, right, bottom = room_for(worn.garment_mask, growth)
+    moved_down_to = 0 if arms_stay or category is Category.LOWER else arms_end(keypoints, len(worn.photo))
+    left, top, right, bottom = room_for(worn.garment_mask, growth, moved_down_to)
     box = slice(top, bottom), slice(left, right)
     seen = WornPhoto(worn.photo[box], worn.garment_mask[box])
     joints = replace(keypoints, xy=keypoints.xy - (left, top))
@@ -202,16 +203,33 @@ def resized_hanging(
     return ResizedPhoto(new.photo, new.garment_mask, joints, place_of(parts, parts.a, aside))
 
 
-def room_for(garment: Mask, growth: Array) -> tuple[int, int, int, int]:
-    """Return left, top, right and bottom px of what a garment at (3,) growths covers, with room about it."""
+def arms_end(keypoints: Keypoints, height: int) -> int:
+    """Return the row, px, down to which arms move that give way: the lower wrist's.
+
+    It is the last of the picture's where an arm's wrist isn't seen: the arm hangs out of it.
+    """
+    _, elbows, wrists = (keypoints.xy[list(joints), 1] for joints in zip(*ARM_JOINTS.values(), strict=True))
+    ends = np.where(np.isfinite(elbows) & np.isnan(wrists), height, np.nan_to_num(wrists))
+    return int(np.ceil(ends.max()))
+
+
+def room_for(garment: Mask, growth: Array, arms: int) -> tuple[int, int, int, int]:
+    """Return left, top, right and bottom px of what a garment at (3,) growths covers, with room about it.
+
+    The last growth, the length's, lets a skirt that flares grow to the sides as well. A garment that grows
+    moves arms, down to row `arms`.
+    """
     height, width = garment.shape
     x, y, across, down = cv2.boundingRect(garment.view(np.uint8))
-    margin = height // ABOUT + round(max(across, down) * max(0.0, float(growth.max()) - 1))
+    margin = height // ABOUT
+    beside = margin + round(across * max(0.0, float(growth.max()) - 1))
+    below = margin + round(down * max(0.0, float(growth[2]) - 1))
+    bottom = max(y + down + below, arms if growth.max() > 1 else 0)
     return (
-        max(0, x - margin),
+        max(0, x - beside),
         max(0, y - margin),
-        min(width, x + across + margin),
-        min(height, y + down + margin),
+        min(width, x + across + beside),
+        min(height, bottom),
     )
 
 

@@ -176,11 +176,11 @@ def test_a_sleeve_gets_thicker_with_the_width() -> None:
     assert before - after == pytest.approx(35 * (1.224 / 1.08 - 1), abs=1.5)
 
 
-def bare_armed() -> tuple[WornPhoto, Keypoints, NDArray[np.uint8]]:
-    """Somebody in a panel 240 px wide, beside which bare arms hang, 40 px thick."""
+def bare_armed(hands: int = 640) -> tuple[WornPhoto, Keypoints, NDArray[np.uint8]]:
+    """Somebody in a panel 240 px wide, beside which bare arms hang, 40 px thick, down to a row."""
     joints = person()
-    joints.xy[[Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST]] = (250, 460), (250, 640)
-    joints.xy[[Joint.LEFT_ELBOW, Joint.LEFT_WRIST]] = (518, 460), (518, 640)
+    joints.xy[[Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST]] = (250, 460), (250, hands)
+    joints.xy[[Joint.LEFT_ELBOW, Joint.LEFT_WRIST]] = (518, 460), (518, hands)
     worn = tunic(width=240, hem=600)
     photo = np.full((*worn.shape, 3), 235, np.uint8)
     for arm in ((2, 3, 4), (5, 6, 7)):
@@ -216,6 +216,21 @@ def test_arms_give_way_to_a_panel_that_grows_and_hands_stay() -> None:
     where = np.flatnonzero(new.followed(arm)[450, :384])
     assert where[0] == pytest.approx(skin_beside(new.photo, 450)[0], abs=2)
     np.testing.assert_array_equal(hidden.followed(arm), arm)
+
+
+@pytest.mark.parametrize("seen", [True, False], ids=["to its hand", "out of the picture"])
+def test_an_arm_that_gives_way_is_cut_nowhere(seen: bool) -> None:
+    """Its inner edge runs on from row to row, however far below the garment the hand is."""
+    worn, joints, body = bare_armed(hands=900)
+    if not seen:
+        joints.xy[[Joint.RIGHT_WRIST, Joint.LEFT_WRIST]] = np.nan
+    natural = of_tops([1.2, 1.2, 300 / 320])
+    new = resize_worn(worn, joints, natural, natural * of_tops([1, 1.25, 1]), body)
+    assert new is not None
+    edge = np.array([skin_beside(new.photo, row)[-1] for row in range(620, 890)])
+    assert np.abs(np.diff(edge)).max() <= 1
+    assert edge[0] < 384 - 132  # it was there
+    assert edge[-1] == pytest.approx(384 - 114 if seen else edge[0], abs=3)
 
 
 def test_a_raised_forearm_stays() -> None:
