@@ -20,7 +20,8 @@ from preprocess.layout.worn_photo import RESIZABLE, WornPhoto, resize_worn, show
 from preprocess.sizes.axes import AXIS_NAMES, axes_of
 from preprocess.vocabulary import SLEEVE, Category, Joint
 from shards.batch import PHOTOS, Batch
-from shards.sample import MASKS
+from shards.codec import WHOLE, decide
+from shards.sample import COVER, MASKS
 
 MIRRORED = ":mirrored"
 """Ends the key of a mirrored sample."""
@@ -50,14 +51,14 @@ def resized(batch: Batch, growth: NDArray[np.float32]) -> Batch:
         batch: Samples; those that change lose their fit label, which was cut for the old width.
         growth: (B, A) what each ratio is multiplied by, as far as that may be asked for; NaN: nothing.
     """
-    changed = {name: getattr(batch, name).copy() for name in ("image", "garment_mask", "ratios")}
+    changed = {name: getattr(batch, name).copy() for name in ("image", "garment_mask", COVER, "ratios")}
     keys, labels = list(batch.keys), list(batch.fit_label)
     for row in np.flatnonzero(np.isfinite(growth).all(axis=1)).tolist():
         requested = asked_for(batch, row, growth[row])
         new = None if requested is None else resized_row(batch, row, requested)
         if new is not None:
             changed["image"][row], changed["garment_mask"][row] = new.photo, new.garment_mask
-            changed["ratios"][row] = requested
+            changed[COVER][row], changed["ratios"][row] = new.garment_mask * np.uint8(WHOLE), requested
             keys[row], labels[row] = batch.keys[row] + RESIZED, None
     return replace(batch, keys=keys, fit_label=labels, **changed)
 
@@ -96,7 +97,7 @@ def resized_row(batch: Batch, row: int, requested: NDArray[np.float64]) -> WornP
 
 def mirrored(batch: Batch, rows: NDArray[np.bool_]) -> Batch:
     """Mirror the (B,) chosen rows: pictures, masks, left and right joints and DensePose parts."""
-    pictures = {name: getattr(batch, name).copy() for name in (*PHOTOS, *MASKS)}
+    pictures = {name: getattr(batch, name).copy() for name in (*PHOTOS, *MASKS, "garment_mask")}
     for picture in pictures.values():
         picture[rows] = picture[rows][:, :, ::-1]
     pictures["densepose"][rows] = with_sides_swapped(pictures["densepose"][rows])
@@ -126,7 +127,7 @@ def zoomed(batch: Batch, cut: NDArray[np.float32], place: NDArray[np.float32]) -
         cut: (B,) share of height and width to cut away.
         place: (B, 2) where the rest lies between its outermost places, x and y, 0 to 1.
     """
-    names = ("image", "densepose", "inpaint_mask", "garment_mask")
+    names = ("image", "densepose", "inpaint_mask", "garment_mask", COVER)
     pictures = {name: getattr(batch, name).copy() for name in names}
     keypoints = batch.keypoints.copy()
     extent = np.array([batch.image.shape[2], batch.image.shape[1]], np.float64)
@@ -141,8 +142,9 @@ def zoomed(batch: Batch, cut: NDArray[np.float32], place: NDArray[np.float32]) -
         kept = (1 - share) * extent
         first, last = np.maximum(0, high - kept), np.minimum(extent - kept, low)
         corner = first + place[row] * (last - first)
-        for picture in pictures.values():
-            picture[row] = enlarged(picture[row], corner, 1 - share)
+        for name, picture in pictures.items():
+            larger = enlarged_mask if name.endswith("mask") else enlarged
+            picture[row] = larger(picture[row], corner, 1 - share)
         xy = (keypoints[row, :, :2] - corner) / (1 - share)
         outside = ~((xy >= 0) & (xy <= extent)).all(axis=1)
         keypoints[row, :, :2] = xy
@@ -170,8 +172,11 @@ def enlarged(picture: NDArray[np.uint8], corner: NDArray[np.float64], scale: flo
     height, width = picture.shape[:2]
     shift = corner + 0.5 * (scale - 1)  # OpenCV's whole numbers are the middles of pixels
     into_source = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
-    is_mask = picture.ndim == 2
-    source = picture * np.uint8(254) if is_mask else picture
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    moved = cv2.warpAffine(source, into_source, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    return (moved >= 127).view(np.uint8) if is_mask else np.asarray(moved, np.uint8)
+    border = cv2.BORDER_REPLICATE
+    return np.asarray(cv2.warpAffine(picture, into_source, (width, height), flags=flags, borderMode=border))
+
+
+def enlarged_mask(mask: NDArray[np.uint8], corner: NDArray[np.float64], scale: float) -> NDArray[np.uint8]:
+    """Do the same with an (H, W) mask of 0 or 1."""
+    return decide(enlarged(mask * np.uint8(WHOLE), corner, scale))

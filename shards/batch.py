@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from preprocess.person.window import Window
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.vocabulary import FIT_LABELS, NUM_JOINTS
-from shards.codec import decode_mask, decode_photo, picture_size
+from shards.codec import decide, decode_cover, decode_mask, decode_photo, picture_size
 from shards.framing import Frame
 from shards.latents import DESCRIPTION, TENSOR, Arrays, texts
 from shards.sample import (
+    COVER,
     MASKS,
     RECORD_SUFFIX,
     REQUIRED,
@@ -30,7 +31,10 @@ from shards.ustar import SampleError
 
 CLOTHS = ("cloth", "cloth_mask")
 PHOTOS = tuple(name for name in SUFFIXES if name not in MASKS)
-STORED_BESIDE_LATENTS = ("garment_mask",)
+GARMENT = (COVER, "garment_mask")
+"""Fields of the worn garment: what is stored, and what that is decided to be."""
+
+STORED_BESIDE_LATENTS = (COVER,)
 """Pictures that training needs even where the others are encoded: the layout is compared with it."""
 
 
@@ -60,7 +64,10 @@ class Batch:
     """(B, H, W) 0 or 1, what may be painted anew."""
 
     garment_mask: NDArray[np.uint8]
-    """(B, H, W) 0 or 1, the worn garment in `image`."""
+    """(B, H, W) 0 or 1, the worn garment in `image`: half of a pixel or more."""
+
+    garment_cover: NDArray[np.uint8]
+    """(B, H, W) how much of each pixel it covers, 0 to `WHOLE`."""
 
     ratios: NDArray[np.float32]
     """(B, A) in the order of `AXIS_NAMES`, NaN where not measurable."""
@@ -82,7 +89,7 @@ class Batch:
 
     encodings: Arrays = field(default_factory=dict)
     """By name, B first: latents and embeddings. Where there are any, pictures are zeros,
-    all but `garment_mask`."""
+    all but those of the worn garment."""
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -105,11 +112,11 @@ def empty_batch(
     """
     count = len(positions)
     pictures = {}
-    for name in SUFFIXES:
-        shape = (count, image_height, image_width) + (() if name in MASKS else (3,))
+    for name in (*SUFFIXES, "garment_mask"):
+        shape = (count, image_height, image_width) + (() if name in (*MASKS, *GARMENT) else (3,))
         if not encodings:
             pictures[name] = np.empty(shape, np.uint8)
-        elif name in STORED_BESIDE_LATENTS:
+        elif name in GARMENT:
             # the kernel's zeros take no memory or time where nothing is written; np.zeros may write them
             pictures[name] = np.ndarray(shape, np.uint8, mmap.mmap(-1, max(1, prod(shape))))
         else:
@@ -215,6 +222,8 @@ def fill_pictures(
             require_member(key, members, suffix)
         elif not batch.encodings:  # beside encodings they are zeros already
             array[row] = 0
+    if SUFFIXES[COVER] in members or not batch.encodings:
+        batch.garment_mask[row] = decide(batch.garment_cover[row])
 
 
 def decode_member(
@@ -226,7 +235,10 @@ def decode_member(
         other = size[0] * image_width != size[1] * image_height
         frame = Frame.whole(*size, image_height, image_width) if other else None
     if frame is None:
-        return (decode_mask if name in MASKS else decode_photo)(content, image_height, image_width)
+        decode = decode_cover if name == COVER else decode_mask if name in MASKS else decode_photo
+        return decode(content, image_height, image_width)
+    if name == COVER:
+        return frame.cover(decode_cover(content))
     if name in MASKS:
         return frame.mask(decode_mask(content).view(np.bool_)).view(np.uint8)
     return frame.picture(decode_photo(content))

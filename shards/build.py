@@ -23,7 +23,7 @@ from preprocess.places import refuse_lost
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.source import ManifestRow
 from preprocess.vocabulary import Category
-from shards.codec import decode_photo, encode_photo, is_jpeg, resized
+from shards.codec import WHOLE, decode_photo, encode_photo, is_jpeg, resized
 from shards.framing import Frame
 from shards.params import WriteShardsParams
 from shards.sample import SCHEMA_VERSION, Sample, SizeRecord, encode
@@ -81,7 +81,7 @@ def build_sample(parts: Parts, params: WriteShardsParams) -> Sample:
             cloth=cloth,
             densepose=densepose_bytes(files.densepose, frame, params) if files.densepose else None,
             inpaint_mask=frame.mask(inpaint),
-            garment_mask=None if garment is None else frame.mask(garment),
+            garment_cover=None if garment is None else frame.cover(garment.view(np.uint8) * np.uint8(WHOLE)),
             cloth_mask=cloth_mask,
         )
 

@@ -9,12 +9,16 @@ from numpy.typing import NDArray
 
 from shards.ustar import SampleError
 
+WHOLE = 254
+"""Level of a pixel that a mask covers whole: of half a pixel there is a level too."""
+
 MAX_PIXELS = 64_000_000
 """Pictures that claim more are refused before they are decoded."""
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_HEADER = struct.Struct(">IIBBBBB")
 _ONE_BIT_GREY = (1, 0, 0, 0, 0)  # bits, colour type, compression, filter method, no interlacing
+_EIGHT_BIT_GREY = (8, 0, 0, 0, 0)
 _PNG_LEVEL = 9
 _JPEG_SIGNATURE = b"\xff\xd8"
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -98,18 +102,36 @@ def decode_mask(
     Raises:
         SampleError: It can't be decoded.
     """
+    return decide(decode_cover(content, image_height, image_width))
+
+
+def decode_cover(
+    content: Bytes, image_height: int | None = None, image_width: int | None = None
+) -> NDArray[np.uint8]:
+    """Decode how much of each pixel a mask covers.
+
+    Returns:
+        (H, W) uint8, 0 to `WHOLE`.
+
+    Raises:
+        SampleError: It can't be decoded.
+    """
     height, width = picture_size(content)
     bits = decode_bits(bytes(content))
-    if bits is None:
-        bits = (_decode(content, _GRAY) >= 128).view(np.uint8)
-    return resized_mask(bits, image_height or height, image_width or width)
+    levels = np.minimum(_decode(content, _GRAY), WHOLE) if bits is None else bits * np.uint8(WHOLE)
+    return resized(levels, image_height or height, image_width or width)
+
+
+def decide(cover: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Set a pixel, 1 of 0 or 1, where a cover of 0 to `WHOLE` has half of it or more."""
+    return (cover >= WHOLE // 2).view(np.uint8)
 
 
 def resized_mask(mask: NDArray[np.uint8], image_height: int, image_width: int) -> NDArray[np.uint8]:
     """Resize (H, W) uint8 0 or 1: a pixel is set where half of it or more was."""
     if mask.shape == (image_height, image_width):
         return mask
-    return (resized(mask * np.uint8(254), image_height, image_width) >= 127).view(np.uint8)
+    return decide(resized(mask * np.uint8(WHOLE), image_height, image_width))
 
 
 def resized(picture: NDArray[np.uint8], image_height: int, image_width: int) -> NDArray[np.uint8]:
@@ -135,12 +157,22 @@ def encode_mask(mask: NDArray[np.bool_]) -> bytes:
 
     A general codec spends as long on a 1-bit mask as on a photo half its size; packing bits takes a tenth.
     """
-    height, width = mask.shape
-    rows = np.zeros((height, 1 + (width + 7) // 8), np.uint8)
-    rows[:, 1:] = np.packbits(mask, axis=1)
+    return _png(np.packbits(mask, axis=1), mask.shape[1], _ONE_BIT_GREY)
+
+
+def encode_cover(cover: NDArray[np.uint8]) -> bytes:
+    """Encode (H, W) uint8 0 to `WHOLE` as a grey PNG: of one bit a pixel where none is covered in part."""
+    if np.isin(cover, (0, WHOLE)).all():
+        return encode_mask(cover > 0)
+    return _png(cover, cover.shape[1], _EIGHT_BIT_GREY)
+
+
+def _png(rows: NDArray[np.uint8], width: int, kind: tuple[int, ...]) -> bytes:
+    """Write (H, bytes) rows as a PNG, unfiltered."""
+    unfiltered = np.pad(rows, ((0, 0), (1, 0)))
     chunks = (
-        (b"IHDR", _PNG_HEADER.pack(width, height, *_ONE_BIT_GREY)),
-        (b"IDAT", zlib.compress(rows.tobytes(), _PNG_LEVEL)),
+        (b"IHDR", _PNG_HEADER.pack(width, len(rows), *kind)),
+        (b"IDAT", zlib.compress(unfiltered.tobytes(), _PNG_LEVEL)),
         (b"IEND", b""),
     )
     return _PNG_SIGNATURE + b"".join(_png_chunk(name, content) for name, content in chunks)

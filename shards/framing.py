@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from preprocess.body.keypoints import Keypoints
 from preprocess.person.window import Window
-from shards.codec import resized, resized_mask
+from shards.codec import WHOLE, resized, resized_mask
 
 Picture = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
@@ -72,6 +72,12 @@ class Frame:
         if self.window is None:
             return resized_mask(levels, self.image_height, self.image_width).view(np.bool_)
         return self.window.seen_mask(resized_mask(levels, self.own_height, self.own_width).view(np.bool_))
+
+    def cover(self, cover: Picture) -> Picture:
+        """Show how much of each pixel a mask covers, (H, W) uint8 0 to `WHOLE`; its size as above."""
+        if self.window is None:
+            return resized(cover, self.image_height, self.image_width)
+        return np.minimum(self.window.seen_cover(resized(cover, self.own_height, self.own_width)), WHOLE)
 
     def joints(self, keypoints: Keypoints) -> Keypoints:
         """Move joints in px of the picture to px of what is shown."""

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.vocabulary import FIT_LABELS, NUM_JOINTS, Category, RowStatus
-from shards.codec import decode_mask, encode_mask
+from shards.codec import decide, decode_cover, encode_cover, encode_mask
 from shards.ustar import SampleError
 
 SCHEMA_VERSION: Final = 2
@@ -26,13 +26,14 @@ Extent = Annotated[int, Gt(0), Lt(1 << 20)]
 Joint = tuple[Number | None, Number | None, Number]
 Interval = tuple[Number | None, Number | None]
 
-MASKS = ("cloth_mask", "inpaint_mask", "garment_mask")
+COVER = "garment_cover"
+MASKS = ("cloth_mask", "inpaint_mask", COVER)
 SUFFIXES = {
     "image": "image.jpg",
     "cloth": "cloth.jpg",
     "cloth_mask": "cloth_mask.png",
     "inpaint_mask": "inpaint_mask.png",
-    "garment_mask": "garment_mask.png",
+    COVER: "garment_mask.png",
     "densepose": "densepose.jpg",
 }
 """Members in their order in the tar, by field of `Sample`; after them comes the record."""
@@ -124,8 +125,8 @@ class Sample:
     inpaint_mask: NDArray[np.bool_]
     """(H, W) what may be painted anew."""
 
-    garment_mask: NDArray[np.bool_] | None = None
-    """(H, W) the worn garment."""
+    garment_cover: NDArray[np.uint8] | None = None
+    """(H, W) how much of each pixel the worn garment covers, 0 to `WHOLE`."""
 
     cloth_mask: NDArray[np.bool_] | None = None
     """(h, w) the garment in the cloth photo."""
@@ -137,6 +138,11 @@ class Sample:
     def key(self) -> str:
         """The sample's id."""
         return self.record.key
+
+    @property
+    def garment_mask(self) -> NDArray[np.bool_] | None:
+        """(H, W) the worn garment: where it covers half of a pixel or more."""
+        return None if self.garment_cover is None else decide(self.garment_cover).view(np.bool_)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sample) and encode(self) == encode(other)
@@ -150,8 +156,15 @@ def encode(sample: Sample) -> dict[str, bytes]:
     for name, suffix in SUFFIXES.items():
         value = getattr(sample, name)
         if value is not None:
-            members[suffix] = encode_mask(value) if name in MASKS else value
+            members[suffix] = encode_member(name, value)
     return members | {RECORD_SUFFIX: encode_record(sample.record)}
+
+
+def encode_member(name: str, value: Any) -> bytes:
+    """Encode a mask; photos are encoded."""
+    if name == COVER:
+        return encode_cover(value)
+    return encode_mask(value) if name in MASKS else value
 
 
 def decode(key: str, members: Mapping[str, bytes | memoryview]) -> Sample:
@@ -167,7 +180,8 @@ def decode(key: str, members: Mapping[str, bytes | memoryview]) -> Sample:
     for name, suffix in SUFFIXES.items():
         if suffix in members and name in MASKS:
             with blaming(key, suffix):
-                values[name] = decode_mask(members[suffix]).view(np.bool_)
+                cover = decode_cover(members[suffix])
+                values[name] = cover if name == COVER else decide(cover).view(np.bool_)
         elif suffix in members:
             values[name] = bytes(members[suffix])
     return Sample(record=record, **values)

@@ -17,6 +17,7 @@ from model.judges.critic import SizeCritic
 from model.judges.segmenter import Segmenter, garment_colours
 from model.pixels import from_uint8
 from shards.batch import Batch, select
+from shards.codec import WHOLE
 from train.keyed_random import KeyedRandom
 from train.loop import total
 from train.loss import contrastive_loss, layout_loss, size_loss
@@ -111,14 +112,18 @@ class SegmenterTask(nn.Module):
         self.encoder = encoder
 
     def forward(self, batch: Batch, random: KeyedRandom) -> dict[str, Tensor]:
-        """Cross-entropy and Dice against the worn garment's mask."""
+        """Cross-entropy and Dice against how much of each pixel the worn garment covers.
+
+        A pixel that is half covered is asked to be read as one half: so an edge is found to a fraction of a
+        pixel, as `eval.ladder.remeasure.enlarge` wants it.
+        """
         photo = from_uint8(batch.image).to(self.segmenter.device)
         num_decoded = max(1, len(photo) // DECODED_SHARE)
         with torch.no_grad():
             latents = self.encoder.latents(select(batch, range(num_decoded)))
             decoded = self.encoder.base.to_images(latents)
         pictures = torch.cat([decoded.to(photo), photo[num_decoded:]])
-        garment = torch.from_numpy(batch.garment_mask).to(photo)[:, None]
+        garment = torch.from_numpy(batch.garment_cover).to(photo)[:, None] / WHOLE
         pictures, cloths = dyed(pictures, garment, from_uint8(batch.cloth).to(photo), random)
         gain = 0.8 + 0.4 * random.uniform("gain").to(photo)[:, None, None, None]
         known = (random.uniform("unknown") >= UNKNOWN_SHARE).to(photo)[:, None]
@@ -131,7 +136,8 @@ def dyed(pictures: Tensor, garment: Tensor, cloths: Tensor, random: KeyedRandom)
 
     Args:
         pictures: (B, 3, H, W) in -1 .. 1.
-        garment: (B, 1, H, W), 1 where it is worn; the dye's edge is softened, or it would draw the mask.
+        garment: (B, 1, H, W), how much of each pixel it covers; the dye's edge is softened, or it would draw
+            the mask.
         cloths: (B, 3, H, W), the garments alone, whose whole photos are dyed alike.
         random: Chooses pictures and colours.
 

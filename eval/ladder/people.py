@@ -13,6 +13,7 @@ from preprocess.layout.resized import layout_at
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.vocabulary import Category
 from shards.batch import Batch, joined, select
+from shards.codec import WHOLE
 from shards.reader import ShardReader
 from shards.sample import RECORD_SUFFIX, SizeRecord, decode_record, require_member
 from shards.ustar import unpack
@@ -36,8 +37,8 @@ class Scene:
     inpaint_masks: NDArray[np.bool_]
     """(P, H, W) what may be repainted."""
 
-    garment_masks: NDArray[np.bool_]
-    """(P, H, W) the garment as it was worn."""
+    garment_covers: NDArray[np.float32]
+    """(P, H, W) how much of each pixel the garment covers as it was worn."""
 
     keypoints: NDArray[np.float32]
     """(P, 25, 3) x, y in px and confidence, NaN where missing."""
@@ -51,23 +52,28 @@ class Scene:
     factor: int
     """Enlargement at which everything is measured."""
 
+    @property
+    def garment_masks(self) -> NDArray[np.bool_]:
+        """(P, H, W) the garment as it was worn."""
+        return self.garment_covers >= 0.5
+
     def wearers(self, category: Category) -> list[int]:
         """Which people wear a garment of a category."""
         return [person for person, worn in enumerate(self.categories) if worn == category]
 
     def worn(self, person: int) -> Reading:
-        """Read the data's own garment mask."""
-        return self.read(person, self.garment_masks[person])
+        """Read the data's own garment."""
+        return self.read(person, self.garment_covers[person])
 
     def expected(self, person: int, natural: Floats, requested: Floats) -> Reading:
         """Read the layout at (A,) requested ratios, where `worn` found (A,) natural ones."""
-        garment = enlarge(self.garment_masks[person], self.factor)
+        garment = enlarge(self.garment_covers[person], self.factor)
         keypoints = enlarge_keypoints(self.keypoints[person], self.factor)
         layout = layout_at(garment, keypoints, natural, requested, self.categories[person])
         return self._read(person, layout, keypoints)
 
     def read(self, person: int, probability: NDArray[np.floating] | NDArray[np.bool_]) -> Reading:
-        """Read a (H, W) garment mask, or the probability of the garment in a generated picture."""
+        """Read how much of each pixel of a (H, W) picture the garment covers."""
         keypoints = enlarge_keypoints(self.keypoints[person], self.factor)
         return self._read(person, enlarge(probability, self.factor), keypoints)
 
@@ -127,7 +133,7 @@ def scene_of(people: Batch, measured_height: int) -> Scene:
         photos=people.image,
         cloths=people.cloth,
         inpaint_masks=people.inpaint_mask.astype(bool),
-        garment_masks=people.garment_mask.astype(bool),
+        garment_covers=np.divide(people.garment_cover, WHOLE, dtype=np.float32),
         keypoints=people.keypoints,
         natural=people.ratios.astype(np.float64),
         categories=[Category(name) for name in people.categories],

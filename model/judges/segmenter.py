@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from model.pixels import from_uint8
 
 GARMENT_CLASS = 1  # class 0 is everything else
+FINE_PATCH = 2  # px
 NUM_COLOURS = 7
 """Mean and standard deviation of each channel of the garment's photo, and whether there is one."""
 
@@ -23,20 +24,24 @@ class Segmenter(ModelMixin, ConfigMixin):
     The colours tell a garment from skin or wall of nearly its colour. They come from the photo of the garment
     alone, which doesn't show how it is worn, so they say nothing of its size; without them it still answers.
 
-    Its layers work on patches of pixels, which are put apart again in the logits: the same minutes train
-    wider layers for more steps than at full resolution.
+    Its layers work on patches of pixels: the same minutes train wider layers for more steps than at full
+    resolution. They tell what is where; to which pixel it reaches, two narrow layers tell, which see the
+    picture in patches of `FINE_PATCH` beside it. Without these two px of bare shoulder are taken for cloth.
 
     Args:
         widths: Channels at the patches, and at each halving of their grid.
         num_classes: Channels of the logits.
-        patch: Side of the patches (px).
+        patch: Side of the patches (px), a multiple of `FINE_PATCH`.
+        fine: Channels of the narrow layers.
 
     Source:
         Ronneberger et al. 2015 (U-Net), with residual blocks and group norms; patches as in Shi et al. 2016.
     """
 
     @register_to_config  # type: ignore[untyped-decorator]
-    def __init__(self, widths: tuple[int, ...] = (48, 96, 128), num_classes: int = 2, patch: int = 4) -> None:
+    def __init__(
+        self, widths: tuple[int, ...] = (48, 96, 128), num_classes: int = 2, patch: int = 4, fine: int = 24
+    ) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3 * patch**2 + NUM_COLOURS, widths[0], 3, padding=1)
         self.down = nn.ModuleList(ResidualBlock(i, o) for i, o in pairwise(widths))
@@ -44,7 +49,11 @@ class Segmenter(ModelMixin, ConfigMixin):
             ResidualBlock(below + here, here)
             for below, here in zip(widths[:0:-1], widths[-2::-1], strict=True)
         )
-        self.head = nn.Conv2d(widths[0], num_classes * patch**2, 1)
+        told = 2 * fine // 3
+        self.told = nn.Conv2d(widths[0], told * (patch // FINE_PATCH) ** 2, 1)
+        self.edges = nn.Conv2d(3 * FINE_PATCH**2 + told, fine, 3, padding=1)
+        self.more_edges = nn.Conv2d(fine, fine, 3, padding=1)
+        self.head = nn.Conv2d(fine, num_classes * FINE_PATCH**2, 1)
 
     def forward(self, images: Tensor, colours: Tensor) -> Tensor:
         """Classify every pixel.
@@ -70,7 +79,10 @@ class Segmenter(ModelMixin, ConfigMixin):
             skip = skips.pop()
             hidden = F.interpolate(hidden, size=skip.shape[-2:], mode="bilinear")
             hidden = block(torch.cat([hidden, skip], dim=1))
-        return F.pixel_shuffle(self.head(hidden), patch)[..., :height, :width]
+        told = F.pixel_shuffle(self.told(hidden), patch // FINE_PATCH)
+        fine = F.silu(self.edges(torch.cat([F.pixel_unshuffle(padded, FINE_PATCH), told], dim=1)))
+        fine = fine + F.silu(self.more_edges(fine))
+        return F.pixel_shuffle(self.head(fine), FINE_PATCH)[..., :height, :width]
 
     @torch.no_grad()
     def garment_probability(self, images: Tensor, garments: Tensor | None = None) -> Tensor:

@@ -16,7 +16,7 @@ from pipeline.tables.sharding import build_shards
 from pipeline.training.stored_encodings import encoders_identity
 from preprocess.identity import identity
 from shards.batch import STORED_BESIDE_LATENTS, is_framed
-from shards.codec import encode_mask
+from shards.codec import encode_cover
 from shards.latents import LATENTS_FOLDER, LATENTS_SUFFIX, SCHEMA_VERSION, TENSOR, EncodingsSpec, description
 from shards.plan import Ingredients
 from shards.reader import ShardReader
@@ -116,7 +116,7 @@ class Encoder:
             arrays[TENSOR] = description(record, batch.keypoints[0])
         if is_framed(record, reader.image_height, reader.image_width):
             beside |= {
-                SUFFIXES[name]: encode_mask(getattr(batch, name)[0].view(np.bool_))
+                SUFFIXES[name]: encode_cover(getattr(batch, name)[0])
                 for name in STORED_BESIDE_LATENTS
                 if SUFFIXES[name] in beside
             }

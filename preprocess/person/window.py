@@ -59,9 +59,12 @@ class Window:
 
     def seen_mask(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Return what the model sees of an (H, W) mask: a pixel is set where half of it or more was."""
-        levels = self.cut(mask.view(np.uint8) * np.uint8(254), cv2.BORDER_CONSTANT)
-        inside: NDArray[np.bool_] = self._resized(levels) >= 127
+        inside: NDArray[np.bool_] = self.seen_cover(mask.view(np.uint8) * np.uint8(254)) >= 127
         return inside
+
+    def seen_cover(self, cover: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return what the model sees of how much of each pixel of an (H, W) photo a mask covers."""
+        return self._resized(self.cut(cover, cv2.BORDER_CONSTANT))
 
     def seen_points(self, xy: NDArray[np.floating]) -> NDArray[np.float64]:
         """Move (N, 2) px of the photo to px of what the model sees."""

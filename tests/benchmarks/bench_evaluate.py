@@ -45,7 +45,7 @@ def crowd(num_people: int, height: int) -> tuple[DollStudio, Scene]:
     """A few dolls under many keys."""
     studio = DollStudio(DOLLS, PaperDollParams(image_height=height, image_width=height * 3 // 4))
     rows = np.arange(num_people) % DOLLS
-    arrays = ("photos", "cloths", "inpaint_masks", "garment_masks", "keypoints", "natural")
+    arrays = ("photos", "cloths", "inpaint_masks", "garment_covers", "keypoints", "natural")
     changed = {name: getattr(studio.scene, name)[rows] for name in arrays}
     return studio, replace(studio.scene, keys=[f"{index:05d}" for index in range(num_people)], **changed)
 

@@ -12,7 +12,7 @@ from safetensors.numpy import save
 
 from pipeline.tables.sharding import build_shards
 from preprocess.vocabulary import Category, RowStatus
-from shards.codec import decode_photo, encode_photo
+from shards.codec import WHOLE, decode_photo, encode_photo
 from shards.index import ShardIndex
 from shards.latents import LATENTS_SUFFIX, SCHEMA_VERSION, TENSOR, EncodingsSpec, description
 from shards.plan import Ingredients
@@ -104,7 +104,7 @@ def make_pictures(folder: Path, count: int, given: Photos, *, small: bool) -> No
                 cloth=cloth,
                 densepose=densepose,
                 inpaint_mask=mask,
-                garment_mask=mask,
+                garment_cover=mask * np.uint8(WHOLE),
                 cloth_mask=mask,
             )
         )

@@ -42,7 +42,7 @@ def tensors(items: list[Item]) -> Item:
     batch = decoded(items)
     arrays = {"ratios": batch.ratios, "keypoints": batch.keypoints} | batch.encodings
     if not batch.encodings:
-        names = ("image", "cloth", "densepose", "cloth_mask", "inpaint_mask", "garment_mask")
+        names = ("image", "cloth", "densepose", "cloth_mask", "inpaint_mask", "garment_mask", "garment_cover")
         arrays |= {name: getattr(batch, name) for name in names}
     return {name: torch.from_numpy(array) for name, array in arrays.items()} | {"keys": batch.keys}
 

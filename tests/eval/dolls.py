@@ -45,7 +45,7 @@ class DollStudio:
             photos=photos,
             cloths=photos,
             inpaint_masks=np.ones(photos.shape[:3], bool),
-            garment_masks=np.stack([self.masks[photo.tobytes()] for photo in photos]),
+            garment_covers=np.stack([self.masks[photo.tobytes()] for photo in photos]).astype(np.float32),
             keypoints=np.stack(keypoints),
             natural=np.array(natural),
             categories=[Category.UPPER] * num_people,

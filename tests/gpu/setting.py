@@ -23,6 +23,7 @@ from model.bases.sdxl.presets import LATENT_CHANNELS, TRYON_CHANNELS, SdxlPreset
 from model.bases.sdxl.unet import make_tryon_unet
 from model.bases.tiny.networks import TINY, build_tiny_base, byte_tokenizer
 from shards.batch import Batch
+from shards.codec import WHOLE
 
 PEAK_FLOPS = {
     "NVIDIA H200": 989e12,
@@ -206,6 +207,7 @@ def people(count: int, hw: tuple[int, int], start: int = 0) -> Batch:
         cloth_mask=mask,
         inpaint_mask=mask,
         garment_mask=mask,
+        garment_cover=mask * np.uint8(WHOLE),
         ratios=rng.uniform(0.8, 1.8, (count, 3)).astype(np.float32),
         keypoints=keypoints.astype(np.float32),
         fit_label=[None] * count,

@@ -64,6 +64,20 @@ def test_the_segmenter_takes_pictures_of_any_size(size: tuple[int, int]) -> None
     assert Segmenter(widths=(8, 16))(pictures, colours).shape == (1, 2, *size)
 
 
+def test_what_the_segmenter_says_of_a_pixel_depends_on_pixels_and_not_on_patches_alone() -> None:
+    """Of patches of 4 px their layers see everything; the narrow layers see 5 px around each pair of px."""
+    torch.manual_seed(0)
+    segmenter, pictures = Segmenter(widths=(8, 16)), torch.zeros(1, 3, 16, 16, requires_grad=True)
+    torch.nn.init.zeros_(segmenter.told.weight)  # nothing is told by patches
+    torch.nn.init.zeros_(segmenter.told.bias)
+    segmenter(pictures, torch.zeros(1, NUM_COLOURS))[0, 1, 8:10, 8:10].sum().backward()
+    assert pictures.grad is not None
+    seen = pictures.grad[0].abs().sum(dim=0) > 0
+    assert seen[8:10, 8:10].all()
+    assert not seen[:4].any()
+    assert not seen[14:].any()
+
+
 @torch.no_grad()
 def test_the_segmenter_knows_the_garment_by_the_middle_of_its_photo() -> None:
     segmenter, picture = Segmenter(widths=(8, 16)), torch.zeros(1, 3, 16, 12)

@@ -10,7 +10,7 @@ import xxhash
 
 from pipeline.tables.sharding import build_shards
 from preprocess.vocabulary import Category, RowStatus
-from shards.codec import encode_photo
+from shards.codec import WHOLE, encode_photo
 from shards.index import INDEX_NAME
 from shards.plan import Ingredients
 from shards.sample import Sample, SizeRecord, encode
@@ -51,7 +51,7 @@ def sample(key: str, *, seed: int = 0, **changes: object) -> Sample:
         "cloth": photos[1],
         "densepose": photos[2],
         "inpaint_mask": masks[0],
-        "garment_mask": masks[1],
+        "garment_cover": masks[1] * np.uint8(WHOLE),
         "cloth_mask": masks[2],
     }
     return Sample(**values | changes)

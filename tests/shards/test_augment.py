@@ -19,6 +19,7 @@ from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import Category, Joint
 from shards.augment import mirrored, recoloured, resized, zoomed
 from shards.batch import Batch, empty_batch
+from shards.codec import WHOLE, decide
 from tests.preprocess.people import person, trousers, tunic
 from tests.sizes import TOP_PLACES, of_tops
 
@@ -36,6 +37,7 @@ def dolls() -> Batch:
         batch.image[row] = batch.cloth[row] = drawn.image
         batch.densepose[row] = drawn.densepose
         batch.garment_mask[row] = garment_mask(drawn.parse, Category.UPPER)
+        batch.garment_cover[row] = batch.garment_mask[row] * np.uint8(WHOLE)
         batch.inpaint_mask[row] = batch.cloth_mask[row] = batch.garment_mask[row]
         missing = drawn.keypoints[:, 2:] == 0
         batch.keypoints[row] = np.where(missing, [np.nan, np.nan, 0], drawn.keypoints)
@@ -136,6 +138,18 @@ def test_a_mirror_of_a_mirror_is_the_sample(dolls: Batch) -> None:
     for name in ("image", "densepose", "garment_mask"):
         assert np.array_equal(getattr(again, name), getattr(dolls, name))
     np.testing.assert_allclose(again.keypoints, dolls.keypoints, atol=1e-4)
+
+
+def test_what_is_covered_in_part_goes_with_the_garment(dolls: Batch) -> None:
+    """Through a mirror, a zoom and another size: the mask is where half of a pixel is covered, or more."""
+    batch, every = known(dolls), np.ones(NUM, bool)
+    near = zoomed(batch, np.full(NUM, 0.2, np.float32), np.full((NUM, 2), 0.5, np.float32))
+    new = resized(batch, np.full((NUM, len(AXIS_NAMES)), 0.95, np.float32))
+    assert any(key.endswith(":resized") for key in new.keys)
+    for changed in (mirrored(batch, every), near, new):
+        assert not np.array_equal(changed.garment_cover, batch.garment_cover)
+        np.testing.assert_array_equal(decide(changed.garment_cover), changed.garment_mask)
+    assert not np.isin(near.garment_cover, (0, WHOLE)).all()
 
 
 def test_a_mirror_swaps_right_and_left_parts_of_densepose() -> None:
@@ -280,7 +294,7 @@ def test_no_garment_is_resized_that_would_not_measure_as_its_ratios_say(dolls: B
 
 def cropped(batch: Batch, height: int) -> Batch:
     """The upper `height` rows."""
-    pictures = ("image", "densepose", "garment_mask", "inpaint_mask")
+    pictures = ("image", "densepose", "garment_mask", "garment_cover", "inpaint_mask")
     return replace(batch, **{name: getattr(batch, name)[:, :height] for name in pictures})
 
 

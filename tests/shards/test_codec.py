@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from shards.codec import decode_bits, decode_mask, decode_photo, encode_mask
+from shards.codec import (
+    WHOLE,
+    decide,
+    decode_bits,
+    decode_cover,
+    decode_mask,
+    decode_photo,
+    encode_cover,
+    encode_mask,
+)
 from shards.ustar import SampleError
 
 masks = arrays.arrays(np.bool_, st.tuples(st.integers(1, 20), st.integers(1, 20)))
@@ -50,6 +59,20 @@ def test_a_damaged_mask_is_decoded_or_refused_but_never_crashes(
 def test_half_covered_pixels_count() -> None:
     mask = np.array([[1, 1, 0, 0], [0, 0, 1, 0]], dtype=bool)
     assert decode_mask(encode_mask(mask), 1, 2).tolist() == [[1, 0]]
+    assert decode_cover(encode_mask(mask), 1, 2).tolist() == [[WHOLE // 2, 64]]  # a quarter, rounded
+
+
+@settings(deadline=None)
+@given(
+    arrays.arrays(np.uint8, st.tuples(st.integers(1, 20), st.integers(1, 20)), elements=st.integers(0, WHOLE))
+)
+def test_any_cover_survives_and_others_can_read_it(cover: np.ndarray) -> None:
+    content = encode_cover(cover)
+    np.testing.assert_array_equal(decode_cover(content), cover)
+    np.testing.assert_array_equal(decode_mask(content), decide(cover))
+    with Image.open(io.BytesIO(content)) as picture:
+        np.testing.assert_array_equal(np.asarray(picture.convert("L")) >= 128, cover >= 128)
+    assert encode_cover(decide(cover) * np.uint8(WHOLE)) == encode_mask(cover >= WHOLE // 2)
 
 
 @pytest.mark.parametrize("content", [b"", b"GIF89a", b"\xff\xd8\xff\xd9", b"\xff\xd8" + b"\xff" * 50])

@@ -21,7 +21,7 @@ from shards.latents import (
 )
 from shards.plan import Ingredients
 from shards.reader import DamageError
-from shards.sample import RECORD_SUFFIX, SUFFIXES, encode, encode_record
+from shards.sample import COVER, RECORD_SUFFIX, SUFFIXES, encode, encode_record
 from shards.stream import SampleStream
 from shards.ustar import SampleError, pack
 from tests.shards.making import HEIGHT, WIDTH, record, sample
@@ -38,7 +38,7 @@ SPEC = EncodingsSpec(
     tensors={"latents": [4, 2, 3], "text": [5]},
     version=SCHEMA_VERSION,
 )
-MASK = SUFFIXES["garment_mask"]
+MASK = SUFFIXES[COVER]
 
 
 def tensors(number: int) -> Arrays:

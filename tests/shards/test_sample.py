@@ -24,7 +24,7 @@ def test_decoding_inverts_encoding() -> None:
 
 
 def test_optional_pictures_stay_missing() -> None:
-    one = sample("a", garment_mask=None, cloth_mask=None, densepose=None)
+    one = sample("a", garment_cover=None, cloth_mask=None, densepose=None)
     assert list(encode(one)) == ["image.jpg", "cloth.jpg", "inpaint_mask.png", "size.json"]
     assert decode("a", encode(one)) == one
 

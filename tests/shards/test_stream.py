@@ -39,6 +39,7 @@ def test_a_batch_holds_the_decoded_sample(folder: Path) -> None:
     np.testing.assert_array_equal(batch.cloth[row], decode_photo(one.cloth))
     np.testing.assert_array_equal(batch.inpaint_mask[row], one.inpaint_mask)
     np.testing.assert_array_equal(batch.garment_mask[row], one.garment_mask)
+    np.testing.assert_array_equal(batch.garment_cover[row], one.garment_cover)
     np.testing.assert_array_equal(batch.cloth_mask[row], one.cloth_mask)
     np.testing.assert_array_equal(batch.ratios[row], of_tops([1.25, np.nan, 0.9]).astype(np.float32))
     np.testing.assert_array_equal(batch.keypoints[row, 0], np.array([12, 8.5, 0.9], np.float32))
@@ -65,7 +66,7 @@ def test_a_shard_stays_open_for_who_reads_it(folder: Path, monkeypatch: pytest.M
 
 
 def test_pictures_a_sample_does_not_have_are_zeros(tmp_path: Path) -> None:
-    write_shards([sample("a", garment_mask=None, cloth_mask=None, densepose=None)], tmp_path, "t", 4)
+    write_shards([sample("a", garment_cover=None, cloth_mask=None, densepose=None)], tmp_path, "t", 4)
     batch = next(stream_of(tmp_path).epoch_batches())
     for picture in (batch.garment_mask, batch.cloth_mask, batch.densepose):
         assert not picture.any()

@@ -9,6 +9,7 @@ from model.bases.sdxl.networks import SdxlBase
 from model.bases.tiny.networks import TinyPreset
 from model.judges.critic import SizeCritic
 from shards.batch import Batch
+from shards.codec import WHOLE
 from tests.sizes import MEANINGS, UPPER
 from train.params import LossParams
 from train.sample_encoder import SampleEncoder
@@ -37,6 +38,7 @@ def batch(start: int = 0, size: int = 4) -> Batch:
         cloth_mask=mask,
         inpaint_mask=mask,
         garment_mask=mask,
+        garment_cover=mask * np.uint8(WHOLE),
         ratios=ratios,
         keypoints=keypoints,
         fit_label=["tight", None, "loose", "oversized"][:size],

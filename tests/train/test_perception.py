@@ -10,6 +10,7 @@ from model.adapter.body_maps import NUM_BODY_MAPS
 from model.bases.tiny.networks import build_tiny_base
 from model.judges.critic import SizeCritic
 from model.judges.segmenter import Segmenter
+from shards.codec import WHOLE
 from tests.sizes import MEANINGS
 from tests.train.small_try_on import PRESET, batch
 from train import perception
@@ -48,6 +49,24 @@ def test_the_segmenter_is_told_the_garments_colours_unless_they_are_kept_from_it
     monkeypatch.setattr(perception, "UNKNOWN_SHARE", 1.0)
     untold = losses()
     assert untold[0] == untold[1]
+
+
+def test_the_segmenter_reads_a_pixel_that_is_half_covered_as_one_half() -> None:
+    """Then nothing draws it either way, as it does where the garment covers all of it."""
+    segmenter = Segmenter(widths=(8, 16))
+    torch.nn.init.zeros_(segmenter.head.weight)
+    torch.nn.init.zeros_(segmenter.head.bias)  # one half everywhere
+    task = SegmenterTask(segmenter, SampleEncoder(build_tiny_base(PRESET, seed=0)))
+    drawn = {}
+    for level in (WHOLE // 2, WHOLE):
+        one = batch(0, 4)
+        one = replace(one, garment_cover=np.full_like(one.garment_cover, level))
+        segmenter.zero_grad()
+        task(one, KeyedRandom(0, one.position))["loss"].backward()
+        assert segmenter.head.bias.grad is not None
+        drawn[level] = float(segmenter.head.bias.grad.abs().max())
+    assert drawn[WHOLE // 2] == pytest.approx(0, abs=1e-6)
+    assert drawn[WHOLE] > 0.1
 
 
 def test_the_critic_learns_in_full_precision_beside_a_base_in_half() -> None:
