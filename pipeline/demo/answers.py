@@ -15,6 +15,7 @@ from pipeline.demo.controls import Controls, Update, Values
 from pipeline.demo.pictures import Picture, fit_table, measured_by, pictures_of, slider_mark, thumbnail
 from pipeline.demo.privacy import Uploads
 from pipeline.demo.visit import FittingRoom, Garment, Visit, on_sliders
+from pipeline.tryon.pictures import clamped
 from pipeline.tryon.size_aware import TryOnResult
 from preprocess.sizes.axes import FIT_AXIS, axes_of
 from preprocess.sizes.centimetres import Wearer
@@ -311,9 +312,10 @@ class Answers:
         visit.result = self.try_on(visit, [visit.size], values, progress)
         visit.result_overlays = self.overlays(visit, values)
         notes = visit.person.notes if visit.person else []
+        moved = clamped(visit.size, visit.result.requests[0], self.room.range(visit.category))
         return self.kept(visit) | {
             self.controls.picture: pictures_of(visit.result, visit.result_overlays)[0],
-            self.controls.fit: fit_table(visit.result.fit, notes),
+            self.controls.fit: fit_table(visit.result.fit, [*notes, *moved]),
         }
 
     def overlays(self, visit: Visit, values: Values) -> Sequence[str]:

@@ -149,9 +149,13 @@ def ladder_order(report: Mapping[str, Any], ratio: str) -> str:
 
 
 def clamped(asked: SizeRequest, drawn: SizeRequest, within: Range) -> list[str]:
-    """Return a line for every ratio that was moved into a range; none for those that were left out."""
+    """Return a line for every ratio that was moved, into a range or to what goes with the others.
+
+    None is for those that were left out.
+    """
     return [
-        f"{name}: {ratio:.3g} asked for, {shown:.3g} drawn ({smallest} to {largest})"
+        f"{name}: {ratio:.3g} asked for, {shown:.3g} drawn "
+        + ("(with the other sizes)" if smallest <= ratio <= largest else f"({smallest} to {largest})")
         for name, ratio in asked.asked
         for smallest, largest in [within[name]]
         if (shown := drawn[name]) is not None and ratio != shown

@@ -1,5 +1,6 @@
 """Try a garment on at the sizes that are asked for: photo in, pictures and a measured fit report out."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,12 +20,15 @@ from model.sampling import OnStep, SizedDrawer, TryOnInputs, composite
 from pipeline.checkpoints import for_sizes_here
 from preprocess.body.inpaint_mask import MaskParams
 from preprocess.body.mediapipe import POSE_MODEL
+from preprocess.layout.possible import possible_on
 from preprocess.layout.resized import outline_at
 from preprocess.person.fit_report import FitReport, measure_fit
 from preprocess.person.prepare import PersonView, PreparedPerson, prepare_person, with_worn_garment
 from preprocess.pictures import PictureSource, read_picture
 from preprocess.sizes.request import SizeRequest
 from preprocess.vocabulary import Category
+
+log = logging.getLogger(__name__)
 
 __all__ = ["DrawingOptions", "PreparedPerson", "SizeAwareTryOn", "SizeRequest", "TryOnResult"]
 
@@ -43,7 +47,7 @@ class TryOnResult:
     """(N, 2) px of the photo: the garment worn there, laid out at the size; (0, 2) where it isn't known."""
 
     requests: list[SizeRequest]
-    """Ratios that were drawn, after counting steps and clamping."""
+    """Ratios that were drawn, after counting steps, clamping and what the body allows."""
 
     fit: list[FitReport]
     """Measured on the pictures; empty where the model has no segmenter."""
@@ -231,6 +235,7 @@ class SizeAwareTryOn:
             for one in requests
             for within in [self.mask.asked(one.category)]
         ]
+        requests = [possible(person, request) for request in requests]
         view = PersonView.of(person, self.image_height, self.image_width)
         inputs = view.inputs(read_picture(garment, "garment photo"))
         drawer = SizedDrawer(
@@ -303,6 +308,23 @@ def require_category(person: PreparedPerson, asked: Sequence[SizeRequest]) -> No
             f"the person is prepared for garments of {person.category}, but sizes of {', '.join(others)} are "
             "asked for: name the category of both (--category)"
         )
+
+
+def possible(person: PreparedPerson, request: SizeRequest) -> SizeRequest:
+    """Return what a garment asked for has on a person; a warning is logged for every ratio that had to move.
+
+    Where the worn garment isn't known, nothing moves.
+    """
+    if person.garment_mask is None or person.natural_size is None:
+        return request
+    natural, wanted = person.natural_size.as_array(), request.as_array()
+    had = possible_on(person.garment_mask, person.keypoints, natural, wanted, person.category)
+    moved = SizeRequest.measured(np.where(had == wanted, np.nan, had), request.category)
+    if not moved.asked:
+        return request
+    for name, ratio in moved.asked:
+        log.warning("%s %.2f can't be had with the other sizes: drawn at %.2f", name, request[name], ratio)
+    return SizeRequest.of(dict(request.asked) | dict(moved.asked), category=request.category)
 
 
 def expected_outline(person: PreparedPerson, request: SizeRequest) -> NDArray[np.float64]:

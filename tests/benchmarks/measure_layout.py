@@ -8,7 +8,8 @@ garments; only layouts whose measures nothing makes doubtful count. Rungs: the s
 ratio, the other two as worn. Nesting: the share of every rung that lies inside the next. `cropped` are the
 pairs whose shorter rung ends inside the rows of the width, so that other rows define its width. `--cut 1.1`
 cuts pictures off 1.1 torso lengths below the shoulders; a ratio unknown there is not asked for. Of trousers,
-skirts and dresses only dolls count in front of whose garment nothing hangs.
+skirts and dresses only dolls count in front of whose garment nothing hangs. With CINDERELLA_AXES=sleeve,
+sleeves that a garment of the other ratios can't have on its body are `moved`, and judged by what it has.
 """
 
 import argparse
@@ -23,7 +24,8 @@ from preprocess.body.keypoints import BodyFrame, KeypointError, Keypoints
 from preprocess.body.needs import require_body
 from preprocess.garment.measurements import WIDTH_ROWS
 from preprocess.garment.parse import garment_mask
-from preprocess.sizes.axes import JUDGED_AT, axes_of
+from preprocess.layout.possible import possible_on
+from preprocess.sizes.axes import AXIS_NAMES, JUDGED_AT, axes_of
 from preprocess.sources.paper_dolls.sample import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import Category
@@ -61,19 +63,30 @@ def look_at(index: int, category: Category, split: str, seed: int, cut: float | 
         frame = BodyFrame.from_keypoints(keypoints)
         garment = garment[: int(frame.to_image(np.array([[cut * frame.torso_length, 0.0]]))[0, 1])]
     names, asked = list(axes_of(category)), np.array([axis.asked for axis in axes_of(category).values()]).T
-    least = [JUDGED_AT[name] for name in names]
     known = np.isfinite(ratios_of(garment, keypoints, category)[0])
     for requested in np.random.default_rng([seed, index]).uniform(*asked, (REQUESTS, len(names))):
         wanted = np.where(known, requested, np.nan)
-        measured, clean = ratios_of(layout_of(garment, keypoints, category, wanted), keypoints, category)
-        if clean:
-            errors = np.abs(measured - requested) / np.maximum(requested, least)
-            rows += [
-                (f"accuracy.{names[k]}", index, float(errors[k])) for k in np.flatnonzero(np.isfinite(errors))
-            ]
+        rows += judged("accuracy", index, garment, keypoints, category, wanted)[1]
     for axis in np.flatnonzero(known):
         rows += ladder_of(garment, keypoints, category, names[axis], index)
     return rows
+
+
+def judged(
+    kind: str, index: int, garment: np.ndarray, keypoints: Keypoints, category: Category, wanted: np.ndarray
+) -> tuple[np.ndarray, list[Row]]:
+    """Lay a garment out at ratios; how far it measures from each, and from those that stand in for some."""
+    names, places = list(axes_of(category)), [AXIS_NAMES.index(name) for name in axes_of(category)]
+    whole = np.full((2, len(AXIS_NAMES)), np.nan)
+    whole[:, places] = ratios_of(garment, keypoints, category)[0], wanted
+    had = possible_on(garment, keypoints, *whole, category)[places]
+    layout = layout_of(garment, keypoints, category, wanted)
+    measured, clean = ratios_of(layout, keypoints, category)
+    errors = np.abs(measured - had) / np.maximum(wanted, [JUDGED_AT[name] for name in names])
+    return layout, [
+        (f"{kind if had[k] == wanted[k] else 'moved'}.{names[k]}", index, float(errors[k]))
+        for k in np.flatnonzero(np.isfinite(errors) & clean)
+    ]
 
 
 def ladder_of(
@@ -86,12 +99,9 @@ def ladder_of(
     num_axes = len(axes_of(category))
     for value in values:
         wanted = np.where(np.arange(num_axes) == axis, value, np.nan)
-        ladder.append(layout_of(garment, keypoints, category, wanted))
-        measured, clean = ratios_of(ladder[-1], keypoints, category)
-        if clean:
-            rows.append(
-                (f"rungs.{name}", index, float(abs(measured[axis] - value) / max(value, JUDGED_AT[name])))
-            )
+        layout, errors = judged("rungs", index, garment, keypoints, category, wanted)
+        ladder.append(layout)
+        rows += errors
     for value, (one, two) in zip(values[:-1], itertools.pairwise(ladder), strict=True):
         kind = "cropped" if name == "length" and value < CROPPED[category] else name
         rows.append((f"nesting.{kind}", index, float((one & two).sum() / one.sum())))
@@ -117,7 +127,7 @@ def main() -> None:
     with ProcessPoolExecutor(options.processes) as pool:
         rows = [row for found in pool.map(look, range(options.dolls)) for row in found]
     names = list(axes_of(options.category))
-    for kind in ("accuracy", "rungs", "nesting"):
+    for kind in ("accuracy", "rungs", "moved", "nesting"):
         for name in (*names, "cropped") if kind == "nesting" else names:
             mine = [row for row in rows if row[0] == f"{kind}.{name}"]
             values = np.array([row[2] for row in mine])

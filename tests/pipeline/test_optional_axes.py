@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from model.adapter.adapter import SizeAdapter
@@ -151,6 +153,51 @@ def test_a_photo_shows_a_short_sleeve_that_is_off_by_little_of_the_arm(tmp_path:
         "for ratio in (0.16, 0.18, 0.2, 0.22, 0.24)))"
     )
     assert said(code, tmp_path, **{AXES_VARIABLE: "sleeve"}) == "False True True True False"
+
+
+def test_sleeves_that_end_where_none_can_are_what_covers_the_arms_without_them(tmp_path: Path) -> None:
+    """Arms of 401 px, of which 201 go out by 180 and down by 90.
+
+    A shoulder of 260 px reaches out 30 px over them, 34 px along them or 0.084; one of 300 px 56 or 0.139.
+    A narrower one than the joints covers nothing, and arms come down out of its rows after 47 px, at 0.116.
+    """
+    code = (
+        "import numpy as np; from preprocess.layout.possible import possible_on; "
+        "from preprocess.garment.parse import garment_mask; from preprocess.vocabulary import Category as C; "
+        "from preprocess.sizes.request import SizeRequest as S; joints = wide_armed(); "
+        "parse = parse_with(joints, 0, 0); worn = garment_mask(parse, C.UPPER); "
+        "natural = S(shoulder=1.3, width=1.2, length=1.25, sleeve=0.084).as_array(); "
+        "had = lambda **size: possible_on(worn, joints, natural, S(**size).as_array())[4]; "
+        "print(*(had(shoulder=one, sleeve=end) for one, end in "
+        "((1.3, 0.01), (1.3, 0.2), (1.5, 0.01), (1.5, 0.6), (0.9, 0.05), (0.9, 0.1), (0.9, 0.15))), "
+        "had(width=1.5))"
+    )
+    imports = "from tests.preprocess.test_sleeves import parse_with, wide_armed; "
+    told = said(imports + code, tmp_path, **{AXES_VARIABLE: "sleeve"}).split()
+    expected = [0.084, 0.2, 0.139, 0.6, 0.01, 0.01, 0.15, np.nan]
+    np.testing.assert_allclose(np.array(told, float), expected, atol=0.006)
+
+
+def test_a_sleeve_that_cant_be_had_is_drawn_as_it_can_with_a_warning(tmp_path: Path) -> None:
+    """A shoulder of 1.3 covers 0.084 of the arms: no sleeve is shorter."""
+    code = (
+        "from tests.preprocess.test_sleeves import parse_with, wide_armed; "
+        "import numpy as np; from pipeline.tryon.pictures import clamped; "
+        "from pipeline.tryon.size_aware import possible; "
+        "from preprocess.person.prepare import prepare_person; "
+        "from preprocess.body.inpaint_mask import MaskParams; "
+        "from preprocess.sizes.request import SizeRequest; joints, mask = wide_armed(), MaskParams(); "
+        "parse = parse_with(joints, 0, 0); photo = np.full((*parse.shape, 3), 200, np.uint8); "
+        "person = prepare_person(photo, keypoints=joints, parse=parse, mask=mask); "
+        "short, long = (SizeRequest(shoulder=1.3, sleeve=end) for end in (0.01, 0.3)); "
+        "drawn = possible(person, short); print(possible(person, long) == long, "
+        "*clamped(short, drawn, mask.asked('upper')), sep='; ')"
+    )
+    told, warning = said(code, tmp_path, **{AXES_VARIABLE: "sleeve"}).splitlines()
+    found = re.fullmatch(r"True; sleeve: 0.01 asked for, (0\.0\d+) drawn \(with the other sizes\)", told)
+    assert found is not None, told
+    assert float(found[1]) == pytest.approx(0.084, abs=0.006)
+    assert warning.startswith("sleeve 0.01 can't be had with the other sizes: drawn at 0.0")
 
 
 def test_a_preview_says_that_it_leaves_sleeves_as_they_are(tmp_path: Path) -> None:
