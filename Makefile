@@ -22,6 +22,7 @@ $(VENV)/.installed: pyproject.toml requirements.lock
 	touch $@
 
 repro: setup
+	python -m pipeline.params
 	dvc repro
 
 test: setup

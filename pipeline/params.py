@@ -68,6 +68,18 @@ def require_axes(params: Params) -> None:
         )
 
 
+def check(path: Path) -> None:
+    """Check a file before DVC reads it, which stops at the first key that it misses, and only names that.
+
+    Raises:
+        SystemExit: Something in the file is wrong, with status 2.
+    """
+    if "axes" not in load_params(path).model_fields_set:
+        line = f"axes: [{', '.join(ALWAYS)}]"
+        sys.stderr.write(f"{path}: add the line `{line}`, which earlier versions didn't have and DVC wants\n")
+        raise SystemExit(USAGE_ERROR)
+
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -96,3 +108,7 @@ def read_yaml(path: Path, model: type[Model]) -> Model:
         message = "\n".join([f"{path}: {len(problems)} problem(s)", *problems])
     sys.stderr.write(message + "\n")
     raise SystemExit(USAGE_ERROR)
+
+
+if __name__ == "__main__":
+    check(Path("params.yaml"))

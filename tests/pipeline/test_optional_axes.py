@@ -91,6 +91,34 @@ def test_the_variable_means_the_same_however_it_is_written(text: str, expected: 
     assert said(code, tmp_path, **{AXES_VARIABLE: text}) == expected
 
 
+@pytest.mark.parametrize(
+    ("line", "status", "told"),
+    [
+        (OFF, 0, ""),
+        ("", 2, "params.yaml: add the line `axes: [shoulder, width, length]`, which earlier versions"),
+        ("tpyo: 1", 2, "params.yaml: 1 problem(s)\n  tpyo: Extra inputs"),
+    ],
+)
+def test_make_repro_says_what_an_older_file_lacks_before_dvc_reads_it(
+    line: str, status: int, told: str, tmp_path: Path
+) -> None:
+    """DVC knows no default of a key that it watches."""
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text().replace(OFF, line))
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline.params"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr[: len(told)]) == (status, told), done.stderr
+    steps = subprocess.run(
+        ["make", "--dry-run", "repro"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert steps.stdout.splitlines()[-2:] == ["python -m pipeline.params", "dvc repro"]
+
+
 @pytest.mark.parametrize("axes", ["[shoulder, width]", "[shoulder, width, length, cuff]", "[sleeve]"])
 def test_axes_that_there_are_not_are_refused(
     axes: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
