@@ -1,6 +1,8 @@
 """Find the worn garment in a picture, so that evaluation measures what was drawn and never what was asked."""
 
 from itertools import pairwise
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -54,6 +56,20 @@ class Segmenter(ModelMixin, ConfigMixin):
         self.edges = nn.Conv2d(3 * FINE_PATCH**2 + told, fine, 3, padding=1)
         self.more_edges = nn.Conv2d(fine, fine, 3, padding=1)
         self.head = nn.Conv2d(fine, num_classes * FINE_PATCH**2, 1)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, **kwargs: Any) -> Self:
+        """Load what `save_pretrained` wrote.
+
+        Raises:
+            ValueError: An earlier version did, whose segmenter saw patches alone.
+        """
+        if "fine" not in cls.load_config(folder, **kwargs):
+            raise ValueError(
+                f"{folder} is a segmenter of an earlier version: make the base again (train_base)"
+            )
+        loaded: Self = super().from_pretrained(folder, **kwargs)
+        return loaded
 
     def forward(self, images: Tensor, colours: Tensor) -> Tensor:
         """Classify every pixel.

@@ -1,6 +1,8 @@
 """What looks at pictures: the segmenter, and the critic that reads sizes from latents."""
 
+import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -76,6 +78,16 @@ def test_what_the_segmenter_says_of_a_pixel_depends_on_pixels_and_not_on_patches
     assert seen[8:10, 8:10].all()
     assert not seen[:4].any()
     assert not seen[14:].any()
+
+
+def test_a_segmenter_of_an_earlier_version_is_refused_in_words(tmp_path: Path) -> None:
+    Segmenter(widths=(8, 16)).save_pretrained(tmp_path)
+    assert Segmenter.from_pretrained(tmp_path).config.fine == 24
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["fine"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=r"is a segmenter of an earlier version: make the base again"):
+        Segmenter.from_pretrained(tmp_path)
 
 
 @torch.no_grad()
