@@ -9,7 +9,6 @@ import pickle
 import sqlite3
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 from preprocess.places import StorageError
@@ -23,32 +22,33 @@ NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 T = TypeVar("T")
 
 
-@contextmanager
-def room_wanted() -> Iterator[None]:
-    """Raise StorageError where there is no room: SQLite doesn't say on which disk."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF not in NO_ROOM:  # the other bits say more of the same
-            raise
-        raise StorageError(
-            f"temporary file of rows: {error}; is its disk full? Set TMPDIR to a folder with room, which is "
-            f"{os.environ.get('TMPDIR') or 'not set: /var/tmp is taken'}"
-        ) from error
-
-
 class Database(sqlite3.Connection):
     """Says where it wanted room, and found none."""
 
     def execute(self, *given: Any) -> sqlite3.Cursor:
         """Do one thing; the first row is there, so that what must be sorted is."""
-        with room_wanted():
+        try:
             return super().execute(*given)
+        except sqlite3.OperationalError as error:
+            refuse_full(error)
+            raise
 
     def executemany(self, *given: Any) -> sqlite3.Cursor:
         """Do one thing many times."""
-        with room_wanted():
+        try:
             return super().executemany(*given)
+        except sqlite3.OperationalError as error:
+            refuse_full(error)
+            raise
+
+
+def refuse_full(error: sqlite3.OperationalError) -> None:
+    """Raise StorageError where there is no room: SQLite doesn't say on which disk."""
+    if error.sqlite_errorcode & 0xFF in NO_ROOM:  # the other bits say more of the same
+        raise StorageError(
+            f"temporary file of rows: {error}; is its disk full? Set TMPDIR to a folder with room, which is "
+            f"{os.environ.get('TMPDIR') or 'not set: /var/tmp is taken'}"
+        ) from error
 
 
 def scratch() -> Database:

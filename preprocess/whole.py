@@ -42,6 +42,8 @@ def whole_file(out: Path, writer: str = "") -> Iterator[Path]:
 def folder_for(out: Path, last: str) -> Iterator[Path]:
     """Yield a folder to write into: `out`, or one on this machine that is put there when the block ends well.
 
+    Files whose names begin with a dot aren't put: they say what this machine knows.
+
     Args:
         out: A folder here, or in object storage.
         last: Name of the files that say that the others are there: they are put last, and the old ones of
@@ -55,7 +57,8 @@ def folder_for(out: Path, last: str) -> Iterator[Path]:
         return
     with TemporaryDirectory() as folder:
         yield Path(folder)
-        files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+        found = Path(folder).rglob("*")
+        files = sorted(path for path in found if path.is_file() and not path.name.startswith("."))
         places = {file: out / file.relative_to(folder).as_posix() for file in files}
         for file in files:
             if file.name == last:

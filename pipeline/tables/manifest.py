@@ -36,14 +36,14 @@ from preprocess.places import RemotePath
 from preprocess.shelf import Shelf
 from preprocess.sources.manifest import (
     MADE_BY,
+    Entry,
     file_facts,
     judged,
     made_by,
-    manifest_record,
     manifest_schema,
     sorted_samples,
 )
-from preprocess.sources.source import MANIFEST_SCHEMA, Source, SourceSample
+from preprocess.sources.source import MANIFEST_SCHEMA, Source
 from preprocess.whole import whole_file
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ FACTS = pa.field("facts", pa.string())
 PART_SCHEMA = MANIFEST_SCHEMA.append(FACTS)
 FACTS_SCHEMA = pa.schema([*(MANIFEST_SCHEMA.field(name) for name in ("split", "key", "input_hash")), FACTS])
 
-Payload: TypeAlias = tuple[SourceSample, Row | None, str | None]
+Payload: TypeAlias = tuple[Entry, Row | None, str | None]
 """A sample, what the earlier manifest has of it, and the facts of its files."""
 
 
@@ -98,7 +98,7 @@ def write_manifest(
 class Manifest:
     """The manifest of a data set, as a stage of `pipeline.engine`."""
 
-    samples: Shelf[SourceSample]
+    samples: Shelf[Entry]
     root: Path
     out: Path
     schema: pa.Schema
@@ -121,12 +121,12 @@ class Manifest:
 
     def plan(self) -> Iterator[Part]:
         """Cut the samples whose files may be others than before into parts."""
-        now = time.time_ns()
+        now, root = time.time_ns(), str(self.root)
         before = SortedRows(rows_before(self.out, self.judged_by))
         work: list[Payload] = []
         reused = 0
         for sample in self.samples.sorted():
-            facts, row = file_facts(sample, self.root, now), before.at(sample.split, sample.key)
+            facts, row = file_facts(sample, root, now), before.at(*place_of(sample))
             if facts and row and row["facts"] == facts:
                 reused += 1
                 continue
@@ -139,10 +139,7 @@ class Manifest:
 
     def part(self, work: list[Payload], reused: int, now: int) -> Part:
         """Name the part that judges some samples; one whose files' facts tell nothing is like no other."""
-        names = "\n".join(
-            f"{sample.split}\t{sample.key}\t{sample.unpaired_key}\t{sample.caption!r}\t{facts or now}"
-            for sample, _, facts in work
-        )
+        names = "\n".join(f"{[*sample.row.values()]}\t{facts or now}" for sample, _, facts in work)
         key = xxhash.xxh3_128_hexdigest(f"{self.judged_by}\n{names}".encode())
         return Part(key=key, size=len(work), payload=work, before=reused)
 
@@ -170,15 +167,20 @@ class Manifest:
         made, before = SortedRows(part_rows(parts)), SortedRows(rows_before(self.out, self.judged_by))
         reused = 0
         for sample in self.samples.sorted():
-            row = made.at(sample.split, sample.key)
+            row = made.at(*place_of(sample))
             if row is None:
-                old = before.at(sample.split, sample.key)
+                old = before.at(*place_of(sample))
                 if old is None:
                     raise OSError(f"{self.out} went while it was being renewed: run it again")
-                row = manifest_record(sample, self.root, old) | {"facts": old["facts"]}
+                row = sample.row | old
                 reused += 1
             yield row
         log.info("%s: the files of %d of %d samples are unchanged", self.out.name, reused, self.total)
+
+
+def place_of(sample: Entry) -> tuple[str, str]:
+    """Return split and key, by which rows are sorted."""
+    return sample.row["split"], sample.row["key"]
 
 
 def judge_part(root: Path, limits: Limits, part: Part, out: Path, *, listed: bool) -> Counter[str]:

@@ -77,10 +77,14 @@ class Found:
             name: It may have a photo's suffix.
             whole: Whether the suffix belongs to the name, since others differ by it.
         """
-        bases = (name,) if whole else (name, stem_of(name))
-        names = [composed(base + end) for base in bases for end in self.part.ends]
-        found = (files.get(one) for files in self.files for one in names)
-        return next((path for path in found if path is not None), None)
+        bases = (name,) if whole else dict.fromkeys((name, stem_of(name)))
+        for files in self.files:
+            for base in bases:
+                for end in self.part.ends:
+                    path = files.get(composed(base + end))
+                    if path is not None:
+                        return path
+        return None
 
     def missing(self, others: Mapping[str, int]) -> str | None:
         """Say what was looked for and what is there instead; None where there is some of it.

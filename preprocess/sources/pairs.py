@@ -12,6 +12,9 @@ from preprocess.vocabulary import Category
 MOST_BYTES = 256 * 2**20
 """A larger list isn't one."""
 
+ENDS = frozenset(SUFFIXES + HEIC_SUFFIXES)
+"""What a photo's name may end in, in lower case."""
+
 _SUFFIX = "|".join(suffix[1:] for suffix in SUFFIXES + HEIC_SUFFIXES)
 _PHOTO = rf"\S(?:.*?\S)?\.(?:{_SUFFIX})"
 _TWO_PHOTOS = re.compile(rf"({_PHOTO})[\"']?[\s,;]+[\"']?({_PHOTO})", re.IGNORECASE)
@@ -81,5 +84,5 @@ def two_names(line: str, more_columns: bool = False) -> list[str] | None:
 
 def stem_of(name: str) -> str:
     """Return a file's name without a photo's suffix; other dots belong to the name."""
-    suffix = PurePath(name).suffix
-    return name[: -len(suffix)] if suffix.lower() in SUFFIXES + HEIC_SUFFIXES else name
+    dot = name.rfind(".")  # a PurePath of each name takes a quarter of a listing's time
+    return name[:dot] if dot > 0 and name[dot:].lower() in ENDS else name

@@ -120,14 +120,14 @@ class Stems:
     """Names, without suffix, that photos have, on disk."""
 
     def __init__(self) -> None:
-        self.first: Shelf[Path] = Shelf()
+        self.first: Shelf[str] = Shelf()
         self.shared: set[str] = set()
         """Those that several photos have."""
 
     def add(self, photo: Path) -> None:
         """Take the name of a photo."""
         stem = stem_of(photo.name)
-        if not self.first.add(stem, photo) and self.first[stem] != photo:
+        if not self.first.add(stem, photo.name) and self.first[stem] != photo.name:
             self.shared.add(stem)
 
     def __contains__(self, stem: str) -> bool:
@@ -137,8 +137,8 @@ class Stems:
 People: TypeAlias = Shelf[tuple[Path, Pair]]
 """The photo of each person and the first line that names them, by the photo."""
 
-Worn: TypeAlias = Shelf[tuple[Path, str]]
-"""The photo of each person and the name of the garment that they wear, by the photo."""
+Worn: TypeAlias = Shelf[str]
+"""The name of the garment that each person wears, by the photo."""
 
 
 def samples_of(split: "Split", lists: Lists, captions: Mapping[str, str]) -> Iterator[SourceSample]:
@@ -163,8 +163,9 @@ def samples_of(split: "Split", lists: Lists, captions: Mapping[str, str]) -> Ite
     used: set[str] = set()
     lacking, first = 0, ""
     for name, (image, pair) in people.items():
-        one = sample(split, image, worn[name][1], pair, wearers, captions)
-        one = replace(one, category=categories.get(name) or split.category)
+        one = sample(split, image, worn[name], pair, wearers, captions)
+        category = categories.get(name)
+        one = replace(one, category=category) if category else one
         used.update(part for part, _ in one.parts())
         yield one
         if split.cloth(pair) is None:
@@ -176,10 +177,9 @@ def dressed(split: "Split", people: People, stems: Stems, lists: Lists) -> Worn:
     """Return what each person wears: of several lines the first counts."""
     worn: Worn = Shelf()
     for pair in lists.worn():
-        image = split.image(pair)
-        worn.add(str(image), (image, pair.cloth))
+        worn.add(str(split.image(pair)), pair.cloth)
     for name, (image, pair) in people.items():
-        worn.add(name, (image, worn_by(split.name_of(image), pair, split.parts["cloth"], stems)))
+        worn.add(name, worn_by(split.name_of(image.name), pair, split.parts["cloth"], stems))
     return worn
 
 
@@ -190,7 +190,7 @@ def told(split: "Split", lists: Lists, worn: Worn) -> Shelf[Category]:
         if pair.category is None:
             continue
         image, cloth = str(split.image(pair)), split.cloth(pair)
-        name = worn[image][1]
+        name = worn[image]
         if cloth == split.file("cloth", name) if cloth else stem_of(pair.cloth) == stem_of(name):
             said.add(image, pair.category)
     return said
@@ -199,9 +199,9 @@ def told(split: "Split", lists: Lists, worn: Worn) -> Shelf[Category]:
 def wearers_of(split: "Split", worn: Worn) -> Shelf[str]:
     """Return the key of who wears a garment first, by its photo."""
     wearers: Shelf[str] = Shelf()
-    for image, name in worn.values():
+    for image, name in worn.items():
         if (cloth := split.file("cloth", name)) is not None:
-            wearers.add(str(cloth), safe_key(split.name_of(image)))
+            wearers.add(str(cloth), safe_key(split.name_of(image.rpartition("/")[2])))
     return wearers
 
 
@@ -223,7 +223,7 @@ def sample(
         wearers: Keys of who wears which garment, by its photo.
         captions: Descriptions of garments by key.
     """
-    key = safe_key(split.name_of(image))
+    key = safe_key(split.name_of(image.name))
     cloth, other = split.file("cloth", worn), split.cloth(pair)
     other = None if other == cloth else other
     return SourceSample(
@@ -338,12 +338,12 @@ class Split:
 
     def map(self, part: str, photo: str) -> Path | None:
         """Return what belongs to a photo: by its name, without suffix unless others have that, or with it."""
-        return self.file(part, self.name_of(Path(photo))) or self.parts[part].of(photo, whole=True)
+        return self.file(part, self.name_of(photo)) or self.parts[part].of(photo, whole=True)
 
-    def name_of(self, photo: Path) -> str:
-        """Return the name of a photo: without its suffix, unless that tells it from another."""
-        stem = stem_of(photo.name)
-        return photo.name if stem in self.shared else stem
+    def name_of(self, photo: str) -> str:
+        """Return the name of a photo's file: without its suffix, unless that tells it from another."""
+        stem = stem_of(photo)
+        return photo if stem in self.shared else stem
 
 
 def worn_by(person: str, pair: Pair, cloths: Found, stems: Stems) -> str:

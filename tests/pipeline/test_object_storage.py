@@ -163,6 +163,7 @@ def test_commands_write_into_a_bucket_what_they_write_into_a_folder(
         path.relative_to(place(bucket)).as_posix(): path.read_bytes() for path in place(bucket).rglob("*")
     }
     assert {"all.parquet", ".all/keypoints.parquet", "shards/test/index.json"} < written.keys()
+    assert not [name for name in written if name.endswith(".facts")], "what this machine knows"
     assert {name: (tmp_path / name).read_bytes() for name in written} == written
     for command in ("all.parquet", "shards/test"):
         near, far = (call(["inspect", f"{out}/{command}"]) for out in (tmp_path, bucket))

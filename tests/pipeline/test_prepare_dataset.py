@@ -6,10 +6,11 @@ import pytest
 from pipeline.prepare_dataset import run
 from pipeline.tables.incremental import PART_ROWS
 from pipeline.tables.manifest import write_manifest
+from preprocess.sources.manifest import Entry
 from preprocess.sources.paper_dolls.dataset import PaperDolls, render_dataset
 from preprocess.sources.params import PaperDollParams, PrepareDatasetParams
 from preprocess.sources.registry import SOURCES, open_source
-from preprocess.sources.source import MANIFEST_SCHEMA, SourceSample, read_manifest
+from preprocess.sources.source import MANIFEST_SCHEMA, read_manifest
 from tests.pipeline.engines import Counting, OutOfOrder, stop_after
 from tests.pipeline.folders import blank_photo
 
@@ -84,7 +85,7 @@ def test_samples_are_in_memory_a_part_at_a_time(source: str, tmp_path: Path) -> 
     for name in names:
         (folder / name).write_bytes(photo)
     (tmp_path / "data/train_pairs.txt").write_text("".join(f"{name} {name}\n" for name in names))
-    engine = Counting(SourceSample)
+    engine = Counting(Entry)
     counts = write_manifest(open_source(source, tmp_path / "data"), tmp_path / "out.parquet", engine=engine)
     assert counts == {"ok": len(names)}
     assert PART_ROWS <= engine.most <= 2 * PART_ROWS + 1
