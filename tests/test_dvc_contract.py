@@ -59,6 +59,21 @@ def test_params_yaml_is_valid_and_has_one_section_per_stage() -> None:
     assert set(Params.model_fields) - {"axes"} == set(STAGES)
 
 
+def test_all_that_is_wrong_with_params_yaml_is_said_at_once_a_line_each(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
+    values["train_base"]["preset"] = "sdxxl"
+    values["train_size"]["loss"]["sise"] = 1
+    (tmp_path / "params.yaml").write_text(json.dumps(values))
+    with pytest.raises(SystemExit):
+        load_params(tmp_path / "params.yaml")
+    first, base, loss = capsys.readouterr().err.splitlines()
+    assert first.endswith("2 problem(s)")
+    assert re.fullmatch(r"  train_base: .*no base 'sdxxl': known are catvton, .*tiny_klein", base)
+    assert loss == "  train_size.loss.sise: Unexpected keyword argument (got 1)"
+
+
 @pytest.mark.parametrize("name", STAGES)
 def test_stage_is_one_module_and_one_section(name: str) -> None:
     stage = STAGES[name]
@@ -167,15 +182,48 @@ def leaves(values: dict[str, Any], above: str = "") -> Iterator[str]:
             yield from leaves(value, f"{above}{name}.")
 
 
+def pieces_on(page: Path) -> Iterator[dict[str, Any]]:
+    """Yield what a page shows of params.yaml."""
+    for block in re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL):
+        values = YAML(typ="safe").load(block)
+        if values.keys() <= Params.model_fields.keys():
+            yield values
+
+
+def laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings below, those that stand above in their place."""
+    nested = {name: value for name, value in above.items() if isinstance(value, dict)}
+    return below | above | {name: laid_over(below.get(name, {}), value) for name, value in nested.items()}
+
+
 def named_on(page: Path) -> set[str]:
     """The keys of params.yaml that a page names, as `section.key` or in a piece of the file."""
-    text = page.read_text()
-    names = set(re.findall(rf"\b((?:{'|'.join(STAGES)})(?:\.[a-z_]+)+)\b(?!\()", text))
-    for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL):
-        values = YAML(typ="safe").load(block)
-        if values.keys() <= STAGES.keys():
-            names |= {*leaves(values)}
+    names = set(re.findall(rf"\b((?:{'|'.join(STAGES)})(?:\.[a-z_]+)+)\b(?!\()", page.read_text()))
+    names |= {name for piece in pieces_on(page) for name in leaves(piece)}
     return {name for name in names if not name.endswith(".py")}
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_every_piece_of_params_yaml_on_a_page_is_valid_in_its_place(page: Path) -> None:
+    whole = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
+    for piece in pieces_on(page):
+        Params.model_validate_json(json.dumps(laid_over(whole, piece)))
+
+
+def test_a_base_with_weights_is_shown_with_settings_that_fit_a_card() -> None:
+    """The file's own are those of small networks: whole batches in full precision, all encodings kept."""
+    shown = [
+        piece for page in pages() for piece in pieces_on(page) if "pretrained" in piece.get("train_base", ())
+    ]
+    assert len(shown) == 3
+    for piece in shown:
+        for stage in ("train_size", "train_joint"):
+            runtime = piece[stage]["runtime"]
+            assert runtime["mixed_precision"] == "bf16"
+            assert runtime["gradient_checkpointing"]
+        stages = [piece[stage]["runtime"] for stage in ("train_base", "train_size", "train_joint")]
+        assert not any(runtime["cache_encodings"] for runtime in stages)
+        assert piece["evaluate_tryon"]["batch_size"] <= 8
 
 
 def test_every_key_that_a_page_names_can_be_set_in_an_experiment() -> None:

@@ -72,7 +72,7 @@ class SampleEncoder:
         rows = []
         with tqdm(total=num_samples, desc="encoding samples", unit="sample", disable=None) as progress:
             for batch in batches:
-                rows.append(encode(self.base, batch))
+                rows.append({name: made.cpu() for name, made in encode(self.base, batch).items()})
                 keys += batch.keys
                 progress.update(len(batch))
         names = torch.tensor(list("\n".join(keys).encode()), dtype=torch.uint8)
