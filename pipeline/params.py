@@ -103,11 +103,16 @@ def read_yaml(path: Path, model: type[Model]) -> Model:
         message = f"{path}: not valid YAML: {error}"
     except ValidationError as error:
         problems = [
-            f"  {'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors()
+            f"  {'.'.join(map(str, e['loc']))}: {e['msg']}{what_was_got(e['input'])}" for e in error.errors()
         ]
         message = "\n".join([f"{path}: {len(problems)} problem(s)", *problems])
     sys.stderr.write(message + "\n")
     raise SystemExit(USAGE_ERROR)
+
+
+def what_was_got(value: object) -> str:
+    """Say what a key has; nothing of a whole section, whose message names the key in question."""
+    return "" if isinstance(value, dict) else f" (got {value!r})"
 
 
 if __name__ == "__main__":

@@ -64,10 +64,17 @@ def require_known_people(shards: Path) -> None:
     """Refuse data on which a later stage would stop, before anything is trained.
 
     Raises:
+        FileNotFoundError: There is no test split.
         ValueError: Nobody of the train split is known on any axis, or of the test split, where validation and
             evaluation look for people.
     """
     for split, use in (("train", "there is no size to learn"), ("test", "nobody can be judged")):
+        index = shards / split / INDEX_NAME
+        if not index.is_file():
+            raise FileNotFoundError(
+                f"{index} not found: the data has no {split} split, or no usable sample in it, so {use}. "
+                "Training takes both; what prepare_dataset and write_shards log says what was found"
+            )
         known = known_of(shards / split)
         log.info("%s: people known by axis: %s", split, known)
         if known is not None and not any(known.values()):
@@ -80,8 +87,6 @@ def require_known_people(shards: Path) -> None:
 
 def known_of(folder: Path) -> dict[str, int] | None:
     """On each axis, how many people in a split's shards are known; None where the shards don't say so."""
-    if not (folder / INDEX_NAME).is_file():
-        return {}
     known: dict[str, int] | None = ShardIndex(folder).header.get("known")
     return known
 

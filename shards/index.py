@@ -134,8 +134,12 @@ class ShardIndex:
     def __init__(self, path: Path) -> None:
         self.path = path / INDEX_NAME if path.is_dir() else path
         if not self.path.is_file():
+            below = [self.path.parent / split for split in ("train", "test")]
+            splits = [folder for folder in below if (folder / INDEX_NAME).is_file()]
             raise FileNotFoundError(
-                f"{self.path} not found: run `dvc repro write_shards` (it is written last)"
+                f"{self.path} not found: name the shards of one split, {' or '.join(map(str, splits))}"
+                if splits
+                else f"{self.path} not found: run `dvc repro write_shards` (it is written last)"
             )
         digest = xxhash.xxh3_64()
         try:

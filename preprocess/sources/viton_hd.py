@@ -27,6 +27,8 @@ from preprocess.vocabulary import Category
 log = logging.getLogger(__name__)
 
 SPLITS = ("train", "test")
+NAMED = 12
+"""Names of a root without a list of pairs that are told: enough to see which folder it is."""
 
 PARTS = {
     "image": Part(folders=("image", "images")),
@@ -86,10 +88,11 @@ class VitonHd:
         """Return a split's list of who tries on what."""
         path = self.root / f"{split}_pairs.txt"
         if not path.is_file():
-            lists = ", ".join(sorted(found.name for found in self.root.glob("*.txt")))
+            there = sorted(found.name for found in self.root.iterdir() if not found.name.startswith("."))
             raise FileNotFoundError(
-                f"{path} not found: it must list 'person.jpg cloth.jpg' per line; "
-                f"{self.root} has {lists or 'no list'}"
+                f"{path} not found: it must list 'person.jpg cloth.jpg' per line, and the root be the folder "
+                f"that has it beside {split}/; {self.root} has {', '.join(there[:NAMED]) or 'nothing'}"
+                f"{' and more' if len(there) > NAMED else ''}"
             )
         return path
 

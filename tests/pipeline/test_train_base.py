@@ -45,6 +45,10 @@ def test_data_on_which_a_later_stage_would_stop_is_refused_before_anything_is_tr
         train_base.run(QUICK, shards=shards, out=out)
     with pytest.raises(FileNotFoundError, match="the data has no train split"):
         train_base.run(QUICK, shards=shards / "test", out=out)
+    alone = write_people(tmp_path / "alone")
+    (alone / "test" / "index.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"the data has no test split, .* so nobody can be judged"):
+        train_base.run(QUICK, shards=alone, out=out)
     assert not out.exists()
 
 

@@ -182,6 +182,13 @@ def test_a_missing_list_of_pairs_is_named(root: Path, caplog: pytest.LogCaptureF
         list(VitonHd(root).samples())
 
 
+def test_a_root_that_is_the_folder_above_or_below_is_told_by_what_lies_there(root: Path) -> None:
+    (root / "test_pairs.txt").rename(root / "test_pairs.txt.bak")
+    for wrong, there in ((root.parent, root.name), (root / "test", "cloth, cloth-mask, image")):
+        with pytest.raises(FileNotFoundError, match=rf"beside train/; {wrong} has .*{there}"):
+            list(VitonHd(wrong).samples())
+
+
 def test_a_pair_that_names_a_missing_person_is_named(root: Path) -> None:
     (root / "test_pairs.txt").write_text("7.jpg 2.jpg\n")
     with pytest.raises(FileNotFoundError, match=r"image/7\.jpg not found, but .*:1 '7\.jpg 2\.jpg'"):

@@ -163,6 +163,14 @@ def test_a_missing_index_says_what_to_run(tmp_path: Path) -> None:
         stream_of(tmp_path)
 
 
+def test_the_folder_above_the_splits_is_told_from_shards_that_are_not_there(folder: Path) -> None:
+    above = folder.parent / "above"
+    above.mkdir()
+    (above / "train").symlink_to(folder)
+    with pytest.raises(FileNotFoundError, match=rf"name the shards of one split, {above}/train$"):
+        stream_of(above)
+
+
 def test_wrong_arguments_are_refused(folder: Path) -> None:
     with pytest.raises(ValueError, match="got 4, 2, 2 and 2"):
         stream_of(folder, rank=2, world_size=2)
