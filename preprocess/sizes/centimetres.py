@@ -11,8 +11,9 @@ the two stand here and nowhere else; all are rough, and a chart's words "chest" 
   the joints that OpenPose finds are 0.7 of that apart.
 - *Length.* Measured on the garment from the highest point of the shoulder seam, beside the neck, an eighth of
   the torso above the joints. The cloth hangs straight down from there.
+- *Sleeves.* The seam is as high as the joints, and arms hang: what is longer than they are covers them whole.
 - *A wearer who knows only the height.* Bone ends 25.9 % of it apart, a torso of 28.8 %, legs of 49.1 % from
-  the hip joints to the ankles.
+  the hip joints to the ankles, arms of 33.3 % from the shoulders to the wrists.
 - *Hips.* The hip joints that OpenPose finds are 0.66 of its shoulder joints' distance apart.
 - *Trousers and skirts.* Around waist and hips they are stadiums as at the chest, as deep as the body is, a
   quarter of its girth. Half-way down the thighs both legs together look as wide as the garment is at the
@@ -20,9 +21,10 @@ the two stand here and nowhere else; all are rough, and a chart's words "chest" 
   down.
 
 Source: body proportions from Drillis and Contini (1966), as printed in Winter, Biomechanics and Motor Control
-of Human Movement: shoulders at 0.818 of the height, hips at 0.530, ankles at 0.039, 0.259 between the bone
-ends. OpenPose's shoulders are 0.63 of its torso apart in the median of 1,039 photos of VITON-HD, and
-0.63 x 0.288 / 0.259 is 0.7; its hips are 0.66 of its shoulders apart in the median of 916. The rest is ours.
+of Human Movement: shoulders at 0.818 of the height, hips at 0.530, wrists at 0.485, ankles at 0.039, 0.259
+between the bone ends. OpenPose's shoulders are 0.63 of its torso apart in the median of 1,039 photos of
+VITON-HD, and 0.63 x 0.288 / 0.259 is 0.7; its hips are 0.66 of its shoulders apart in the median of 916. The
+rest is ours.
 """
 
 from collections.abc import Callable
@@ -31,11 +33,13 @@ from math import isfinite, pi
 from pathlib import Path
 from typing import Any, Self
 
+from preprocess.sizes.axes import AXIS_NAMES, axes_of
 from preprocess.sizes.request import SizeRequest
 from preprocess.untrusted import read_yaml, shown
-from preprocess.vocabulary import Category
+from preprocess.vocabulary import SLEEVE, Category
 
 SHOULDERS_OF_HEIGHT, TORSO_OF_HEIGHT, LEG_OF_HEIGHT = 0.259, 0.818 - 0.530, 0.530 - 0.039
+ARM_OF_HEIGHT = 0.818 - 0.485
 DEPTH_OF_GIRTH = 0.25
 """Depth of chest, waist or hips over their girth."""
 
@@ -135,6 +139,11 @@ class Wearer:
         """From hip joint to ankle (cm)."""
         return LEG_OF_HEIGHT * self.tall
 
+    @property
+    def arm(self) -> float:
+        """From the shoulder to the wrist (cm)."""
+        return ARM_OF_HEIGHT * self.tall
+
     def depth(self, girth: str) -> float:
         """Depth of the body (cm) where `girth`, such as `chest_cm`, goes around it.
 
@@ -171,6 +180,9 @@ class GarmentMeasures:
     inseam_cm: float | None = None
     """From the crotch of trousers to the hem."""
 
+    sleeve_cm: float | None = None
+    """From the shoulder seam to the cuff; only where sleeves are a size."""
+
     def __post_init__(self) -> None:
         require_cm("garment", self)
 
@@ -184,7 +196,11 @@ class GarmentMeasures:
         self.require_measures(category)
         ways = LOWER if category is Category.LOWER else ON_TORSO
         given = {way: getattr(self, way.measure) for way in ways}
-        ratios = {way.axis: way.ratio(cm, wearer) for way, cm in given.items() if cm is not None}
+        ratios = {
+            way.axis: min(way.ratio(cm, wearer), axes_of(category)[way.axis].most)
+            for way, cm in given.items()
+            if cm is not None
+        }
         return SizeRequest.of(ratios, category=category)
 
     def require_measures(self, category: Category) -> None:
@@ -241,15 +257,20 @@ class Way:
         return girth(seen, wearer.depth(self.measure)) if self.around else seen + self.starts(wearer)
 
 
-ON_TORSO = (
-    Way(measure="shoulder_cm", axis="shoulder", body=lambda wearer: wearer.joints),
-    Way(measure="chest_cm", axis="width", body=lambda wearer: wearer.joints, around=True),
-    Way(
-        measure="length_cm",
-        axis="length",
-        body=lambda wearer: wearer.torso,
-        starts=lambda wearer: NECK_ABOVE_JOINTS * wearer.torso,
-    ),
+ON_TORSO = tuple(
+    way
+    for way in (
+        Way(measure="shoulder_cm", axis="shoulder", body=lambda wearer: wearer.joints),
+        Way(measure="chest_cm", axis="width", body=lambda wearer: wearer.joints, around=True),
+        Way(
+            measure="length_cm",
+            axis="length",
+            body=lambda wearer: wearer.torso,
+            starts=lambda wearer: NECK_ABOVE_JOINTS * wearer.torso,
+        ),
+        Way(measure="sleeve_cm", axis=SLEEVE, body=lambda wearer: wearer.arm),
+    )
+    if way.axis in AXIS_NAMES
 )
 """Of tops and dresses."""
 

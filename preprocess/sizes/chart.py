@@ -7,7 +7,7 @@ It is CSV with a header, or YAML; measures are those of the finished garment, in
 
 Trousers and skirts have `waist_cm`, `hip_cm`, and `inseam_cm` or `length_cm`. A column `category` says which
 garments it is of (`upper`, `lower`, `dress`), in YAML `category: dress` beside the sizes: a dress is measured
-as a T-shirt is, so that the measures can't tell.
+as a T-shirt is, so that the measures can't tell. Where sleeves are a size there may be `sleeve_cm`.
 """
 
 import re
@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
-from preprocess.sizes.centimetres import GarmentMeasures, Wearer
+from preprocess.sizes.centimetres import LOWER, ON_TORSO, GarmentMeasures, Wearer
 from preprocess.sizes.request import SizeRequest
 from preprocess.untrusted import read_table, read_yaml, shown
 from preprocess.vocabulary import Category
@@ -32,7 +32,8 @@ SIZE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ./+-]{0,15}")
 
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d{1,2}")
 
-MEASURES = tuple(field.name for field in fields(GarmentMeasures))
+KNOWN = {way.measure for way in (*ON_TORSO, *LOWER)}
+MEASURES = tuple(field.name for field in fields(GarmentMeasures) if field.name in KNOWN)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

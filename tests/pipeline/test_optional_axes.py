@@ -228,6 +228,22 @@ def test_a_sleeve_that_cant_be_had_is_drawn_as_it_can_with_a_warning(tmp_path: P
     assert warning.startswith("sleeve 0.01 can't be had with the other sizes: drawn at 0.0")
 
 
+def test_a_chart_tells_sleeves_where_they_are_a_size(tmp_path: Path) -> None:
+    """Somebody of 170 cm has arms of 0.333 x 170 = 56.6 cm, which 20 cm cover to 0.353 and 60 cm whole."""
+    (tmp_path / "chart.csv").write_text("size,chest_cm,sleeve_cm\nshort,100,20\nlong,100,60\nopen,100,\n")
+    code = (
+        "from preprocess.sizes.chart import SizeChart; from preprocess.sizes.centimetres import Wearer, "
+        "GarmentMeasures; body = Wearer(chest_cm=90, height_cm=170); chart = SizeChart.read('chart.csv'); "
+        "asked = [chart.request(name, body) for name in ('short', 'long', 'open')]; "
+        "print(*(size['sleeve'] and round(size['sleeve'], 3) for size in asked), "
+        "round(GarmentMeasures.of(asked[0], body).sleeve_cm, 2))"
+    )
+    assert said(code, tmp_path, **{AXES_VARIABLE: "sleeve"}) == "0.353 1.0 None 20.0"
+    assert "must have some of chest_cm, shoulder_cm, length_cm, waist_cm, hip_cm, inseam_cm, got" in said(
+        code, tmp_path
+    )
+
+
 def test_a_preview_says_that_it_leaves_sleeves_as_they_are(tmp_path: Path) -> None:
     code = (
         "from pipeline.tryon.preview import left_open, on_known_axes; "
