@@ -3,7 +3,7 @@
 import logging
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -63,9 +63,10 @@ def write(
         ValueError: There is none.
     """
     splits: defaultdict[str, Collected] = defaultdict(Collected)
+    settings = settings_of(params)
     for row, joints, measures in joined(manifest, keypoints, size_annotations):
         if only in (None, row.split):
-            splits[row.split].add(gather(row, joints, measures), params)
+            splits[row.split].add(gather(row, joints, measures), settings)
     usable = {split: found for split, found in sorted(splits.items()) if len(found.rows)}
     if not usable:
         left_out = {split: dict(found.left_out) for split, found in splits.items()}
@@ -97,12 +98,12 @@ class Collected:
         self.cut_out = 0
         """Garments that have no photo of their own."""
 
-    def add(self, parts: Parts | str, params: WriteShardsParams) -> None:
-        """Take what a sample is made from, or why it can't be made."""
+    def add(self, parts: Parts | str, settings: Mapping[str, Any]) -> None:
+        """Take what a sample is made from, and with which settings, or why it can't be made."""
         if isinstance(parts, str):
             self.left_out[parts] += 1
             return
-        self.rows.add(Ingredients(parts.files.key, fingerprint(parts, params), parts))
+        self.rows.add(Ingredients(parts.files.key, fingerprint(parts, settings), parts))
         self.known.update(name for name in AXIS_NAMES if parts.measures[f"{name}_ratio"] is not None)
         self.categories[str(parts.files.category)] += 1
         self.cut_out += parts.files.cloth is None
@@ -201,9 +202,13 @@ def status_of(row: Row | None) -> tuple[str, str | None]:
     return (RowStatus.FAILED, "no row") if row is None else (row["status"], row["reason"])
 
 
-def fingerprint(parts: Parts, params: WriteShardsParams) -> str:
-    """Return the identity of a sample's bytes."""
-    settings = {name: value for name, value in asdict(params).items() if name not in DEALING}
+def settings_of(params: WriteShardsParams) -> dict[str, Any]:
+    """Return the parameters that a sample's bytes depend on."""
+    return {name: value for name, value in asdict(params).items() if name not in DEALING}
+
+
+def fingerprint(parts: Parts, settings: Mapping[str, Any]) -> str:
+    """Return the identity of a sample's bytes; see `settings_of`."""
     row = parts.files
     told = (row.key, row.split, row.category, row.parse_labels, row.caption, row.unpaired_key)
     made_with = (told, parts.keypoints, parts.measures, settings)
