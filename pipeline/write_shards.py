@@ -73,16 +73,17 @@ def write(
         raise ValueError(f"{manifest} has no usable sample: {left_out}")
     if only is None:
         forget_splits(out, usable)
-    for split, found in usable.items():
-        build_shards(
-            found.rows,
-            partial(build_packed, params=params),
-            out / split,
-            split,
-            params.samples_per_shard,
-            engine=engine or open_engine(workers=params.num_workers or 1),
-            header={"split": split, MASK: asdict(params.mask), **found.header()},
-        )
+    for split, found in sorted(splits.items()):
+        if split in usable:
+            build_shards(
+                found.rows,
+                partial(build_packed, params=params),
+                out / split,
+                split,
+                params.samples_per_shard,
+                engine=engine or open_engine(workers=params.num_workers or 1),
+                header={"split": split, MASK: asdict(params.mask), **found.header()},
+            )
         found.tell(split)
 
 

@@ -64,9 +64,10 @@ class TrainingRun:
         index = shards / "train" / INDEX_NAME
         if not index.is_file():
             raise FileNotFoundError(
-                f"{index} not found: the data has no train split, or `dvc repro write_shards` wasn't run. A "
-                "VITON-HD root needs train_pairs.txt; a finished checkpoint needs no training: `cinderella "
-                "evaluate` it on the test split"
+                f"{index} not found: the data has no train split or no usable sample in it, as the log of "
+                "write_shards says, or `dvc repro write_shards` wasn't run. A VITON-HD root needs "
+                "train_pairs.txt; a finished checkpoint needs no training: `cinderella evaluate` it on the "
+                "test split"
             )
         optional = (index.parent / LATENTS_FOLDER / INDEX_NAME, shards / "test" / INDEX_NAME)
         data = [index, *(path for path in optional if path.is_file())]

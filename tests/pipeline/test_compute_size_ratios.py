@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from preprocess.body.drawing import draw_body
 from preprocess.body.inpaint_mask import MaskParams
 from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
+from preprocess.identity import ROOT
 from preprocess.person.prepare import prepare_person
 from preprocess.places import StorageError
 from preprocess.sizes.axes import AXIS_NAMES
@@ -156,6 +158,18 @@ def test_a_garment_told_by_its_colours_is_measured_and_known_on_no_axis(tmp_path
     tolerant = SizeRatioParams(workers=1, segmenter="grabcut", max_uncertainty=0.2)
     row = rows(annotate(root, tolerant))["00001_00"]
     assert (row["status"], row["reason"]) == ("ok", "segmented_garment")
+
+
+def test_every_reason_of_a_failed_row_is_explained_on_the_page() -> None:
+    page = (ROOT / "docs" / "annotations.md").read_text()
+    code = "".join(
+        file.read_text()
+        for folder in ("preprocess", "pipeline")
+        for file in sorted((ROOT / folder).rglob("*.py"))
+    )
+    reasons = set(re.findall(r'KeypointError\("([a-z_]+)"\)', code))
+    assert {"no_openpose_json", "no_parse", "missing_knees"} <= reasons
+    assert {reason for reason in reasons if f"`{reason}`" not in page} == set()
 
 
 def test_a_parse_at_half_the_size_gives_the_same_ratios(tmp_path: Path) -> None:

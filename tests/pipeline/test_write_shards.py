@@ -232,6 +232,20 @@ def test_a_manifest_without_a_usable_sample_says_why(inputs: dict[str, Path], tm
         run(PARAMS, **inputs | {"keypoints": tmp_path / "keypoints.parquet"}, out=tmp_path)
 
 
+def test_a_split_without_a_usable_sample_beside_one_that_has_some_says_why(
+    inputs: dict[str, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = pq.read_table(inputs["keypoints"]).to_pylist()
+    bad = [
+        {**row, "status": "failed", "reason": "blurred"} if row["split"] == "train" else row for row in rows
+    ]
+    pq.write_table(pa.Table.from_pylist(bad), tmp_path / "keypoints.parquet")
+    run(PARAMS, **inputs | {"keypoints": tmp_path / "keypoints.parquet"}, out=tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["test"]
+    count = sum(row["split"] == "train" for row in rows)
+    assert f"train: left out {{'keypoints: blurred': {count}}}" in caplog.text
+
+
 @pytest.mark.parametrize("height", [None, 64])
 def test_a_garments_mask_is_stored_at_the_size_of_its_photo(
     inputs: dict[str, Path], tmp_path: Path, height: int | None
