@@ -19,6 +19,10 @@ HALF, FULL = 2, 4
 """Bytes of a number; a trained weight, its gradient and each of its two moments take `FULL`."""
 
 
+SPARING = "with runtime.mixed_precision and runtime.gradient_checkpointing"
+"""What training is counted with: the frozen base is then loaded in half precision, however it is stored."""
+
+
 class Memory(NamedTuple):
     """What something takes on a device (bytes)."""
 
@@ -64,7 +68,7 @@ def training_memory(frozen: int, learning: int, held: int, stored: int) -> Memor
         frozen: Weights that stay in the `stored` bytes.
         learning: Weights that learn.
         held: Numbers beside them; activations are halved by `runtime.mixed_precision`.
-        stored: Bytes of a frozen weight.
+        stored: Bytes of a frozen weight in memory: `HALF` with `runtime.mixed_precision`.
     """
     return Memory(frozen * stored + learning * 4 * FULL, held * HALF)
 
@@ -81,7 +85,7 @@ def drawing_lines(needed: Callable[[MemorySwitches], Memory]) -> list[str]:
 def training_lines(needed: Mapping[str, Memory]) -> list[str]:
     """Return a line for each device and training stage: what it needs, and whether the device has it."""
     return [
-        f"{device} ({held / GIB:.1f} GiB): {stage}: {memory}: "
+        f"{device} ({held / GIB:.1f} GiB): {stage}, a sample at a time {SPARING}: {memory}: "
         f"{'fits' if sum(memory) < held else 'does not fit'}"
         for device, held in device_memory().items()
         for stage, memory in needed.items()

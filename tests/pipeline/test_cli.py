@@ -49,6 +49,11 @@ def test_doctor_says_what_is_missing_and_how_much_memory_it_takes(tmp_path: Path
     assert result.exit_code == 1
     assert "train_joint" in result.output
     assert "unet" in result.output
+    (size,) = (
+        line for line in result.output.splitlines() if line.startswith("cpu ") and "train_size" in line
+    )
+    assert "train_size, a sample at a time with runtime.mixed_precision and" in size
+    assert ": 13.9 GiB (13.3 of weights" in size, "in half precision, though the folder is taken for full"
 
 
 @pytest.mark.parametrize(

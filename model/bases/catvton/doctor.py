@@ -22,6 +22,7 @@ from model.bases.catvton.loading import (
 )
 from model.bases.folders import differences, header_of, header_shapes, missing_parts, stored_bytes
 from model.bases.memory import (
+    HALF,
     Memory,
     Turn,
     drawing_lines,
@@ -92,7 +93,7 @@ def examine(folder: Path) -> tuple[list[str], list[str]]:
         *without_attention(folder),
         f"weights are stored in {stored} bytes each",
         *drawing_lines(lambda switches: to_draw(weights, switches, stored)),
-        *training_lines({"train_size": to_train(weights, stored)}),
+        *training_lines({"train_size": to_train(weights, HALF)}),
     ]
 
 

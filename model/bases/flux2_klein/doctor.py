@@ -20,6 +20,7 @@ from model.bases.flux2_klein.loading import PARTS, distilled, make_transformer
 from model.bases.flux2_klein.networks import PATCH, KleinBase
 from model.bases.folders import differences, header_shapes, missing_parts, stored_bytes
 from model.bases.memory import (
+    HALF,
     Memory,
     Turn,
     drawing_lines,
@@ -90,7 +91,7 @@ def examine(folder: Path) -> tuple[list[str], list[str]]:
     return find_problems(configs, networks, folder), [
         f"weights are stored in {stored} bytes each",
         *drawing_lines(lambda switches: to_draw(networks, switches, stored)),
-        *training_lines({"train_size": to_train(networks, stored)}),
+        *training_lines({"train_size": to_train(networks, HALF)}),
     ]
 
 

@@ -14,6 +14,7 @@ from torch import nn
 
 from model.bases.folders import ENCODERS, differences, header_shapes, missing_parts, stored_bytes
 from model.bases.memory import (
+    HALF,
     Memory,
     Turn,
     drawing_lines,
@@ -72,7 +73,7 @@ def examine(folder: Path) -> tuple[list[str], list[str]]:
     return find_problems(preset, folder), [
         f"weights are stored in {stored} bytes each",
         *drawing_lines(lambda switches: to_draw(num_weights(tryon_unet), garment, switches, stored)),
-        *training_lines(stages(tryon_unet, garment, stored)),
+        *training_lines(stages(tryon_unet, garment, HALF)),
         MEASURED,
     ]
 
