@@ -16,9 +16,9 @@ from preprocess.body.drawing import draw_body
 from preprocess.body.keypoints import KeypointError, Keypoints
 from preprocess.body.keypoints import mirrored as mirrored_joints
 from preprocess.body.needs import ARMS, needs_of
-from preprocess.layout.worn_photo import RESIZABLE, WornPhoto, resize_worn, shows
+from preprocess.layout.worn_photo import RESIZABLE, WornPhoto, followed, resize_worn, shows
 from preprocess.sizes.axes import AXIS_NAMES, axes_of
-from preprocess.vocabulary import SLEEVE, Category, Joint
+from preprocess.vocabulary import Category, Joint
 from shards.batch import PHOTOS, Batch
 from shards.codec import WHOLE, decide
 from shards.sample import COVER, MASKS
@@ -71,7 +71,7 @@ def asked_for(batch: Batch, row: int, growth: NDArray[np.float32]) -> NDArray[np
     requested = np.full(len(AXIS_NAMES), np.nan)
     for name, axis in axes_of(category).items():
         place = AXIS_NAMES.index(name)
-        grown = 1 if name == SLEEVE else growth[place]  # sleeves stay as long as the photo has them
+        grown = growth[place] if name in followed(category) else 1  # as sleeves, which stay as they are
         requested[place] = np.clip(batch.ratios[row, place] * grown, *axis.asked)
     known = np.isfinite(requested[[AXIS_NAMES.index(name) for name in axes_of(category)]])
     enough = known.any() if category is Category.LOWER else known.all()

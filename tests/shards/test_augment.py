@@ -12,12 +12,13 @@ from preprocess.body.densepose import DENSEPOSE_COLOURS, with_sides_swapped
 from preprocess.body.keypoints import Keypoints
 from preprocess.garment.measurements import measure_worn
 from preprocess.garment.parse import garment_mask
+from preprocess.layout import worn_photo
 from preprocess.lower.measures import measure_lower
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.paper_dolls.sample import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import Category, Joint
-from shards.augment import mirrored, recoloured, resized, zoomed
+from shards.augment import asked_for, mirrored, recoloured, resized, zoomed
 from shards.batch import Batch, empty_batch
 from shards.codec import WHOLE, decide
 from tests.preprocess.people import person, trousers, tunic
@@ -228,6 +229,16 @@ def test_a_resized_garment_measures_what_its_ratios_say(dolls: Batch) -> None:
     assert new.fit_label == [None, "loose", None]
     np.testing.assert_array_equal(new.image[1], batch.image[1])
     np.testing.assert_array_equal(new.keypoints, batch.keypoints)
+
+
+def test_a_size_that_no_photo_follows_is_asked_for_as_it_is_worn(
+    dolls: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worn_photo, "RESIZED", ("shoulder", "width"))
+    batch = known(dolls)
+    asked = asked_for(batch, 0, np.full(len(AXIS_NAMES), 0.95, np.float32))
+    assert asked is not None
+    np.testing.assert_allclose(asked / batch.ratios[0], of_tops([0.95, 0.95, 1]), rtol=1e-6)
 
 
 def test_a_long_dress_is_resized() -> None:
