@@ -24,6 +24,7 @@ from pipeline.tables.incremental import (
     Row,
     Table,
     iter_manifest,
+    streamed,
     update,
 )
 from pipeline.tables.measure_sample import MeasureJob, measured
@@ -133,7 +134,7 @@ def jobs(params: SizeRatioParams, manifest: Path, keypoint_file: Path) -> Iterat
 
 def keypoint_rows(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the rows of keypoints.parquet, the keypoints as (75,) arrays."""
-    with pq.ParquetFile(path) as file:
+    with streamed(path) as file:
         for batch in file.iter_batches(READ_ROWS):
             flat = batch.column("keypoints").flatten().to_numpy(zero_copy_only=False)
             rest = batch.drop_columns("keypoints").to_pylist()

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline.engine.parts import Engine, open_engine
 from pipeline.stage import run_stage
-from pipeline.tables.incremental import BATCH, Row, SortedRows, iter_manifest
+from pipeline.tables.incremental import BATCH, Row, SortedRows, iter_manifest, streamed
 from pipeline.tables.sharding import build_shards
 from preprocess.garment.known import known_only
 from preprocess.identity import identity
@@ -163,7 +162,7 @@ def require_order(path: Path) -> None:
     if not path.is_file():
         raise FileNotFoundError(f"{path} not found: run the stage before `write_shards` first")
     before = ("", "")
-    with pq.ParquetFile(path) as file:
+    with streamed(path) as file:
         for batch in file.iter_batches(BATCH, columns=["split", "key"]):
             for name in zip(batch["split"].to_pylist(), batch["key"].to_pylist(), strict=True):
                 if name <= before:
@@ -175,7 +174,7 @@ def require_order(path: Path) -> None:
 
 def rows_of(path: Path, change: Callable[[pa.Table], pa.Table] = lambda table: table) -> Iterator[Row]:
     """Yield the rows of a Parquet file, changed."""
-    with pq.ParquetFile(path) as file:
+    with streamed(path) as file:
         for batch in file.iter_batches(BATCH):
             yield from change(pa.Table.from_batches([batch])).to_pylist()
 

@@ -60,6 +60,14 @@ class Job:
     """What the work function gets; it must pickle."""
 
 
+def streamed(path: Path, **options: Any) -> pq.ParquetFile:
+    """Open a table to read its rows one after another.
+
+    Left to itself Arrow fetches all that is asked for ahead, and keeps it until the file is closed.
+    """
+    return pq.ParquetFile(path, pre_buffer=False, **options)
+
+
 def iter_manifest(path: Path) -> Iterator[ManifestRow]:
     """Yield the rows of a manifest, as `read_manifest` does, without holding them all.
 
@@ -69,7 +77,7 @@ def iter_manifest(path: Path) -> Iterator[ManifestRow]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} not found: run `dvc repro prepare_dataset` first")
-    with pq.ParquetFile(path) as file:
+    with streamed(path) as file:
         root = manifest_root(path, file.schema_arrow)
         for batch in file.iter_batches(BATCH):
             yield from (manifest_row(record, root) for record in batch.to_pylist())
@@ -204,7 +212,7 @@ def parquet_rows(path: Path, digest: str) -> Iterator[Row]:
     """Yield the rows of the finished file, if it was made by the same parameters and code."""
     if not path.is_file():
         return
-    with pq.ParquetFile(path) as file:
+    with streamed(path) as file:
         if (file.schema_arrow.metadata or {}).get(DIGEST_KEY) != digest.encode():
             return
         for batch in file.iter_batches(BATCH):

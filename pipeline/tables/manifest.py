@@ -29,6 +29,7 @@ from pipeline.tables.incremental import (
     SortedRows,
     part_rows,
     parts_beside,
+    streamed,
     write_part,
 )
 from preprocess.pictures import LIMITS, Limits
@@ -204,7 +205,7 @@ def rows_before(manifest: Path, judged_by: str) -> Iterator[Row]:
     """Yield what an earlier manifest of that identity says of samples' files, and the facts of the files."""
     if not manifest.is_file():
         return
-    with pq.ParquetFile(manifest) as file:
+    with streamed(manifest) as file:
         if (file.schema_arrow.metadata or {}).get(MADE_BY.encode()) != judged_by.encode():
             return
         noted = SortedRows(facts_before(facts_beside(manifest), judged_by))
@@ -220,7 +221,7 @@ def facts_before(path: Path, judged_by: str) -> Iterator[Row]:
     if not path.is_file():
         return
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with streamed(path, page_checksum_verification=True) as file:
             if (file.schema_arrow.metadata or {}).get(MADE_BY.encode()) == judged_by.encode():
                 for batch in file.iter_batches(BATCH, columns=FACTS_SCHEMA.names):
                     yield from batch.cast(FACTS_SCHEMA).to_pylist()

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
@@ -20,7 +21,7 @@ from pipeline.engine.local import Processes
 from pipeline.engine.parts import Inline, Part, Work, open_engine
 from pipeline.engine.store import PartStore
 from pipeline.stage import ENGINE_VARIABLE, choose_engine
-from pipeline.tables.incremental import PART_ROWS, Row, update
+from pipeline.tables.incremental import BATCH, DIGEST_KEY, PART_ROWS, Row, parquet_rows, update
 from preprocess.identity import ROOT
 from tests.pipeline.engines import (
     Numbers,
@@ -313,3 +314,19 @@ def test_the_commands_take_an_engine(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_reasons_are_counted_without_what_they_say_of_one_sample(tmp_path: Path) -> None:
     part = next(iter(table(tmp_path, Numbers(20)).plan()))
     assert table(tmp_path, Numbers(20)).run(part, tmp_path) == Counter({"seven": 3})
+
+
+def test_a_table_is_in_memory_a_group_at_a_time(tmp_path: Path) -> None:
+    """Arrow would fetch the whole file ahead; noise, which can't be compressed, shows it."""
+    path, row_bytes = tmp_path / "noise.parquet", 256
+    noise = np.random.default_rng(0)
+    schema = pa.schema([pa.field("noise", pa.binary())], metadata={DIGEST_KEY: b"noise"})
+    with pq.ParquetWriter(path, schema) as writer:
+        for _ in range(16):
+            writer.write_table(pa.table({"noise": [noise.bytes(row_bytes) for _ in range(BATCH)]}, schema))
+    before = pa.total_allocated_bytes()
+    rows = parquet_rows(path, "noise")
+    assert len(next(rows)["noise"]) == row_bytes
+    assert pa.total_allocated_bytes() - before < 6 * BATCH * row_bytes
+    opened = [file.name for file in (ROOT / "pipeline").rglob("*.py") if "ParquetFile(" in file.read_text()]
+    assert opened == ["incremental.py"], "by `streamed` alone"
