@@ -72,7 +72,9 @@ class Folder:
         passed = PassedOver()
         photos, maps = self.listed(passed)
         if not len(photos):
-            raise ValueError(f"{self.root} has no photo that can be read, but {passed or 'nothing at all'}")
+            raise ValueError(
+                f"{self.root} has no photo that can be read, but {str(passed) or 'nothing at all'}"
+            )
         if passed.counts:
             log.warning("%s: passed over %s", self.root, passed)
         shared = shared_names(photo.relative_to(self.root) for photo in photos.values())

@@ -66,8 +66,8 @@ class VitonHd:
         """
         if not self.root.is_dir():
             raise FileNotFoundError(
-                f"{self.root} is not a folder: set prepare_dataset.root in params.yaml to VITON-HD's folder, "
-                f"the one with {self.split or SPLITS[0]}_pairs.txt"
+                f"{self.root} is not a folder: set prepare_dataset.root in params.yaml, or --root, to "
+                f"VITON-HD's folder, the one with {self.split or SPLITS[0]}_pairs.txt"
             )
         for split in (self.split,) if self.split else self.listed() or SPLITS:
             paired = self.paired(split)

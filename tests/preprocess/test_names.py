@@ -241,6 +241,9 @@ def test_junk_is_passed_over_and_counted(tmp_path: Path, caplog: pytest.LogCaptu
     (tmp_path / "only/dead.png").symlink_to(tmp_path / "nowhere.png")
     with pytest.raises(ValueError, match=r"has no photo that can be read, but 1 dead links named like"):
         list(Folder(tmp_path / "only").samples())
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=r"has no photo that can be read, but nothing at all"):
+        list(Folder(tmp_path / "empty").samples())
 
 
 def splits_of(root: Path, split: str | None = None) -> dict[str, str]:
