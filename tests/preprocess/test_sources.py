@@ -183,9 +183,11 @@ def test_a_missing_list_of_pairs_is_named(root: Path, caplog: pytest.LogCaptureF
 
 
 def test_a_root_that_is_the_folder_above_or_below_is_told_by_what_lies_there(root: Path) -> None:
-    (root / "test_pairs.txt").rename(root / "test_pairs.txt.bak")
-    for wrong, there in ((root.parent, root.name), (root / "test", "cloth, cloth-mask, image")):
-        with pytest.raises(FileNotFoundError, match=rf"beside train/; {wrong} has .*{there}"):
+    above = root / "above"
+    above.mkdir()
+    (above / "zalando").symlink_to(root)
+    for wrong, there in ((above, "zalando"), (root / "test", "cloth, cloth-mask, image")):
+        with pytest.raises(FileNotFoundError, match=rf"beside train/; {wrong} has {there}$"):
             list(VitonHd(wrong).samples())
 
 
