@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.tables.measure_sample import parts_of, photo_of
-from preprocess.body.keypoints import BodyFrame, Keypoints
+from preprocess.body.keypoints import ARM_JOINTS, BodyFrame, Keypoints
 from preprocess.body.needs import needs_of
 from preprocess.garment.ends import AXIS_BAND
 from preprocess.garment.grabcut import segment_garment
@@ -23,12 +23,12 @@ from preprocess.painting import draw_disc, draw_line
 from preprocess.pictures import read_picture
 from preprocess.sizes.axes import Colour, axes_of
 from preprocess.sources.source import ManifestRow
-from preprocess.vocabulary import Category
+from preprocess.vocabulary import SLEEVE, Category
 
 Picture = NDArray[np.uint8]
 Path2D = tuple[NDArray[np.float64], bool]
 
-FRAME, BONES, PANEL, SLEEVE = (250, 200, 40), (255, 255, 255), (60, 160, 220), (110, 200, 120)
+FRAME, BONES, PANEL, SLEEVES = (250, 200, 40), (255, 255, 255), (60, 160, 220), (110, 200, 120)
 """RGB of what no axis measures."""
 
 SKELETON = ((2, 5), (2, 3), (3, 4), (5, 6), (6, 7), (9, 12), (2, 9), (5, 12), (0, 1))
@@ -68,11 +68,11 @@ def draw_sample(sample: ManifestRow, found: Mapping[str, Any], *, segmented: boo
     plain = Scene(photo=small, densepose=parts)
     scene = plain if parse is None else scene_of(parse, photo=small, densepose=parts)
     panel = garment_panel(garment, person)
-    tinted(picture, garment & ~panel, SLEEVE)
+    tinted(picture, garment & ~panel, SLEEVES)
     tinted(picture, panel, PANEL)
     draw_joints(picture, keypoints)
     worn = measure_worn(garment, person, scene)
-    return draw_measures(picture, worn, BodyFrame.from_keypoints(person), 1 / scale)
+    return draw_measures(picture, worn, person, 1 / scale)
 
 
 def tinted(picture: Picture, mask: NDArray[np.bool_], colour: Colour) -> None:
@@ -95,14 +95,15 @@ def draw_joints(
     return picture
 
 
-def draw_measures(picture: Picture, worn: WornMeasures, frame: BodyFrame, scale: float) -> Picture:
+def draw_measures(picture: Picture, worn: WornMeasures, keypoints: Keypoints, scale: float) -> Picture:
     """Draw body frame, measures and, fainter, their bounds, taken in a picture `scale` times smaller."""
-    axes = axes_of(Category.UPPER)
+    frame = BodyFrame.from_keypoints(keypoints)
+    paths = measured_paths(worn, frame) | {SLEEVE: cuffs(worn, keypoints, frame)}
     thickness = max(1, picture.shape[0] // 300)
     _line(picture, scale * frame.to_image(np.array([(0, 0), (frame.torso_length, 0)])), FRAME, thickness)
-    for name, paths in measured_paths(worn, frame).items():
-        for ends, bound in paths:
-            colour = _faint(axes[name].colour) if bound else axes[name].colour
+    for name, axis in axes_of(Category.UPPER).items():
+        for ends, bound in paths.get(name, ()):
+            colour = _faint(axis.colour) if bound else axis.colour
             _line(picture, scale * frame.to_image(ends), colour, thickness)
     return picture
 
@@ -134,6 +135,21 @@ def measured_paths(worn: WornMeasures, frame: BodyFrame) -> dict[str, list[Path2
             (np.array([(0, 0.9 * reach), (hem.value, 0.9 * reach)]), False),
         ],
     }
+
+
+def cuffs(worn: WornMeasures, keypoints: Keypoints, frame: BodyFrame) -> list[Path2D]:
+    """Paths across both arms where sleeves of the measured length end; as `measured_paths`."""
+    sleeve, reach = worn.lengths[SLEEVE], AXIS_BAND * frame.shoulder_width
+    paths: list[Path2D] = []
+    for joints in ARM_JOINTS.values():
+        bone = frame.to_body(keypoints.xy[list(joints)])
+        walked = np.append(0, np.hypot(*np.diff(bone, axis=0).T).cumsum())
+        for length, bound in ((sleeve.low, True), (sleeve.high, True), (sleeve.value, False)):
+            at = length / worn.body["arm"] * walked[-1] + np.array([-1, 0])  # a px before it, and there
+            before, end = np.column_stack([np.interp(at, walked, column) for column in bone.T])
+            across = reach * (end - before)[::-1] * (-1, 1)
+            paths.append((np.array([end - across, end + across]), bound))
+    return paths
 
 
 def _faint(colour: Colour) -> Colour:

@@ -6,9 +6,13 @@ import pytest
 from PIL import Image
 
 from pipeline.cli.inspection import HISTOGRAM_BINS, inspect
+from pipeline.cli.overlay import cuffs
 from pipeline.cli.without_dvc import DataChain
-from preprocess.body.keypoints import ExtractKeypointsParams
+from preprocess.body.keypoints import BodyFrame, ExtractKeypointsParams
+from preprocess.garment.ends import AXIS_BAND
 from preprocess.garment.known import MAX_UNCERTAINTY_KEY
+from preprocess.garment.measurements import measure_worn
+from preprocess.garment.parse import garment_mask
 from preprocess.garment.size_ratios import SizeRatioParams, thresholds_key
 from preprocess.sources.dress_code import DressCode
 from preprocess.sources.registry import SOURCES
@@ -23,6 +27,7 @@ from tests.preprocess.people import (
     tunic,
     write_json,
 )
+from tests.preprocess.test_sleeves import parse_with, wide_armed
 
 THRESHOLDS = thresholds_key(Category.UPPER)
 
@@ -114,6 +119,19 @@ def test_a_key_is_drawn_over_its_photo(annotations: Path, tmp_path: Path) -> Non
     assert (columns.min(), columns.max()) == pytest.approx((384 - 130, 384 + 130), abs=4)
     with pytest.raises(ValueError, match="got 'nobody'"):
         inspect(annotations, key="nobody", png=tmp_path / "none.png")
+
+
+def test_cuffs_are_drawn_across_the_arms() -> None:
+    """Arms of 401 px, of which the last 200 hang from row 390: three quarters end 100 px down, in row 490."""
+    joints = wide_armed()
+    worn = measure_worn(garment_mask(parse_with(joints, 0.75, 0.75), Category.UPPER), joints)
+    frame = BodyFrame.from_keypoints(joints)
+    for (path, bound), x in zip(cuffs(worn, joints, frame)[2::3], (104, 664), strict=True):
+        ends = frame.to_image(path)
+        np.testing.assert_allclose(ends[:, 1], 490, atol=2)
+        assert ends[:, 0].mean() == pytest.approx(x, abs=0.5)
+        assert np.ptp(ends[:, 0]) == pytest.approx(2 * AXIS_BAND * 200, rel=0.01)
+        assert not bound
 
 
 def test_the_gallery_needs_nothing_else(annotations: Path, tmp_path: Path) -> None:
