@@ -142,10 +142,10 @@ def test_a_photo_of_other_proportions_keeps_its_own_pixels(
 
 
 class Listening(Segmenter):
-    """Remembers which garments it was told of."""
+    """Remembers which garments it heard of."""
 
     def garment_probability(self, images: Tensor, garments: Tensor | None = None) -> Tensor:
-        self.told = garments
+        self.heard_of = garments
         return super().garment_probability(images, garments)
 
 
@@ -157,9 +157,9 @@ def test_pictures_are_measured_by_the_colours_of_their_garment(
     tryon(person, garment, SIZES[0], ONE_STEP)
     view = PersonView.of(person, tryon.image_height, tryon.image_width)
     cloth = view.inputs(read_picture(garment, "garment photo"))["cloth"]
-    torch.testing.assert_close(listening.told, from_uint8(cloth))
+    torch.testing.assert_close(listening.heard_of, from_uint8(cloth))
     tryon.prepare(person.photo, keypoints=person.keypoints)
-    assert listening.told is None, "the garment worn in a photo isn't known"
+    assert listening.heard_of is None, "the garment worn in a photo isn't known"
 
 
 def test_memory_switches_change_no_picture_and_networks_take_turns(
