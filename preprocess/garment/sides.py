@@ -72,6 +72,9 @@ NO_SLEEVE, THIN_SLEEVE, ONE_SLEEVE = 0.8, 1.2, 0.6
 """Score of the outline where a sleeve should be: fainter edges further in don't show that there is one. More
 in proportion where it would be thinner about the bone than `THINNEST`, and where the other arm has none."""
 
+SURELY_SLEEVE = 0.2
+"""Score of the outline where both arms have a sleeve: there most edges further in are the panel's."""
+
 THINNEST = 0.1
 """Half the thickness of a sleeve, in B, is at least about this."""
 
@@ -240,6 +243,7 @@ def _side_rows(view: _View, canvas: BodyCanvas, rows: Rows, edges: Edges | None,
             at = np.where(told, view.b[path.best], at)
             low = np.where(told, view.b[path.first], low)
             high = np.where(told, view.b[path.last], high)
+            low = np.where(told & sleeve & _sleeved(view, at), np.fmin(low, guess), low)
     at, low, high = (np.where(tells, ends, np.nan) for ends in (at, low - slack, high + slack))
     guessed = (sleeve | against) & (seen is None)
     return SideRows(
@@ -344,7 +348,19 @@ def _no_sleeve(view: _View) -> Array:
     half = view.end - bones_at(view.side, view.a)[0]
     thin = np.nan_to_num(np.clip(1 - half / (THINNEST * view.side.shoulder_px), 0, 1))
     score: Array = NO_SLEEVE + THIN_SLEEVE * thin + ONE_SLEEVE * view.one_sleeve
-    return score
+    return np.where(_sleeved(view, view.end), SURELY_SLEEVE, score)
+
+
+def _sleeved(view: _View, edge: Array) -> Mask:
+    """(R,) rows in which an edge, `|b|` px, is a sleeve's outer one, unless the panel hides the arm.
+
+    It is as far outside of the bone as a sleeve's, the other arm has a sleeve too, and this one's wrist is
+    seen: the arm isn't behind the back.
+    """
+    half = edge - bones_at(view.side, view.a)[0]
+    seen = not view.one_sleeve and bool(np.isfinite(view.side.arm.joints[2]).all())
+    thick: Mask = np.nan_to_num(half) >= THINNEST * view.side.shoulder_px
+    return thick & seen
 
 
 def _gains(

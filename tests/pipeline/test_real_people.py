@@ -52,6 +52,10 @@ def test_most_people_are_known(people: dict[str, dict[str, float]]) -> None:
         pytest.param("010653_0", "length", 0.78, id="stray pieces far below the hem"),
         pytest.param("003945_0", "width", None, id="hands in front"),
         pytest.param("005101_0", "shoulder", None, id="a hand at the collar"),
+        pytest.param("006478_0", "width", None, id="striped sleeves beside a flowered panel"),
+        pytest.param("006834_0", "width", 1.02, id="a flowered sleeve beside a flowered panel"),
+        pytest.param("012245_0", "width", 0.98, id="white sleeves beside a white panel"),
+        pytest.param("013688_0", "width", None, id="a black sleeve beside a black panel"),
     ],
 )
 def test_what_misleads_is_right_or_not_known(

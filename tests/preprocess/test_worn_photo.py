@@ -10,6 +10,8 @@ from preprocess.body.drawing import draw_body
 from preprocess.body.keypoints import Keypoints
 from preprocess.garment.parse import garment_mask
 from preprocess.garment.scene import Scene
+from preprocess.garment.size_ratios import SizeRatioParams, size_ratios
+from preprocess.garment.worn import measured_alone
 from preprocess.layout.bare import spread
 from preprocess.layout.parts import split
 from preprocess.layout.prints import period_along, whole_periods
@@ -260,6 +262,17 @@ def test_a_photo_shows_the_size_that_it_measures_and_no_other() -> None:
     assert not shows(worn, joints, HANGING * of_tops([1, 1.06, 1]), body, Category.UPPER)
     seamless = np.where(worn.garment_mask[..., None], np.uint8(90), worn.photo)
     assert not shows(WornPhoto(seamless, worn.garment_mask), joints, HANGING, body, Category.UPPER)
+
+
+def test_cloth_without_a_seam_leaves_open_where_sleeves_on_both_arms_begin() -> None:
+    worn, joints, _ = hanging()
+    seamless = np.where(worn.garment_mask[..., None], np.uint8(90), worn.photo)
+    nothing = np.zeros_like(worn.garment_mask)
+    scene = Scene(photo=seamless)
+    measured = measured_alone(worn.garment_mask, joints, Category.UPPER, scene, tops=nothing)
+    width = size_ratios(measured, SizeRatioParams(), keypoints=joints).bounds["width"]
+    assert width.low < HANGING[1] < width.high
+    assert width.uncertainty > 0.1
 
 
 def test_a_panel_that_shrinks_leaves_no_seam_on_its_sleeves() -> None:
