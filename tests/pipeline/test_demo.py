@@ -247,30 +247,32 @@ def test_a_garment_of_another_category_brings_its_own_sliders(browser: Any, ward
 
 
 def test_a_strip_leaves_with_the_person_that_it_shows(page: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The strip's overlays are answered a second time after it, and that answer is held back here."""
-    drawn, left = Event(), Event()
+    """A box is ticked beside the strip, and the answer held back until another person has been chosen."""
+    held, left = Event(), Event()
 
     def held_back(result: TryOnResult, overlays: Sequence[str]) -> list[Any]:
         pictures = pictures_of(result, overlays)
-        if len(pictures) == 7 and drawn.is_set():
+        if len(pictures) == 7 and overlays:
+            held.set()
             left.wait(PATIENCE / 1000)
-        elif len(pictures) == 7:
-            drawn.set()
         return pictures
 
     monkeypatch.setattr(answers, "pictures_of", held_back)
     page.locator("#all-sizes").click()
     sync_api.expect(page.locator("#strip img")).to_have_count(7, timeout=PATIENCE)
     first = picture_of(page)
+    with page.expect_request(lambda request: "Expected outline" in (request.post_data or "")) as ticked:
+        page.get_by_label("Expected outline").check()
+    assert held.wait(PATIENCE / 1000)
     page.locator("#people button").nth(1).click()
-    picture_of(page, other_than=first)
+    second = picture_of(page, other_than=first)
     sync_api.expect(page.locator("#strip img")).to_have_count(0, timeout=PATIENCE)
-    with page.expect_response(lambda response: "/run/predict" in response.url):
+    with page.expect_response(lambda response: response.request == ticked.value) as answer:
         left.set()
-    plain = picture_of(page)
-    page.get_by_label("Expected outline").check()
-    picture_of(page, other_than=plain)
-    sync_api.expect(page.locator("#strip img")).to_have_count(0, timeout=PATIENCE)
+    answer.value.finished()
+    page.evaluate(FRAMES)
+    assert picture_of(page) == second
+    sync_api.expect(page.locator("#strip img")).to_have_count(0)
 
 
 @pytest.mark.parametrize(
