@@ -72,8 +72,8 @@ class SlurmSettings:
     minutes: Annotated[int, Gt(0)] = 60
     """Time limit of a task. One that runs out of it is requeued, for the parts that aren't made."""
 
-    parts_per_task: Annotated[int, Gt(0)] = 16
-    """Parts that a task of an array makes, one after another: starting takes seconds."""
+    samples_per_task: Annotated[int, Gt(0)] = 1024
+    """Samples whose parts a task of an array makes, one after another: starting takes seconds."""
 
     array_size: Annotated[int, Gt(0)] = 1000
     """Tasks of an array: at most the site's MaxArraySize."""
@@ -85,7 +85,7 @@ class SlurmSettings:
     """How often a task is sent again that ended without having made its parts."""
 
     look_every: Annotated[float, Gt(0)] = 10.0
-    """Seconds between two looks at the queue and at what is done."""
+    """Seconds between two looks at the queue; a short run looks sooner at what is done."""
 
     options: dict[str, Any] = field(default_factory=dict)
     """Further options of sbatch, as `{account: vision, qos: long}`."""

@@ -28,6 +28,13 @@ JOBS = "jobs.txt"
 GONE_AFTER = 2
 """Looks at the queue that miss a task: files may come later than the news."""
 
+LEAST = 64
+"""Samples that a part counts for at least: a shard that only loses some is copied, too."""
+
+FIRST_LOOK_S = 0.2
+WAITED = 0.05
+"""Share of a run's time after which what is done is looked at again."""
+
 
 @dataclass(frozen=True, slots=True)
 class SlurmArrays:
@@ -45,7 +52,8 @@ class SlurmArrays:
         cancel(folder)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        tasks = written_tasks(work, parts, folder, self.settings.parts_per_task)
+        tasks = written_tasks(work, parts, folder, self.settings.samples_per_task)
+        queues = looks(folder, self.settings.look_every)
         flight: list[Sent] = []
         again: list[Task] = []
         try:
@@ -58,8 +66,7 @@ class SlurmArrays:
                     del again[:room]
                 if not flight:
                     return
-                time.sleep(self.settings.look_every)
-                queue = in_queue(folder)
+                queue = next(queues)
                 gone = [sent for sent in flight if sent.is_gone(queue)]
                 there = {*work.store.list()}  # after the look at who is gone: they came before they went
                 for sent in list(flight):
@@ -154,16 +161,40 @@ class Sent:
         return self.missed >= GONE_AFTER
 
 
-def written_tasks(work: Work, parts: Iterable[Part], folder: Path, parts_per_task: int) -> Iterator[Task]:
+def written_tasks(work: Work, parts: Iterable[Part], folder: Path, samples_per_task: int) -> Iterator[Task]:
     """Write the parts of each task to a file, as they are planned, and yield the task."""
     rest = iter(parts)
     for number in count():
-        some = list(islice(rest, parts_per_task))
+        some = share(rest, samples_per_task)
         if not some:
             return
         file = folder / f"{number:08d}.pkl"
         file.write_bytes(pickle.dumps((work, some)))
         yield Task(file=file, parts=tuple(replace(part, payload=None) for part in some))
+
+
+def share(parts: Iterator[Part], num_samples: int) -> list[Part]:
+    """Take the next parts, of that many samples together; one with less to make counts as `LEAST`."""
+    some: list[Part] = []
+    for part in parts:
+        some.append(part)
+        if sum(max(LEAST, one.size) for one in some) >= num_samples:
+            break
+    return some
+
+
+def looks(folder: Path, every: float) -> Iterator[set[str] | None]:
+    """Wait for the next look at what is done, and yield who is in the queue; None where it isn't asked.
+
+    What is done is looked at soon, and then ever less often, so that no run takes much longer for it; the
+    queue, whose controller everybody on the cluster shares, is asked every so many seconds.
+    """
+    began = asked = time.monotonic()
+    while True:
+        time.sleep(min(every, FIRST_LOOK_S + WAITED * (time.monotonic() - began)))
+        ask = time.monotonic() - asked >= every
+        asked = time.monotonic() if ask else asked
+        yield in_queue(folder) if ask else None
 
 
 def in_queue(folder: Path) -> set[str] | None:

@@ -1,106 +1,38 @@
 """The engine of Slurm, on a real one: two nodes of one CPU on this computer, without systemd."""
 
 import os
-import secrets
-import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import replace
+from itertools import islice, pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from pipeline.engine.parts import Engine, Inline, open_engine
+from pipeline.engine.parts import Engine, Inline, Part, open_engine
 from pipeline.stage import ENGINE_VARIABLE
 from pipeline.tables.incremental import PART_ROWS, Row, update
 from tests.pipeline.engines import Numbers, Payload, Then, data_stages, draw_dolls, kill_a_run, made, table
+from tests.pipeline.slurm import PROGRAMS, two_nodes, wait_until_idle
 
 pytest.importorskip("submitit", reason="needs `pip install submitit`")
-PROGRAMS = {name: shutil.which(name, path="/usr/sbin:/usr/bin") for name in ("munged", "slurmctld", "slurmd")}
+from pipeline.engine import on_slurm
+from pipeline.engine.on_slurm import looks, share
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(None in PROGRAMS.values(), reason="needs Debian's slurmctld, slurmd and munge"),
     pytest.mark.skipif(os.geteuid() != 0, reason="slurmd must run as root"),
 ]
 
-CONFIGURATION = """
-ClusterName=test
-SlurmctldHost={host}(127.0.0.1)
-SlurmctldPort={ports[0]}
-SlurmUser=root
-SlurmdUser=root
-AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
-StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool-%n
-SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd-%n.pid
-SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd-%n.log
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
-SelectType=select/cons_tres
-SelectTypeParameters=CR_CPU
-AccountingStorageType=accounting_storage/none
-JobAcctGatherType=jobacct_gather/none
-MpiDefault=none
-ReturnToService=2
-SlurmdParameters=config_overrides
-SchedulerParameters=sched_interval=1,batch_sched_delay=0,defer_batch
-NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=1
-NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=1
-PartitionName=all Nodes=n1,n2 Default=YES MaxTime=60 State=UP
-"""
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-
 
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The configuration of a running one."""
-    folder = tmp_path_factory.mktemp("slurm")
-    (folder / "state").mkdir()
-    (folder / "key").write_bytes(secrets.token_bytes(1024))
-    (folder / "key").chmod(0o400)
-    configuration = folder / "slurm.conf"
-    values = {"folder": folder, "host": socket.gethostname(), "ports": free_ports(3)}
-    configuration.write_text(CONFIGURATION.format(**values))
-    environment = os.environ | {"SLURM_CONF": str(configuration)}
-    files = {name: f"--{name}-file={folder}/munge-{name}" for name in ("log", "pid", "seed")}
-    munge = ["--foreground", "--force", f"--key-file={folder}/key", f"--socket={folder}/munge.socket"]
-    commands = [
-        [PROGRAMS["munged"], *munge, *files.values()],
-        [PROGRAMS["slurmctld"], "-D"],
-        [PROGRAMS["slurmd"], "-D", "-N", "n1"],
-        [PROGRAMS["slurmd"], "-D", "-N", "n2"],
-    ]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment}
-    daemons = []
-    for command in commands:
-        daemons.append(subprocess.Popen([str(word) for word in command], **quiet))
-        time.sleep(0.3)
-    yield configuration
-    for daemon in reversed(daemons):
-        daemon.terminate()
-        daemon.wait()
-
-
-def wait_until_idle(nodes: int) -> None:
-    for _ in range(300):
-        said = subprocess.run(["sinfo", "-h", "-o", "%t %D"], capture_output=True, text=True, check=False)
-        if said.stdout.split() == ["idle", str(nodes)]:
-            return
-        time.sleep(0.1)
-    raise TimeoutError(said.stdout + said.stderr)
+    with two_nodes(tmp_path_factory.mktemp("slurm")) as configuration:
+        yield configuration
 
 
 @pytest.fixture
@@ -109,7 +41,7 @@ def engine(slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engi
     monkeypatch.setenv("SLURM_CONF", str(slurm))
     wait_until_idle(2)
     (tmp_path / "settings").mkdir()
-    settings = "{partition: all, parts_per_task: 2, array_size: 4, look_every: 0.2}"
+    settings = "{partition: all, samples_per_task: 128, array_size: 4, look_every: 0.2}"
     (tmp_path / "settings" / "engine.yaml").write_text(f"engine: slurm\nslurm: {settings}\n")
     monkeypatch.delenv(ENGINE_VARIABLE, raising=False)
     monkeypatch.chdir(tmp_path / "settings")
@@ -201,3 +133,34 @@ def test_without_slurms_commands_the_message_says_so(tmp_path: Path, monkeypatch
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ValueError, match="there is no sbatch"):
         open_engine(workers=1)
+
+
+@pytest.mark.parametrize(("size", "parts"), [(64, 16), (256, 4), (0, 16), (3000, 1)])
+def test_a_task_gets_as_many_samples_of_whatever_parts(size: int, parts: int) -> None:
+    rest = iter([Part(key=str(number), size=size, payload=None) for number in range(20)])
+    assert len(share(rest, 1024)) == parts
+    assert len([*rest]) == 20 - parts
+
+
+def test_short_runs_look_soon_and_long_ones_spare_the_queue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, waits, asked = [0.0], [], []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        now[0] += seconds
+
+    def queue(folder: Path) -> set[str]:  # noqa: ARG001
+        asked.append(now[0])
+        return set()
+
+    monkeypatch.setattr(on_slurm, "time", SimpleNamespace(sleep=sleep, monotonic=lambda: now[0]))
+    monkeypatch.setattr(on_slurm, "in_queue", queue)
+    for _ in islice(looks(tmp_path, every=10.0), 100):
+        pass
+    assert waits[0] == 0.2
+    assert all(wait <= 0.2 + 0.05 * sum(waits[:number]) + 1e-9 for number, wait in enumerate(waits))
+    assert waits[-1] == 10
+    assert min(later - sooner for sooner, later in pairwise(asked)) >= 10
+    assert len(asked) < len(waits)
