@@ -1,4 +1,4 @@
-"""Every stage on real VITON-HD photos, with a handful of training steps: from files to a report."""
+"""Every stage on real photos of each source, with a handful of training steps: from files to a report."""
 
 import json
 import re
@@ -25,6 +25,7 @@ from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.identity import files_below
 from preprocess.sources.params import PrepareDatasetParams
+from preprocess.vocabulary import Category
 from shards.params import WriteShardsParams
 from tests.shared_data import shared_data
 from train.params import (
@@ -36,15 +37,46 @@ from train.params import (
     ValidationParams,
 )
 
-SHORT = ValidationParams(every=1, num_people=1, num_rungs=2, num_steps=1)
+SHORT = ValidationParams(every=1, num_people=2, num_rungs=2, num_steps=1)
 FEW = OptimisationParams(steps=2, batch_size=4, learning_rate=1e-3, warmup_steps=0)
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data stages' files for the real photos at hand; photos without JSON go through MediaPipe."""
-    folder = tmp_path_factory.mktemp("viton_hd")
-    source = PrepareDatasetParams(source="viton_hd", root=str(shared_data() / "data" / "vitonhd"))
+def viton_hd(_: Path) -> PrepareDatasetParams:
+    """Eleven people in VITON-HD's layout, of whom those of the train split have no JSON."""
+    return PrepareDatasetParams(source="viton_hd", root=str(shared_data() / "data/vitonhd"))
+
+
+def dress_code_uppers(_: Path) -> PrepareDatasetParams:
+    """Six tops of Dress Code."""
+    root = str(shared_data() / "data/dress_code")
+    return PrepareDatasetParams(source="dress_code", root=root, category=Category.UPPER)
+
+
+def dress_code(_: Path) -> PrepareDatasetParams:
+    """Six tops, six trousers and skirts, six dresses."""
+    return PrepareDatasetParams(source="dress_code", root=str(shared_data() / "data/dress_code"))
+
+
+def photos_with_parse_maps(folder: Path) -> PrepareDatasetParams:
+    """The same eleven photos in a folder of their own, with nothing but parse maps beside them."""
+    root = folder / "photos"
+    root.mkdir()
+    for parse in (shared_data() / "data/vitonhd").glob("*/image-parse-v3/*.png"):
+        photo = parse.parents[1] / "image" / f"{parse.stem}.jpg"
+        (root / photo.name).symlink_to(photo)
+        (root / f"{parse.stem}.parse.png").symlink_to(parse)
+    return PrepareDatasetParams(source="folder", root=str(root))
+
+
+@pytest.fixture(
+    scope="module",
+    params=[viton_hd, dress_code_uppers, dress_code, photos_with_parse_maps],
+    ids=lambda source: source.__name__,
+)
+def data(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data stages' files of a source, all by default; photos without JSON go through MediaPipe."""
+    folder = tmp_path_factory.mktemp("photos")
+    source = request.param(folder)
     detector = ExtractKeypointsParams(
         mediapipe_model=str(shared_data() / "models" / "pose_landmarker_full.task")
     )
@@ -83,6 +115,7 @@ def trained(data: Path) -> Path:
     return data
 
 
+@pytest.mark.parametrize("data", [viton_hd], indirect=True, ids=["viton_hd"])
 def test_every_photo_has_a_row_and_ratios_are_plausible(data: Path) -> None:
     rows = pq.read_table(data / "size_annotations.parquet").to_pylist()
     assert [row["split"] for row in rows] == 6 * ["test"] + 5 * ["train"]
