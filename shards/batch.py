@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from preprocess.person.window import Window
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.vocabulary import FIT_LABELS, NUM_JOINTS
-from shards.codec import decide, decode_cover, decode_mask, decode_photo, picture_size
+from shards.codec import WHOLE, decide, decode_cover, decode_mask, decode_photo, picture_size
 from shards.framing import Frame
 from shards.latents import DESCRIPTION, TENSOR, Arrays, texts
 from shards.sample import (
@@ -93,6 +93,11 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    @property
+    def garment_shares(self) -> NDArray[np.float32]:
+        """(B, H, W) how much of each pixel the worn garment covers, 0 to 1."""
+        return np.divide(self.garment_cover, WHOLE, dtype=np.float32)
 
     def fit_label_numbers(self) -> NDArray[np.int64]:
         """Return (B,) the labels' places in `FIT_LABELS`, -1 where there is none."""

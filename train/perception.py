@@ -17,7 +17,6 @@ from model.judges.critic import SizeCritic
 from model.judges.segmenter import Segmenter, garment_colours
 from model.pixels import from_uint8
 from shards.batch import Batch, select
-from shards.codec import WHOLE
 from train.keyed_random import KeyedRandom
 from train.loop import total
 from train.loss import contrastive_loss, layout_loss, size_loss
@@ -123,7 +122,7 @@ class SegmenterTask(nn.Module):
             latents = self.encoder.latents(select(batch, range(num_decoded)))
             decoded = self.encoder.base.to_images(latents)
         pictures = torch.cat([decoded.to(photo), photo[num_decoded:]])
-        garment = torch.from_numpy(batch.garment_cover).to(photo)[:, None] / WHOLE
+        garment = torch.from_numpy(batch.garment_shares).to(photo)[:, None]
         pictures, cloths = dyed(pictures, garment, from_uint8(batch.cloth).to(photo), random)
         gain = 0.8 + 0.4 * random.uniform("gain").to(photo)[:, None, None, None]
         known = (random.uniform("unknown") >= UNKNOWN_SHARE).to(photo)[:, None]
@@ -169,7 +168,7 @@ class CriticTask(nn.Module):
     def forward(
         self, batch: Batch, random: KeyedRandom, totals: Mapping[str, Tensor] | None = None
     ) -> dict[str, Tensor]:
-        """Huber distance to the annotated ratios; cross-entropy and Dice against the worn garment's mask."""
+        """Huber distance to the annotated ratios; cross-entropy and Dice against what the garment covers."""
         totals = totals or totals_per_piece([self.counts(batch, random)])
         latents = self.encoder.latents(batch).to(self.critic.device).float()  # a base may be in half
         scale = LARGEST_CRITIC_NOISE * random.uniform("scale").to(latents)[:, None, None, None]
@@ -179,7 +178,7 @@ class CriticTask(nn.Module):
         maps = body_maps(keypoints, batch.image.shape[1:3], grid, batch.categories)
         read = self.critic(noisy, maps.to(latents), batch.categories)
         ratios = torch.from_numpy(batch.ratios).to(latents)
-        garment = torch.from_numpy(batch.garment_mask).to(latents)[:, None]
+        garment = torch.from_numpy(batch.garment_shares).to(latents)[:, None]
         coverage = F.adaptive_avg_pool2d(garment, read.coverage_logits.shape[2:])
         return total(
             {

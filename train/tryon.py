@@ -152,7 +152,7 @@ class TryOnTask(nn.Module):
         totals: Mapping[str, Tensor],
     ) -> dict[str, tuple[float, Tensor]]:
         """Losses of the size map, and of what the critic reads from the predicted clean latents."""
-        garment = torch.from_numpy(batch.garment_mask).to(predicted)[:, None]
+        garment = torch.from_numpy(batch.garment_shares).to(predicted)[:, None]
         layout = F.adaptive_avg_pool2d(garment, grid_of(predicted))
         parts: dict[str, tuple[float, Tensor]] = {}
         if size.layout_logits is not None:

@@ -13,7 +13,6 @@ from preprocess.layout.resized import layout_at
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.vocabulary import Category
 from shards.batch import Batch, joined, select
-from shards.codec import WHOLE
 from shards.reader import ShardReader
 from shards.sample import RECORD_SUFFIX, SizeRecord, decode_record, require_member
 from shards.ustar import unpack
@@ -133,7 +132,7 @@ def scene_of(people: Batch, measured_height: int) -> Scene:
         photos=people.image,
         cloths=people.cloth,
         inpaint_masks=people.inpaint_mask.astype(bool),
-        garment_covers=np.divide(people.garment_cover, WHOLE, dtype=np.float32),
+        garment_covers=people.garment_shares,
         keypoints=people.keypoints,
         natural=people.ratios.astype(np.float64),
         categories=[Category(name) for name in people.categories],

@@ -69,6 +69,24 @@ def test_the_segmenter_reads_a_pixel_that_is_half_covered_as_one_half() -> None:
     assert drawn[WHOLE] > 0.1
 
 
+def test_the_critic_is_asked_for_the_share_of_each_cell_that_a_garment_covers() -> None:
+    """A garment that covers a bit less than half of its pixels isn't none: a seam of the waist is as thin."""
+    base = build_tiny_base(PRESET, seed=0)
+    critic = SizeCritic(base.latent_channels, NUM_BODY_MAPS, list(MEANINGS), ["upper"], width=8)
+    torch.nn.init.zeros_(critic.coverage.weight)
+    torch.nn.init.zeros_(critic.coverage.bias)  # one half everywhere
+    drawn = {}
+    unknown = replace(batch(0, 4), ratios=np.full((4, 3), np.nan, np.float32))
+    for level in (WHOLE // 2, WHOLE // 4):
+        one = replace(unknown, garment_cover=np.full_like(unknown.garment_cover, level))
+        critic.zero_grad()
+        CriticTask(critic, SampleEncoder(base))(one, KeyedRandom(0, one.position))["loss"].backward()
+        assert critic.coverage.bias.grad is not None
+        drawn[level] = float(critic.coverage.bias.grad.abs().max())
+    assert drawn[WHOLE // 2] == pytest.approx(0, abs=1e-6)
+    assert drawn[WHOLE // 4] > 0.01
+
+
 def test_the_critic_learns_in_full_precision_beside_a_base_in_half() -> None:
     base = build_tiny_base(PRESET, seed=0).requires_grad_(False).to(torch.bfloat16)
     critic = SizeCritic(base.latent_channels, NUM_BODY_MAPS, list(MEANINGS), ["upper"], width=8)

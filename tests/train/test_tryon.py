@@ -111,6 +111,17 @@ def test_the_critic_looks_while_either_of_its_losses_has_a_weight(
     assert bool(weighed > 0.01) == parts
 
 
+def test_the_layout_and_what_the_critic_sees_are_compared_with_shares_of_cells() -> None:
+    """Of a garment that covers less than half of its pixels a mask of one bit would have nothing."""
+    task = size_task(build_tiny_base(PRESET, seed=0))
+    whole = batch()
+    thin = replace(whole, garment_cover=whole.garment_cover // 3)
+    bare = replace(whole, garment_cover=np.zeros_like(whole.garment_cover))
+    losses = [task(one, KeyedRandom(0, one.position)) for one in (whole, thin, bare)]
+    for part in ("layout", "coverage"):
+        assert len({round(float(loss[part].detach()), 4) for loss in losses}) == 3, part
+
+
 def test_without_an_adapter_there_is_only_the_diffusion_loss() -> None:
     base = build_tiny_base(PRESET, seed=0)
     task = TryOnTask(base, SampleEncoder(base), loss=LossParams(), text_dropout=0.5)
