@@ -26,6 +26,7 @@ from model.judges.critic import SizeCritic
 from model.judges.segmenter import Segmenter, segment_with
 from model.pixels import from_uint8
 from pipeline.checkpoints import image_size
+from preprocess.body.needs import needs_of
 from preprocess.garment.parse import garment_mask
 from preprocess.sizes.axes import AXIS_NAMES, axes_of
 from preprocess.sources.paper_dolls.lower import LENGTHS, LowerDesign
@@ -58,6 +59,12 @@ def seen(params: PaperDollParams, doll: DollSample, axis: str, ratio: float, hw:
     hidden = axis == "waist" and drawn.truth["waist_covered"]
     true = np.nan if hidden else drawn.truth[f"{axis}_ratio"]
     return Seen(resized(drawn.image, *hw), resized(garment, *hw), joints, true)
+
+
+def can_be_measured(ladder: list[Seen], category: Category) -> bool:
+    """Whether a doll has the joints that its garment is measured against, and no top over it."""
+    found = ladder[0].joints[list(needs_of(category).trusted), 2].all()
+    return bool(found) and not np.isnan([one.true for one in ladder]).any()
 
 
 def drawn_at(doll: DollSample, axis: str) -> tuple[float, float]:
@@ -125,7 +132,7 @@ def main(folder: Path, people: int, seed: int) -> None:
             low, high = drawn_at(doll, axis)
             rungs = np.linspace(low, high, 2 * RUNGS + 1)[1::2]
             ladder = [seen(params, doll, axis, ratio, judges.hw) for ratio in rungs]
-            if not np.isnan([one.true for one in ladder]).any():
+            if can_be_measured(ladder, doll.category):
                 for name, ratios in judges.readings(ladder, cloth, doll.category, axis).items():
                     told[doll.category, axis][name].append(([one.true for one in ladder], ratios))
     lines = []
