@@ -5,6 +5,8 @@ import numpy as np
 from preprocess.body.canvas import INSIDE, BodyCanvas, Mask, Rows, axis_runs, column_ends, extents
 from preprocess.body.keypoints import Array
 from preprocess.garment.bounds import Bounds
+from preprocess.garment.hems import seen_hem
+from preprocess.garment.scene import Scene
 
 SHOULDER_ROWS = (0.0, 0.05)
 """Rows, in T, whose extent is the garment's shoulder width."""
@@ -23,8 +25,14 @@ LONGEST_GAP = 0.06
 BELOW_HEM = 0.02
 """How far below the hem, in T, something that hides it lies."""
 
+HIDDEN_ROWS = 0.5
+"""How far below the garment, in T, something that hides its hem may reach."""
+
 HIDDEN_COLUMNS = 0.4
 """Share of the hem's columns below which something lies that make it hidden."""
+
+BARE_COLUMNS = 0.5
+"""Share of the columns that must end without something in front, so that the others don't tell of the hem."""
 
 HEM_SLACK = 0.015
 """T. How far the hem is off at most where nothing is in the way.
@@ -109,12 +117,12 @@ def _median(values: Array) -> float:
     return float(np.median(found)) if len(found) else float("nan")
 
 
-def hem_bounds(canvas: BodyCanvas, occluders: Mask | None) -> tuple[Bounds, bool]:
+def hem_bounds(canvas: BodyCanvas, scene: Scene) -> tuple[Bounds, bool]:
     """Measure how far down the garment goes near the body axis.
 
     Args:
         canvas: The garment.
-        occluders: (h, w) bool, hands and what else may lie in front of it.
+        scene: Hands and what else may lie in front of it, the photo and what is worn below.
 
     Returns:
         px from mid-shoulder to the hem, and whether stray pieces further down were left out.
@@ -124,20 +132,26 @@ def hem_bounds(canvas: BodyCanvas, occluders: Mask | None) -> tuple[Bounds, bool
     columns = canvas.columns_between(-AXIS_BAND * shoulders, AXIS_BAND * shoulders)
     if len(rows) == 0 or len(columns) == 0:
         return Bounds.unknown(), False
-    front = np.zeros((len(rows), len(columns)), bool)
-    if occluders is not None:
-        front = canvas.resampled(occluders, rows)[:, columns] > INSIDE
+    down = np.arange(rows[0], rows[-1] + 1 + round(HIDDEN_ROWS * torso / canvas.step))
+    front = np.zeros((len(down), len(columns)), bool)
+    if scene.occluders is not None:
+        front = canvas.resampled(scene.occluders, down)[:, columns] > INSIDE
     inside = canvas.cover[np.ix_(rows, columns)] > INSIDE
     gap = max(2, round(LONGEST_GAP * torso / canvas.step))
     ends, lowest = (
-        column_ends(canvas, rows, columns, part) for part in (before_gap(inside, front, gap), inside)
+        column_ends(canvas, rows, columns, part)
+        for part in (before_gap(inside, front[: len(rows)], gap), inside)
     )
     if not np.isfinite(ends).any():
         return Bounds.unknown(), False
-    hem, stray = (float(np.nanpercentile(found, HEM_PERCENTILE)) for found in (ends, lowest))
+    bare = _bare_ends(canvas, down, front, ends)
+    hem, low, stray = (float(np.nanpercentile(found, HEM_PERCENTILE)) for found in (bare, ends, lowest))
     slack = max(SLACK_PX, HEM_SLACK * torso)
-    hidden = _hidden_below(canvas, rows, front, hem)
-    return Bounds(value=hem, low=hem, high=hem).widened(slack, slack + hidden), stray > hem
+    seen = seen_hem(canvas, columns, bare, scene)
+    hidden = 0.0 if seen.clear else _hidden_below(canvas, down, front, hem)
+    hem = hem if seen.moved is None else seen.moved * torso
+    bounds = Bounds(value=hem, low=hem, high=hem)
+    return bounds.widened(slack + seen.higher * torso, slack + max(hidden, seen.lower * torso)), stray > low
 
 
 def before_gap(inside: Mask, front: Mask, gap: int) -> Mask:
@@ -147,6 +161,14 @@ def before_gap(inside: Mask, front: Mask, gap: int) -> Mask:
     before = np.concatenate([np.zeros((gap, inside.shape[1]), shown.dtype), shown])[: len(inside)]
     broken = np.maximum.accumulate(shown == before, axis=0)
     return inside & ~broken
+
+
+def _bare_ends(canvas: BodyCanvas, rows: Rows, front: Mask, ends: Array) -> Array:
+    """(C,) ends of columns, NaN where something in front ends one: a sleeve's hand; all if most are so."""
+    below = np.searchsorted(canvas.a_of(rows), np.nan_to_num(ends) + BELOW_HEM * canvas.frame.torso_length)
+    hidden = front[np.minimum(below, len(rows) - 1), np.arange(len(ends))]
+    bare = np.where(hidden, np.nan, ends)
+    return bare if np.isfinite(bare).sum() > BARE_COLUMNS * np.isfinite(ends).sum() else ends
 
 
 def _hidden_below(canvas: BodyCanvas, rows: Rows, front: Mask, hem: float) -> float:
@@ -163,4 +185,4 @@ def _hidden_below(canvas: BodyCanvas, rows: Rows, front: Mask, hem: float) -> fl
 
 def hem_row(canvas: BodyCanvas) -> float:
     """Px from mid-shoulder to the hem of a garment of which nothing else is known."""
-    return hem_bounds(canvas, None)[0].value
+    return hem_bounds(canvas, Scene())[0].value

@@ -22,6 +22,9 @@ OCCLUDERS = (Lip.HAIR, Lip.GLOVE, Lip.SCARF, Lip.LEFT_ARM, Lip.RIGHT_ARM)
 OVERLAYS = (Lip.HAIR, Lip.GLOVE, Lip.SCARF)
 """Those that may lie over its shoulders."""
 
+BOTTOMS = (Lip.PANTS, Lip.SKIRT)
+"""What is worn below it."""
+
 NUM_LABELS = {ParseLabels.LIP: len(Lip), ParseLabels.ATR: len(ATR_TO_LIP)}
 
 LARGEST_GLASSES = 0.04
@@ -166,6 +169,7 @@ def scene_of(
     return Scene(
         occluders=labels_mask(parse, OCCLUDERS),
         overlays=labels_mask(parse, OVERLAYS),
+        bottoms=labels_mask(parse, BOTTOMS),
         photo=photo,
         densepose=densepose,
     )

@@ -19,6 +19,9 @@ class Scene:
     overlays: Mask | None = None
     """(h, w) bool, what lies over shoulders: hair, a scarf; never bare arms."""
 
+    bottoms: Mask | None = None
+    """(h, w) bool, trousers or skirt; None where nobody tells them from what else isn't the garment."""
+
     photo: NDArray[np.uint8] | None = None
     """(h, w, 3) RGB."""
 

@@ -16,7 +16,7 @@ from preprocess.body.needs import needs_of
 from preprocess.garment.bounds import Bounds, Measures
 from preprocess.garment.ends import SHOULDER_ROWS
 from preprocess.garment.measurements import WornMeasures, measure_worn
-from preprocess.garment.parse import scene_of
+from preprocess.garment.parse import BOTTOMS, scene_of
 from preprocess.garment.scene import Scene
 from preprocess.garment.size_ratios import SizeRatioParams, SizeRatios, size_ratios
 from preprocess.lower.measures import measure_lower
@@ -41,8 +41,6 @@ BELOW_HEM = 0.03
 
 TUCKED_WIDTH = 0.97
 """A hem at most this much wider than what is below it is tucked in."""
-
-BOTTOM_LABELS = (Lip.PANTS, Lip.SKIRT)
 
 TWO_GARMENTS: dict[Category, tuple[tuple[Lip, ...], tuple[Lip, ...]]] = {
     Category.UPPER: ((Lip.UPPER_CLOTHES,), (Lip.COAT,)),
@@ -174,5 +172,5 @@ def _tucked(parse: Labels, worn: WornMeasures, frame: BodyFrame) -> bool:
     above = labels_at(parse, frame, np.column_stack([np.full(len(b), hem - step), b]))
     below = labels_at(parse, frame, np.column_stack([np.full(len(b), hem + step), b]))
     garment = np.isin(above, (Lip.UPPER_CLOTHES, Lip.DRESS, Lip.COAT)).sum()
-    bottom = np.isin(below, BOTTOM_LABELS).sum()
+    bottom = np.isin(below, BOTTOMS).sum()
     return bool(garment > 0 and TUCKED_WIDTH * garment <= bottom)
