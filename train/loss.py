@@ -15,6 +15,18 @@ def diffusion_loss(prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor
     return (weight * (prediction - target).square().mean(dim=(1, 2, 3))).mean()
 
 
+def picture_loss(drawn: Tensor, picture: Tensor) -> Tensor:
+    """Scalar: mean absolute error of (B, 3, H, W) pictures, and of their steps from pixel to pixel.
+
+    The steps count what blur takes away: prints, seams and outlines.
+
+    Source:
+        Mathieu et al. 2016 (beyond mean square error), eq. 6 with exponent 1, means for sums.
+    """
+    steps = [F.l1_loss(drawn.diff(dim=axis), picture.diff(dim=axis)) for axis in (2, 3)]
+    return F.l1_loss(drawn, picture) + steps[0] + steps[1]
+
+
 def layout_loss(
     logits: Tensor, layout: Tensor, weight: Tensor | None = None, total: Tensor | None = None
 ) -> Tensor:

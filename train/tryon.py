@@ -17,7 +17,7 @@ from model.judges.critic import SizeCritic
 from shards.batch import Batch
 from train.keyed_random import KeyedRandom
 from train.loop import total
-from train.loss import diffusion_loss, layout_loss, size_loss
+from train.loss import diffusion_loss, layout_loss, picture_loss, size_loss
 from train.params import LossParams
 from train.processes import totals_per_piece
 from train.sample_encoder import SampleEncoder
@@ -138,10 +138,10 @@ class TryOnTask(nn.Module):
         )
 
     def picture_error(self, predicted: Tensor, clean: Tensor) -> Tensor:
-        """Scalar: mean absolute difference of the pictures that (B, C, h, w) latents are decoded to."""
+        """Scalar: difference of the pictures that (B, C, h, w) latents are decoded to."""
         with torch.no_grad():
             picture = self.base.to_images(clean)
-        return F.l1_loss(self.base.to_images(predicted), picture)
+        return picture_loss(self.base.to_images(predicted), picture)
 
     def size_parts(
         self,

@@ -4,18 +4,21 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from train.loss import (
-    contrastive_loss,
-    diffusion_loss,
-    layout_loss,
-    size_loss,
-)
+from train.loss import contrastive_loss, diffusion_loss, layout_loss, picture_loss, size_loss
 
 
 def test_diffusion_loss_weighs_each_sample() -> None:
     prediction = torch.stack([torch.full((4, 2, 2), 1.0), torch.full((4, 2, 2), 3.0)])
     loss = diffusion_loss(prediction, torch.zeros_like(prediction), torch.tensor([2.0, 0.5]))
     assert_close(loss, torch.tensor((2 * 1 + 0.5 * 9) / 2))
+
+
+def test_picture_loss_counts_an_edge_that_is_missing_beside_its_pixels() -> None:
+    black, grey = torch.zeros(1, 1, 2, 2), torch.full((1, 1, 2, 2), 0.5)
+    assert picture_loss(black, grey) == 0.5  # no steps in either
+    striped = torch.tensor([[[[1.0, 0.0], [1.0, 0.0]]]])
+    assert picture_loss(black, striped) == 0.5 + 1.0  # two pixels of four; both steps along a row, none down
+    assert picture_loss(black, striped.mT) == 0.5 + 1.0
 
 
 def test_layout_loss_is_small_when_right_and_large_when_opposite() -> None:
