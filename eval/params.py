@@ -5,7 +5,7 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from model.params import DrawingOptions
+from model.params import DrawingOptions, switches_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +32,10 @@ class EvaluateParams(DrawingOptions):
 
     batch_size: Annotated[int, Gt(0)] = 32
     """Pictures of a person that are drawn and measured together."""
+
+    low_memory: str = "off"
+    """`24`, `16` or `8`, the GB of the GPU: what try-on's option of this name does, but for how many pictures
+    are drawn together, which `batch_size` says. Half precision changes pictures a little."""
 
     measured_height: Annotated[int, Gt(0)] = 256
     """Soft masks are enlarged by a whole factor to at least so many rows, to measure below a pixel."""
@@ -71,6 +75,7 @@ class EvaluateParams(DrawingOptions):
 
     def __post_init__(self) -> None:
         DrawingOptions.__post_init__(self)  # super() doesn't know a class with slots that dataclass made anew
+        switches_of(self.low_memory)
         if self.lowest_quantile >= self.highest_quantile:
             raise ValueError(
                 f"lowest_quantile ({self.lowest_quantile}) must be below "

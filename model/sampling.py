@@ -20,7 +20,7 @@ from model.adapter.adapter import SizeAdapter
 from model.adapter.body_maps import body_maps
 from model.bases.base import TryOnBase
 from model.bases.conditions import Conditioning, SizeCondition
-from model.params import DrawingOptions
+from model.params import DrawingOptions, MemorySwitches
 from model.pixels import to_uint8
 
 Floats = NDArray[np.float64]
@@ -78,6 +78,12 @@ class Drawn(NamedTuple):
 
     size_maps: NDArray[np.float32]
     """(N, h, w) how probable the garment is, 0 to 1; (N, 0, 0) of an adapter that plans no map."""
+
+
+def where_loaded(switches: MemorySwitches, device: str) -> tuple[str, torch.dtype | None]:
+    """Where weights that shall run on a device are loaded, and in what type; None: as stored."""
+    half = switches.half and torch.device(device).type != "cpu"
+    return "cpu" if switches.offload else device, torch.float16 if half else None
 
 
 class SizedDrawer:

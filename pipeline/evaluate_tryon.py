@@ -19,9 +19,9 @@ from eval.report.summary import ADAPTER, BEYOND, SCALE_ZERO, SIZE_ONLY, UNPAIRED
 from eval.report.write import HEADLINE_FILE
 from model.adapter.adapter import SizeAdapter
 from model.bases.base import TryOnBase
-from model.params import DrawingOptions
+from model.params import DrawingOptions, switches_of
 from model.pixels import from_uint8, to_uint8
-from model.sampling import SizedDrawer, TryOnInputs, composite, garment_refresh, steps_of
+from model.sampling import SizedDrawer, TryOnInputs, composite, garment_refresh, steps_of, where_loaded
 from pipeline.checkpoints import load_size_aware, read_record
 from pipeline.evaluation.evaluation import Evaluation, require_trained
 from pipeline.stage import run_stage
@@ -47,10 +47,9 @@ def run(
     The few figures of the report's headline.json are copied to `headline`, which git keeps.
     """
     evaluation = Evaluation.prepare(params, shards=shards, size_annotations=size_annotations, base=base)
+    size_only = score_size_only(evaluation, base, size)  # whose networks are gone before the others come
     networks = load_trained(evaluation, base, joint)
-    trials = score_sized(evaluation, *networks)
-    trials[SIZE_ONLY] = score_size_only(evaluation, base, size)
-    trials |= evaluation.baselines()
+    trials = score_sized(evaluation, *networks) | {SIZE_ONLY: size_only} | evaluation.baselines()
     system = what_drew(params, base, networks[0])
     system |= {"size_hash": folder_hash(size), "joint_hash": folder_hash(joint)}
     make, beside = natural_size(params, *networks), ceiling(params, networks[0])
@@ -93,7 +92,11 @@ def load_trained(evaluation: Evaluation, base: Path, checkpoint: Path) -> tuple[
     """
     require_trained(checkpoint, evaluation.categories)
     require_masks(checkpoint, evaluation.protocol[MASK])
-    return load_size_aware(base, checkpoint)
+    switches = switches_of(evaluation.params.low_memory)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    networks, adapter = load_size_aware(base, checkpoint, *where_loaded(switches, device))
+    networks.save_memory(switches, device)
+    return networks, adapter.to(device)
 
 
 def require_masks(checkpoint: Path, found: Mapping[str, Any] | None) -> None:

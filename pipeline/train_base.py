@@ -9,7 +9,7 @@ from model.judges.critic import SizeCritic
 from model.judges.segmenter import Segmenter
 from model.weights import seeded
 from pipeline.stage import run_stage
-from pipeline.training.run import TrainingRun, processes_of_run, write_losses
+from pipeline.training.run import FROZEN_TYPE, TrainingRun, processes_of_run, write_losses
 from pipeline.training.sample_encodings import encoder_of
 from pipeline.training.tiny import train_tiny, train_tiny_catvton, train_tiny_klein
 from preprocess.sizes.axes import AXIS_NAMES
@@ -42,7 +42,9 @@ def run(params: TrainBaseParams, *, shards: Path, out: Path) -> None:
     losses: dict[str, list[LogRow]] = {}
     if entry.pretrained:
         assert params.pretrained is not None
-        base = kind.from_pretrained(params.pretrained).requires_grad_(False).to(processes_of_run().device)
+        frozen = FROZEN_TYPE[params.runtime.mixed_precision]
+        base = kind.from_pretrained(params.pretrained, frozen).requires_grad_(False)
+        base.to(processes_of_run().device)
         encoder = encoder_of(run_, base)
     else:
         base, encoder, losses = RECIPES[params.preset](run_, params)

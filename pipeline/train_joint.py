@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 from model.weights import seeded
 from pipeline.checkpoints import LAYERS_FILE, image_size, load_adapter, load_base
 from pipeline.stage import run_stage
-from pipeline.training.run import TrainingRun, write_losses
-from pipeline.training.size_task import FROZEN_TYPE, size_task
+from pipeline.training.run import FROZEN_TYPE, TrainingRun, write_losses
+from pipeline.training.size_task import size_task
 from pipeline.training.validation import ladder_validation
 from train.params import TrainJointParams
 

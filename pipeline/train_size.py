@@ -7,8 +7,8 @@ from model.adapter.adapter import SizeAdapter
 from model.weights import seeded
 from pipeline.checkpoints import image_size, load_base
 from pipeline.stage import run_stage
-from pipeline.training.run import TrainingRun, write_losses
-from pipeline.training.size_task import FROZEN_TYPE, size_task
+from pipeline.training.run import FROZEN_TYPE, TrainingRun, write_losses
+from pipeline.training.size_task import size_task
 from pipeline.training.validation import ladder_validation
 from preprocess.sizes.axes import MEANINGS
 from preprocess.vocabulary import TRIED_ON

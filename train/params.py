@@ -16,8 +16,8 @@ class RuntimeParams:
     """
 
     mixed_precision: Literal["no", "fp16", "bf16"] = "no"
-    """Arithmetic of the forward pass, and in `train_size` and `train_joint` the type in which the frozen base
-    lies in memory. CPUs want `no`, recent GPUs `bf16`."""
+    """Arithmetic of the forward pass, and the type in which a base that is frozen lies in memory. CPUs want
+    `no`, recent GPUs `bf16`."""
 
     tf32: bool = True
     """Let NVIDIA GPUs multiply float32 matrices in TF32."""
@@ -150,9 +150,10 @@ class DenoisingLossParams:
     the noisy ones more often, on which alone a picture of few sampling steps depends."""
 
     pixels: Annotated[float, Ge(0)] = 0.0
-    """Weight of the absolute error of the predicted picture against what the autoencoder makes of the true
-    one: edges stay sharp where squared errors of latents blur them. It runs the decoder in every step. What
-    is decoded is clamped to the colours there are: a value beyond them has an error, but no gradient."""
+    """Weight of the absolute error of the predicted picture, and of its steps from pixel to pixel, against
+    what the autoencoder makes of the true one: edges stay sharp where squared errors of latents blur them. It
+    runs the decoder in every step. What is decoded is clamped to the colours there are: a value beyond them
+    has an error, but no gradient."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+FROZEN_TYPE = {"no": None, "fp16": torch.float16, "bf16": torch.bfloat16}
+"""What frozen weights lie in, by `runtime.mixed_precision`; None: as stored."""
+
 VERSIONED = ("torch", "diffusers", "transformers", "accelerate", "peft")
 
 

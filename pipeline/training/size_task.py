@@ -3,8 +3,6 @@
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from model.adapter.adapter import SizeAdapter
 from model.bases.base import TryOnBase
 from model.judges.critic import SizeCritic
@@ -14,9 +12,6 @@ from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.vocabulary import TRIED_ON
 from train.params import LossParams
 from train.tryon import TryOnTask
-
-FROZEN_TYPE = {"no": None, "fp16": torch.float16, "bf16": torch.bfloat16}
-"""What frozen weights lie in, by `runtime.mixed_precision`; None: as stored."""
 
 
 def size_task(run: TrainingRun, networks: TryOnBase, adapter: SizeAdapter, base: Path) -> TryOnTask:

@@ -8,6 +8,7 @@ import torch
 from model.judges.segmenter import Segmenter
 from model.params import switches_of
 from model.publishing import PICTURE_FILE, save_pipeline
+from model.sampling import where_loaded
 from pipeline.checkpoints import RECORD, image_size, load_size_aware, read_record
 from pipeline.tryon.size_aware import SizeAwareTryOn
 from preprocess.body.inpaint_mask import MaskParams
@@ -35,8 +36,7 @@ def load_tryon(
     """
     switches = switches_of(low_memory)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    half = switches.half and torch.device(device).type != "cpu"
-    tryon = find_tryon(folder, "cpu" if switches.offload else device, torch.float16 if half else None)
+    tryon = find_tryon(folder, *where_loaded(switches, device))
     tryon.pose_model = pose_model
     tryon.save_memory(switches, device)
     return tryon

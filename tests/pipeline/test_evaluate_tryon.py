@@ -86,9 +86,11 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def evaluate(data: Path, networks: Path, out: Path) -> dict[str, dict[str, object]]:
+def evaluate(
+    data: Path, networks: Path, out: Path, params: EvaluateParams = PARAMS
+) -> dict[str, dict[str, object]]:
     evaluate_tryon.run(
-        PARAMS,
+        params,
         shards=data / "shards",
         size_annotations=data / "size_annotations.parquet",
         base=networks / "base",
@@ -185,6 +187,18 @@ def test_two_runs_write_the_same_bytes(reports: Path, data: Path, networks: Path
     for path in reports.rglob("*.*"):
         if path.is_file():
             assert path.read_bytes() == (tmp_path / "again" / path.relative_to(reports)).read_bytes(), path
+
+
+def test_networks_that_take_turns_draw_the_same_pictures(
+    reports: Path, data: Path, networks: Path, tmp_path: Path
+) -> None:
+    lean = dataclasses.replace(PARAMS, low_memory="16")
+    found = evaluate(data, networks, tmp_path / "lean", lean)
+    usual = json.loads((reports / "metrics.json").read_text())
+    assert found["ladder"] == usual["ladder"]
+    assert found["image"] == usual["image"]
+    with pytest.raises(ValueError, match="low_memory must be one of off, 24, 16, 8, got '12'"):
+        dataclasses.replace(PARAMS, low_memory="12")
 
 
 def test_shards_in_object_storage_ask_for_the_same_pictures(
