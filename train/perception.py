@@ -26,6 +26,9 @@ from train.sample_encoder import SampleEncoder
 LARGEST_LATENT_NOISE = 0.15  # added in training, so that the decoder forgives what a denoiser leaves
 LATENT_WEIGHT = 1e-4  # keeps latents near standard deviation 1
 DECODED_SHARE = 2  # one in so many pictures the segmenter sees is a reconstruction
+LARGEST_DECODED_NOISE = 0.3  # of the standard deviation of the latents that it is decoded from
+BLURRED_SHARE = 0.5  # of the pictures that the segmenter sees
+LARGEST_BLUR, BLUR_REACH = 1.5, 4  # px: standard deviation, and how far the blur is followed
 DYED_SHARE = 0.5  # of the pictures that the segmenter sees
 DYE_SPREAD = 0.3  # standard deviation of each channel's change of contrast, and of its shift
 UNKNOWN_SHARE = 0.1  # of the pictures whose garment the segmenter isn't told
@@ -103,7 +106,12 @@ class EncodersTask(nn.Module):
 
 
 class SegmenterTask(nn.Module):
-    """Tell the worn garment from the rest, in photos and in what the autoencoder makes of them."""
+    """Tell the worn garment from the rest, in photos and in what the autoencoder makes of them.
+
+    It is to read drawn pictures, which are less sharp than either. Those are no help in training: only the
+    request says where their garment should end, and a judge that had learned from it would believe it. So
+    true pictures are made worse, whose garment stays where it was.
+    """
 
     def __init__(self, segmenter: Segmenter, encoder: SampleEncoder) -> None:
         super().__init__()
@@ -120,14 +128,33 @@ class SegmenterTask(nn.Module):
         num_decoded = max(1, len(photo) // DECODED_SHARE)
         with torch.no_grad():
             latents = self.encoder.latents(select(batch, range(num_decoded)))
+            latents = unclean(latents, LARGEST_DECODED_NOISE, random)
             decoded = self.encoder.base.to_images(latents)
         pictures = torch.cat([decoded.to(photo), photo[num_decoded:]])
         garment = torch.from_numpy(batch.garment_shares).to(photo)[:, None]
         pictures, cloths = dyed(pictures, garment, from_uint8(batch.cloth).to(photo), random)
+        pictures = blurred(pictures, random)
         gain = 0.8 + 0.4 * random.uniform("gain").to(photo)[:, None, None, None]
         known = (random.uniform("unknown") >= UNKNOWN_SHARE).to(photo)[:, None]
         logits = self.segmenter(pictures * gain, known * garment_colours(cloths * gain))
         return total({"garment": (1.0, layout_loss(logits[:, 1:] - logits[:, :1], garment))})
+
+
+def unclean(latents: Tensor, largest: float, random: KeyedRandom) -> Tensor:
+    """Add noise to the (B, C, h, w) latents of the first samples: of each a random share, up to `largest`."""
+    share = largest * random.uniform("scale").to(latents)[: len(latents), None, None, None]
+    return latents + share * random.normal("noise", tuple(latents.shape[1:])).to(latents)[: len(latents)]
+
+
+def blurred(pictures: Tensor, random: KeyedRandom) -> Tensor:
+    """Blur some of (B, 3, H, W) pictures, each by a Gaussian of its own."""
+    chosen = (random.uniform("blurred") < BLURRED_SHARE).to(pictures)
+    deviation = (LARGEST_BLUR * chosen * random.uniform("blur").to(pictures)).clamp(min=1e-3)
+    places = torch.arange(-BLUR_REACH, BLUR_REACH + 1).to(pictures)
+    weights = (-((places / deviation[:, None]) ** 2) / 2).softmax(dim=1)
+    kernels = (weights[:, :, None] * weights[:, None]).repeat_interleave(3, dim=0)[:, None]
+    flat = F.pad(pictures.flatten(0, 1)[None], (BLUR_REACH,) * 4, mode="replicate")
+    return F.conv2d(flat, kernels, groups=len(kernels))[0].unflatten(0, pictures.shape[:2])
 
 
 def dyed(pictures: Tensor, garment: Tensor, cloths: Tensor, random: KeyedRandom) -> tuple[Tensor, Tensor]:
@@ -171,8 +198,7 @@ class CriticTask(nn.Module):
         """Huber distance to the annotated ratios; cross-entropy and Dice against what the garment covers."""
         totals = totals or totals_per_piece([self.counts(batch, random)])
         latents = self.encoder.latents(batch).to(self.critic.device).float()  # a base may be in half
-        scale = LARGEST_CRITIC_NOISE * random.uniform("scale").to(latents)[:, None, None, None]
-        noisy = latents + scale * random.normal("noise", tuple(latents.shape[1:])).to(latents)
+        noisy = unclean(latents, LARGEST_CRITIC_NOISE, random)
         grid = (latents.shape[-2], latents.shape[-1])
         keypoints = torch.from_numpy(batch.keypoints)
         maps = body_maps(keypoints, batch.image.shape[1:3], grid, batch.categories)

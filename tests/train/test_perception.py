@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.testing import assert_close
 
 from model.adapter.body_maps import NUM_BODY_MAPS
 from model.bases.tiny.networks import build_tiny_base
@@ -15,7 +16,7 @@ from tests.sizes import MEANINGS
 from tests.train.small_try_on import PRESET, batch
 from train import perception
 from train.keyed_random import KeyedRandom
-from train.perception import CriticTask, SegmenterTask, dyed
+from train.perception import CriticTask, SegmenterTask, blurred, dyed
 from train.sample_encoder import SampleEncoder
 
 
@@ -31,6 +32,44 @@ def test_a_dye_stays_on_the_garment_and_takes_about_half_of_the_pictures() -> No
     assert 20 <= int(changed.any(dim=(1, 2)).sum()) <= 44
     assert changed[:, 4, 4].sum() == changed.any(dim=(1, 2)).sum()
     assert torch.equal(alone[..., 4, 4], worn[..., 4, 4]), "the photo of the garment has the worn one's dye"
+
+
+def test_half_of_the_pictures_are_blurred_by_as_much_as_their_own_gaussian() -> None:
+    """An edge between -1 and 1 stays where it is; a flat picture, and a sharp one, keep every pixel."""
+    edge = torch.full((200, 3, 20, 20), -1.0)
+    edge[..., 10:] = 1
+    seen = blurred(edge, KeyedRandom(0, np.arange(200)))
+    assert_close(seen + seen.flip(-1), torch.zeros_like(seen), rtol=0, atol=1e-5)
+    assert_close(seen[..., :5], edge[..., :5], rtol=0, atol=1e-3)  # 5 px off nothing has changed
+    beside = seen[:, 0, 5, 10]
+    assert 80 <= int((beside < 1).sum()) <= 120
+    # of a Gaussian as wide as the widest allowed, 37 % of the weight lies in the other half but the middle
+    assert 0.22 < float(beside.min()) < 0.35
+    flat = torch.full((20, 3, 9, 9), 0.25)
+    assert_close(blurred(flat, KeyedRandom(0, np.arange(20))), flat)
+
+
+def test_the_segmenter_is_asked_for_the_true_garment_of_pictures_that_are_made_worse(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Blur and noise change what it sees, never what it should answer."""
+    seen, asked = [], []
+    task = SegmenterTask(Segmenter(widths=(8, 16)), SampleEncoder(build_tiny_base(PRESET, seed=0)))
+    task.segmenter.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    loss = perception.layout_loss
+    monkeypatch.setattr(perception, "layout_loss", lambda *pair: asked.append(pair[1]) or loss(*pair))
+    one = batch(0, 4)
+    for share, noise in ((0.0, 0.0), (0.0, 0.3), (1.0, 0.3)):
+        monkeypatch.setattr(perception, "BLURRED_SHARE", share)
+        monkeypatch.setattr(perception, "LARGEST_DECODED_NOISE", noise)
+        task(one, KeyedRandom(0, one.position))
+    clean, noisy, worse = seen
+    assert not torch.equal(noisy[:2], clean[:2]), "reconstructions have noise"
+    assert torch.equal(noisy[2:], clean[2:]), "photos have none"
+    assert (worse != noisy).any(dim=(1, 2, 3)).all()
+    true = torch.from_numpy(one.garment_cover)[:, None] / WHOLE
+    for garment in asked:
+        assert_close(garment, true.float())
 
 
 def test_the_segmenter_is_told_the_garments_colours_unless_they_are_kept_from_it(
