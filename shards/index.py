@@ -6,7 +6,7 @@ One line a shard, so that a reader need not hold the rows of every shard: it rem
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,10 @@ class ShardEntry:
             raise ValueError(f"{self.name}: its samples must follow one another without gaps")
         if ends[-1] > self.num_bytes:
             raise ValueError(f"{self.name}: its samples must end inside its {self.num_bytes} bytes")
+
+    def values(self) -> dict[str, Any]:
+        """Return the fields by name, not copied one value after another as by `asdict`."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,4 +244,4 @@ def write_index(path: Path, header: Mapping[str, Any], entries: Iterable[ShardEn
 
 def dump(entry: ShardEntry) -> str:
     """Return an entry as one line of JSON."""
-    return json.dumps(asdict(entry), separators=(",", ":"))
+    return json.dumps(entry.values(), separators=(",", ":"))

@@ -1,6 +1,7 @@
 """Which sample goes into which shard, and which shards are already there: one shard in memory at a time."""
 
 import hashlib
+import pickle
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -30,13 +31,28 @@ class Ingredients(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
+class Stored(Generic[T]):
+    """`Ingredients` with `what` pickled: it is passed on to who builds the sample, or isn't needed."""
+
+    key: str
+    input_hash: str
+    pickled: bytes
+
+    @property
+    def what(self) -> T:
+        """For the function that builds the sample."""
+        found: T = pickle.loads(self.pickled)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
 class ShardPlan(Generic[T]):
     """One shard as it must become."""
 
     path: Path
     """Of the tar."""
 
-    rows: list[Ingredients[T]]
+    rows: list[Stored[T]]
     """Its samples, sorted by key."""
 
     plan_hash: str
@@ -89,7 +105,7 @@ class Rows(Generic[T]):
     """
 
     def __init__(self, rows: Iterable[Ingredients[T]] = ()) -> None:
-        self.shelf: Shelf[Ingredients[T]] = Shelf()
+        self.shelf: Shelf[Stored[T]] = Shelf()
         for row in rows:
             self.add(row)
 
@@ -98,16 +114,18 @@ class Rows(Generic[T]):
 
     def add(self, row: Ingredients[T]) -> None:
         """Add a sample; see above."""
-        if not self.shelf.add(row.key, row):
+        pickled = pickle.dumps(row.what, pickle.HIGHEST_PROTOCOL)
+        stored: Stored[T] = Stored(row.key, row.input_hash, pickled)
+        if not self.shelf.add(row.key, stored):
             raise ValueError(f"shards need samples with unique keys, got {row.key} twice")
 
-    def dealt(self, num_shards: int) -> Iterator[list[Ingredients[T]]]:
+    def dealt(self, num_shards: int) -> Iterator[list[Stored[T]]]:
         """Yield the rows of each shard, sorted by key."""
         number_of = partial(shard_number, num_shards=num_shards)
         rows = self.shelf.sorted(number_of)
         row = next(rows, None)
         for number in range(num_shards):
-            mine: list[Ingredients[T]] = []
+            mine: list[Stored[T]] = []
             while row is not None and number_of(row.key) == number:
                 mine.append(row)
                 row = next(rows, None)

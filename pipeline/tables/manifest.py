@@ -197,7 +197,9 @@ def judge_part(root: Path, limits: Limits, part: Part, out: Path, *, listed: boo
         told = None if remote and not listed else facts
         return judged(sample, root, before, limits, listed=listed, facts=told)
 
-    with ThreadPoolExecutor(NUM_REQUESTS if remote else 1) as pool:
+    if not remote:
+        return write_part([row(work) for work in part.payload], PART_SCHEMA, out)
+    with ThreadPoolExecutor(NUM_REQUESTS) as pool:
         return write_part(list(pool.map(row, part.payload)), PART_SCHEMA, out)
 
 

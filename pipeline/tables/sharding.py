@@ -4,7 +4,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -77,7 +77,7 @@ def write_shard(build: Callable[[T], bytes], part: Part, out: Path) -> Mapping[s
     """Write the tar of a part and its entry into the folder `out`; return the samples left out by reason."""
     with (out / TAR).open("wb") as file:
         entry, built = fill_shard(part.payload, build, file)
-    (out / MADE).write_text(json.dumps({"entry": asdict(entry), "built": built}))
+    (out / MADE).write_text(json.dumps({"entry": entry.values(), "built": built}))
     reasons = (text.removeprefix(f"{key}: ").split(":")[0] for key, text in entry.skipped.items())
     return Counter(reasons)
 

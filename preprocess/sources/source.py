@@ -186,9 +186,12 @@ def manifest_root(path: Path, schema: pa.Schema) -> Path:
     return place(metadata["root"]).absolute()
 
 
+ROW_FIELDS = tuple(field.name for field in fields(ManifestRow))
+
+
 def manifest_row(record: dict[str, Any], root: Path) -> ManifestRow:
     """Build a row from its Parquet record, joining its paths to `root`."""
-    values = {field.name: record[field.name] for field in fields(ManifestRow)}
+    values = {name: record[name] for name in ROW_FIELDS}
     values |= {part: root / values[part] for part in PARTS if values[part] is not None}
     values |= {"category": Category(values["category"]), "status": RowStatus(values["status"])}
     values |= {"parse_labels": ParseLabels(values["parse_labels"])}

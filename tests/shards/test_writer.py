@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pipeline.engine.local import Processes
 from pipeline.tables.sharding import build_shards
 from shards.index import ShardEntry, ShardIndex
-from shards.plan import Ingredients, sha256_of, shard_number
+from shards.plan import Stored, sha256_of, shard_number
 from shards.sample import encode
 from shards.ustar import SampleError
 from shards.writer import replace_shards
@@ -209,7 +209,7 @@ def test_shards_whose_tars_are_gone_are_work_for_the_engine(tmp_path: Path) -> N
 
 
 def test_rows_and_entries_are_in_memory_a_shard_at_a_time(tmp_path: Path) -> None:
-    rows, entries = Counting(Ingredients), Counting(ShardEntry)
+    rows, entries = Counting(Stored), Counting(ShardEntry)
     build_shards((row for row in rows_of(400)), build, tmp_path, "train", 10, engine=rows)
     longest = max(entry.num_samples for entry in ShardIndex(tmp_path).entries())
     assert 10 <= rows.most <= 2 * longest + 1
