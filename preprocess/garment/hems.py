@@ -37,8 +37,9 @@ SAME_HEM = 0.05
 STRONGER = 1.2
 """How much stronger than at the hem an edge is that may be the hem instead."""
 
-SHADE = 0.04
-"""Share of its lightness by which a cloth varies: weaker edges are folds and shades."""
+SHADE, BLOCKS = 0.04, 1.2
+"""Share of its lightness by which a cloth varies, in folds and shades, and Lab units by which blocks of JPEGs
+do in black: weaker edges tell of no hem."""
 
 SIDE = 0.1
 """T above and below a hem whose colours are compared with what lies between it and another."""
@@ -128,7 +129,7 @@ def _others(view: HemView, steps: Scores, leaning: Scores, line: Array) -> tuple
     away = np.abs(shifts)
     near = away < SAME_HEM - UNEVEN + SHIFT / 2
     told = strength[near].max()
-    own = max(told, FAINTEST, SHADE * _lightness(view, rows[near]))
+    own = max(told, BLOCKS, SHADE * _lightness(view, rows[near]))
     colours = _Colours(shifts, means_of(view.at(leaning, rows)))
     beyond = colours.like_beyond()
     other = (strength >= STRONGER * own) & (beyond >= 0) & (away > SAME_HEM - SHIFT / 2)

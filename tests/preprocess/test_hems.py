@@ -54,7 +54,10 @@ def test_a_hem_with_an_edge_is_as_the_parse_map_has_it() -> None:
 
 
 def test_between_two_white_cloths_nothing_tells_the_hem() -> None:
-    found = length(labels(700), photo(620, WHITE, WHITE))
+    """A fold in row 700, 2 % darker below, is no edge."""
+    picture = photo(620, WHITE, WHITE)
+    picture[700:, TROUSERS] -= 5
+    found = length(labels(700), picture)
     assert found.value == pytest.approx(1.25, abs=0.002)
     assert found.low == pytest.approx(1.25 + REACH[0] - SLACK, abs=0.002)
     assert found.high == pytest.approx(1.25 + REACH[1] + SLACK, abs=0.002)
