@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from preprocess.shelf import Shelf
 from preprocess.sources.finding import Found, Part
 from preprocess.sources.keys import safe_key
 from preprocess.sources.pairs import read_pairs, stem_of
@@ -76,8 +77,8 @@ class DressCode:
         """Yield every person of one category."""
         parts = {name: Found.below(folder, part) for name, part in PARTS.items()}
         for split in (self.split,) if self.split else ("train", "test"):
-            unpaired = ids_of_pairs(folder / f"{split}_pairs_unpaired.txt")
-            for person in read_people(folder, split):
+            people, unpaired = people_of(folder, split), ids_of_pairs(folder / f"{split}_pairs_unpaired.txt")
+            for person, _ in people.items():  # noqa: PERF102 - a Shelf isn't a dict
                 found = sample(folder, parts, (category, split), person, unpaired.get(person))
                 caption = self.captions.get(found.key, "")
                 yield replace(found, parse_labels=self.parse_labels, caption=caption)
@@ -110,16 +111,15 @@ def sample(
     )
 
 
-def read_people(folder: Path, split: str) -> Iterator[str]:
-    """Yield each person of a split once, from whichever list of pairs there is.
+def people_of(folder: Path, split: str) -> Shelf[str]:
+    """Return the people of a split, and what they wear, from whichever list of pairs there is.
 
     Raises:
         FileNotFoundError: There is no list.
     """
     for name in (f"{split}_pairs_paired.txt", f"{split}_pairs.txt"):
         if (folder / name).is_file():
-            yield from ids_of_pairs(folder / name)
-            return
+            return ids_of_pairs(folder / name)
     lists = ", ".join(sorted(found.name for found in folder.glob("*.txt")))
     raise FileNotFoundError(
         f"{folder}/{split}_pairs_paired.txt not found: it must list the people of {split}; "
@@ -127,15 +127,13 @@ def read_people(folder: Path, split: str) -> Iterator[str]:
     )
 
 
-def ids_of_pairs(path: Path) -> dict[str, str]:
-    """Return {person's id: garment's id}, of several lines the first; nothing where there is no file.
+def ids_of_pairs(path: Path) -> Shelf[str]:
+    """Return the garment's id by the person's, of several lines the first; nothing where there is no file.
 
     Raises:
         ValueError: A line isn't two names.
     """
-    if not path.is_file():
-        return {}
-    ids: dict[str, str] = {}
-    for pair in read_pairs(path, more_columns=True):
-        ids.setdefault(stem_of(pair.person).rsplit("_", 1)[0], stem_of(pair.cloth).rsplit("_", 1)[0])
+    ids: Shelf[str] = Shelf()
+    for pair in read_pairs(path, more_columns=True) if path.is_file() else ():
+        ids.add(stem_of(pair.person).rsplit("_", 1)[0], stem_of(pair.cloth).rsplit("_", 1)[0])
     return ids

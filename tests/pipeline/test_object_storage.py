@@ -18,6 +18,8 @@ from preprocess import places
 from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.places import RemotePath, StorageError, place
+from preprocess.sources.dress_code import DressCode
+from preprocess.sources.manifest import Entry
 from preprocess.sources.paper_dolls.dataset import render_dataset
 from preprocess.sources.params import PaperDollParams, PrepareDatasetParams
 from preprocess.sources.registry import open_source
@@ -80,6 +82,19 @@ def test_three_people_in_a_bucket_give_the_bytes_of_a_folder(root: Path, s3: Any
     one, other = (pq.read_table(out / "size_annotations.parquet") for out in (listed, tmp_path / "near"))
     assert one.drop(["input_hash"]).equals(other.drop(["input_hash"]))
     assert set(one["status"].to_pylist()) == {"ok"}
+
+
+def test_dress_code_in_a_bucket_has_the_people_of_a_folder(s3: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "upper_body"
+    (folder / "images").mkdir(parents=True)
+    for name in ("1_0", "1_1", "2_0", "2_1", "3_0"):
+        (folder / "images" / f"{name}.jpg").write_bytes(b"photo")
+    (folder / "test_pairs_paired.txt").write_text("2_0.jpg 2_1.jpg\n1_0.jpg 1_1.jpg\n2_0.jpg 1_1.jpg\n")
+    (folder / "test_pairs_unpaired.txt").write_text("2_0.jpg 1_1.jpg\n2_0.jpg 2_1.jpg\n")
+    url = place(upload(s3, tmp_path, "dc"))
+    near, far = ([*DressCode(root, "test").samples()] for root in (tmp_path, url))
+    assert [(one.key, one.unpaired_key) for one in near] == [("2", "1"), ("1", None)]
+    assert [Entry.of(one, tmp_path).row for one in near] == [Entry.of(one, url).row for one in far]
 
 
 def test_a_manifest_by_listing_fetches_nothing_and_sees_what_changed(
