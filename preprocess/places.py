@@ -10,9 +10,10 @@ import os
 import random
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from io import BytesIO
 from pathlib import Path, PosixPath
 from typing import Any, Self, TypeVar
@@ -154,8 +155,16 @@ class RemotePath(PosixPath):
         return facts is not None and not facts.is_file
 
     def iterdir(self) -> Iterator[Self]:  # type: ignore[override]  # typeshed has a Generator
-        """Yield what is directly below."""
-        yield from self.listed(self.tried(lambda files: files.ls(str(self), detail=True)))
+        """Yield what is directly below; of S3 a page is in memory, of other storage the whole listing."""
+        if not self.has_pages():
+            yield from self.listed(self.tried(lambda files: files.ls(str(self), detail=True)))
+            return
+        found = False
+        for page in self.pages("/"):
+            found = found or bool(page)
+            yield from self.listed(page)
+        if not found:
+            raise FileNotFoundError(f"{self} not found")
 
     def glob(self, pattern: str, **_: Any) -> Iterator[Self]:  # type: ignore[override]
         """Yield what is directly below and has such a name."""
@@ -163,8 +172,40 @@ class RemotePath(PosixPath):
 
     def rglob(self, pattern: str, **_: Any) -> Iterator[Self]:  # type: ignore[override]
         """Yield the objects below, however deep, that have such a name."""
-        found = self.tried(lambda files: files.find(str(self), detail=True))
-        yield from (path for path in self.listed(found.values()) if fnmatchcase(path.name, pattern))
+        if self.has_pages():
+            pages: Iterable[Any] = self.pages("")
+        else:
+            pages = [self.tried(lambda files: files.find(str(self), detail=True)).values()]
+        for page in pages:
+            yield from (path for path in self.listed(page) if fnmatchcase(path.name, pattern))
+
+    def has_pages(self) -> bool:
+        """Tell whether what is below is listed by `pages`."""
+        return self.tried(lambda files: hasattr(files, "call_s3"))
+
+    def pages(self, delimiter: str) -> Iterator[list[dict[str, Any]]]:
+        """Yield what S3 lists below, a request at a time, as fsspec's `ls` and `find` say it all at once.
+
+        Args:
+            delimiter: `/` for what is directly below; nothing for objects however deep.
+        """
+        files = self.filesystem
+        bucket, key, _ = files.split_path(str(self))
+        asked = {"Bucket": bucket, "Prefix": f"{key}/" if key else "", "Delimiter": delimiter, **files.req_kw}
+        while True:
+            page = self.tried(partial(ask_s3, asked))
+            folders = [one["Prefix"].rstrip("/") for one in page.get("CommonPrefixes", ())]
+            yield [
+                *({"name": f"{bucket}/{name}", "type": "directory"} for name in folders),
+                *(
+                    {**one, "name": f"{bucket}/{one['Key'].rstrip('/')}", "size": one["Size"], "type": "file"}
+                    for one in page.get("Contents", ())
+                    if not one["Key"].endswith("/") or one["Key"] == asked["Prefix"]
+                ),
+            ]
+            if not page.get("IsTruncated"):
+                return
+            asked["ContinuationToken"] = page["NextContinuationToken"]
 
     def listed(self, found: Any) -> Iterator[Self]:
         """Yield places that a listing found, each with what was said of it."""
@@ -229,6 +270,12 @@ class RemotePath(PosixPath):
     def tried(self, work: Callable[[Any], T]) -> T:
         """Return what the file system answers, asked again where that may help; see `tried`."""
         return tried(str(self), lambda: work(self.filesystem))
+
+
+def ask_s3(asked: Mapping[str, Any], files: Any) -> dict[str, Any]:
+    """Return a page of a listing."""
+    page: dict[str, Any] = files.call_s3("list_objects_v2", **asked)
+    return page
 
 
 def remembered(location: str, facts: Facts | None) -> RemotePath:

@@ -17,7 +17,7 @@ from pipeline.tables.manifest import write_manifest
 from preprocess import places
 from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
-from preprocess.places import RemotePath, StorageError, place
+from preprocess.places import Facts, RemotePath, StorageError, place
 from preprocess.sources.dress_code import DressCode
 from preprocess.sources.manifest import Entry
 from preprocess.sources.paper_dolls.dataset import render_dataset
@@ -95,6 +95,47 @@ def test_dress_code_in_a_bucket_has_the_people_of_a_folder(s3: Any, tmp_path: Pa
     near, far = ([*DressCode(root, "test").samples()] for root in (tmp_path, url))
     assert [(one.key, one.unpaired_key) for one in near] == [("2", "1"), ("1", None)]
     assert [Entry.of(one, tmp_path).row for one in near] == [Entry.of(one, url).row for one in far]
+
+
+def test_a_large_folder_is_listed_a_page_at_a_time(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from moto.s3.models import s3_backends
+
+    store = s3_backends["123456789012"]["aws"]
+    for name in (
+        "",
+        *(f"{number:04d} ü.jpg" for number in range(1001)),
+        "below/a.jpg",
+        "below/",
+        "other/b.jpg",
+    ):
+        store.put_object(BUCKET, f"root/{name}", b"photo")
+    store.put_object(BUCKET, "root2/c.jpg", b"photo")
+    root, asked = place(f"s3://{BUCKET}/root"), Counter[str]()
+    expected = {name: files_of(s3, name, root) for name in ("ls", "find")}
+    call = type(s3).call_s3
+
+    def count(files: Any, method: str, **words: Any) -> Any:
+        asked[method] += 1
+        return call(files, method, **words)
+
+    monkeypatch.setattr(type(s3), "call_s3", count)
+    found = root.iterdir()
+    first = next(found)
+    assert asked == {"list_objects_v2": 1}
+    assert {str(path): path.facts() for path in [first, *found]} == expected["ls"]
+    assert asked == {"list_objects_v2": 2}
+    assert {str(path): path.facts() for path in root.rglob("*")} == expected["find"]
+    assert len(expected["ls"]) == 1003
+    assert len(expected["find"]) == 1003
+    with pytest.raises(FileNotFoundError, match="nothing"):
+        next(place(f"s3://{BUCKET}/nothing").iterdir())
+
+
+def files_of(s3: Any, how: str, root: Path) -> dict[str, Facts]:
+    """What fsspec says is below, but for the empty objects that S3's console makes of folders."""
+    found = s3.ls(str(root), detail=True) if how == "ls" else s3.find(str(root), detail=True).values()
+    names = {f"s3://{one['name']}": Facts.of(one) for one in found}
+    return {name: facts for name, facts in names.items() if not name.endswith("/") and name != str(root)}
 
 
 def test_a_manifest_by_listing_fetches_nothing_and_sees_what_changed(
