@@ -15,7 +15,16 @@ from preprocess.body.canvas import INSIDE, BodyCanvas, Mask, Rows, axis_runs, ex
 from preprocess.body.keypoints import Array
 from preprocess.garment.arm_rows import INNERMOST, bones_at, crossed_rows, sleeve_rows
 from preprocess.garment.bounds import Bounds
-from preprocess.garment.edges import FAINTEST, Edges, Scores, edges_of, like_the_panel, strongest_path
+from preprocess.garment.edges import (
+    FAINTEST,
+    Edges,
+    Scores,
+    edges_of,
+    gap_begins,
+    like_the_panel,
+    strongest_path,
+    wall_colour,
+)
 from preprocess.garment.panel import (
     SLEEVE_RADIUS,
     Side,
@@ -39,6 +48,9 @@ OUTLINE_SPREAD = 9
 
 OUTLINE_SLACK_PX, OUTLINE_SLACK = 0.6, 0.01
 """px, and B: how far the edge is off at most where nothing is in the way; the larger of the two counts."""
+
+GAP_DEPTH = 0.12
+"""How far inside of the parse map's outline, in B, a gap that it has filled begins at most."""
 
 BITTEN = 0.55
 """A garment that ends within this share of the hull lacks a piece: no torso is so narrow."""
@@ -203,8 +215,19 @@ def panel_rows(
         _view(canvas, rows, side, other, outward(side, runs), outward(side, whole))
         for side, other in zip(sides, sides[::-1], strict=True)
     ]
-    right, left = (_side_rows(view, canvas, rows, edges, scene) for view in views)
+    seen = [None, None] if edges is None else [_seen(view, edges, _wall(views, edges)) for view in views]
+    right, left = (_side_rows(view, canvas, rows, one, scene) for view, one in zip(views, seen, strict=True))
     return right, left
+
+
+def _wall(views: list[_View], edges: Edges) -> Scores:
+    """(3,) Lab of what stands behind the person."""
+    directions = [int(view.columns[1] - view.columns[0]) for view in views]
+    outers = [
+        (direction, view.columns[0] + direction * (view.outer - view.b[0]) / view.step)
+        for direction, view in zip(directions, views, strict=True)
+    ]
+    return wall_colour(edges.lines, outers, views[0].side.shoulder_px / views[0].step)
 
 
 def _view(canvas: BodyCanvas, rows: Rows, side: Side, other: Side, end: Array, outer: Array) -> _View:
@@ -223,12 +246,11 @@ def _view(canvas: BodyCanvas, rows: Rows, side: Side, other: Side, end: Array, o
     )
 
 
-def _side_rows(view: _View, canvas: BodyCanvas, rows: Rows, edges: Edges | None, scene: Scene) -> SideRows:
+def _side_rows(view: _View, canvas: BodyCanvas, rows: Rows, seen: "_Seen | None", scene: Scene) -> SideRows:
     """Follow one side."""
     side = view.side
     sleeve = sleeve_rows(side, view.a, view.end, view.outer)
     against = may_be_hidden(side, view.a, view.end, view.outer) & ~sleeve
-    seen = None if edges is None else _seen(view, edges)
     silent = crossed_rows(side, view.a) | _bitten(view, seen)
     tells = np.isfinite(view.end) & ~silent
     guess, spread = _guess(view, canvas, rows, scene.densepose)
@@ -244,6 +266,10 @@ def _side_rows(view: _View, canvas: BodyCanvas, rows: Rows, edges: Edges | None,
             low = np.where(told, view.b[path.first], low)
             high = np.where(told, view.b[path.last], high)
             low = np.where(told & sleeve & _sleeved(view, at), np.fmin(low, guess), low)
+        moved = _before_gaps(view, seen, at)
+        low = np.fmin(low, moved)
+        high = np.where(moved < at, moved, high)
+        at = moved
     at, low, high = (np.where(tells, ends, np.nan) for ends in (at, low - slack, high + slack))
     guessed = (sleeve | against) & (seen is None)
     return SideRows(
@@ -261,9 +287,11 @@ class _Seen:
     """(R, K) how far edges stand out that have the panel on their inner side."""
     outside: Scores
     """(R, K) how much what lies just outside looks like the panel."""
+    gaps: Mask
+    """(R, K) where the wall behind the person begins to show."""
 
 
-def _seen(view: _View, edges: Edges) -> _Seen:
+def _seen(view: _View, edges: Edges, wall: Scores) -> _Seen:
     """Take one side's edges from the photo's.
 
     A gap between sleeve and panel has two edges as strong; inside of the outer one there is no cloth of it.
@@ -274,6 +302,7 @@ def _seen(view: _View, edges: Edges) -> _Seen:
         strength=edges.strength[:, view.columns],
         scores=edges.scores[:, view.columns] * (LEAST_ALIKE + (1 - LEAST_ALIKE) * inside),
         outside=outside,
+        gaps=gap_begins(edges.lines[:, view.columns], wall, np.isfinite(view.end), unit, edges.pixel),
     )
 
 
@@ -282,6 +311,17 @@ def _outline(view: _View, seen: _Seen, against: Mask, slack: float) -> tuple[Arr
     at = view.end + _offsets(view, seen.strength)
     hidden = np.minimum(view.outer - at, HIDDEN_CLOTH * view.side.shoulder_px)
     return at, at, np.where(against, at + np.fmax(hidden - slack, 0), at)
+
+
+def _before_gaps(view: _View, seen: _Seen, at: Array) -> Array:
+    """(R,) `|b|` px of the panel's end, moved inward to where a gap begins that the parse map has filled."""
+    depth = at[:, None] - view.b
+    shown = seen.gaps & (depth > 0) & (depth < GAP_DEPTH * view.side.shoulder_px)
+    if not shown.any():
+        return at
+    inner = np.where(shown.any(axis=1), view.b[shown.argmax(axis=1)] - view.step / 2, at)
+    moved: Array = at - median_filter(at - inner, OUTLINE_SPREAD, mode="nearest")
+    return moved
 
 
 def _hidden_edge(view: _View, sleeve: Mask, against: Mask, guess: Array) -> tuple[Array, Array, Array]:

@@ -66,6 +66,9 @@ def test_most_people_are_known(people: dict[str, dict[str, float]]) -> None:
         pytest.param("006478_0", "width", None, id="striped sleeves beside a flowered panel"),
         pytest.param("006834_0", "width", 1.02, id="a flowered sleeve beside a flowered panel"),
         pytest.param("012245_0", "width", 0.98, id="white sleeves beside a white panel"),
+        pytest.param("006194_0", "width", 0.869, id="the parse map fills a gap beside the left arm"),
+        pytest.param("011363_0", "width", 0.823, id="gaps beside long sleeves"),
+        pytest.param("015299_0", "width", 0.891, id="the parse map fills a gap beside the right arm"),
         pytest.param("013688_0", "width", None, id="a black sleeve beside a black panel"),
     ],
 )
