@@ -206,6 +206,8 @@ def main() -> None:
     if options.run:
         say(json.dumps(run_stage(options.run, options.folder)))
         return
+    if options.folder is not None:
+        options.folder.mkdir(parents=True, exist_ok=True)
     for num_rows in options.rows:
         with TemporaryDirectory(dir=options.folder) as folder:
             measure(num_rows, options.stages, Path(folder), once=options.once)
