@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from peft import LoraConfig
 from PIL import Image
 
@@ -16,10 +17,12 @@ from eval.report.card import BEHIND, compare
 from model.adapter.adapter import SizeAdapter
 from model.bases.tiny.networks import TinyPreset, build_tiny_base
 from model.judges.segmenter import Segmenter
+from model.params import switches_of
+from model.sampling import where_loaded
 from pipeline import compute_size_ratios, evaluate_tryon, extract_keypoints, prepare_dataset, write_shards
 from pipeline.checkpoints import RECORD
 from pipeline.cli.without_dvc import evaluation_data
-from pipeline.evaluation.evaluation import require_trained
+from pipeline.evaluation.evaluation import Evaluation, require_trained
 from pipeline.evaluation.generated import evaluate_generated, request_pictures
 from pipeline.params import load_params
 from pipeline.tryon.loading import trained_mask
@@ -193,12 +196,31 @@ def test_networks_that_take_turns_draw_the_same_pictures(
     reports: Path, data: Path, networks: Path, tmp_path: Path
 ) -> None:
     lean = dataclasses.replace(PARAMS, low_memory="16")
+    inputs = {"size_annotations": data / "size_annotations.parquet", "base": networks / "base"}
+    evaluation = Evaluation.prepare(lean, shards=data / "shards", **inputs)
+    loaded, _ = evaluate_tryon.load_trained(evaluation, networks / "base", networks / "joint")
+    assert loaded.run_on is not None  # else they stay where they are
     found = evaluate(data, networks, tmp_path / "lean", lean)
     usual = json.loads((reports / "metrics.json").read_text())
     assert found["ladder"] == usual["ladder"]
     assert found["image"] == usual["image"]
     with pytest.raises(ValueError, match="low_memory must be one of off, 24, 16, 8, got '12'"):
         dataclasses.replace(PARAMS, low_memory="12")
+
+
+@pytest.mark.parametrize(
+    ("memory", "device", "where"),
+    [
+        ("off", "cuda", ("cuda", None)),
+        ("24", "cuda", ("cuda", torch.float16)),
+        ("16", "cuda", ("cpu", torch.float16)),
+        ("24", "cpu", ("cpu", None)),
+    ],
+)
+def test_weights_are_halved_for_a_gpu_and_wait_elsewhere_for_their_turn(
+    memory: str, device: str, where: tuple[str, torch.dtype | None]
+) -> None:
+    assert where_loaded(switches_of(memory), device) == where
 
 
 def test_shards_in_object_storage_ask_for_the_same_pictures(

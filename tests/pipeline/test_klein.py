@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from torch.testing import assert_close
 
 from model.bases.flux2_klein.networks import KleinBase
@@ -49,6 +50,30 @@ def test_a_way_that_it_is_not_drawn_in_stops_the_first_stage(
     with pytest.raises(SystemExit, match="2"):
         load_params(file)
     assert "drawn in Euler's steps: sampler must be ddim and eta 0" in capsys.readouterr().err
+
+
+def test_judges_learn_beside_a_base_in_half_precision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(KleinBase, "picture_hw", (128, 96))
+    small_klein(KleinBase).to(torch.bfloat16).save_pretrained(tmp_path / "released")
+    write_people(tmp_path / "shards")
+    judged = TrainBaseParams(
+        preset="flux2_klein",
+        pretrained=str(tmp_path / "released"),
+        segmenter=TWO,
+        critic=TWO,
+        runtime=replace(RUNTIME, mixed_precision="bf16"),  # as the settings for released weights ask
+    )
+    AcceleratorState._reset_state(reset_partial_state=True)  # a process has one precision, of the test before
+    try:
+        train_base.run(judged, shards=tmp_path / "shards", out=tmp_path / "base")
+    finally:
+        AcceleratorState._reset_state(reset_partial_state=True)
+    for name in ("segmenter", "critic"):
+        rows = list(csv.DictReader((tmp_path / "base" / "losses" / f"{name}.csv").open()))
+        assert rows
+        assert all(np.isfinite(float(row["loss"])) for row in rows)
 
 
 def test_it_learns_sizes_and_is_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
