@@ -97,9 +97,11 @@ def in_body_frame(picture: Tensor, body_maps: Tensor, categories: Sequence[str])
     Returns:
         (B, C, rows, columns).
     """
-    grids = {category: frame_grid(category).to(picture) for category in dict.fromkeys(categories)}
+    grids = {category: frame_grid(category).to(body_maps) for category in dict.fromkeys(categories)}
     ab = torch.stack([grids[category] for category in categories])
-    sampled = F.grid_sample(picture, picture_points(ab, body_maps).to(picture), align_corners=False)
+    with torch.autocast(picture.device.type, enabled=False):  # bf16 tells places to half a cell alone
+        points = picture_points(ab, body_maps)
+    sampled = F.grid_sample(picture.to(points), points, align_corners=False)
     right, left = sampled.chunk(2, dim=-1)
     known = body_maps[:, FRAME, :1, :1, None].movedim(-1, 1)
     return (right.flip(-1) + left) / 2 * known

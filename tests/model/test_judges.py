@@ -28,12 +28,14 @@ def moved(scale: float, degrees: float) -> Tensor:
     return points
 
 
+@pytest.mark.parametrize("mixed", [False, True])
 @pytest.mark.parametrize(("scale", "degrees"), [(1.0, 0.0), (0.7, 0.0), (0.8, 12.0)])
-def test_the_body_frame_is_the_same_whoever_stands_there(scale: float, degrees: float) -> None:
+def test_the_body_frame_is_the_same_whoever_stands_there(scale: float, degrees: float, mixed: bool) -> None:
     maps = body_maps(moved(scale, degrees), (64, 48), GRID)
     _, a, b = maps[:, FRAME:].unbind(1)
     rows, columns = torch.linspace(*ROWS), torch.linspace(*COLUMNS)
-    sampled = in_body_frame(torch.stack([a, b.abs()], dim=1), maps, ["upper"])[0]
+    with torch.autocast("cpu", torch.bfloat16, enabled=mixed):  # places keep full precision
+        sampled = in_body_frame(torch.stack([a, b.abs()], dim=1), maps, ["upper"])[0]
     inside = (rows > 0.1) & (rows < 0.9)
     assert_close(sampled[0][inside][:, :9], rows[inside, None].expand(-1, 9), rtol=0, atol=1e-3)
     assert_close(sampled[1][inside][:, 3:9], columns[3:9].expand(int(inside.sum()), -1), rtol=0, atol=1e-3)
