@@ -103,6 +103,22 @@ def load_weight_file(file: Path) -> dict[str, Any]:
         raise ValueError(f"{file} holds more than weights and is not loaded: use safetensors") from error
 
 
+def load_encoder(kind: Any, folder: Path, torch_dtype: torch.dtype | None) -> Any:
+    """Load one of transformers' encoders, of class `kind`; without a type, in the type it was stored in.
+
+    Raises:
+        ValueError: Weights are missing or misshapen; transformers would draw them at random.
+    """
+    with without_bars():
+        encoder, found = kind.from_pretrained(
+            folder, dtype=torch_dtype or "auto", output_loading_info=True, ignore_mismatched_sizes=True
+        )
+    wrong = {problem: found[problem] for problem in ("missing_keys", "mismatched_keys") if found[problem]}
+    if wrong:
+        raise ValueError(f"the weights in {folder} are not those of its configuration: {wrong}")
+    return encoder.eval()
+
+
 def assign_weights(
     module: nn.Module, weights: Mapping[str, Tensor], source: Path, torch_dtype: torch.dtype | None = None
 ) -> Any:

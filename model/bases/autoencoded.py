@@ -3,6 +3,7 @@
 Shapes: B batch, H x W the picture, h x w the latent grid.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -10,13 +11,17 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from model.bases.base import TryOnBase
+from model.bases.base import TryOnBase, autocast_type
 
 if TYPE_CHECKING:
     from model.params import MemorySwitches
 
 TILE_PX = 512
 """Side of a tile of the picture: SDXL's autoencoder would take 1024, which is the whole picture."""
+
+
+OVERFLOWS = "force_upcast"
+"""diffusers' name for an autoencoder whose states leave fp16's range, as those of SDXL's original one do."""
 
 
 class AutoencodedBase(TryOnBase):
@@ -68,20 +73,32 @@ class AutoencodedBase(TryOnBase):
 
 def encode_images(vae: AutoencoderKL, images: Tensor) -> Tensor:
     """Return the scaled (B, C, h, w) latents of (B, 3, H, W) images in -1 .. 1, the mode of the posterior."""
-    return vae.encode(images.to(vae.dtype)).latent_dist.mode() * vae.config.scaling_factor
+    with within_range(vae):
+        return vae.encode(images.to(vae.dtype)).latent_dist.mode() * vae.config.scaling_factor
 
 
 def decode_latents(vae: AutoencoderKL, latents: Tensor) -> Tensor:
     """Return the (B, 3, H, W) images in -1 .. 1 of scaled latents; the inverse of `encode_images`."""
-    return vae.decode(latents.to(vae.dtype) / vae.config.scaling_factor).sample.float().clamp(-1, 1)
+    with within_range(vae):
+        decoded = vae.decode(latents.to(vae.dtype) / vae.config.scaling_factor).sample
+    return decoded.float().clamp(-1, 1)
+
+
+def within_range(vae: AutoencoderKL) -> AbstractContextManager[object]:
+    """Within the block autocast doesn't run an autoencoder in fp16 that says of itself that it overflows."""
+    kind = vae.device.type
+    overflows = autocast_type(kind) == torch.float16 and vae.config.get(OVERFLOWS)
+    return torch.autocast(kind, enabled=False) if overflows else nullcontext()
 
 
 def load_autoencoder(kind: Any, folder: Path, torch_dtype: torch.dtype | None = None) -> Any:
-    """Load an autoencoder of class `kind`.
+    """Load an autoencoder of class `kind`; one that overflows in fp16 is loaded in full precision instead.
 
     Raises:
         ValueError: Weights are missing, not expected or misshapen; diffusers would only warn.
     """
+    if torch_dtype == torch.float16 and kind.load_config(folder).get(OVERFLOWS):
+        torch_dtype = torch.float32
     vae, found = kind.from_pretrained(folder, torch_dtype=torch_dtype, output_loading_info=True)
     wrong = {problem: names for problem, names in found.items() if names}
     if wrong:

@@ -92,9 +92,13 @@ def as_read(tensor: Tensor, network: Any) -> Tensor:
     diffusers loads an autoencoder that was stored in half precision in full, and a loss wants full precision
     too, while the denoiser beside them lies as it was stored.
     """
-    kind = tensor.device.type
-    autocast = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
-    return tensor if autocast else tensor.to(network.dtype)
+    return tensor if autocast_type(tensor.device.type) else tensor.to(network.dtype)
+
+
+def autocast_type(kind: str) -> torch.dtype | None:
+    """Return in what type autocast computes on a kind of device now; None where it is off."""
+    on = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    return torch.get_autocast_dtype(kind) if on else None
 
 
 class TryOnBase(nn.Module, ABC):
@@ -278,8 +282,9 @@ class TryOnBase(nn.Module, ABC):
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of the weights."""
-        return next(self.parameters()).dtype
+        """The type of the denoiser's weights; the autoencoder's may be another."""
+        kind: torch.dtype = next(self.denoiser.parameters()).dtype
+        return kind
 
     @contextmanager
     def resident(self, *networks: nn.Module) -> Iterator[None]:

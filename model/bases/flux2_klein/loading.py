@@ -11,7 +11,7 @@ from transformers import Qwen2TokenizerFast, Qwen3ForCausalLM
 from model.bases.autoencoded import load_autoencoder
 from model.bases.base import BASE_FILE
 from model.bases.flux2_klein.sequence import open_for_size
-from model.weights import assign_weights, files_of, load_weights, local_folder, without_bars
+from model.weights import assign_weights, files_of, load_encoder, load_weights, local_folder
 
 PARTS = ("transformer", "vae", "text_encoder", "tokenizer", "scheduler")
 """Sub-folders of a base, whose names are those of its attributes."""
@@ -38,7 +38,7 @@ def load_parts(
     return {
         "transformer": load_transformer(root / "transformer", torch_dtype),
         "vae": load_autoencoder(autoencoder, root / "vae", torch_dtype),
-        "text_encoder": load_text_encoder(root / "text_encoder", torch_dtype),
+        "text_encoder": load_encoder(Qwen3ForCausalLM, root / "text_encoder", torch_dtype),
         "tokenizer": Qwen2TokenizerFast.from_pretrained(root / "tokenizer"),
         "scheduler": FlowMatchEulerDiscreteScheduler.from_pretrained(root / "scheduler"),
     }
@@ -71,22 +71,6 @@ def make_transformer(config: dict[str, Any]) -> Flux2Transformer2DModel:
     transformer = Flux2Transformer2DModel.from_config(config)
     open_for_size(transformer)
     return transformer
-
-
-def load_text_encoder(folder: Path, torch_dtype: torch.dtype | None) -> Qwen3ForCausalLM:
-    """Load the text encoder; without a type, in the type it was stored in.
-
-    Raises:
-        ValueError: Weights are missing or misshapen; transformers would draw them at random.
-    """
-    with without_bars():
-        encoder, found = Qwen3ForCausalLM.from_pretrained(
-            folder, dtype=torch_dtype or "auto", output_loading_info=True
-        )
-    wrong = {problem: names for problem in ("missing_keys", "mismatched_keys") if (names := found[problem])}
-    if wrong:
-        raise ValueError(f"the weights in {folder} are not those of its configuration: {wrong}")
-    return encoder.eval()
 
 
 def pipeline_of(**parts: Any) -> Flux2KleinInpaintPipeline:

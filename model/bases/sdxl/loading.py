@@ -20,8 +20,9 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
+from model.bases.autoencoded import load_autoencoder
 from model.bases.sdxl.unet import make_tryon_unet
-from model.weights import assign_weights, files_of, load_weights, local_folder, without_bars
+from model.weights import assign_weights, files_of, load_encoder, load_weights, local_folder
 
 SHARED_PARTS = (
     "image_encoder",
@@ -93,7 +94,7 @@ def load_parts(
 def load_shared_parts(root: Path, autoencoder: Any, torch_dtype: torch.dtype | None) -> dict[str, Any]:
     """Load what every SDXL pipeline's folder has beside its UNet."""
     return {
-        "vae": autoencoder.from_pretrained(root / "vae", torch_dtype=torch_dtype),
+        "vae": load_autoencoder(autoencoder, root / "vae", torch_dtype),
         "text_encoder": load_encoder(CLIPTextModel, root / "text_encoder", torch_dtype),
         "text_encoder_2": load_encoder(CLIPTextModelWithProjection, root / "text_encoder_2", torch_dtype),
         "tokenizer": CLIPTokenizer.from_pretrained(root / "tokenizer"),
@@ -101,12 +102,6 @@ def load_shared_parts(root: Path, autoencoder: Any, torch_dtype: torch.dtype | N
         # latents have no range to be clipped to, but clipping is the class's default
         "scheduler": DDIMScheduler.from_pretrained(root / "scheduler", clip_sample=False),
     }
-
-
-def load_encoder(kind: Any, folder: Path, torch_dtype: torch.dtype | None) -> Any:
-    """Load one of transformers' CLIP encoders; without a type, in the type it was stored in."""
-    with without_bars():
-        return kind.from_pretrained(folder, dtype=torch_dtype or "auto")
 
 
 def load_tryon_unet(folder: Path, torch_dtype: torch.dtype | None = None) -> UNet2DConditionModel:

@@ -15,7 +15,6 @@ from transformers import CLIPVisionModelWithProjection
 from model.bases.sdxl.image_tokens import Resampler, TryOnCrossAttention, install_tryon_attention
 from model.bases.sdxl.loading import (
     PARTS,
-    load_encoder,
     load_garment_unet,
     load_shared_parts,
     resampler_config,
@@ -23,7 +22,7 @@ from model.bases.sdxl.loading import (
 from model.bases.sdxl.networks import SdxlBase
 from model.bases.sdxl.presets import TRYON_CHANNELS
 from model.bases.sdxl.unet import widen_conv_in
-from model.weights import files_of, load_weight_file, local_folder, require_same_weights
+from model.weights import files_of, load_encoder, load_weight_file, local_folder, require_same_weights
 
 
 def start_from_inpainting(
