@@ -3,14 +3,16 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.testing import assert_close
+from transformers import CLIPImageProcessorPil
 
 from model.bases import open_base
-from model.bases.sdxl.conditioning import SdxlConditioning
+from model.bases.sdxl.conditioning import SdxlConditioning, clip_pixels
 from model.bases.sdxl.networks import SdxlBase, garment_pass, predict_noise
 from model.bases.tiny.networks import TinyPreset, build_tiny_base
 from model.pixels import from_uint8, to_uint8
@@ -100,7 +102,7 @@ def test_conditioning_has_one_row_a_photo(shared_base: SdxlBase, conditioning: S
         "garment_text": (PRESET.text_tokens, width),
         "laid_garment": (4, *LATENT_HW),
     }
-    assert {name: tuple(x.shape) for name, x in vars(conditioning).items() if x is not None} == {
+    assert {name: tuple(x.shape) for name, x in vars(conditioning).items() if isinstance(x, Tensor)} == {
         name: (BATCH, *shape) for name, shape in expected.items()
     }
     assert conditioning.time_ids[0].tolist() == [64, 48, 0, 0, 64, 48]
@@ -156,3 +158,14 @@ def test_a_garment_without_a_caption_is_called_what_it_is() -> None:
     assert torch.equal(told("", "dress"), told("a dress", "upper"))
     assert torch.equal(told("a red gown", "dress"), told("a red gown", "upper"))
     assert not torch.equal(told("", "upper"), told("", "dress"))
+
+
+@pytest.mark.parametrize("hw", [(64, 48), (48, 65), (40, 40)])
+def test_clip_is_shown_a_garment_as_by_its_own_processor(hw: tuple[int, int]) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (*hw, 3), dtype=np.uint8)
+    processor = CLIPImageProcessorPil(size={"shortest_edge": 24}, crop_size={"height": 24, "width": 24})
+    wanted = processor(images=photo, return_tensors="pt").pixel_values
+    rounded = 3 / 255 / 0.26  # it resizes in whole levels, twice
+    assert_close(clip_pixels(from_uint8(photo[None]), 24, whole=False), wanted, rtol=0, atol=rounded)
+    squashed = clip_pixels(from_uint8(photo[None]), 24)
+    assert torch.allclose(squashed, wanted, rtol=0, atol=rounded) == (hw[0] == hw[1])

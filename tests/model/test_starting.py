@@ -4,15 +4,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.models.attention_processor import IPAdapterAttnProcessor2_0
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.testing import assert_close
 
+from model.bases.autoencoded import decode_latents, encode_images, load_autoencoder
+from model.bases.sdxl.conditioning import NEGATIVE_PROMPT, encode_text
 from model.bases.sdxl.networks import SdxlBase
 from model.bases.sdxl.starting import start_from_inpainting
-from tests.model.conftest import PRESET
+from tests.model.catvton import small_autoencoder
+from tests.model.conftest import PRESET, photos
 
 CAPTIONED = {"text_embeds": torch.ones(1, 32), "time_ids": torch.ones(1, 6)}
 
@@ -47,6 +50,7 @@ def in_channels(request: pytest.FixtureRequest) -> int:
 def folders(base: SdxlBase, tmp_path: Path, in_channels: int) -> dict[str, Path]:
     inpainting, garment, encoder = (tmp_path / name for name in ("inpainting", "sdxl", "clip"))
     base.save_pretrained(inpainting)
+    small_autoencoder().save_pretrained(inpainting / "vae")
     stock_unet(in_channels).save_pretrained(inpainting / "unet")
     stock_unet(4).save_pretrained(garment / "unet")
     base.image_encoder.save_pretrained(encoder)
@@ -119,3 +123,69 @@ def test_an_ip_adapter_of_another_network_is_refused(base: SdxlBase, folders: di
     torch.save(weights, folders["ip_adapter"])
     with pytest.raises(ValueError, match=r"1 missing:\n  1\.to_k_ip\.weight\n1 not expected:\n  99\.to_k_ip"):
         start_from_inpainting(**folders)
+
+
+@pytest.mark.parametrize("in_channels", [9], indirect=True)
+@torch.no_grad()
+def test_guidance_leads_away_from_what_idm_vton_leads_away_from(folders: dict[str, Path]) -> None:
+    started = start_from_inpainting(**folders)
+    told = started.told(photos())
+    told = started.with_garment(told, torch.tensor(0))
+    other = told.unconditional()
+    text, pooled = encode_text(started.text_stages(), [NEGATIVE_PROMPT])
+    assert_close(other.text, text.expand_as(told.text))
+    assert_close(other.pooled_text, pooled.expand_as(told.pooled_text))
+    side = started.image_encoder.config.image_size
+    seen = started.image_encoder(torch.zeros(1, 3, side, side), output_hidden_states=True).hidden_states[-2]
+    assert_close(other.image_tokens, started.resampler(seen).expand_as(told.image_tokens))
+    assert not any(tokens.any() for tokens in other.garment.values())
+    assert torch.equal(other.masked_latents, told.masked_latents)
+    some = told.unconditional(torch.tensor([True, False]))
+    for name in ("text", "pooled_text", "image_tokens"):
+        hidden, kept = getattr(some, name)
+        assert torch.equal(hidden, getattr(other, name)[0])
+        assert torch.equal(kept, getattr(told, name)[1])
+    assert torch.equal(told.repeat(1).unconditional().text, other.text)
+
+
+@pytest.mark.parametrize("in_channels", [9], indirect=True)
+@pytest.mark.parametrize(
+    ("part", "lost"),
+    [
+        ("vae", "decoder.conv_in.bias"),
+        ("text_encoder", "final_layer_norm.bias"),
+        ("text_encoder_2", "text_projection.weight"),
+        ("clip", "visual_projection.weight"),
+    ],
+)
+def test_what_a_part_lacks_is_not_drawn_at_random(
+    folders: dict[str, Path], tmp_path: Path, part: str, lost: str
+) -> None:
+    folder = tmp_path / part if part == "clip" else folders["inpainting"] / part
+    (file,) = folder.glob("*.safetensors")
+    weights = load_file(file)
+    del weights[lost]
+    save_file(weights, file, metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=rf"not those of its configuration: .*{lost}"):
+        start_from_inpainting(**folders)
+
+
+def test_an_autoencoder_that_overflows_in_fp16_runs_in_full_precision(tmp_path: Path) -> None:
+    """As SDXL's original one says of itself; where it says nothing it is left in fp16."""
+    picture = torch.rand(1, 3, 32, 24, generator=torch.Generator().manual_seed(0))
+    for says in (True, False):
+        vae = small_autoencoder()
+        vae.register_to_config(force_upcast=says)
+        with torch.no_grad():
+            vae.encoder.conv_in.weight.mul_(1e6)
+            vae.decoder.conv_in.weight.mul_(1e6)
+        vae.save_pretrained(tmp_path)
+        loaded = load_autoencoder(AutoencoderKL, tmp_path, torch.float16)
+        assert loaded.dtype == (torch.float32 if says else torch.float16)
+        for kind in (torch.float16, torch.bfloat16):
+            with torch.no_grad(), torch.autocast("cpu", kind):
+                latents = encode_images(vae, picture)
+                decoded = decode_latents(vae, latents)
+            assert bool(latents.isfinite().all() and decoded.isfinite().all()) == (
+                says or kind == torch.bfloat16
+            )

@@ -5,8 +5,8 @@ Shapes: B batch, H x W the picture, h x w the latent grid, L text tokens, C text
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import torch
@@ -22,6 +22,12 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 GARMENT_PROMPT = "a photo of {}"
 PERSON_PROMPT = "model is wearing {}"
+
+NEGATIVE_PROMPT = "monochrome, lowres, bad anatomy, worst quality, low quality"
+"""What IDM-VTON's own code guides away from (its inference.py)."""
+
+GUIDED = ("text", "pooled_text", "image_tokens")
+"""What text guidance is about, beside the garment's tokens."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +61,10 @@ class SdxlConditioning(Conditioning):
     laid_garment: Tensor | None = None
     """(B, C, h, w) latents of the garment laid over the person; None for networks that don't read any."""
 
+    nothing: Mapping[str, Tensor] = field(default_factory=dict)
+    """By the names in `GUIDED`, of B rows, what stands for them in the other branch of text guidance; zeros
+    where there is none."""
+
     @property
     def canvas(self) -> Tensor:
         """(B, C, h, w): the person's latents are denoised."""
@@ -66,23 +76,23 @@ class SdxlConditioning(Conditioning):
         return self.image_tokens.mean(dim=1)
 
     def unconditional(self, rows: Tensor | None = None) -> Self:
-        """Return the branch with zero text, image tokens and garment tokens, as in SDXL and IDM-VTON."""
-        if rows is None:
-            names = ("text", "pooled_text", "image_tokens")
-            nothing = {name: torch.zeros_like(getattr(self, name)) for name in names}
-            laid = None if self.laid_garment is None else torch.zeros_like(self.laid_garment)
+        """Return the branch of `nothing` in place of text and image tokens, and of zero garment tokens."""
+        hidden = self.text.new_ones(len(self.text)).bool() if rows is None else rows
+        told: dict[str, Any] = {
+            name: hide(getattr(self, name), hidden, self.nothing.get(name)) for name in GUIDED
+        }
+        if rows is None:  # a row stands for all
             unseen = tree_map_only(Tensor, lambda x: x[:1] * 0, self.garment)
-            return replace(self, **nothing, garment=unseen, laid_garment=laid)
-        kept = (~rows).to(self.text)
-        laid = self.laid_garment
-        return replace(
-            self,
-            text=self.text * kept[:, None, None],
-            pooled_text=self.pooled_text * kept[:, None],
-            image_tokens=self.image_tokens * kept[:, None, None],
-            garment=tree_map_only(Tensor, lambda x: x.masked_fill(rows[:, None, None], 0.0), self.garment),
-            laid_garment=None if laid is None else laid * kept[:, None, None, None],
-        )
+        else:
+            unseen = tree_map_only(Tensor, lambda x: hide(x, rows), self.garment)
+        laid = None if self.laid_garment is None else hide(self.laid_garment, hidden)
+        return replace(self, **told, garment=unseen, laid_garment=laid)
+
+
+def hide(told: Tensor, rows: Tensor, instead: Tensor | None = None) -> Tensor:
+    """Return (B, ...) with zeros, or what is given `instead`, in those of (B,) bool `rows`."""
+    hidden = rows.reshape(-1, *[1] * (told.dim() - 1))
+    return told.masked_fill(hidden, 0.0) if instead is None else torch.where(hidden, instead, told)
 
 
 def tokenize(tokenizer: CLIPTokenizer, captions: Sequence[str]) -> Tensor:
@@ -112,16 +122,26 @@ def encode_text(
     return torch.cat(states, dim=-1), pooled
 
 
-def clip_pixels(images: Tensor, side: int) -> Tensor:
-    """Return (B, 3, H, W) images in -1 .. 1 as CLIP wants them: (B, 3, side, side), normalised."""
-    small = F.interpolate(images.float(), (side, side), mode="bicubic", antialias=True).clamp(-1, 1)
+def clip_pixels(images: Tensor, side: int, *, whole: bool = True) -> Tensor:
+    """Return (B, 3, H, W) images in -1 .. 1 as CLIP wants them: (B, 3, side, side), normalised.
+
+    Args:
+        images: Of any size.
+        side: Of what CLIP sees (px).
+        whole: Squash all of the picture into the square; else the square in its middle is taken, as by CLIP's
+            own processor, with which IP-Adapter and IDM-VTON were trained.
+    """
+    shorter = min(images.shape[2:])
+    size = [side if whole else int(side * length / shorter) for length in images.shape[2:]]
+    small = F.interpolate(images.float(), size, mode="bicubic", antialias=True).clamp(-1, 1)
+    top, left = ((length - side) // 2 for length in size)
+    small = small[..., top : top + side, left : left + side]
     mean, std = (images.new_tensor(values).view(1, 3, 1, 1) for values in (CLIP_MEAN, CLIP_STD))
     return ((small + 1) / 2 - mean) / std
 
 
-def encode_garment_image(encoder: CLIPVisionModelWithProjection, images: Tensor) -> Tensor:
-    """Return the CLIP features (B, F, D) before the last layer of (B, 3, H, W) garment photos in -1 .. 1."""
-    pixels = clip_pixels(images, encoder.config.image_size)
+def clip_features(encoder: CLIPVisionModelWithProjection, pixels: Tensor) -> Tensor:
+    """Return the features (B, F, D) before the last layer of what `clip_pixels` returned."""
     return encoder(pixels.to(encoder.dtype), output_hidden_states=True).hidden_states[-2]
 
 

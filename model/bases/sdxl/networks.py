@@ -27,9 +27,12 @@ from model.bases.conditions import Conditioning, Photos, SizeCondition, describe
 from model.bases.noising import DiffusionNoising
 from model.bases.sdxl.conditioning import (
     GARMENT_PROMPT,
+    GUIDED,
+    NEGATIVE_PROMPT,
     PERSON_PROMPT,
     SdxlConditioning,
-    encode_garment_image,
+    clip_features,
+    clip_pixels,
     encode_text,
     time_ids_of,
 )
@@ -73,6 +76,11 @@ class SdxlBase(AutoencodedBase):
     licence = "cc-by-nc-sa-4.0"
     garment_follows_time: ClassVar[bool] = True
 
+    as_released: ClassVar[bool] = True
+    """Whether the networks were trained as IDM-VTON's. Their image encoder sees the square in the middle of
+    the garment's photo, not all of it squashed. No dropout taught them that zeros mean that nothing is said:
+    text guidance leads away from what IDM-VTON's own code has in their place."""
+
     def __init__(
         self,
         *,
@@ -97,6 +105,7 @@ class SdxlBase(AutoencodedBase):
         self.tokenizer_2 = tokenizer_2
         self.scheduler = scheduler
         self.compiled_garment: Callable[..., dict[str, Tensor]] | None = None
+        self._nothing: Encodings = {}
         open_time_embedding(tryon_unet)
         garment_unet.register_to_config(addition_embed_type=None)  # IDM-VTON runs it without added conditions
 
@@ -157,16 +166,37 @@ class SdxlBase(AutoencodedBase):
             "time_ids": time_ids_of(image_hw, image_hw, len(image)).to(self.device),
             "garment_latents": encode_images(self.vae, cloth),
             "garment_text": garment_states,
-            "image_features": encode_garment_image(self.image_encoder, cloth),
+            "image_features": clip_features(
+                self.image_encoder,
+                clip_pixels(cloth, self.image_encoder.config.image_size, whole=not self.as_released),
+            ),
         }
 
     def condition(self, encodings: Encodings) -> SdxlConditioning:
         """Return the conditioning, its image tokens made anew: the resampler may be learning."""
+        nothing = self.encoded_nothing() if self.as_released else {}
         with self.resident(self.resampler):
             tokens = self.resampler(encodings["image_features"])
+            if nothing:
+                features = nothing["image_features"].to(encodings["image_features"])
+                nothing = nothing | {"image_tokens": self.resampler(features)}
         named = {f.name: encodings[f.name] for f in fields(SdxlConditioning) if f.name in encodings}
+        named["image_tokens"] = tokens
+        nothing = {name: nothing[name].to(named[name]).expand_as(named[name]) for name in GUIDED if nothing}
         seen = {n.removeprefix(GARMENT): x for n, x in encodings.items() if n.startswith(GARMENT)}
-        return SdxlConditioning(**named, image_tokens=tokens, garment=seen or None)
+        return SdxlConditioning(**named, garment=seen or None, nothing=nothing)
+
+    @torch.no_grad()
+    def encoded_nothing(self) -> Encodings:
+        """Return, of one row, what IDM-VTON's own code guides away from: its words, and an empty picture."""
+        if not self._nothing:
+            side = self.image_encoder.config.image_size
+            with self.resident(*self.encoders()):
+                text, pooled = encode_text(self.text_stages(), [NEGATIVE_PROMPT])
+                empty = torch.zeros(1, 3, side, side, device=self.device)  # normalised: of CLIP's mean colour
+                seen = clip_features(self.image_encoder, empty)
+            self._nothing = {"text": text, "pooled_text": pooled, "image_features": seen}
+        return self._nothing
 
     def encoders(self) -> Sequence[nn.Module]:
         """Return autoencoder, text encoders and image encoder."""

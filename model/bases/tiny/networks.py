@@ -146,6 +146,7 @@ class TinyBase(SdxlBase):
     licence = "apache-2.0"
     usual_steps: ClassVar[int] = 1
     garment_follows_time: ClassVar[bool] = False
+    as_released: ClassVar[bool] = False
     autoencoder: ClassVar[Any] = PatchAutoencoder
 
     def encode_parts(self, photos: Photos) -> Encodings:
