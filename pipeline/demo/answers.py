@@ -193,20 +193,22 @@ class Answers:
 
     @as_message
     def catch_up(self, values: Values) -> Update:
-        """Show what was just drawn once more if boxes were ticked while it was on its way.
+        """Show the picture that was just drawn once more if boxes were ticked while it was on its way.
 
         What is ticked now is the visit's to tell: `values` may be older than the tick.
         """
         visit = self.visit(values)
-        ticked = visit.overlays
-        if ticked is None:
-            return self.kept(visit)
-        return self.shown_again(
-            visit,
-            ticked,
-            picture=set(ticked) != set(visit.result_overlays),
-            strip=set(ticked) != set(visit.strip_overlays),
-        )
+        ticked = self.overlays(visit, values)
+        late = set(ticked) != set(visit.result_overlays)
+        return self.shown_again(visit, ticked, picture=late, strip=False)
+
+    @as_message
+    def catch_up_strip(self, values: Values) -> Update:
+        """Do so with the sizes side by side, which a picture that is drawn later doesn't concern."""
+        visit = self.visit(values)
+        ticked = self.overlays(visit, values)
+        late = set(ticked) != set(visit.strip_overlays)
+        return self.shown_again(visit, ticked, picture=False, strip=late)
 
     def shown_again(self, visit: Visit, overlays: Sequence[str], *, picture: bool, strip: bool) -> Update:
         """Show the last picture or the sizes side by side with other overlays."""

@@ -261,6 +261,8 @@ def wire(page: gr.Blocks, controls: Controls, answers: Answers) -> None:
         gr.on(changes, answers.draw, given, [*drawn, controls.chart], api_name="draw", **on_picture),
         controls.natural.click(answers.back_to_natural, given, sized, **on_picture),
         controls.chart.input(answers.choose_size, given, sized, **on_picture),
+    )
+    strips = (
         controls.around.click(answers.draw_around, given, strip, api_name="all_sizes", **NETWORKS),
         controls.charted.click(answers.draw_chart, given, strip, **NETWORKS),
         controls.previewed.click(answers.preview_around, given, strip, **NETWORKS),
@@ -268,7 +270,9 @@ def wire(page: gr.Blocks, controls: Controls, answers: Answers) -> None:
     # a box that is ticked while a picture is on its way has its answer before the picture arrives
     overlaid: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
     for drawing in drawings:
-        drawing.success(answers.catch_up, given, [controls.picture, *strip], **overlaid)
+        drawing.success(answers.catch_up, given, [controls.picture, controls.visit], **overlaid)
+    for drawing in strips:
+        drawing.success(answers.catch_up_strip, given, strip, **overlaid)
     controls.overlays.input(
         answers.switch_overlays,
         given,

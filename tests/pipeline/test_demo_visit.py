@@ -14,7 +14,14 @@ from model.params import DrawingOptions
 from pipeline import prepare_dataset
 from pipeline.demo.answers import Answers
 from pipeline.demo.page import build_page
-from pipeline.demo.pictures import MAP_COLOUR, OUTLINE_COLOUR, fit_table, shown, slider_mark
+from pipeline.demo.pictures import (
+    MAP_COLOUR,
+    OUTLINE,
+    OUTLINE_COLOUR,
+    fit_table,
+    shown,
+    slider_mark,
+)
 from pipeline.demo.privacy import FORGET_AFTER
 from pipeline.demo.serve import EXAMPLE_CHART, OTHER_CHARTS, serve
 from pipeline.demo.visit import FittingRoom, Garment, Visit, read_examples
@@ -177,6 +184,20 @@ def test_a_strip_says_of_no_picture_a_width_that_it_does_not_show(session: Sessi
     lengths = SizeRequest(length=person.natural_size["length"])
     visit.person = replace(person, natural_size=lengths)
     assert captions()[2:5] == ["-1: width unknown", "natural: width unknown", "+1: width unknown"]
+
+
+def test_a_strip_whose_boxes_were_ticked_is_not_sent_again_with_every_later_picture(session: Session) -> None:
+    answers, strip = session.answers, session.answers.controls.strip
+    visit = answers.room.new_visit()
+    answers.room.arrive(visit)
+    values = {answers.controls.visit: visit, answers.controls.overlays: []}
+    assert strip in answers.preview_around(values)
+    assert strip in answers.switch_overlays(values | {answers.controls.overlays: [OUTLINE]})
+    visit.result, visit.result_overlays = answers.room.try_on(visit, [SizeRequest()], QUICK), [OUTLINE]
+    assert set(answers.catch_up(values)) == {answers.controls.visit}
+    visit.result_overlays = []  # it was on its way when the box was ticked
+    assert set(answers.catch_up(values)) == {answers.controls.visit, answers.controls.picture}
+    assert set(answers.catch_up_strip(values)) == {answers.controls.visit, strip}
 
 
 def test_a_visitor_finds_what_was_left_and_nobody_else_does(session: Session) -> None:
