@@ -2,10 +2,12 @@
 
     python -m tests.benchmarks.measure_scale 10000 50000 200000
     python -m tests.benchmarks.measure_scale 100000 1000000 --folder /data/scratch --stages prepare keypoints
+    python -m tests.benchmarks.measure_scale 2000 --once --whole --height 256 --width 192
 
 The rows are one small paper doll under as many names, by hard links: each is listed, hashed, decoded,
 measured and written as any other is. What would take hours is spared: of the measures all but 256 are an
-earlier run's, and beyond 20,000 rows joints are too, and shards hold the photo alone. A stage runs `inline`
+earlier run's, unless all are wanted (`--whole`), and beyond 20,000 rows joints are too, and shards hold the
+photo alone. A stage runs `inline`
 in a process of its own, so that its peak is all there is. It is run twice, the second time with one sample
 changed, unless it is `--once`. `own` is what isn't spent on parts: listing, planning and merging.
 """
@@ -40,7 +42,6 @@ from shards.params import WriteShardsParams
 from shards.ustar import pack
 
 STAGES = ("prepare", "keypoints", "sizes", "shards")
-HEIGHT, WIDTH = 64, 48
 LINKS = 30_000
 """Names of one file; ext4 has room for 65,000."""
 
@@ -68,10 +69,11 @@ class Watched:
             yield part
 
 
-def write_root(root: Path, num_rows: int) -> None:
+def write_root(root: Path, num_rows: int, image_height: int, image_width: int) -> None:
     """Give one doll's files as many names as there are rows."""
     doll = root.parent / "doll"
-    render_dataset(PaperDollParams(train=1, test=2, image_height=HEIGHT, image_width=WIDTH), doll)
+    drawing = PaperDollParams(train=1, test=2, image_height=image_height, image_width=image_width)
+    render_dataset(drawing, doll)
     names = [f"{number:08d}_00" for number in range(num_rows)]
     for part, end in ENDS.items():
         drawn, folder = doll / "train" / part / f"00000_00{end}", root / "train" / part
@@ -176,13 +178,14 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def measure(num_rows: int, stages: Iterable[str], folder: Path, *, once: bool) -> None:
+def measure(num_rows: int, folder: Path, options: argparse.Namespace) -> None:
     """Print a line for each stage, as it is and with one sample changed."""
-    write_root(folder / "root", num_rows)
+    write_root(folder / "root", num_rows, options.height, options.width)
+    spared = {"keypoints": MOST_MADE, "sizes": num_rows if options.whole else MADE}
     time.sleep(SETTLED_NS / 1e9 + 1)  # of files that were just written prepare_dataset remembers nothing
-    for run in ("all",) if once else ("all", "one changed"):
-        for stage in stages:
-            if run == "all" and num_rows > {"keypoints": MOST_MADE, "sizes": MADE}.get(stage, num_rows):
+    for run in ("all",) if options.once else ("all", "one changed"):
+        for stage in options.stages:
+            if run == "all" and num_rows > spared.get(stage, num_rows):
                 make_most(stage, folder)
             got = in_own_process(stage, folder)
             own = got["seconds"] - got["parts"]
@@ -201,6 +204,9 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where to; default: a temporary folder")
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
     parser.add_argument("--once", action="store_true", help="don't run it again with one sample changed")
+    parser.add_argument("--whole", action="store_true", help="measure every sample")
+    parser.add_argument("--height", type=int, default=64, help="of the doll (px)")
+    parser.add_argument("--width", type=int, default=48)
     parser.add_argument("--run", choices=STAGES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.run:
@@ -210,7 +216,7 @@ def main() -> None:
         options.folder.mkdir(parents=True, exist_ok=True)
     for num_rows in options.rows:
         with TemporaryDirectory(dir=options.folder) as folder:
-            measure(num_rows, options.stages, Path(folder), once=options.once)
+            measure(num_rows, Path(folder), options)
 
 
 if __name__ == "__main__":
