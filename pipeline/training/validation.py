@@ -78,8 +78,8 @@ class LadderJudge:
         """Write `step-<step>.{png,json}` and return what the JSON says.
 
         Returns:
-            Order accuracy and error of each ratio's ladder, and their `score`: the mean order accuracy. Pairs
-            that can't be measured count as chance. Names of further categories' ladders begin with theirs.
+            Order accuracy and error of each ratio's ladder, and their `score`: the mean order accuracy. Who has
+            no pair of pictures that can be measured counts as chance. Names of further categories' ladders begin with theirs.
         """
         pictures: dict[Cell, Pictures] = {}
 
