@@ -2,7 +2,7 @@
 
 import pickle
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -113,10 +113,26 @@ def load_encoder(kind: Any, folder: Path, torch_dtype: torch.dtype | None) -> An
         encoder, found = kind.from_pretrained(
             folder, dtype=torch_dtype or "auto", output_loading_info=True, ignore_mismatched_sizes=True
         )
-    wrong = {problem: found[problem] for problem in ("missing_keys", "mismatched_keys") if found[problem]}
+    refuse_unlike(folder, {problem: found[problem] for problem in ("missing_keys", "mismatched_keys")})
+    return encoder.eval()
+
+
+def load_network(from_pretrained: Callable[..., Any], folder: str | Path, **options: Any) -> Any:
+    """Load one of diffusers' networks by its class's `from_pretrained`.
+
+    Raises:
+        ValueError: Weights are missing, not expected or misshapen; diffusers would only warn, and draw them.
+    """
+    network, found = from_pretrained(folder, output_loading_info=True, **options)
+    refuse_unlike(folder, found)
+    return network
+
+
+def refuse_unlike(folder: str | Path, found: Mapping[str, Any]) -> None:
+    """Raise ValueError where something is listed under a problem of the weights in a folder."""
+    wrong = {problem: names for problem, names in found.items() if names}
     if wrong:
         raise ValueError(f"the weights in {folder} are not those of its configuration: {wrong}")
-    return encoder.eval()
 
 
 def assign_weights(

@@ -12,6 +12,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from model.bases.base import TryOnBase, autocast_type
+from model.weights import load_network
 
 if TYPE_CHECKING:
     from model.params import MemorySwitches
@@ -95,12 +96,8 @@ def load_autoencoder(kind: Any, folder: Path, torch_dtype: torch.dtype | None = 
     """Load an autoencoder of class `kind`; one that overflows in fp16 is loaded in full precision instead.
 
     Raises:
-        ValueError: Weights are missing, not expected or misshapen; diffusers would only warn.
+        ValueError: Weights are missing, not expected or misshapen.
     """
     if torch_dtype == torch.float16 and kind.load_config(folder).get(OVERFLOWS):
         torch_dtype = torch.float32
-    vae, found = kind.from_pretrained(folder, torch_dtype=torch_dtype, output_loading_info=True)
-    wrong = {problem: names for problem, names in found.items() if names}
-    if wrong:
-        raise ValueError(f"the weights in {folder} are not those of its configuration: {wrong}")
-    return vae
+    return load_network(kind.from_pretrained, folder, torch_dtype=torch_dtype)

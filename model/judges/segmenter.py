@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model.pixels import from_uint8
+from model.weights import load_network
 
 GARMENT_CLASS = 1  # class 0 is everything else
 FINE_PATCH = 2  # px
@@ -62,13 +63,13 @@ class Segmenter(ModelMixin, ConfigMixin):
         """Load what `save_pretrained` wrote.
 
         Raises:
-            ValueError: An earlier version did, whose segmenter saw patches alone.
+            ValueError: An earlier version did, whose segmenter saw patches alone; or weights are missing.
         """
         if "fine" not in cls.load_config(folder, **kwargs):
             raise ValueError(
                 f"{folder} is a segmenter of an earlier version: make the base again (train_base)"
             )
-        loaded: Self = super().from_pretrained(folder, **kwargs)
+        loaded: Self = load_network(super().from_pretrained, folder, **kwargs)
         return loaded
 
     def forward(self, images: Tensor, colours: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from pathlib import Path
 from model.adapter.adapter import SizeAdapter
 from model.bases.base import TryOnBase
 from model.judges.critic import SizeCritic
+from model.weights import load_network
 from pipeline.training.run import TrainingRun
 from pipeline.training.sample_encodings import encoder_of
 from preprocess.sizes.axes import AXIS_NAMES
@@ -56,9 +57,10 @@ def load_critic(folder: Path) -> SizeCritic:
     """Load the frozen critic.
 
     Raises:
-        ValueError: It reads ratios of other axes, or of other categories, than there are.
+        ValueError: It reads ratios of other axes, or of other categories, than there are; or weights are
+            missing.
     """
-    critic = SizeCritic.from_pretrained(folder).requires_grad_(False)
+    critic: SizeCritic = load_network(SizeCritic.from_pretrained, folder).requires_grad_(False)
     wanted, found = (AXIS_NAMES, TRIED_ON), (critic.config.axes, critic.config.categories)
     if tuple(map(tuple, found)) != wanted:
         told = [f"{', '.join(axes)} of {', '.join(categories)}" for axes, categories in (wanted, found)]

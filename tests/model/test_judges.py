@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.testing import assert_close
 
 from model.adapter.body_maps import FRAME, NUM_BODY_MAPS, body_maps
 from model.judges.critic import COLUMNS, ROWS, SizeCritic, in_body_frame
 from model.judges.segmenter import NUM_COLOURS, Segmenter, garment_colours
+from pipeline.training.size_task import load_critic
 from preprocess.sizes.axes import AXIS_NAMES
 from tests.model.conftest import keypoints
 
@@ -90,6 +92,21 @@ def test_a_segmenter_of_an_earlier_version_is_refused_in_words(tmp_path: Path) -
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match=r"is a segmenter of an earlier version: make the base again"):
         Segmenter.from_pretrained(tmp_path)
+
+
+def test_a_judge_that_lacks_weights_is_no_judge(tmp_path: Path) -> None:
+    judges = (
+        (Segmenter(widths=(8, 16)), Segmenter.from_pretrained, "edges.bias"),
+        (SizeCritic(4, NUM_BODY_MAPS, AXIS_NAMES, ["upper"], width=8), load_critic, "coverage.weight"),
+    )
+    for number, (judge, load, lost) in enumerate(judges):
+        judge.save_pretrained(tmp_path / str(number))
+        (file,) = (tmp_path / str(number)).glob("*.safetensors")
+        weights = load_file(file)
+        del weights[lost]
+        save_file(weights, file, metadata={"format": "pt"})
+        with pytest.raises(ValueError, match=rf"not those of its configuration: .*{lost}"):
+            load(tmp_path / str(number))
 
 
 @torch.no_grad()
