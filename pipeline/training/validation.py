@@ -78,8 +78,9 @@ class LadderJudge:
         """Write `step-<step>.{png,json}` and return what the JSON says.
 
         Returns:
-            Order accuracy and error of each ratio's ladder, and their `score`: the mean order accuracy. Who has
-            no pair of pictures that can be measured counts as chance. Names of further categories' ladders begin with theirs.
+            Order accuracy and error of each ratio's ladder, and their `score`: the mean order accuracy. A
+            person without a pair of pictures that can be measured counts as chance. Names of further
+            categories' ladders begin with theirs.
         """
         pictures: dict[Cell, Pictures] = {}
 
