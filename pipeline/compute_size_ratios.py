@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from pipeline.engine.parts import Engine, open_engine
 from pipeline.stage import run_stage
 from pipeline.tables.incremental import (
+    BATCH,
     DIGEST_KEY,
     Batches,
     Change,
@@ -43,7 +44,6 @@ from preprocess.vocabulary import DRAWING_KEY, FIT_LABELS, SOURCE_KEY, RowStatus
 log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = "3"
-READ_ROWS = 512
 
 
 def _field(name: str, kind: pa.DataType, unit: str = "", *, nullable: bool = False) -> pa.Field:
@@ -135,7 +135,7 @@ def jobs(params: SizeRatioParams, manifest: Path, keypoint_file: Path) -> Iterat
 def keypoint_rows(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the rows of keypoints.parquet, the keypoints as (75,) arrays."""
     with streamed(path) as file:
-        for batch in file.iter_batches(READ_ROWS):
+        for batch in file.iter_batches(BATCH):
             flat = batch.column("keypoints").flatten().to_numpy(zero_copy_only=False)
             rest = batch.drop_columns("keypoints").to_pylist()
             yield from (

@@ -36,11 +36,15 @@ PART_ROWS = 64
 
 PART_FILE = "rows.arrow"
 
-ROWS_PER_GROUP = 8192
-"""Rows of a row group of the finished file, which are held until it is whole; who reads holds all footers."""
-
 BATCH = 512
 """Rows read at a time."""
+
+BATCHES_PER_GROUP, MOST_GROUPS = 4, 1024
+"""Batches of a row group of the finished file, which are held until it is whole; more of them where there
+would be more groups, whose footers are held by whoever reads or writes."""
+
+PAGE_BYTES, DICTIONARY_BYTES = 2**16, 2**14
+"""Of each column who reads or writes holds a page; Arrow's own are whole columns of a row group."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +69,29 @@ def streamed(path: Path, **options: Any) -> pq.ParquetFile:
 
     Left to itself Arrow fetches all that is asked for ahead, and keeps it until the file is closed.
     """
-    return pq.ParquetFile(path, pre_buffer=False, **options)
+    return pq.ParquetFile(path, pre_buffer=False, buffer_size=PAGE_BYTES, **options)
+
+
+def written(path: Path, schema: pa.Schema, **options: Any) -> pq.ParquetWriter:
+    """Open a table to write it group by group, so that it can be read in as little memory."""
+    pages = {"data_page_size": PAGE_BYTES, "dictionary_pagesize_limit": DICTIONARY_BYTES}
+    return pq.ParquetWriter(path, schema, compression="zstd", **pages, **options)
+
+
+def batched(rows: Iterator[Row], schema: pa.Schema) -> Batches:
+    """Yield rows in batches of one size, but the last, so that the cuts are always the same."""
+    while some := list(islice(rows, BATCH)):
+        yield pa.RecordBatch.from_pylist(some, schema=schema)
+
+
+def write_groups(batches: Batches, total: int, *writers: pq.ParquetWriter) -> None:
+    """Write `total` rows to tables that have some of their columns; the groups follow from that number."""
+    number = max(BATCHES_PER_GROUP, -(-total // (BATCH * MOST_GROUPS)))
+    while group := [batch.replace_schema_metadata(None) for batch in islice(batches, number)]:
+        table = pa.Table.from_batches(group)
+        for writer in writers:
+            writer.write_table(table.select(writer.schema.names).cast(writer.schema))
+        del group, table  # before the next is gathered
 
 
 def iter_manifest(path: Path) -> Iterator[ManifestRow]:
@@ -145,21 +171,15 @@ class Table:
     def merge(self, parts: FinishedParts) -> None:
         """Write the file of the rows that are reused and those that were made."""
         counts: Counter[str] = Counter(reused=0)
-        metadata, change = self.finish(self.batches(parts, Counter())) if self.finish else ({}, None)
+        before = batched(self.rows(parts, Counter()), self.schema)
+        metadata, change = self.finish(before) if self.finish else ({}, None)
         own = {DIGEST_KEY: self.digest.encode(), **metadata}
         schema = self.schema.with_metadata({**(self.schema.metadata or {}), **own})
-        with whole_file(self.out) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
-            batches = self.batches(parts, counts)
-            while group := list(islice(batches, ROWS_PER_GROUP // BATCH)):
-                write_group(writer, [change(batch) if change else batch for batch in group], schema)
+        batches = batched(self.rows(parts, counts), self.schema)
+        with whole_file(self.out) as partial, written(partial, schema) as writer:
+            write_groups(map(change, batches) if change else batches, self.total, writer)
         words = (f"{count} {name}" for name, count in sorted(counts.items()))
         log.info("%s: %s", self.out.name, ", ".join(words))
-
-    def batches(self, parts: FinishedParts, counts: Counter[str]) -> Batches:
-        """Yield all rows in batches of one size, but the last, so that the cuts are always the same."""
-        rows = self.rows(parts, counts)
-        while some := list(islice(rows, BATCH)):
-            yield pa.RecordBatch.from_pylist(some, schema=self.schema)
 
     def rows(self, parts: FinishedParts, counts: Counter[str]) -> Iterator[Row]:
         """Yield all rows in order, counting them by status, and the reused ones.
@@ -237,9 +257,3 @@ def part_rows(parts: FinishedParts) -> Iterator[Row]:
 def kind_of(reason: str | None) -> str:
     """Return what rows that failed alike have in common: their reason without what it says of one sample."""
     return (reason or "failed").split(":")[0]
-
-
-def write_group(writer: pq.ParquetWriter, batches: list[pa.RecordBatch], schema: pa.Schema) -> None:
-    """Write batches as one row group; they come in fixed sizes, so the cuts are always the same."""
-    table = pa.Table.from_batches([batch.replace_schema_metadata(None) for batch in batches])
-    writer.write_table(table.cast(schema))

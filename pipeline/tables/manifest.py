@@ -12,25 +12,25 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import TypeAlias
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import xxhash
 
 from pipeline.engine.parts import Engine, FinishedParts, Inline, Part, Run, run_parts
 from pipeline.tables.incremental import (
     BATCH,
     PART_ROWS,
-    ROWS_PER_GROUP,
     Row,
     SortedRows,
+    batched,
     part_rows,
     parts_beside,
     streamed,
+    write_groups,
     write_part,
+    written,
 )
 from preprocess.pictures import LIMITS, Limits
 from preprocess.places import RemotePath
@@ -146,18 +146,14 @@ class Manifest:
 
     def merge(self, parts: FinishedParts) -> None:
         """Write the rows that were made and those that are reused, and the facts of their files."""
-        rows = self.rows(parts)
         facts_schema = FACTS_SCHEMA.with_metadata({MADE_BY: self.judged_by})
         with (
             whole_file(facts_beside(self.out)) as facts_out,
-            pq.ParquetWriter(facts_out, facts_schema, compression="zstd", write_page_checksum=True) as facts,
+            written(facts_out, facts_schema, write_page_checksum=True) as facts,
             whole_file(self.out) as out,
-            pq.ParquetWriter(out, self.schema, compression="zstd") as writer,
+            written(out, self.schema) as writer,
         ):
-            while some := list(islice(rows, ROWS_PER_GROUP)):
-                writer.write_table(pa.Table.from_pylist(some, schema=self.schema))
-                facts.write_table(pa.Table.from_pylist(some, schema=facts_schema))
-                self.counts.update(row["status"] for row in some)
+            write_groups(batched(self.rows(parts), PART_SCHEMA), self.total, writer, facts)
 
     def rows(self, parts: FinishedParts) -> Iterator[Row]:
         """Yield all rows in order, each with the facts of its files.
@@ -175,6 +171,7 @@ class Manifest:
                     raise OSError(f"{self.out} went while it was being renewed: run it again")
                 row = sample.row | old
                 reused += 1
+            self.counts[row["status"]] += 1
             yield row
         log.info("%s: the files of %d of %d samples are unchanged", self.out.name, reused, self.total)
 

@@ -1,7 +1,7 @@
-"""Speed, memory and reuse of annotating, on VITON-HD's own files repeated under new keys.
+"""Speed, memory and reuse of the data stages, on VITON-HD's own files repeated under new keys.
 
     python -m tests.benchmarks.bench_annotate speed    # pairs a second, against merely decoding the files
-    python -m tests.benchmarks.bench_annotate memory   # peak memory at 1,000 and 20,000 samples
+    python -m tests.benchmarks.bench_annotate memory   # peak memory at 1,000 and 20,000 samples, shards too
     python -m tests.benchmarks.bench_annotate reuse    # rerun after changing 1 of 2,000 samples
     python -m tests.benchmarks.bench_annotate parts    # what doing it in parts costs, against only measuring
 
@@ -9,8 +9,6 @@ Needs the shared VITON-HD cases (CINDERELLA_SHARED). Run nothing beside it.
 """
 
 import json
-import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,16 +18,19 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from PIL import Image
 
-from pipeline import compute_size_ratios, extract_keypoints
+from pipeline import compute_size_ratios, extract_keypoints, write_shards
 from pipeline.engine.parts import Inline
+from pipeline.tables.incremental import batched, write_groups, written
 from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.sources.source import MANIFEST_SCHEMA, SCHEMA_VERSION
+from shards.params import WriteShardsParams
+from tests.benchmarks.peaks import watched
 from tests.shared_data import shared_data
+
+STAGES = ("keypoints", "sizes", "shards")
 
 PARTS = {
     "image": ("image", ".jpg"),
@@ -44,10 +45,9 @@ def write_manifest(out: Path, num_samples: int, changed: int | None = None) -> N
     root = shared_data() / "data/vitonhd/test"
     keys = sorted(path.stem for path in (root / "image").glob("*.jpg"))
     schema = MANIFEST_SCHEMA.with_metadata({"root": str(root), "schema_version": SCHEMA_VERSION})
-    with pq.ParquetWriter(out, schema) as writer:
-        for start in range(0, num_samples, 1000):
-            rows = [row(keys, index, changed) for index in range(start, min(start + 1000, num_samples))]
-            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+    rows = (row(keys, index, changed) for index in range(num_samples))
+    with written(out, schema) as writer:
+        write_groups(batched(rows, schema), num_samples, writer)
 
 
 def row(keys: list[str], index: int, changed: int | None) -> dict[str, object]:
@@ -62,11 +62,22 @@ def row(keys: list[str], index: int, changed: int | None) -> dict[str, object]:
 def annotate(folder: Path) -> float:
     """Run both stages and return the seconds they took."""
     start = time.perf_counter()
-    found, manifest = folder / "keypoints.parquet", folder / "manifest.parquet"
-    extract_keypoints.run(ExtractKeypointsParams(), manifest=manifest, out=found)
-    out = folder / "sizes.parquet"
-    compute_size_ratios.run(SizeRatioParams(), manifest=manifest, keypoints=found, out=out)
+    run_stage("keypoints", folder)
+    run_stage("sizes", folder)
     return time.perf_counter() - start
+
+
+def run_stage(stage: str, folder: Path) -> None:
+    """Run a stage on the manifest in a folder."""
+    names = ("manifest", "keypoints", "size_annotations")
+    manifest, found, out = (folder / f"{name}.parquet" for name in names)
+    if stage == "keypoints":
+        extract_keypoints.run(ExtractKeypointsParams(), manifest=manifest, out=found)
+    elif stage == "sizes":
+        compute_size_ratios.run(SizeRatioParams(), manifest=manifest, keypoints=found, out=out)
+    else:
+        tables = dict(zip(names, (manifest, found, out), strict=True))
+        write_shards.run(WriteShardsParams(num_workers=2), **tables, out=folder / "shards")
 
 
 def cost_of_parts(folder: Path) -> float:
@@ -107,25 +118,40 @@ def decode_all(num_samples: int, *, whole_photo: bool) -> float:
     return time.perf_counter() - start
 
 
-def peak_mib(num_samples: int) -> float:
-    """Peak memory of the main process and of its largest worker, in a process of its own."""
-    command = [sys.executable, "-m", "tests.benchmarks.bench_annotate", "peak", str(num_samples)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+def memory(num_samples: int) -> None:
+    """Print the peaks of each stage, run in a process of its own, at 1,000 samples and at `num_samples`."""
+    counts = (1000, num_samples)
+    with tempfile.TemporaryDirectory() as name:
+        folders = [Path(name) / str(count) for count in counts]
+        for folder, count in zip(folders, counts, strict=True):
+            folder.mkdir()
+            write_manifest(folder / "manifest.parquet", count)
+        for stage in STAGES:
+            commands = ([sys.executable, "-m", __spec__.name, stage, str(folder)] for folder in folders)
+            small, large = map(watched, commands)
+            for who, before, after in zip(("itself", "its largest worker"), small, large, strict=True):
+                told = f"{stage}, {who}, at {counts[0]} and {counts[1]} samples"
+                say(
+                    f"{told}: {grown(before.resident, after.resident)}, of its own "
+                    f"{grown(before.anonymous, after.anonymous)}"
+                )
+
+
+def grown(before: float, after: float) -> str:
+    """Say two peaks (MiB)."""
+    return f"{before:.1f} and {after:.1f} MiB ({after / max(before, 1) - 1:+.1%})"
 
 
 def say(text: str) -> None:
     """Print a line."""
     sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 def main(what: str, num_samples: int) -> None:
     """Print one figure."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        if what == "memory":
-            small, large = peak_mib(1000), peak_mib(num_samples)
-            say(f"peak {small:.0f} MiB at 1000, {large:.0f} at {num_samples}: {large / small - 1:+.1%}")
-            return
         write_manifest(folder / "manifest.parquet", num_samples)
         if what == "parts":
             say(f"{cost_of_parts(folder) - 1:+.1%} CPU time")
@@ -137,17 +163,16 @@ def main(what: str, num_samples: int) -> None:
                 decoding = decode_all(num_samples, whole_photo=whole)
                 rate = num_samples / decoding
                 say(f"decoding {name}: {rate:.0f} pairs/s, so {decoding / seconds:.0%} of that rate")
-        elif what == "reuse":
+        else:
             write_manifest(folder / "manifest.parquet", num_samples, changed=num_samples // 2)
             again = annotate(folder)
             say(f"all {seconds:.1f} s, 1 changed {again:.1f} s: {again / seconds:.1%}")
-        else:
-            usage = [
-                resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-            ]
-            say(str(sum(usage) / 1024))
 
 
 if __name__ == "__main__":
-    defaults = {"speed": 2000, "memory": 20_000, "reuse": 2000, "parts": 2000}
-    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else defaults[sys.argv[1]])
+    if sys.argv[1] in STAGES:
+        run_stage(sys.argv[1], Path(sys.argv[2]))
+    elif sys.argv[1] == "memory":
+        memory(int(sys.argv[2]) if len(sys.argv) > 2 else 20_000)
+    else:
+        main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 2000)

@@ -10,7 +10,6 @@ cost the same) and, where the extra `metrics` is installed, EfficientNet-Lite0. 
 processor seconds.
 """
 
-import resource
 import subprocess
 import sys
 import tempfile
@@ -34,6 +33,7 @@ from model.judges.segmenter import Segmenter, segment_with
 from pipeline.evaluation.folder import GeneratedFolder, rung_name
 from preprocess.pictures import read_picture
 from preprocess.sources.params import PaperDollParams
+from tests.benchmarks.peaks import held
 from tests.eval.dolls import DollStudio
 from tests.sizes import of_tops
 
@@ -180,7 +180,7 @@ def main(what: str, *options: str) -> None:
     numbers = [int(value) for value in options[:2]]
     sys.stdout.write(run(*numbers, *(2000, 512)[len(numbers) :]) + "\n")
     if "peak" in options:
-        sys.stdout.write(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}\n")
+        sys.stdout.write(f"{held('VmHWM')}\n")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ what it was told to wait against what it waited. The crowd shows that the queue 
 
 import argparse
 import json
-import os
 import random
 import socket
 import subprocess
@@ -26,6 +25,8 @@ from urllib.request import urlopen
 
 import numpy as np
 from gradio_client import Client, handle_file
+
+from tests.benchmarks.peaks import held
 
 NUM_CLIENTS, NUM_CROWD = 4, 30
 WARM_UP = 1 / 3
@@ -82,7 +83,7 @@ def measure(url: str, pid: int, seconds: float) -> Found:
     with ThreadPoolExecutor(NUM_CLIENTS) as pool:
         visits = [pool.submit(visitor, url, number, begin + seconds) for number in range(NUM_CLIENTS)]
         while not all(visit.done() for visit in visits):
-            memory.append((time.monotonic() - begin, resident_mb(pid)))
+            memory.append((time.monotonic() - begin, held("VmRSS", pid)))
             time.sleep(0.5)
         counts, waits = Counter[str](), []
         for visit in visits:
@@ -175,12 +176,6 @@ def outcome(exception: Callable[[], BaseException | None]) -> str:
     """Return `drawn`, or what the client was told."""
     error = exception()
     return "drawn" if error is None else str(error)[:60]
-
-
-def resident_mb(pid: int) -> float:
-    """Return the memory that a process holds (MB)."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 if __name__ == "__main__":

@@ -15,23 +15,21 @@ changed, unless it is `--once`. `own` is what isn't spent on parts: listing, pla
 import argparse
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import compute_size_ratios, extract_keypoints, prepare_dataset, write_shards
 from pipeline.engine.parts import Part, Work
-from pipeline.tables.incremental import DIGEST_KEY, ROWS_PER_GROUP, Job, Row
+from pipeline.tables.incremental import DIGEST_KEY, Job, Row, batched, write_groups, written
 from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.sources.manifest import SETTLED_NS
@@ -40,6 +38,7 @@ from preprocess.sources.params import PaperDollParams, PrepareDatasetParams
 from shards.build import Parts
 from shards.params import WriteShardsParams
 from shards.ustar import pack
+from tests.benchmarks.peaks import held
 
 STAGES = ("prepare", "keypoints", "sizes", "shards")
 LINKS = 30_000
@@ -115,7 +114,7 @@ def run_stage(stage: str, folder: Path) -> dict[str, float]:
             vars(write_shards)["build_packed"] = photo_alone
         write_shards.run(WriteShardsParams(), **tables, out=folder / "shards", engine=engine)
     seconds = time.process_time() - start
-    return {"seconds": seconds, "parts": engine.seconds, "peak": peak_mib()}
+    return {"seconds": seconds, "parts": engine.seconds, "peak": held("VmHWM")}
 
 
 def make_most(stage: str, folder: Path) -> None:
@@ -134,27 +133,18 @@ def make_most(stage: str, folder: Path) -> None:
         sizes = SizeRatioParams()
         made_by, schema = compute_size_ratios.made_by(sizes, keypoints), compute_size_ratios.SCHEMA
         jobs, work = compute_size_ratios.jobs(sizes, manifest, keypoints), compute_size_ratios.annotation_row
-    row: Row = {}
     jobs = islice(jobs, MADE, None)
-    with pq.ParquetWriter(
-        folder / OUT[stage], schema.with_metadata({DIGEST_KEY: made_by.encode()})
-    ) as writer:
-        while some := list(islice(jobs, ROWS_PER_GROUP)):
-            row = row or work(some[0].payload)
-            rows = [row | {"key": job.key, "input_hash": job.input_hash} for job in some]
-            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+    first = next(jobs)
+    row = work(first.payload)
+    rows = (row | {"key": job.key, "input_hash": job.input_hash} for job in chain([first], jobs))
+    total = pq.read_metadata(manifest).num_rows - MADE
+    with written(folder / OUT[stage], schema.with_metadata({DIGEST_KEY: made_by.encode()})) as writer:
+        write_groups(batched(rows, schema), total, writer)
 
 
 def photo_alone(parts: Parts, params: WriteShardsParams) -> bytes:  # noqa: ARG001
     """Make a sample of the photo alone, in place of `build_packed`."""
     return pack(parts.files.key, {"image.jpg": parts.files.image.read_bytes()})
-
-
-def peak_mib() -> float:
-    """Most memory (MiB) that this process has held; unlike `ru_maxrss` nothing of who started it."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found is not None
-    return int(found[1]) / 1024
 
 
 def in_own_process(stage: str, folder: Path) -> dict[str, float]:

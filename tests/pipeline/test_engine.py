@@ -21,7 +21,18 @@ from pipeline.engine.local import Processes
 from pipeline.engine.parts import Inline, Part, Work, open_engine
 from pipeline.engine.store import PartStore
 from pipeline.stage import ENGINE_VARIABLE, choose_engine
-from pipeline.tables.incremental import BATCH, DIGEST_KEY, PART_ROWS, Row, parquet_rows, update
+from pipeline.tables.incremental import (
+    BATCH,
+    BATCHES_PER_GROUP,
+    DIGEST_KEY,
+    PART_ROWS,
+    Row,
+    batched,
+    parquet_rows,
+    update,
+    write_groups,
+    written,
+)
 from preprocess.identity import ROOT
 from tests.pipeline.engines import (
     Numbers,
@@ -316,17 +327,41 @@ def test_reasons_are_counted_without_what_they_say_of_one_sample(tmp_path: Path)
     assert table(tmp_path, Numbers(20)).run(part, tmp_path) == Counter({"seven": 3})
 
 
-def test_a_table_is_in_memory_a_group_at_a_time(tmp_path: Path) -> None:
-    """Arrow would fetch the whole file ahead; noise, which can't be compressed, shows it."""
-    path, row_bytes = tmp_path / "noise.parquet", 256
-    noise = np.random.default_rng(0)
+def test_a_table_is_read_and_written_in_little_memory(tmp_path: Path) -> None:
+    """Arrow would fetch whole groups, or the file ahead; noise, which can't be compressed, shows it."""
+    path, row_bytes, num_rows = tmp_path / "noise.parquet", 1024, 32 * BATCH
+    noise, held, before = np.random.default_rng(0), [], pa.total_allocated_bytes()
     schema = pa.schema([pa.field("noise", pa.binary())], metadata={DIGEST_KEY: b"noise"})
-    with pq.ParquetWriter(path, schema) as writer:
-        for _ in range(16):
-            writer.write_table(pa.table({"noise": [noise.bytes(row_bytes) for _ in range(BATCH)]}, schema))
-    before = pa.total_allocated_bytes()
-    rows = parquet_rows(path, "noise")
-    assert len(next(rows)["noise"]) == row_bytes
-    assert pa.total_allocated_bytes() - before < 6 * BATCH * row_bytes
+
+    def seen(rows: Iterable[Row]) -> Iterator[Row]:
+        for row in rows:
+            held.append((pa.total_allocated_bytes() - before) / (BATCH * row_bytes))
+            yield row
+
+    made = ({"noise": noise.bytes(row_bytes)} for _ in range(num_rows))
+    with written(path, schema) as writer:
+        write_groups(batched(seen(made), schema), num_rows, writer)
+    assert max(held) < BATCHES_PER_GROUP + 2
+    held.clear()
+    assert sum(1 for _ in seen(parquet_rows(path, "noise"))) == num_rows
+    assert max(held) < 4
     opened = [file.name for file in (ROOT / "pipeline").rglob("*.py") if "ParquetFile(" in file.read_text()]
     assert opened == ["incremental.py"], "by `streamed` alone"
+
+
+@pytest.mark.parametrize(
+    ("total", "num_rows", "groups"),
+    [
+        pytest.param(20, 20, [20], id="few"),
+        pytest.param(5000, 5000, [2048, 2048, 904], id="four batches of 512 a group"),
+        pytest.param(10_000_000, 11_000, [10_240, 760], id="twenty, or there would be 4,883 groups, not 977"),
+    ],
+)
+def test_row_groups_follow_from_the_number_of_rows(
+    tmp_path: Path, total: int, num_rows: int, groups: list[int]
+) -> None:
+    schema = pa.schema([pa.field("number", pa.int64())])
+    with written(tmp_path / "out.parquet", schema) as writer:
+        write_groups(batched(({"number": number} for number in range(num_rows)), schema), total, writer)
+    found = pq.read_metadata(tmp_path / "out.parquet")
+    assert [found.row_group(number).num_rows for number in range(found.num_row_groups)] == groups
