@@ -3,10 +3,11 @@
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from model.bases import entry_of, open_base
@@ -49,6 +50,9 @@ def encode_latents(
 
     Returns:
         The folder with the tars and their index.
+
+    Raises:
+        ValueError: What the encoders make leaves the range of the type that it is to be stored in.
     """
     assert params.latents_base is not None
     assert params.image_height is not None
@@ -59,6 +63,8 @@ def encode_latents(
     )
     try:
         base, reader = encoder.base(), encoder.reader()
+        if encoder.dtype == "float16" and not base.fits_fp16:
+            raise ValueError(f"write_shards.latents_dtype must be float32 for {base.name}, got float16")
         gpus = int(entry_of(base.name).pretrained)
         spec = spec_of(encoder)
         rows = (
@@ -108,7 +114,7 @@ class Encoder:
         batch = reader.batch([0], [place])
         beside = {suffix: bytes(member) for suffix, member in unpack(key, packed).items() if suffix in kept}
         arrays = {
-            name: np.ascontiguousarray(tensor[0].float().cpu().numpy(), self.dtype)  # as `save` wants it
+            name: stored(name, tensor[0].float().cpu().numpy(), self.dtype)
             for name, tensor in encode(self.base(), batch).items()
         }
         with blaming(key, RECORD_SUFFIX):
@@ -121,6 +127,19 @@ class Encoder:
                 if SUFFIXES[name] in beside
             }
         return pack(key, {LATENTS_SUFFIX: save(arrays)} | beside)
+
+
+def stored(name: str, encoding: NDArray[np.float32], dtype: str) -> NDArray[Any]:
+    """Return an encoding in the type, and laid out, as `save` wants it.
+
+    Raises:
+        ValueError: It leaves that type's range.
+    """
+    with np.errstate(over="ignore"):
+        kept = np.ascontiguousarray(encoding, dtype)
+    if not np.isfinite(kept).all():
+        raise ValueError(f"{name} isn't finite as {dtype}: set write_shards.latents_dtype to float32")
+    return kept
 
 
 @cache

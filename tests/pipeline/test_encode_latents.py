@@ -9,6 +9,7 @@ from safetensors.numpy import save
 from torch.testing import assert_close
 
 from model.bases import open_base
+from model.bases.flux2_klein.tiny import TinyKleinPreset, build_tiny_klein
 from model.bases.sdxl.networks import SdxlBase
 from model.bases.tiny.networks import TinyPreset, build_tiny_base
 from pipeline.tables.encode_latents import encode_latents
@@ -95,6 +96,18 @@ def test_training_takes_either(pictures: Path, networks: SdxlBase) -> None:
     assert not stored.image.any()
     losses = [float(task(batch, KeyedRandom(0, batch.position))["loss"]) for batch in (seen, stored)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_what_leaves_the_range_of_half_precision_is_not_stored_as_infinite(tmp_path: Path) -> None:
+    write_shards(samples(1), tmp_path / "train", "train", 3)
+    klein = build_tiny_klein(TinyKleinPreset(vae_width=8), seed=0)
+    far = build_tiny_base(PRESET, seed=0)
+    far.vae.register_to_config(scaling_factor=1e9)
+    messages = ("must be float32 for tiny_klein", "latents isn't finite as float16: set .* to float32")
+    for base, message in zip((klein, far), messages, strict=True):
+        base.save_pretrained(tmp_path / base.name)
+        with pytest.raises(ValueError, match=message):
+            encode_latents(params_of(tmp_path / base.name, "float16"), tmp_path / "train", "train")
 
 
 def test_half_precision_takes_half_the_room_and_stays_close(
