@@ -17,6 +17,8 @@ LIMITS = {
 }
 """The smallest and the largest value of each option that is a number."""
 
+SEAM_ROWS = 1024
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DrawingOptions:
@@ -49,8 +51,12 @@ class DrawingOptions:
     trained (`TryOnBase.garment_follows_time`), which is 1 for `sdxl` and 0 for `tiny`."""
 
     seam: float = 4.0
-    """How far inside the inpainting mask the drawing is brought to the photo's colours outside (px of the
-    networks' picture)."""
+    """How far inside the inpainting mask the drawing is brought to the photo's colours outside: px of a
+    picture of `SEAM_ROWS` rows, less in a smaller one, where so many would reach across a narrow strap."""
+
+    def seam_px(self, rows: int) -> float:
+        """Return the seam's width in a picture of so many rows (px)."""
+        return self.seam * rows / SEAM_ROWS
 
     def __post_init__(self) -> None:
         for name, (low, high) in LIMITS.items():

@@ -190,9 +190,8 @@ class SizedDrawer:
 
     def _in_photos(self, rows: list[int], drawn: Pictures) -> Pictures:
         """Put (N, H, W, 3) pictures of people `rows` into their photos."""
-        return composite(
-            self.people.image[rows], drawn, self.people.inpaint_mask[rows], feather=self.options.seam
-        )
+        seam = self.options.seam_px(drawn.shape[1])
+        return composite(self.people.image[rows], drawn, self.people.inpaint_mask[rows], seam)
 
     def _noise(self, rows: list[int], conditioning: Conditioning, step: int = 0) -> Tensor:
         """(N, C, h, w) noise of people, that of each the same in whatever company."""

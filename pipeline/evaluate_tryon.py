@@ -137,7 +137,7 @@ def ceiling(params: EvaluateParams, networks: TryOnBase) -> dict[str, Make]:
     def make(people: Batch, unpaired: bool) -> list[NDArray[np.uint8]]:  # noqa: ARG001 - own garments alone
         photos = from_uint8(people.image).to(networks.device, networks.dtype)
         pictures = to_uint8(networks.to_images(networks.to_latents(photos))).cpu().numpy()
-        return list(composite(people.image, pictures, people.inpaint_mask, feather=params.seam))
+        return list(composite(people.image, pictures, people.inpaint_mask, params.seam_px(pictures.shape[1])))
 
     return {"autoencoder": make}
 

@@ -52,7 +52,7 @@ DRAWING_HELP = {
     "sampler": "Who walks from noise to picture.",
     "eta": "How much of each step's noise is new, for ddim: 1 as CatVTON's own code does.",
     "garment_refresh": "Look at the garment at every n-th step; 0: once; else as the base was trained.",
-    "seam": "Blend inside the mask's edge (px of the networks' picture).",
+    "seam": "Blend inside the mask's edge (px of a picture of 1024 rows, less in a smaller one).",
 }
 
 

@@ -247,7 +247,7 @@ class SizeAwareTryOn:
         )
         ratios = np.array([request.as_array() for request in requests]).reshape(len(requests), -1)
         drawn = drawer.draw(0, ratios, on_step)
-        seam = options.seam * view.photo_px
+        seam = options.seam_px(self.image_height) * view.photo_px
         pictures = [
             composite(person.photo, view.over_photo(picture), person.inpaint_mask, seam)
             for picture in drawn.pictures

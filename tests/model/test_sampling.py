@@ -318,6 +318,19 @@ def test_a_mask_that_ends_where_nothing_more_was_seen_has_a_seam_there() -> None
     assert row[125] == 140
 
 
+@pytest.mark.parametrize(("rows", "seam"), [(1024, 4.0), (512, 2.0), (96, 0.375)])
+def test_a_seam_reaches_as_far_across_the_body_in_any_picture(rows: int, seam: float) -> None:
+    assert DrawingOptions().seam_px(rows) == seam
+
+
+def test_a_small_picture_has_no_seam_that_would_reach_across_a_strap(shared_base: SdxlBase) -> None:
+    ratios, options = np.array([[1.0, 1.5, 0.9]]), [replace(PLAIN, seam=seam) for seam in (0.0, 4.0, 64.0)]
+    none, usual, wide = (drawer(shared_base, None, one)(0, ratios) for one in options)
+    np.testing.assert_array_equal(usual, none)
+    assert options[2].seam_px(none.shape[1]) > 1
+    assert not np.array_equal(wide, none)
+
+
 def test_a_base_says_in_how_many_steps_it_is_drawn(shared_base: SdxlBase) -> None:
     assert steps_of(shared_base, DrawingOptions()) == 1
     assert steps_of(shared_base, DrawingOptions(num_steps=7)) == 7

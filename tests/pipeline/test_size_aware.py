@@ -234,7 +234,7 @@ def test_a_published_folder_draws_the_same(
         pytest.param(DrawingOptions(), id="defaults"),
         pytest.param(
             DrawingOptions(
-                num_steps=3, seed=7, text_guidance=1.5, garment_refresh=1, sampler="unipc", seam=2.0
+                num_steps=3, seed=7, text_guidance=1.5, garment_refresh=1, sampler="unipc", seam=60.0
             ),
             id="others",
         ),
