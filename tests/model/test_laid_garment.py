@@ -10,6 +10,8 @@ from model.bases.conditions import Photos
 from model.bases.tiny.laid_garment import (
     LAID,
     UPPER,
+    Flat,
+    extent,
     lay_on_body,
     mirrored,
 )
@@ -57,7 +59,7 @@ def test_the_print_lies_where_the_body_wears_it() -> None:
     assert known.tolist() == [True]
     assert centre((laid[0, 0] < -0.5) & near) == pytest.approx((30 + 20 * UPPER.top + 20 * px, 36.0), abs=0.3)
     assert ((laid[0, 0] < -0.5) & near).sum() == pytest.approx((10 * px) ** 2, rel=0.25)
-    assert (laid[0, :, :27] == 1).all()  # above the garment its background
+    assert (laid[0, :, :26] > 0.999).all()  # above the garment its background
     assert (laid[0, :, 29:74] < 0.5).all()  # and cloth wherever one may be wide or long
 
 
@@ -96,6 +98,56 @@ def test_beyond_its_photo_the_cloth_goes_on_as_in_a_mirror() -> None:
     a, b = mirrored(torch.tensor([-0.3, 0.5, 1.2, 1.6]), torch.tensor([0.1, 0.4, -0.4, 0.56]), half, end)
     assert a.tolist() == pytest.approx([-0.3, 0.5, 0.9, 0.5])
     assert b.tolist() == pytest.approx([0.1, 0.16, -0.16, 0.0], abs=1e-6)
+
+
+def test_a_collar_moves_nothing_below_it() -> None:
+    collared = flat()
+    collared[..., 12:20, 32:40] = 0.0
+    (plain,), (bottom,), _ = extent(flat())
+    (top,), (same,), _ = extent(collared)
+    assert (top, same) == (pytest.approx(plain.item(), abs=0.2), bottom)
+
+
+@pytest.mark.parametrize("colour", [-0.9, 0.7])
+def test_edges_are_found_within_a_pixel_whatever_the_colour(colour: float) -> None:
+    def edges(share: float) -> list[float]:
+        cloth = torch.ones(1, 3, HEIGHT, WIDTH)
+        cloth[..., 20:70, 16:56] = colour
+        for row in (19, 70):
+            cloth[..., row, 16:56] = 1 + share * (colour - 1)
+        top, bottom, middle = extent(cloth)
+        assert middle.item() == 36
+        return [top.item(), bottom.item()]
+
+    whole, half = edges(0.0), edges(0.5)
+    assert whole == pytest.approx([20 - 1 / 6, 70], abs=0.01)
+    assert half == pytest.approx([19 + 1 / 6, 70.5], abs=0.01)
+
+
+def test_stripes_go_on_where_the_photo_ends() -> None:
+    """In both directions, from whatever place the photo's stripes have."""
+    length = 40.0
+    joints = wearer((36.0, 26.0), (0.0, length))
+    scale = 50 / UPPER.height
+    for pitch in (0.11, 0.15):
+        flat_print, worn = (
+            0.4 * torch.cos(2 * torch.pi / pitch * (torch.arange(WIDTH) + 0.5 - 36) / px)
+            for px in (scale, length)
+        )
+        cloth = flat()
+        cloth[..., 20:70, 16:56] = flat_print[16:56]
+        laid, _ = lay_on_body(cloth, joints, ["upper"])
+        beyond = [*range(8, 24), *range(48, 64)]  # 0.3 lengths from the middle and more
+        both = torch.stack([laid[0, 0, 50][beyond], worn[beyond]])
+        assert torch.corrcoef(both)[0, 1] > 0.8
+
+
+def test_without_a_print_the_mirror_begins_as_late_as_it_may() -> None:
+    cloth = flat()
+    cloth[..., 20:70, 16:56] = 0.0
+    half_width, bottom = Flat.of(cloth, [UPPER]).mirrors()
+    assert half_width.item() == pytest.approx(UPPER.half_width)
+    assert bottom.item() == pytest.approx(UPPER.bottom)
 
 
 def test_where_the_torso_is_not_known_nothing_is_told() -> None:

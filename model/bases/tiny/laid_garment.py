@@ -9,7 +9,8 @@ Shapes: B batch, H x W the pictures.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
@@ -28,31 +29,50 @@ class Lay(NamedTuple):
     """Where a category is laid, in lengths of the torso from the shoulders, or of the legs from the hips."""
 
     top: float
-    """Where the garment's photo begins."""
+    """Where the garment begins in its photo, without its collar."""
 
     height: float
-    """How far it reaches."""
+    """How far it reaches from there."""
 
     half_width: float
-    """Either side of the middle. What lies beyond, there and below, is shown by a mirror: a worn garment may
-    be wider and longer than its photo, which tells how the cloth goes on and not where it ends."""
+    """Either side of the middle, at most. What lies beyond, there and below, is shown by a mirror: a worn
+    garment may be wider and longer than its photo, which tells how cloth goes on and not where it ends."""
 
     bottom: float
-    """Where the mirror begins."""
+    """Where the mirror begins, at most."""
 
 
-UPPER = Lay(top=-0.14, height=1.27, half_width=0.28, bottom=1.05)
+UPPER = Lay(top=-0.114, height=1.234, half_width=0.28, bottom=1.04)
 LAID = {
-    "dress": Lay(top=-0.14, height=2.3, half_width=0.28, bottom=2.0),
-    "lower": Lay(top=-0.18, height=1.15, half_width=0.2, bottom=0.9),
+    "dress": Lay(top=-0.114, height=2.115, half_width=0.28, bottom=1.92),
+    "lower": Lay(top=-0.17, height=1.16, half_width=0.2, bottom=0.9),
 }
 """Of the other categories."""
 
 BACKGROUND = 0.12
 """Pixels of the garment's photo that differ by more from its corner, of -1 .. 1, show the garment."""
 
+FAINT = 0.05
+"""Where they differ by less they surely don't."""
+
+COLLAR = 1 / 3
+"""Rows above the first that is so wide, of the widest one's width, are collar: they stand up from the
+shoulders as far as the cut wants, and tell nothing of the scale."""
+
+HEM = 5
+"""Neighbouring pixels that end the garment where they are half covered."""
+
 FINER = 3
 """Samples a pixel, each way: the photo shows the garment larger than the body wears it."""
+
+EARLIER, NEAR = 0.32, 0.22
+"""How much before its limit a mirror may begin, and how far from it both sides are compared (half widths)."""
+
+STEPS, LINES = 24, 24
+"""Places compared within `NEAR`, and as densely where it may begin; rows or columns that are looked at."""
+
+LATER = 2.0
+"""How much less alike both sides may be for a mirror that begins a half width later."""
 
 
 def lay_on_body(cloths: Tensor, keypoints: Tensor, categories: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -69,18 +89,82 @@ def lay_on_body(cloths: Tensor, keypoints: Tensor, categories: Sequence[str]) ->
     """
     height, width = cloths.shape[2:]
     start, length_px, known = wearers_of(keypoints.to(cloths), categories)
-    lays = cloths.new_tensor([LAID.get(category, UPPER) for category in categories])
-    begins, reach, half_width, end = (n[:, None, None] for n in lays.unbind(1))
+    flat = Flat.of(cloths, [LAID.get(category, UPPER) for category in categories])
     y, x = ((torch.arange(FINER * n, device=cloths.device).to(cloths) + 0.5) / FINER for n in (height, width))
     offset = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1) - start[:, None, None]
     down = (length_px / length_px.square().sum(-1, keepdim=True))[:, None, None]
     across = torch.stack([down[..., 1], -down[..., 0]], dim=-1)
-    a, b = mirrored((offset * down).sum(-1), (offset * across).sum(-1), half_width, end)
-    top, bottom, middle = (n[:, None, None] for n in extent(cloths))
-    scale = (bottom - top) / reach
-    places = torch.stack([(middle + b * scale) / width, (top + (a - begins) * scale) / height], dim=-1)
-    laid = F.grid_sample(cloths, 2 * places - 1, padding_mode="border", align_corners=False)
-    return F.avg_pool2d(laid, FINER), known
+    half_width, bottom = (n[:, None, None] for n in flat.mirrors())
+    shown = flat.at(*mirrored((offset * down).sum(-1), (offset * across).sum(-1), half_width, bottom))
+    return F.avg_pool2d(shown, FINER), known
+
+
+@dataclass(frozen=True)
+class Flat:
+    """Photos of garments alone, looked at by the coordinates of the bodies that they are laid on."""
+
+    cloths: Tensor
+    """(B, 3, H, W)."""
+
+    lays: Tensor
+    """(B, 4), the fields of `Lay`."""
+
+    origin: Tensor
+    """(B, 2) x and y of the middle of the shoulders, or of the hips (px)."""
+
+    scale: Tensor
+    """(B,) pixels of a length."""
+
+    @classmethod
+    def of(cls, cloths: Tensor, lays: Sequence[Lay]) -> Self:
+        """Find garments in their photos."""
+        table = cloths.new_tensor(lays)
+        top, bottom, middle = extent(cloths)
+        scale = (bottom - top) / table[:, 1]
+        return cls(cloths, table, torch.stack([middle, top - table[:, 0] * scale], dim=1), scale)
+
+    def at(self, a: Tensor, b: Tensor) -> Tensor:
+        """(B, 3, M, N) colours at (B, M, N) lengths down and towards the wearer's left."""
+        size = self.cloths.new_tensor([self.cloths.shape[3], self.cloths.shape[2]])
+        px = self.origin[:, None, None] + torch.stack([b, a], dim=-1) * self.scale[:, None, None, None]
+        places = 2 * px / size - 1
+        found = F.grid_sample(self.cloths, places, "bicubic", padding_mode="border", align_corners=False)
+        return found.clamp(-1, 1)
+
+    def mirrors(self) -> tuple[Tensor, Tensor]:
+        """(B,) how far from the middle, and from the top, the cloth is seen before a mirror goes on.
+
+        Where the cloth is most like its mirror image: so stripes and dots go on as they would.
+        """
+        _, _, half_width, bottom = (n[:, None] for n in self.lays.unbind(1))
+        places = half_width * before_limit(self.lays)
+        lines = torch.linspace(0, 1, LINES, device=places.device).to(places)
+        rows, columns = bottom * (0.3 + 0.5 * lines), half_width * (1.8 * lines - 0.9)
+        left, right = (self.at(*grid(rows, side * (half_width + places))) for side in (-1, 1))
+        below = self.at(*grid(bottom + places, columns)).transpose(2, 3)
+        across = half_width[:, 0] * (1 + most_alike(torch.cat([left, right], dim=1)))
+        return across, bottom[:, 0] + half_width[:, 0] * most_alike(below)
+
+
+def grid(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, M, N) each: every pair of rows (B, M) and columns (B, N)."""
+    return a[:, :, None].expand(-1, -1, b.shape[1]), b[:, None].expand(-1, a.shape[1], -1)
+
+
+def before_limit(like: Tensor) -> Tensor:
+    """(N,) places around where a mirror may begin, from its limit, in half widths."""
+    step = NEAR / STEPS
+    first = -round(EARLIER / step) - STEPS
+    return torch.arange(first, STEPS + 1, device=like.device).to(like) * step
+
+
+def most_alike(colours: Tensor) -> Tensor:
+    """(B,) the place of `before_limit`, the last axis of (B, C, L, N) colours, with the most alike sides."""
+    around = colours.unfold(3, 2 * STEPS + 1, 1)
+    around = around - around.mean(4, keepdim=True)
+    alike = (around * around.flip(4)).mean((1, 2, 4)) / (around.square().mean((1, 2, 4)) + FAINT**2)
+    places = before_limit(colours)[STEPS:-STEPS]
+    return places[(alike + LATER * places).argmax(1)]
 
 
 def mirrored(a: Tensor, b: Tensor, half_width: Tensor, bottom: Tensor) -> tuple[Tensor, Tensor]:
@@ -120,9 +204,37 @@ def torso_of(keypoints: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def extent(cloths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(B,) first row, end of the last row and middle column (px) of garments in (B, 3, H, W) photos."""
-    shown = ((cloths - cloths[:, :, :1, :1]).abs().amax(1) > BACKGROUND).to(cloths)
-    rows, columns = ((shown.sum(axis) > 1).to(cloths) for axis in (2, 1))
-    first, last = rows.argmax(1), rows.shape[1] - rows.flip(1).argmax(1)
+    """Where garments in (B, 3, H, W) photos begin below the collar, and end; their middle column: (B,) px."""
+    differs = (cloths - cloths[:, :, :1, :1]).abs().amax(1)
+    cover = coverage(differs)
+    widths = cover.sum(2)
+    top = first_crossing(widths, COLLAR * widths.amax(1))
+    hem = F.avg_pool1d(cover, HEM, stride=1).amax(2).flip(1)
+    bottom = widths.shape[1] - first_crossing(hem, hem.new_full((len(hem),), 0.5))
+    columns = ((differs > BACKGROUND).sum(1) > 1).to(cloths)
     left, right = columns.argmax(1), columns.shape[1] - columns.flip(1).argmax(1)
-    return first.to(cloths), last.to(cloths), (left + right).to(cloths) / 2
+    return top, bottom, (left + right).to(cloths) / 2
+
+
+def coverage(differs: Tensor) -> Tensor:
+    """(B, H, W) the share of each pixel that garments cover, by how much it differs from the background.
+
+    A pixel at an edge is held against those two and three rows further in, which are covered as a whole. What
+    JPEG leaves of an edge in the background is less than half of how much garments differ, or a quarter.
+    """
+    padded = F.pad(differs, (0, 0, 3, 3))
+    height = differs.shape[1]
+    above = torch.minimum(padded[:, :height], padded[:, 1 : height + 1])
+    below = torch.minimum(padded[:, 6:], padded[:, 5:-1])
+    known = torch.where(differs > FAINT, differs, torch.nan).flatten(1)
+    least = (known.nanmedian(1).values / 2).nan_to_num(FAINT).clamp(min=FAINT)[:, None, None]
+    full = torch.maximum(above, below).maximum(least)
+    return (differs / full).clamp(max=1) * (differs > least / 2)
+
+
+def first_crossing(profiles: Tensor, level: Tensor) -> Tensor:
+    """(B,) where (B, N) values of rows first reach a (B,) level, in rows from the edge."""
+    row = (profiles >= level[:, None]).to(profiles).argmax(1)
+    here, before = (profiles.gather(1, n[:, None])[:, 0] for n in (row, (row - 1).clamp(min=0)))
+    share = ((level - before) / (here - before).clamp(min=1e-6)).clamp(0, 1)
+    return torch.where(row > 0, row - 0.5 + share, 0.0)
