@@ -31,8 +31,9 @@ class DrawingOptions:
     seed: int = 0
     """Of the noise. A picture's noise depends on this and on the person's key, never on the others drawn."""
 
-    text_guidance: float = 1.0
-    """Weight of the difference that caption and garment make; 1 is off."""
+    text_guidance: float | None = None
+    """Weight of the difference that caption and garment make; 1 is off. None: as the base is drawn
+    (`TryOnBase.usual_guidance`): 1 of the tiny ones, 2 of `sdxl`, 2.5 of `catvton`, 4 of `flux2_klein`."""
 
     size_guidance: float = 1.0
     """Weight of the difference that the size makes, against an unknown one; 1 is off."""

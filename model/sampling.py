@@ -301,6 +301,11 @@ def steps_of(base: TryOnBase, options: DrawingOptions) -> int:
     return base.usual_steps if options.num_steps is None else options.num_steps
 
 
+def text_guidance_of(base: TryOnBase, options: DrawingOptions) -> float:
+    """Return the weight of caption and garment; by default that which the base is drawn with."""
+    return base.usual_guidance if options.text_guidance is None else options.text_guidance
+
+
 def garment_refresh(base: TryOnBase, options: DrawingOptions) -> int:
     """Return after how many steps the garment is seen anew, 0 for never; by default as the base learned."""
     wanted = options.garment_refresh
@@ -322,9 +327,10 @@ def guided(
     """
     full = base.predict(latents, timestep, conditioning, size)
     prediction = full
-    if options.text_guidance != 1:
+    weight = text_guidance_of(base, options)
+    if weight != 1:
         without = base.predict(latents, timestep, conditioning.unconditional(), size)
-        prediction = prediction + (options.text_guidance - 1) * (full - without)
+        prediction = prediction + (weight - 1) * (full - without)
     if size_unknown is not None:
         without = base.predict(latents, timestep, conditioning, size_unknown)
         prediction = prediction + (options.size_guidance - 1) * (full - without)

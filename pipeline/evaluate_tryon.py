@@ -21,7 +21,15 @@ from model.adapter.adapter import SizeAdapter
 from model.bases.base import TryOnBase
 from model.params import DrawingOptions, switches_of
 from model.pixels import from_uint8, to_uint8
-from model.sampling import SizedDrawer, TryOnInputs, composite, garment_refresh, steps_of, where_loaded
+from model.sampling import (
+    SizedDrawer,
+    TryOnInputs,
+    composite,
+    garment_refresh,
+    steps_of,
+    text_guidance_of,
+    where_loaded,
+)
 from pipeline.checkpoints import load_size_aware, read_record
 from pipeline.evaluation.evaluation import Evaluation, require_trained
 from pipeline.stage import run_stage
@@ -177,6 +185,7 @@ def what_drew(params: EvaluateParams, base: Path, networks: TryOnBase) -> dict[s
     """What every drawn system has: its base, and how it draws."""
     options = {field.name: getattr(params, field.name) for field in fields(DrawingOptions)}
     options |= {"garment_refresh": garment_refresh(networks, params), "num_steps": steps_of(networks, params)}
+    options["text_guidance"] = text_guidance_of(networks, params)
     return {"base_hash": folder_hash(base)} | options
 
 

@@ -125,6 +125,9 @@ class TryOnBase(nn.Module, ABC):
     usual_steps: ClassVar[int] = 30
     """Denoising steps that its pictures are drawn in, unless told."""
 
+    usual_guidance: ClassVar[float] = 1.0
+    """Weight of caption and garment that its pictures are drawn with, unless told; 1 is off."""
+
     garment_follows_time: ClassVar[bool] = False
     """Whether the garment is seen at the step's own time, in training and so in drawing; else at time 0."""
 

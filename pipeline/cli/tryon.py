@@ -46,7 +46,7 @@ LowMemory = Annotated[
 DRAWING_HELP = {
     "num_steps": "Denoising steps; else as many as the base is drawn in.",
     "seed": "Of the noise, which all sizes of a person share.",
-    "text_guidance": "Weight of caption and garment; 1 is off.",
+    "text_guidance": "Weight of caption and garment, 1 is off; else as the base is drawn.",
     "size_guidance": "Weight of the size; 1 is off.",
     "size_scale": "Strength of the size; 0: the base alone.",
     "sampler": "Who walks from noise to picture.",

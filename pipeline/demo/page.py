@@ -7,7 +7,7 @@ import gradio as gr
 
 from model.bases import EULER, entry_of
 from model.params import DrawingOptions, Sampler
-from model.sampling import garment_refresh, steps_of
+from model.sampling import garment_refresh, steps_of, text_guidance_of
 from pipeline.demo.answers import Answers
 from pipeline.demo.controls import Controls
 from pipeline.demo.pictures import OUTLINE, SIZE_MAP, measured_by, thumbnail
@@ -187,7 +187,9 @@ def lay_out_settings(answers: Answers) -> dict[str, Any]:
         "num_steps": gr.Slider(
             1, 50, steps_of(base, usual), step=1, label="Steps", buttons=[], elem_id="steps"
         ),
-        "text_guidance": gr.Slider(1, 10, usual.text_guidance, step=0.1, label="Text guidance", buttons=[]),
+        "text_guidance": gr.Slider(
+            1, 10, text_guidance_of(base, usual), step=0.1, label="Text guidance", buttons=[]
+        ),
         "size_guidance": gr.Slider(1, 5, usual.size_guidance, step=0.1, label="Size guidance", buttons=[]),
     }
     return sliders | {

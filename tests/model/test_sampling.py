@@ -12,7 +12,9 @@ from torch.testing import assert_close
 
 from model.adapter.adapter import SizeAdapter
 from model.adapter.body_maps import body_maps
+from model.bases.catvton.networks import CatvtonBase
 from model.bases.conditions import SizeCondition
+from model.bases.flux2_klein.networks import KleinBase
 from model.bases.noising import SAMPLERS
 from model.bases.sdxl.conditioning import SdxlConditioning
 from model.bases.sdxl.networks import SdxlBase
@@ -335,3 +337,14 @@ def test_a_base_says_in_how_many_steps_it_is_drawn(shared_base: SdxlBase) -> Non
     assert steps_of(shared_base, DrawingOptions()) == 1
     assert steps_of(shared_base, DrawingOptions(num_steps=7)) == 7
     assert SdxlBase.usual_steps == 30
+
+
+def test_a_base_says_how_much_its_caption_and_garment_weigh(base: SdxlBase) -> None:
+    ratios, unsaid = np.array([[1.0, 1.5, 0.9]]), replace(PLAIN, text_guidance=None)
+    plain, alone = (drawer(base, None, one)(0, ratios) for one in (replace(PLAIN, text_guidance=1.0), unsaid))
+    np.testing.assert_array_equal(alone, plain)
+    base.usual_guidance = 3.0  # type: ignore[misc]
+    guided, said = (drawer(base, None, one)(0, ratios) for one in (unsaid, replace(PLAIN, text_guidance=3.0)))
+    np.testing.assert_array_equal(guided, said)
+    assert not np.array_equal(guided, plain)
+    assert [kind.usual_guidance for kind in (SdxlBase, CatvtonBase, KleinBase)] == [2.0, 2.5, 4.0]

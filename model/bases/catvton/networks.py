@@ -93,8 +93,9 @@ class CatvtonBase(AutoencodedBase):
     )
     attention_layers: ClassVar[tuple[str, ...]] = ("attn1",)
     licence_without: ClassVar[str] = "creativeml-openrail-m"
-    usual_steps: ClassVar[int] = 50
     """Of weights that have nothing of CatVTON's: Stable Diffusion's."""
+    usual_steps: ClassVar[int] = 50
+    usual_guidance: ClassVar[float] = 2.5
 
     def __init__(
         self,

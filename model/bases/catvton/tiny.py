@@ -63,6 +63,7 @@ class TinyCatvtonBase(CatvtonBase):
     autoencoder: ClassVar[Any] = PatchAutoencoder
     licence_without: ClassVar[str] = "apache-2.0"
     usual_steps: ClassVar[int] = 4
+    usual_guidance: ClassVar[float] = 1.0
 
 
 def build_tiny_catvton(preset: TinyCatvtonPreset, seed: int) -> TinyCatvtonBase:

@@ -67,6 +67,7 @@ class KleinBase(AutoencodedBase):
     autoencoder: ClassVar[Any] = AutoencoderKLFlux2
     fits_fp16: ClassVar[bool] = False
     usual_steps: ClassVar[int] = 50
+    usual_guidance: ClassVar[float] = 4.0
 
     prompt: ClassVar[str] = "The person of image 1 wears the garment of image 2: {}"
     """What the networks are asked for, with the garment's caption."""

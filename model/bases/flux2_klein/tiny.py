@@ -112,6 +112,7 @@ class TinyKleinBase(KleinBase):
     picture_hw: ClassVar[tuple[int, int]] = (PICTURE.image_height, PICTURE.image_width)
     autoencoder: ClassVar[Any] = NormalisedAutoencoder
     usual_steps: ClassVar[int] = 4
+    usual_guidance: ClassVar[float] = 1.0
     prompt: ClassVar[str] = "{}"
     text_tokens: ClassVar[int] = 48
     text_layers: ClassVar[tuple[int, ...]] = (1, 2)

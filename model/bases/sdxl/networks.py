@@ -75,6 +75,7 @@ class SdxlBase(AutoencodedBase):
     attention_layers: ClassVar[tuple[str, ...]] = ("attn1", "attn2")
     licence = "cc-by-nc-sa-4.0"
     garment_follows_time: ClassVar[bool] = True
+    usual_guidance: ClassVar[float] = 2.0
 
     as_released: ClassVar[bool] = True
     """Whether the networks were trained as IDM-VTON's. Their image encoder sees the square in the middle of

@@ -145,6 +145,7 @@ class TinyBase(SdxlBase):
     picture_hw: ClassVar[tuple[int, int]] = (TINY.image_height, TINY.image_width)
     licence = "apache-2.0"
     usual_steps: ClassVar[int] = 1
+    usual_guidance: ClassVar[float] = 1.0
     garment_follows_time: ClassVar[bool] = False
     as_released: ClassVar[bool] = False
     autoencoder: ClassVar[Any] = PatchAutoencoder
