@@ -178,6 +178,11 @@ def composed(name: str) -> str:
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
+def is_link(path: Path) -> bool:
+    """Tell whether a path is a link; object storage has none."""
+    return not isinstance(path, RemotePath) and path.is_symlink()
+
+
 def file_counts(folders: Iterable[Path]) -> dict[str, int]:
     """Count the files of folders by their names; empty ones are left out."""
     counts = {folder.name: sum(entry.is_file() for entry in folder.iterdir()) for folder in folders}
@@ -205,6 +210,7 @@ class PassedOver:
             kind = "" if path.is_dir() else "hidden files and folders"
         elif path.is_dir():
             kind = "folders named like photos" if suffix in photo_suffixes() else ""
+            kind = "links to folders, which aren't followed" if is_link(path) else kind
         elif suffix not in photo_suffixes():
             kind = f"{suffix} ({UNREADABLE[suffix]})" if suffix in UNREADABLE else f"{suffix or 'no'} suffix"
         elif not path.is_file():

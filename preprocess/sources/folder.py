@@ -79,11 +79,17 @@ class Folder:
             log.warning("%s: passed over %s", self.root, passed)
         shared = shared_names(photo.relative_to(self.root) for photo in photos.values())
         split_of = self.splits(photos)
+        spare = len(maps)
         for photo in photos.values():
             name = photo.relative_to(self.root)
             split, own = split_of(name), name.with_suffix("")
+            sample = self.sample(photo, name if own.as_posix() in shared else own, split, maps)
+            spare -= len([*sample.parts()]) - 1
             if self.split in (None, split):
-                yield self.sample(photo, name if own.as_posix() in shared else own, split, maps)
+                yield sample
+        if spare:
+            words = "%s: %d maps or joints are no photo's: those of photo.jpg are photo%s, photo%s and so on"
+            log.warning(words, self.root, spare, PARSE[0], JOINTS[0])
 
     def listed(self, passed: PassedOver) -> tuple[Shelf[Path], Shelf[Path]]:
         """Return the photos by their paths, and what lies beside photos by `filed`."""
@@ -91,7 +97,7 @@ class Folder:
         maps: Shelf[Path] = Shelf()
         for path in everything_below(self.root):
             if is_map(path):
-                name = filed(path.parent, path.stem, path.suffix)
+                name = filed(path.parent, *parted(path.name))
                 if (other := maps.get(name)) is None or other < path:
                     maps.put(name, path)
             elif passed.is_photo(path, self.root):
@@ -152,8 +158,15 @@ def is_map(path: Path) -> bool:
     return path.suffix.lower() in (".json", *ARRAYS) or Path(path.stem).suffix.lower() in NO_PERSON
 
 
+def parted(name: str) -> tuple[str, str]:
+    """Cut the name of a map into the photo's and the end that makes it a map."""
+    ends = (*PARSE, *DENSEPOSE, *CLOTH, *CLOTH_MASK, *reversed(JOINTS))
+    end = next((end for end in ends if name.lower().endswith(end)), Path(name).suffix)
+    return name[: len(name) - len(end)], name[len(name) - len(end) :]
+
+
 def filed(folder: Path, stem: str, end: str) -> str:
-    """Return the name that a map is looked up by: accents composed, its suffix in lower case."""
+    """Return the name that a map is looked up by: accents composed, its end in lower case."""
     return f"{folder}/{composed(stem)}{end.lower()}"
 
 

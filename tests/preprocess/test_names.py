@@ -278,6 +278,32 @@ def test_folders_named_like_splits_are_the_splits(tmp_path: Path) -> None:
     assert sorted(splits_of(tmp_path).values()) == sorted(expected.values()), "in any case"
 
 
+def test_maps_are_found_in_upper_case_and_those_of_no_photo_are_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("a.JPG", "a.PARSE.PNG", "a_KEYPOINTS.JSON", "A.b.jpg", "A.b.Parse.png"):
+        (tmp_path / name).touch()
+    (sample, other) = sorted(Folder(tmp_path).samples(), key=lambda sample: str(sample.image))[::-1]
+    assert (sample.parse, sample.openpose_json) == (tmp_path / "a.PARSE.PNG", tmp_path / "a_KEYPOINTS.JSON")
+    assert other.parse == tmp_path / "A.b.Parse.png"
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+    for name in ("b.parse.png", "a.parse.npy", "a.parse.jpg"):  # nobody's, one too many, no parse map
+        (tmp_path / name).touch()
+    assert len([*Folder(tmp_path).samples()]) == 2
+    assert (
+        "3 maps or joints are no photo's: those of photo.jpg are photo.parse.png, photo.json" in caplog.text
+    )
+
+
+def test_links_to_folders_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far/b.jpg").touch()
+    (tmp_path / "near").mkdir()
+    (tmp_path / "near/train").symlink_to(tmp_path / "far")
+    with pytest.raises(ValueError, match="no photo that can be read, but 1 links to folders"):
+        [*Folder(tmp_path / "near").samples()]
+
+
 def test_the_garment_alone_may_lie_beside_a_photo(tmp_path: Path) -> None:
     for name in ("a.jpg", "a.cloth.jpg", "a.cloth_mask.png", "b.jpg"):
         photo(tmp_path / name)
