@@ -64,6 +64,12 @@ class Arm:
         return bool(np.isfinite(self.joints).all())
 
     @property
+    def bare_below(self) -> bool:
+        """Whether the sleeve ends before the joints that were found do."""
+        found = np.isfinite(self.points).all(axis=1)
+        return bool(found.any() and self.sleeve_end < self.share[found][-1])
+
+    @property
     def sleeve_a(self) -> float:
         """`a` px of the bone where the sleeve ends; NaN without one."""
         covered = np.flatnonzero(self.share <= self.sleeve_end)

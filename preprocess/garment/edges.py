@@ -6,7 +6,6 @@ edge stands out against the cloth's own pattern; the panel's side is the stronge
 and its bounds take in every path that is nearly as strong.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -56,25 +55,6 @@ STRIP = 0.04
 
 PLAIN, SPREADS = 4.0, 3.0
 """Lab units that a plain cloth varies by, and how many times that far something else is at least."""
-
-BESIDE_STRIP = (0.04, 0.2)
-"""Columns outward from where garment and arm end, in B, that show what stands behind the person."""
-
-SPARSE = 7
-"""Every so many of their points are looked at."""
-
-EVEN, CONTRAST = 8.0, 24.0
-"""Lab units that a wall varies by at most, and that cloth differs from it by at least, to tell them apart."""
-
-LIKE_WALL = 0.4
-"""A column shows the wall when its colour is no further from that, as a share of how far the cloth's is."""
-
-SHARP, WITHIN = 0.7, 0.03
-"""How far the colour is from the wall's, as a share of how far the cloth's is, and how far inside of where a
-gap begins, in B: a side that the light brightens goes over into the wall's colour slowly."""
-
-WALL_IN_CLOTH = 0.05
-"""Cloth of which more than this share looks like the wall has prints or stripes in its colour."""
 
 BEND = 0.5
 """What a path pays for each column that it moves between two rows."""
@@ -196,54 +176,6 @@ def like_the_panel(lines: Scores, unit: float, pixel: float) -> tuple[Scores, Sc
     alike = np.exp(-(unlike**2)).astype(np.float32)
     columns = lines.shape[1]
     return alike[:, :columns], alike[:, margin + skipped : margin + skipped + columns]
-
-
-def wall_colour(lines: Scores, outers: Sequence[tuple[int, NDArray[np.float64]]], unit: float) -> Scores:
-    """(3,) Lab of what stands behind a person; NaN where it isn't even on either side.
-
-    Args:
-        lines: (R, C, 3) Lab.
-        outers: By side its direction, -1 or 1, and the (R,) columns where the garment, and what lies in front
-            of it, ends; NaN: not known.
-        unit: Columns per B.
-    """
-    walls = []
-    for direction, outer in outers:
-        beyond = direction * (np.arange(lines.shape[1]) - outer[:, None])
-        beside = lines[(beyond > BESIDE_STRIP[0] * unit) & (beyond < BESIDE_STRIP[1] * unit)][::SPARSE]
-        if len(beside):
-            wall = np.median(beside, axis=0)
-            walls.append((float(np.median(np.abs(beside - wall).sum(axis=1))), wall))
-    spread, wall = min(walls, key=lambda one: one[0], default=(np.inf, np.zeros(3, np.float32)))
-    return np.asarray(wall if spread <= EVEN else np.full(3, np.nan), np.float32)
-
-
-def gap_begins(
-    lines: Scores, wall: Scores, worn: NDArray[np.bool_], unit: float, pixel: float
-) -> NDArray[np.bool_]:
-    """(R, K) whether the wall begins to show at a column: nowhere if the cloth, or prints, have its colour.
-
-    Args:
-        lines: (R, K, 3) Lab, by columns that lead outward from the body axis.
-        wall: (3,) Lab, from `wall_colour`.
-        worn: (R,) rows in which there is cloth.
-        unit: Columns per B.
-        pixel: Columns per pixel of the photo; edges are that soft.
-    """
-    step = lines - wall
-    away = np.sqrt(np.einsum("rkc,rkc->rk", step, step))
-    cloth = away[worn, : round(PANEL_STRIP[1] * unit)]
-    contrast = np.median(cloth[:, ::SPARSE]) if cloth.size else 0.0
-    shown: NDArray[np.bool_] = away < LIKE_WALL * contrast
-    told = contrast >= CONTRAST and (cloth < LIKE_WALL * contrast).mean() <= WALL_IN_CLOTH
-    if not told:
-        return np.zeros_like(shown)
-    reach = max(1, round(max(WITHIN * unit, 2 * pixel)))
-    begins = shown.copy()
-    begins[:, 1:] &= ~shown[:, :-1]
-    begins[:, :reach] = False
-    begins[:, reach:] &= away[:, :-reach] > SHARP * contrast
-    return begins
 
 
 def strongest_path(scores: Scores) -> Path:

@@ -1,5 +1,7 @@
 """Where a worn garment ends at the shoulders and at the hem, with bounds."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from preprocess.body.canvas import INSIDE, BodyCanvas, Mask, Rows, axis_runs, column_ends, extents
@@ -50,6 +52,15 @@ CAP = 0.08
 UNEVEN = 0.1
 """How much further out, in B, one shoulder of a garment may end than the other."""
 
+SLOPE_ROWS, SLOPE_SLACK = 0.05, 0.035
+"""Rows, in T, just below those of the shoulders by whose ends both slope alike, and how far off, in shares of
+an extent, an end is that this tells: on 230 photographs whose ends show nine of ten are within 0.045, and
+`SLACK_PX` is 0.01 of it."""
+
+CLEAR, CLEAR_ROWS = 0.02, 0.5
+"""What goes on no further than this beyond the garment, in B, doesn't hide its end, and the share of the rows
+below in which that must be so."""
+
 SLACK_PX = 0.75
 """px. How far an outline of the parse map is off at most."""
 
@@ -74,8 +85,16 @@ def shoulder_bounds(canvas: BodyCanvas, overlays: Mask | None) -> tuple[Bounds, 
     if abs(high + low) > LOPSIDED * canvas.frame.shoulder_width:
         extents_px.append(2 * max(high, -low))  # as far out on the side that lacks a piece
     bounds = Bounds.spanning(high - low, extents_px)
-    hidden = 0.0 if overlays is None else _hidden_beyond(canvas, first, last, overlays)
-    return bounds.widened(SLACK_PX, SLACK_PX + hidden), (low, high)
+    if overlays is None or np.isnan(bounds.value):
+        return bounds.widened(SLACK_PX), (low, high)
+    hidden = _hidden_beyond(canvas, first, last, overlays)
+    sloped = _sloped(canvas, last, overlays, hidden)
+    if np.isfinite(sloped).any():
+        low, high = np.where(np.isfinite(sloped), sloped * (-1, 1), (low, high))
+        span = float(high - low)
+        bounds = Bounds(value=span, low=span, high=span)
+        return bounds.widened(SLACK_PX + SLOPE_SLACK * span), (float(low), float(high))
+    return bounds.widened(SLACK_PX, SLACK_PX + float(hidden.beyond.sum())), (low, high)
 
 
 def _median_ends(canvas: BodyCanvas, first: float, last: float) -> tuple[float, float]:
@@ -90,12 +109,52 @@ def _median_ends(canvas: BodyCanvas, first: float, last: float) -> tuple[float, 
     return middle - extent / 2, middle + extent / 2
 
 
-def _hidden_beyond(canvas: BodyCanvas, first: float, last: float, overlays: Mask) -> float:
-    """Px by which overlays in rows [first, last] px hide more of the garment, on both sides together.
+@dataclass(frozen=True, slots=True, eq=False)
+class _Hidden:
+    """What overlays hide of the shoulders, right and left, `|b|` px."""
+
+    ends: Array
+    """(2,) ends of the garment that show."""
+
+    far: Array
+    """(2,) ends of what goes on beyond them."""
+
+    beyond: Array
+    """(2,) by how much more the garment may go on."""
+
+
+def _hidden_beyond(canvas: BodyCanvas, first: float, last: float, overlays: Mask) -> _Hidden:
+    """Find by how much overlays in rows [first, last] px hide more of the garment.
 
     They go on that far beyond its ends; but no further than it reaches just below, as shoulders slope, or on
     the other side.
     """
+    own, whole = _outlines(canvas, first, last, overlays)
+    below = extents(canvas, canvas.rows_between(last, last + CAP * canvas.frame.torso_length))
+    ends, far = (np.array([_median(side) for side in found.T]) for found in (own, whole))
+    lower = np.array([np.nanmax(-below.low, initial=0), np.nanmax(below.high, initial=0)])
+    most = np.fmax(lower, ends[::-1] + UNEVEN * canvas.frame.shoulder_width)
+    return _Hidden(ends, far, np.fmax(np.fmin(far, most) - ends, 0))
+
+
+def _sloped(canvas: BodyCanvas, last: float, overlays: Mask, hidden: _Hidden) -> Array:
+    """(2,) `|b|` px of an end that is hidden while the other isn't, by where the garment shows again below.
+
+    Both shoulders slope alike from the rows that end at `last` px to those below; NaN where nothing tells.
+    """
+    clear_by = CLEAR * canvas.frame.shoulder_width
+    own, whole = _outlines(canvas, last, last + SLOPE_ROWS * canvas.frame.torso_length, overlays)
+    clear = whole - own < clear_by
+    caps = np.nanmax(np.where(clear, own, np.nan), axis=0, initial=0)
+    sloped = caps - (caps - hidden.ends)[::-1]
+    covered = hidden.beyond > clear_by
+    told = covered & ~covered[::-1] & (clear.mean(axis=0) > CLEAR_ROWS)
+    told &= (sloped > hidden.ends) & (sloped < hidden.far + clear_by)
+    return np.where(told, np.fmin(sloped, hidden.far), np.nan)
+
+
+def _outlines(canvas: BodyCanvas, first: float, last: float, overlays: Mask) -> tuple[Array, Array]:
+    """(R, 2) `|b|` px of the garment's ends, right and left, in rows [first, last] px, and with overlays."""
     rows = canvas.rows_between(first, last)
     own = extents(canvas, rows)
     b = canvas.b_of(np.arange(canvas.cover.shape[1]))
@@ -103,12 +162,8 @@ def _hidden_beyond(canvas: BodyCanvas, first: float, last: float, overlays: Mask
     lines = np.where(between, np.uint8(255), canvas.resampled(overlays, rows))
     lines[:, [0, -1]] = 0
     whole = axis_runs(canvas, lines)
-    below = extents(canvas, canvas.rows_between(last, last + CAP * canvas.frame.torso_length))
-    ends, far = ((_median(-runs.low), _median(runs.high)) for runs in (own, whole))
-    lower = (np.nanmax(-below.low, initial=0), np.nanmax(below.high, initial=0))
-    room = UNEVEN * canvas.frame.shoulder_width
-    reach = [min(far[side], max(lower[side], ends[1 - side] + room)) - ends[side] for side in (0, 1)]
-    return float(sum(np.fmax(reach, 0)))
+    own_ends, ends = (np.column_stack([-runs.low, runs.high]) for runs in (own, whole))
+    return own_ends, ends
 
 
 def _median(values: Array) -> float:

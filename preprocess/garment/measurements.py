@@ -11,11 +11,12 @@ import numpy as np
 from preprocess.body.arms import crossed, raised
 from preprocess.body.canvas import INSIDE, BodyCanvas, Mask, Rows, axis_runs
 from preprocess.body.keypoints import BodyFrame, Keypoints
+from preprocess.garment.arm_rows import SideRows
 from preprocess.garment.bounds import Bounds
 from preprocess.garment.ends import AXIS_BAND, SHOULDER_ROWS, hem_bounds, shoulder_bounds
 from preprocess.garment.panel import Side, panel_cover, sides_of, without_holes
 from preprocess.garment.scene import Parts, Scene
-from preprocess.garment.sides import SideRows, panel_rows
+from preprocess.garment.sides import panel_rows
 from preprocess.garment.sleeves import Panel, sleeve_bounds
 from preprocess.vocabulary import TORSO_PARTS
 
@@ -110,7 +111,7 @@ def measure_worn(garment_mask: Mask, keypoints: Keypoints, scene: Scene | None =
     flags = [*_pose_flags(frame, sides), *dict.fromkeys(panel[0].flags() + panel[1].flags())]
     seen = {
         "axis_hidden": np.isnan(width.value),
-        "garment_off_body": _off_body(canvas),
+        "garment_off_body": _off_body(canvas, scene.occluders),
         "stray_pieces": stray,
         "garment_out_of_frame": _cut_off(frame, span, panel, garment_mask.shape),
         "hem_out_of_frame": _hem_cut_off(frame, length.value, garment_mask.shape),
@@ -205,13 +206,15 @@ def _pose_flags(frame: BodyFrame, sides: tuple[Side, Side]) -> list[str]:
     return [name for name, doubtful in doubts.items() if doubtful]
 
 
-def _off_body(canvas: BodyCanvas) -> bool:
-    """Whether the garment isn't where the chest is: the joints are another person's or another picture's."""
+def _off_body(canvas: BodyCanvas, occluders: Mask | None) -> bool:
+    """Whether the garment isn't where the chest shows: the joints are of another person or picture."""
     torso, shoulders = canvas.frame.torso_length, canvas.frame.shoulder_width
     rows = canvas.rows_between(CHEST_ROWS[0] * torso, CHEST_ROWS[1] * torso)
     columns = canvas.columns_between(-AXIS_BAND * shoulders, AXIS_BAND * shoulders)
     chest = canvas.cover[np.ix_(rows, columns)]
     expected = (CHEST_ROWS[1] - CHEST_ROWS[0]) * torso * 2 * AXIS_BAND * shoulders / canvas.step**2
+    if occluders is not None:  # an arm across it, or hair
+        expected -= (canvas.resampled(occluders, rows)[:, columns] > INSIDE).sum() if len(rows) else 0
     return bool((chest > INSIDE).sum() < expected / 2)
 
 

@@ -13,27 +13,31 @@ from scipy.ndimage import binary_dilation, median_filter
 
 from preprocess.body.canvas import INSIDE, BodyCanvas, Mask, Rows, axis_runs, extents
 from preprocess.body.keypoints import Array
-from preprocess.garment.arm_rows import INNERMOST, bones_at, crossed_rows, sleeve_rows
-from preprocess.garment.bounds import Bounds
-from preprocess.garment.edges import (
-    FAINTEST,
-    Edges,
-    Scores,
-    edges_of,
-    gap_begins,
-    like_the_panel,
-    strongest_path,
-    wall_colour,
+from preprocess.garment.arm_rows import (
+    INNERMOST,
+    SideRows,
+    SideView,
+    bones_at,
+    crossed_rows,
+    hand_shows,
+    sleeve_rows,
 )
-from preprocess.garment.panel import (
-    SLEEVE_RADIUS,
-    Side,
-    front_lines,
-    may_be_hidden,
-    outward,
+from preprocess.garment.edges import FAINTEST, Edges, Scores, edges_of, like_the_panel, strongest_path
+from preprocess.garment.gaps import (
+    EVENED,
+    SideColours,
+    before_gaps,
+    before_shade,
+    least_by_gaps,
+    nearest_to,
+    side_colours,
 )
+from preprocess.garment.panel import SLEEVE_RADIUS, Side, front_lines, may_be_hidden, outward
 from preprocess.garment.scene import Parts, Scene
 from preprocess.vocabulary import ARM_PARTS, CLOTHED_TORSO, TORSO_PARTS
+
+Ends = tuple[Array, Array, Array]
+"""(R,) `|b|` px of the panel's end, the least that it can be, and the most."""
 
 SEEN_TORSO = (*TORSO_PARTS, CLOTHED_TORSO)
 
@@ -43,14 +47,14 @@ OUTLINE_REACH = 0.02
 OUTLINE_TRUST = 0.2
 """What an edge at the end of that reach loses against one on the outline."""
 
-OUTLINE_SPREAD = 9
-"""Rows over which that offset is evened out."""
-
 OUTLINE_SLACK_PX, OUTLINE_SLACK = 0.6, 0.01
 """px, and B: how far the edge is off at most where nothing is in the way; the larger of the two counts."""
 
-GAP_DEPTH = 0.12
-"""How far inside of the parse map's outline, in B, a gap that it has filled begins at most."""
+PATH_SLACK = 0.5
+"""Share of that slack for a path under a sleeve: its bounds take in others as well."""
+
+SLANT = 0.5
+"""A side under a sleeve may slant so much from where a gap shows it, in px per px."""
 
 BITTEN = 0.55
 """A garment that ends within this share of the hull lacks a piece: no torso is so narrow."""
@@ -105,96 +109,8 @@ IMPOSSIBLE = -50.0
 CORNER = 0.03
 """Rows, in T, beside a sleeve's end in which its corner sticks out."""
 
-HIDDEN_CLOTH = 0.025
+HIDDEN_CLOTH = 0.015
 """How much cloth, in B, something that lies against the panel hides at most, unless less of it shows."""
-
-FEWEST_ROWS, FIRM_ROWS = 0.5, 0.6
-"""Share of the width's rows that must tell about a side, and from which guessed rows don't count."""
-
-MANY_ROWS = 0.1
-"""Share of the width's rows from which a kind of row is named."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class SideRows:
-    """One side of the panel, row by row, `|b|` px; NaN in rows that tell nothing."""
-
-    a: Array
-    """(R,) px."""
-
-    at: Array
-    """(R,) best estimate."""
-
-    low: Array
-    """(R,) least."""
-
-    high: Array
-    """(R,) most."""
-
-    against: Mask
-    """(R,) rows in which something lies against the panel."""
-
-    sleeve: Mask
-    """(R,) rows in which the garment goes on into a sleeve."""
-
-    silent: Mask
-    """(R,) rows that tell nothing: a forearm lies across, or a piece is missing."""
-
-    guessed: Mask
-    """(R,) rows of which only a photo could tell where sleeve or arm hide the edge, and there is none."""
-
-    def between(self, first: float, last: float) -> "SideRows":
-        """The rows with `a` px in [first, last]."""
-        chosen = (self.a >= first) & (self.a <= last)
-        return SideRows(**{name: getattr(self, name)[chosen] for name in self.__slots__})
-
-    def mean(self) -> Bounds:
-        """Mean `|b|` px over all rows, by a line through those that tell something; unknown with too few."""
-        told = np.isfinite(self.at)
-        firm = told & ~self.guessed
-        if len(firm) and firm.mean() >= FIRM_ROWS:
-            told = firm
-        if len(told) == 0 or told.mean() < FEWEST_ROWS:
-            return Bounds.unknown()
-        shift = 0.0
-        if not told.all():
-            slope, intercept = np.polyfit(self.a[told], self.at[told], 1)
-            shift = slope * self.a.mean() + intercept - self.at[told].mean()
-        value, low, high = (float(ends[told].mean() + shift) for ends in (self.at, self.low, self.high))
-        return Bounds(value=value, low=low, high=high).widened(abs(shift))
-
-    def flags(self) -> list[str]:
-        """Name what many of the rows have beside them."""
-        kinds = {
-            "arm_touches_panel": self.against,
-            "sleeve_touches_panel": self.sleeve & ~self.silent,
-            "panel_hidden": self.silent,
-        }
-        return [name for name, rows in kinds.items() if len(rows) and rows.mean() > MANY_ROWS]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class _View:
-    """What the rows of one side show, by columns that lead outward from the body axis."""
-
-    side: Side
-    a: Array
-    """(R,) px."""
-    b: Array
-    """(K,) `|b|` px of the columns."""
-    columns: Rows
-    """(K,) of the canvas."""
-    end: Array
-    """(R,) `|b|` px where the garment ends."""
-    outer: Array
-    """(R,) `|b|` px where the garment, and what lies in front of it, ends."""
-    one_sleeve: bool
-    """Whether the other arm shows that the garment has no such sleeves."""
-
-    @property
-    def step(self) -> float:
-        """Px between columns."""
-        return float(self.b[1] - self.b[0])
 
 
 def panel_rows(
@@ -208,69 +124,68 @@ def panel_rows(
         sides: From `sides_of`.
         scene: What else the picture shows.
     """
-    whole = axis_runs(canvas, front_lines(canvas, rows, sides, scene.occluders))
+    front = front_lines(canvas, rows, sides, scene.occluders)
+    whole = axis_runs(canvas, front)
     runs = extents(canvas, rows, whole)
     edges = None if scene.photo is None or len(rows) < 2 else edges_of(canvas, scene.photo, rows)
-    views = [
-        _view(canvas, rows, side, other, outward(side, runs), outward(side, whole))
-        for side, other in zip(sides, sides[::-1], strict=True)
-    ]
-    seen = [None, None] if edges is None else [_seen(view, edges, _wall(views, edges)) for view in views]
-    right, left = (_side_rows(view, canvas, rows, one, scene) for view, one in zip(views, seen, strict=True))
-    return right, left
+    found = []
+    for side, other in zip(sides, sides[::-1], strict=True):
+        ends = outward(side, runs), outward(side, whole)
+        shown = hand_shows(canvas, side, scene)
+        view = _view(canvas, rows, (side, other), ends, front > INSIDE, shown)
+        seen = None if edges is None else _seen(view, edges, front > INSIDE)
+        found.append(_side_rows(view, canvas, rows, seen, scene))
+    return found[0], found[1]
 
 
-def _wall(views: list[_View], edges: Edges) -> Scores:
-    """(3,) Lab of what stands behind the person."""
-    directions = [int(view.columns[1] - view.columns[0]) for view in views]
-    outers = [
-        (direction, view.columns[0] + direction * (view.outer - view.b[0]) / view.step)
-        for direction, view in zip(directions, views, strict=True)
-    ]
-    return wall_colour(edges.lines, outers, views[0].side.shoulder_px / views[0].step)
-
-
-def _view(canvas: BodyCanvas, rows: Rows, side: Side, other: Side, end: Array, outer: Array) -> _View:
+def _view(
+    canvas: BodyCanvas,
+    rows: Rows,
+    side_and_other: tuple[Side, Side],
+    ends: tuple[Array, Array],
+    front: Mask,
+    hand_shown: bool,
+) -> SideView:
     """Lay the columns of one side outward."""
+    side, other = side_and_other
     axis, num_columns = round(-canvas.b0 / canvas.step), canvas.cover.shape[1]
     axis = min(max(axis, 1), num_columns - 2)
     columns = np.arange(axis, num_columns) if side.arm.side > 0 else np.arange(axis, -1, -1)
-    return _View(
+    return SideView(
         side=side,
         a=canvas.a_of(rows),
         b=side.arm.side * canvas.b_of(columns),
         columns=columns,
-        end=end,
-        outer=outer,
-        one_sleeve=side.arm.sleeve_end > other.arm.sleeve_end + UNEVEN,
+        end=ends[0],
+        outer=ends[1],
+        front=front[:, columns],
+        one_sleeve=side.arm.sleeve_end > other.arm.sleeve_end + UNEVEN and other.arm.bare_below,
+        hand_shows=hand_shown,
     )
 
 
-def _side_rows(view: _View, canvas: BodyCanvas, rows: Rows, seen: "_Seen | None", scene: Scene) -> SideRows:
+def _side_rows(
+    view: SideView, canvas: BodyCanvas, rows: Rows, seen: "_Seen | None", scene: Scene
+) -> SideRows:
     """Follow one side."""
     side = view.side
     sleeve = sleeve_rows(side, view.a, view.end, view.outer)
     against = may_be_hidden(side, view.a, view.end, view.outer) & ~sleeve
     silent = crossed_rows(side, view.a) | _bitten(view, seen)
-    tells = np.isfinite(view.end) & ~silent
+    tells = view.worn & ~silent
     guess, spread = _guess(view, canvas, rows, scene.densepose)
-    slack = max(OUTLINE_SLACK_PX, OUTLINE_SLACK * side.shoulder_px)
+    slack = np.full(len(rows), max(OUTLINE_SLACK_PX, OUTLINE_SLACK * side.shoulder_px))
     if seen is None:
-        at, low, high = _hidden_edge(view, sleeve, against, guess)
+        ends = _hidden_edge(view, sleeve, against, guess)
     else:
-        at, low, high = _outline(view, seen, against, slack)
+        ends = _outline(view, seen, against, slack)
         if (sleeve & tells).any():
-            path = strongest_path(_gains(view, at, seen.scores, sleeve, tells, guess, spread))
-            told = _with_corners(sleeve, side, view.step)
-            at = np.where(told, view.b[path.best], at)
-            low = np.where(told, view.b[path.first], low)
-            high = np.where(told, view.b[path.last], high)
-            low = np.where(told & sleeve & _sleeved(view, at), np.fmin(low, guess), low)
-        moved = _before_gaps(view, seen, at)
-        low = np.fmin(low, moved)
-        high = np.where(moved < at, moved, high)
-        at = moved
-    at, low, high = (np.where(tells, ends, np.nan) for ends in (at, low - slack, high + slack))
+            gains = _gains(view, ends[0], seen.scores, sleeve, tells, guess, spread)
+            ends = _under_sleeve(view, ends, gains, sleeve, guess)
+        ends = _by_gaps(view, seen.colours, ends, sleeve)
+        slack[sleeve] *= PATH_SLACK
+    at, low, high = ends
+    at, low, high = (np.where(tells, found, np.nan) for found in (at, low - slack, high + slack))
     guessed = (sleeve | against) & (seen is None)
     return SideRows(
         a=view.a, at=at, low=low, high=high, against=against, sleeve=sleeve, silent=silent, guessed=guessed
@@ -287,51 +202,65 @@ class _Seen:
     """(R, K) how far edges stand out that have the panel on their inner side."""
     outside: Scores
     """(R, K) how much what lies just outside looks like the panel."""
-    gaps: Mask
-    """(R, K) where the wall behind the person begins to show."""
+    colours: SideColours
 
 
-def _seen(view: _View, edges: Edges, wall: Scores) -> _Seen:
+def _seen(view: SideView, edges: Edges, front: Mask) -> _Seen:
     """Take one side's edges from the photo's.
 
     A gap between sleeve and panel has two edges as strong; inside of the outer one there is no cloth of it.
     """
-    unit = view.side.shoulder_px / view.step
-    inside, outside = like_the_panel(edges.lines[:, view.columns], unit, edges.pixel)
+    inside, outside = like_the_panel(edges.lines[:, view.columns], view.unit, edges.pixel)
     return _Seen(
         strength=edges.strength[:, view.columns],
         scores=edges.scores[:, view.columns] * (LEAST_ALIKE + (1 - LEAST_ALIKE) * inside),
         outside=outside,
-        gaps=gap_begins(edges.lines[:, view.columns], wall, np.isfinite(view.end), unit, edges.pixel),
+        colours=side_colours(view, edges.lines, front, edges.pixel),
     )
 
 
-def _outline(view: _View, seen: _Seen, against: Mask, slack: float) -> tuple[Array, Array, Array]:
-    """(R,) `|b|` px of the outline by parse map and photo, the least and the most."""
-    at = view.end + _offsets(view, seen.strength)
+def _outline(view: SideView, seen: _Seen, against: Mask, slack: Array) -> Ends:
+    """Take the outline by parse map and photo; what lies against it may hide some of the panel."""
+    edge = view.end + _offsets(view, seen.strength)
+    at = np.where(against, before_shade(view, seen.colours, edge), edge)
     hidden = np.minimum(view.outer - at, HIDDEN_CLOTH * view.side.shoulder_px)
-    return at, at, np.where(against, at + np.fmax(hidden - slack, 0), at)
+    return at, at, np.where(against, np.fmax(edge, at + np.fmax(hidden - slack, 0)), at)
 
 
-def _before_gaps(view: _View, seen: _Seen, at: Array) -> Array:
-    """(R,) `|b|` px of the panel's end, moved inward to where a gap begins that the parse map has filled."""
-    depth = at[:, None] - view.b
-    shown = seen.gaps & (depth > 0) & (depth < GAP_DEPTH * view.side.shoulder_px)
-    if not shown.any():
-        return at
-    inner = np.where(shown.any(axis=1), view.b[shown.argmax(axis=1)] - view.step / 2, at)
-    moved: Array = at - median_filter(at - inner, OUTLINE_SPREAD, mode="nearest")
-    return moved
+def _under_sleeve(view: SideView, ends: Ends, gains: Scores, sleeve: Mask, guess: Array) -> Ends:
+    """Follow the strongest path where the garment goes on into a sleeve, and beside its end.
+
+    One that follows the outer side of what may be a sleeve has the guess within its bounds.
+    """
+    path = strongest_path(gains)
+    told = _with_corners(sleeve, view.side, view.step)
+    at, low, high = (
+        np.where(told, view.b[columns], end)
+        for columns, end in zip((path.best, path.first, path.last), ends, strict=True)
+    )
+    return at, np.where(sleeve & _may_be_sleeved(view, at), np.fmin(low, guess), low), high
 
 
-def _hidden_edge(view: _View, sleeve: Mask, against: Mask, guess: Array) -> tuple[Array, Array, Array]:
-    """(R,) `|b|` px of the edge without a photo, the least and the most: all that sleeve or arm may hide."""
+def _by_gaps(view: SideView, colours: SideColours, ends: Ends, sleeve: Mask) -> Ends:
+    """End the panel where gaps begin; where none can be told, halfway to where one may."""
+    begins, shown = before_gaps(view, colours, ends[0])
+    inner = np.fmin(begins, ends[0])
+    at, low, high = (np.where(shown, gap, end) for gap, end in zip((inner, inner, begins), ends, strict=True))
+    slanted = nearest_to(view.a, np.where(shown, at, np.nan), SLANT)
+    slanted = np.fmax(slanted, INNERMOST * view.side.hull(view.a))
+    least = np.where(sleeve, at, least_by_gaps(view, colours, at))
+    low = np.fmin(np.where(sleeve, np.fmin(low, slanted), low), least)
+    return (at + least) / 2, low, np.fmax(high, at)
+
+
+def _hidden_edge(view: SideView, sleeve: Mask, against: Mask, guess: Array) -> Ends:
+    """Take the edge without a photo: the bounds are all that sleeve or arm may hide."""
     least = np.fmin(INNERMOST * view.side.hull(view.a), view.end)
     at = np.where(sleeve, np.clip(guess, least, view.end), view.end)
     return at, np.where(sleeve, least, at), np.where(against, np.fmax(view.outer, at), view.end)
 
 
-def _offsets(view: _View, strength: Scores) -> Array:
+def _offsets(view: SideView, strength: Scores) -> Array:
     """(R,) px from the parse map's outline to the photo's strongest edge near it, evened out over rows."""
     reach = max(1, round(OUTLINE_REACH * view.side.shoulder_px / view.step))
     offsets = np.arange(-reach, reach + 1)
@@ -340,11 +269,11 @@ def _offsets(view: _View, strength: Scores) -> Array:
     found = strength[np.arange(len(at))[:, None], at] + FAINTEST
     found *= 1 - OUTLINE_TRUST * np.abs(offsets) / reach
     moved = offsets[found.argmax(axis=1)] * view.step
-    evened: Array = median_filter(moved.astype(np.float64), OUTLINE_SPREAD, mode="nearest")
+    evened: Array = median_filter(moved.astype(np.float64), EVENED, mode="nearest")
     return evened
 
 
-def _bitten(view: _View, seen: _Seen | None) -> Mask:
+def _bitten(view: SideView, seen: _Seen | None) -> Mask:
     """(R,) rows in which the parse map ends where the body goes on, and so does the cloth in the photo."""
     hull = view.side.hull(view.a)
     with np.errstate(invalid="ignore"):
@@ -353,7 +282,7 @@ def _bitten(view: _View, seen: _Seen | None) -> Mask:
             return narrow
         column = np.rint((np.nan_to_num(view.end) - view.b[0]) / view.step).astype(int)
         beyond = seen.outside[np.arange(len(column)), np.clip(column, 0, len(view.b) - 1)]
-        goes_on = median_filter(beyond, OUTLINE_SPREAD, mode="nearest") > GOES_ON
+        goes_on = median_filter(beyond, EVENED, mode="nearest") > GOES_ON
         found: Mask = narrow | ((view.end < WITHIN * hull) & goes_on)
     return found
 
@@ -364,7 +293,7 @@ def _with_corners(sleeve: Mask, side: Side, step: float) -> Mask:
     return found
 
 
-def _guess(view: _View, canvas: BodyCanvas, rows: Rows, densepose: Parts | None) -> tuple[Array, Array]:
+def _guess(view: SideView, canvas: BodyCanvas, rows: Rows, densepose: Parts | None) -> tuple[Array, Array]:
     """(R,) `|b|` px where the panel should end under a sleeve, and (R,) how far that usually is off."""
     shoulders = view.side.shoulder_px
     bone = bones_at(view.side, view.a)[0]
@@ -383,7 +312,7 @@ def _guess(view: _View, canvas: BodyCanvas, rows: Rows, densepose: Parts | None)
     return np.where(seen, middle, guess), np.where(seen, BODY_SPREAD * shoulders, spread)
 
 
-def _no_sleeve(view: _View) -> Array:
+def _no_sleeve(view: SideView) -> Array:
     """(R,) score of the outline in rows where the garment covers the arm."""
     half = view.end - bones_at(view.side, view.a)[0]
     thin = np.nan_to_num(np.clip(1 - half / (THINNEST * view.side.shoulder_px), 0, 1))
@@ -391,20 +320,24 @@ def _no_sleeve(view: _View) -> Array:
     return np.where(_sleeved(view, view.end), SURELY_SLEEVE, score)
 
 
-def _sleeved(view: _View, edge: Array) -> Mask:
+def _sleeved(view: SideView, edge: Array) -> Mask:
     """(R,) rows in which an edge, `|b|` px, is a sleeve's outer one, unless the panel hides the arm.
 
     It is as far outside of the bone as a sleeve's, the other arm has a sleeve too, and this one's wrist is
-    seen: the arm isn't behind the back.
+    found: the arm isn't behind the back.
     """
+    return _may_be_sleeved(view, edge) & bool(np.isfinite(view.side.arm.joints[2]).all())
+
+
+def _may_be_sleeved(view: SideView, edge: Array) -> Mask:
+    """(R,) the same where only a hand need show."""
     half = edge - bones_at(view.side, view.a)[0]
-    seen = not view.one_sleeve and bool(np.isfinite(view.side.arm.joints[2]).all())
     thick: Mask = np.nan_to_num(half) >= THINNEST * view.side.shoulder_px
-    return thick & seen
+    return thick & (view.hand_shows and not view.one_sleeve)
 
 
 def _gains(
-    view: _View,
+    view: SideView,
     outline: Array,
     scores: Scores | Array,
     sleeve: Mask,

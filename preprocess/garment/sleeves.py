@@ -14,9 +14,9 @@ import numpy as np
 from preprocess.body.arms import SLEEVE_START, UNCOVERED_RUN, Arm, crossed
 from preprocess.body.canvas import INSIDE, BodyCanvas
 from preprocess.body.keypoints import Array, BodyFrame
+from preprocess.garment.arm_rows import SideRows
 from preprocess.garment.bounds import MAX_UNCERTAINTY, Bounds
 from preprocess.garment.scene import Scene
-from preprocess.garment.sides import SideRows
 from preprocess.sizes.axes import SMALLEST_RATIO
 
 NUM_POINTS = 400

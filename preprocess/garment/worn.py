@@ -42,6 +42,9 @@ BELOW_HEM = 0.03
 TUCKED_WIDTH = 0.97
 """A hem at most this much wider than what is below it is tucked in."""
 
+TUCKED_ABOVE = 0.93
+"""Row, in T, above which a waistband is: hems further down hang free, however wide the trousers."""
+
 TWO_GARMENTS: dict[Category, tuple[tuple[Lip, ...], tuple[Lip, ...]]] = {
     Category.UPPER: ((Lip.UPPER_CLOTHES,), (Lip.COAT,)),
     Category.DRESS: ((Lip.DRESS,), (Lip.UPPER_CLOTHES, Lip.COAT)),
@@ -166,8 +169,10 @@ def _two_garments(parse: Labels, worn: Sequence[Lip], other: Sequence[Lip]) -> b
 
 
 def _tucked(parse: Labels, worn: WornMeasures, frame: BodyFrame) -> bool:
-    """Whether trousers or skirt go on below the hem at least as wide as the garment is above it."""
+    """Whether trousers or skirt go on below a hem at the waist, at least as wide as the garment above it."""
     hem, step = worn.lengths["length"].value, BELOW_HEM * frame.torso_length
+    if not hem <= TUCKED_ABOVE * frame.torso_length:
+        return False
     b = np.linspace(-1.2, 1.2, 97) * frame.shoulder_width
     above = labels_at(parse, frame, np.column_stack([np.full(len(b), hem - step), b]))
     below = labels_at(parse, frame, np.column_stack([np.full(len(b), hem + step), b]))

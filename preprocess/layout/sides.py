@@ -13,11 +13,12 @@ from scipy.ndimage import uniform_filter1d
 
 from preprocess.body.canvas import INSIDE, ROWS_PER_TORSO, BodyCanvas, Rows, extents
 from preprocess.body.keypoints import Array, BodyFrame
+from preprocess.garment.arm_rows import SideRows
 from preprocess.garment.ends import SHOULDER_ROWS, shoulder_bounds
 from preprocess.garment.measurements import CROPPED_FROM, WIDTH_ROWS, width_band
 from preprocess.garment.panel import Side, panel_sides
 from preprocess.garment.scene import Scene
-from preprocess.garment.sides import SideRows, panel_rows
+from preprocess.garment.sides import panel_rows
 
 Floats = NDArray[np.float32]
 

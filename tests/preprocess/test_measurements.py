@@ -322,11 +322,39 @@ def test_an_open_jacket_is_named() -> None:
 
 
 def test_a_tucked_hem_is_named_and_an_untucked_one_is_not() -> None:
-    tucked, loose = labels(tunic(width=220, hem=560)), labels(tunic(width=280, hem=640))
-    tucked[560:900, 274:494] = Lip.PANTS
-    loose[640:900, 274:494] = Lip.PANTS
+    tucked, loose = labels(tunic(width=220, hem=560)), labels(tunic(width=280, hem=560))
+    low = labels(tunic(width=220, hem=600))  # 0.94 T below the shoulders: no waistband is there
+    for parse, hem in ((tucked, 560), (loose, 560), (low, 600)):
+        parse[hem:900, 274:494] = Lip.PANTS
     assert flags_of(tucked) == ["tucked_hem"]
-    assert flags_of(loose) == []
+    assert flags_of(loose) == flags_of(low) == []
+
+
+def test_an_arm_across_the_chest_leaves_the_garment_on_the_body() -> None:
+    """Of the rows from 0.15 to 0.3 T, 348 to 396 px, all but 12 lie behind an arm."""
+    arm = np.zeros((HEIGHT, WIDTH), bool)
+    arm[340:384, 200:600] = True
+    mask = tunic() & ~arm
+    assert "garment_off_body" not in measure_worn(mask, person(), Scene(occluders=arm)).flags
+    assert "garment_off_body" in measure_worn(mask, person(), Scene()).flags
+
+
+@pytest.mark.parametrize(
+    ("down_to", "known"), [(316, True), (420, False)], ids=["shows again below", "hidden below too"]
+)
+def test_a_shoulder_behind_hair_slopes_as_the_other_one_does(down_to: int, known: bool) -> None:
+    """Each half is 120 px wide at row 290 and 160 at row 390: 127 in the middle of the shoulders' rows."""
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    for row in range(280, 700):
+        half = round(120 + 0.4 * (min(row, 390) - 290))
+        mask[row, 384 - half : 384 + half] = True
+    hair = np.zeros((HEIGHT, WIDTH), bool)
+    hair[250:down_to, 440:540] = True
+    shoulder = measure_worn(mask & ~hair, person(), Scene(occluders=hair, overlays=hair)).lengths["shoulder"]
+    assert (shoulder.uncertainty <= 0.1) == known
+    assert shoulder.low <= 254 <= shoulder.high
+    if known:
+        assert shoulder.value == pytest.approx(254, abs=3)
 
 
 def test_densepose_colours_survive_noise() -> None:
