@@ -151,9 +151,9 @@ class DenoisingLossParams:
 
     pixels: Annotated[float, Ge(0)] = 0.0
     """Weight of the absolute error of the predicted picture, and of its steps from pixel to pixel, against
-    what the autoencoder makes of the true one: edges stay sharp where squared errors of latents blur them. It
-    runs the decoder in every step. What is decoded is clamped to the colours there are: a value beyond them
-    has an error, but no gradient."""
+    what the autoencoder makes of the true one, where the inpainting mask hides it: edges stay sharp where
+    squared errors of latents blur them. It runs the decoder in every step. What is decoded is clamped to
+    the colours there are: a value beyond them has an error, but no gradient."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -111,7 +111,8 @@ class TryOnTask(nn.Module):
         parts = {"diffusion": (1.0, diffusion_loss(prediction, target, weight))}
         predicted = base.person_of(noising.clean_from(prediction, noisy, timesteps))
         if self.loss.pixels > 0:
-            parts["pixels"] = (self.loss.pixels, self.picture_error(predicted, base.person_of(clean)))
+            error = self.picture_error(batch, predicted, base.person_of(clean))
+            parts["pixels"] = (self.loss.pixels, error)
         if size is not None:
             totals = totals or totals_per_piece([self.counts(batch, random)])
             parts |= self.size_parts(
@@ -137,11 +138,12 @@ class TryOnTask(nn.Module):
             garment_features=conditioning.garment_features,
         )
 
-    def picture_error(self, predicted: Tensor, clean: Tensor) -> Tensor:
-        """Scalar: difference of the pictures that (B, C, h, w) latents are decoded to."""
+    def picture_error(self, batch: Batch, predicted: Tensor, clean: Tensor) -> Tensor:
+        """Scalar: difference of what (B, C, h, w) latents are decoded to, where the mask hides the photo."""
         with torch.no_grad():
             picture = self.base.to_images(clean)
-        return picture_loss(self.base.to_images(predicted), picture)
+        hidden = torch.from_numpy(batch.inpaint_mask).to(picture.device)[:, None] > 0
+        return picture_loss(torch.where(hidden, self.base.to_images(predicted), picture), picture)
 
     def size_parts(
         self,

@@ -50,6 +50,18 @@ def digest(module: nn.Module) -> str:
     return sha.hexdigest()
 
 
+@torch.no_grad()
+def test_the_picture_is_compared_where_it_is_drawn() -> None:
+    """What the mask keeps is the photo's own in the end, however it is predicted."""
+    task, some = size_task(build_tiny_base(PRESET, seed=0)), batch()
+    clean = torch.randn(4, PRESET.latent_channels, 8, 8, generator=torch.manual_seed(0))
+    wrong = clean.clone()
+    wrong[:, :, :1] += 1.0  # rows 0 to 3, of which the mask hides none: it begins at row 8
+    assert task.picture_error(some, wrong, clean) == 0
+    some.inpaint_mask[:] = 1
+    assert task.picture_error(some, wrong, clean) > 0.01
+
+
 def test_the_size_stage_changes_the_adapter_and_no_bit_of_the_base(tmp_path: Path) -> None:
     base = build_tiny_base(PRESET, seed=0)
     task = size_task(base)
