@@ -1,6 +1,7 @@
 """Sums over the processes of a run, and over the pieces into which each splits its share of a batch."""
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -9,6 +10,10 @@ from torch import Tensor
 
 from shards.batch import Batch
 from train.keyed_random import KeyedRandom
+
+PATIENCE = timedelta(hours=3)
+"""How long processes wait for each other. The first one validates, and encodes samples, alone: for that large
+networks take longer than NCCL's own ten minutes."""
 
 
 @runtime_checkable

@@ -10,10 +10,11 @@ from typing import Self
 
 import torch
 from accelerate import Accelerator, DistributedType
-from accelerate.utils import DistributedDataParallelKwargs, patch_environment
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, patch_environment
 from tqdm import tqdm
 
 from train.params import OptimisationParams, RuntimeParams
+from train.processes import PATIENCE
 from train.sharding import ASKS_FOR_FSDP, ASKS_FOR_GROUPS
 from train.state import LogRow, RunState
 
@@ -149,7 +150,7 @@ def accelerator_of(runtime: RuntimeParams, live_dir: Path) -> Accelerator:
             mixed_precision=runtime.mixed_precision,
             log_with=tracker,
             project_dir=str(live_dir),
-            kwargs_handlers=[UNREACHED_WEIGHTS],
+            kwargs_handlers=[UNREACHED_WEIGHTS, InitProcessGroupKwargs(timeout=PATIENCE)],
         )
     if accelerator.distributed_type not in KNOWN_LAUNCHES:
         raise ValueError(

@@ -24,6 +24,7 @@ from shards.stream import SampleStream
 from train.augment import AugmentedStream
 from train.loop import Validation, fit
 from train.params import AugmentationParams, OptimisationParams
+from train.processes import PATIENCE
 from train.sample_encoder import SampleEncoder
 from train.state import LogRow, Stream
 
@@ -213,7 +214,7 @@ class TrainingRun:
 
 def processes_of_run() -> PartialState:
     """The processes that were launched together; without a launcher this one alone."""
-    return PartialState(cpu=not torch.cuda.is_available())
+    return PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
 
 
 def write_losses(rows: list[LogRow], path: Path) -> None:

@@ -16,6 +16,7 @@ from tests.train.small_run import PARAMS, RUNTIME, Blocks, Onlooker, Regression,
 from tests.train.small_try_on import PRESET, TASKS, batch
 from train.keyed_random import KeyedRandom
 from train.loop import Validation
+from train.processes import PATIENCE
 from train.sharding import require_shardable
 
 ROOT = Path(__file__).parents[2]
@@ -42,6 +43,7 @@ def test_two_processes_have_the_gradients_of_one_with_twice_the_batch(
     expected = {name: weight.grad for name, weight in task.named_parameters() if weight.grad is not None}
     gradients = load_file(out / f"{name}{sharded}.safetensors")
     held = float(gradients.pop("held_of_blocks"))
+    assert gradients.pop("waits_s") == PATIENCE.total_seconds() == 3 * 3600
     assert held == (pytest.approx(0.5, abs=0.1) if sharded else 1.0)
     assert gradients.keys() == expected.keys()
     largest = max(float(gradient.abs().max()) for gradient in expected.values())

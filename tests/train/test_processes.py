@@ -1,6 +1,9 @@
 """A batch that is dealt to pieces has the loss and gradient of the whole, however unequal the pieces are."""
 
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +16,7 @@ from model.adapter.body_maps import NUM_BODY_MAPS
 from model.bases.sdxl.networks import SdxlBase
 from model.bases.tiny.networks import build_tiny_base
 from model.judges.critic import SizeCritic
+from preprocess.identity import ROOT
 from shards.batch import Batch, select
 from tests.sizes import UPPER
 from tests.train.small_run import PARAMS, RUNTIME, Counting
@@ -91,3 +95,23 @@ def learned_from(
 def test_one_process_knows_alone_what_happened() -> None:
     assert anywhere(True, torch.device("cpu"))
     assert not anywhere(False, torch.device("cpu"))
+
+
+STARTED = """
+import torch
+import torch.distributed as dist
+
+from pipeline.training.run import processes_of_run
+
+processes_of_run()
+print(dist.group.WORLD._get_backend(torch.device("cpu")).options._timeout.total_seconds())
+"""
+
+
+def test_processes_of_a_stage_wait_for_hours_for_one_that_works_alone(tmp_path: Path) -> None:
+    (tmp_path / "started.py").write_text(STARTED)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    command = [*launcher, str(tmp_path / "started.py")]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, check=True, env=environment, capture_output=True, text=True, timeout=200)
+    assert done.stdout.split() == ["10800.0"] * 2

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from accelerate import PartialState
 from accelerate.utils import patch_environment
 from safetensors.torch import save_file
@@ -39,6 +40,8 @@ def save_gradients(name: str, file: Path) -> None:
     trainer.add_gradients([half])
     gradients = {name: whole(p.grad) for name, p in task.named_parameters() if p.grad is not None}
     gradients["held_of_blocks"] = held([weight for block in task.blocks() for weight in block.parameters()])
+    waits = dist.group.WORLD._get_backend(torch.device("cpu")).options._timeout
+    gradients["waits_s"] = torch.tensor(waits.total_seconds())
     if accelerator.is_main_process:
         save_file(gradients, file)
 
