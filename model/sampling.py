@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.adapter.adapter import SizeAdapter
-from model.adapter.body_maps import body_maps
+from model.adapter.body_maps import body_maps, shares_of_cells
 from model.bases.base import TryOnBase
 from model.bases.conditions import Conditioning, SizeCondition
 from model.params import DrawingOptions, MemorySwitches
@@ -153,7 +153,13 @@ class SizedDrawer:
         garment = conditioning.garment_features.expand(len(requested), -1)
         device = conditioning.mask.device  # not its type: half precision would round ratios and places
         ratios = torch.from_numpy(requested).float().to(device)
-        return self.adapter(ratios, maps.to(device), categories=categories, garment_features=garment)
+        return self.adapter(
+            ratios,
+            maps.to(device),
+            categories=categories,
+            garment_features=garment,
+            repainted=shares_of_cells(torch.from_numpy(self.people.inpaint_mask[rows]), grid_hw).to(device),
+        )
 
     def conditioning(self, person: int) -> Conditioning:
         """What the networks are told of a person, remembered; a batch of one."""

@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 from model.adapter.adapter import SizeAdapter
+from model.adapter.body_maps import ON_LEGS
 from model.weights import seeded
 from pipeline.checkpoints import image_size, load_base
 from pipeline.stage import run_stage
@@ -12,6 +13,7 @@ from pipeline.training.size_task import size_task
 from pipeline.training.validation import ladder_validation
 from preprocess.sizes.axes import MEANINGS
 from preprocess.vocabulary import TRIED_ON
+from shards.index import CATEGORIES, ShardIndex
 from train.params import TrainSizeParams
 
 log = logging.getLogger(__name__)
@@ -34,6 +36,7 @@ def run(params: TrainSizeParams, *, shards: Path, base: Path, out: Path) -> None
             num_tokens=params.num_tokens,
             rank=params.rank,
             categories=TRIED_ON,
+            reads_mask=shown_waistbands(shards),
         )
     log.info("the adapter has %d weights", sum(p.numel() for p in adapter.parameters()))
     task = size_task(run_, networks, adapter, base)
@@ -42,6 +45,12 @@ def run(params: TrainSizeParams, *, shards: Path, base: Path, out: Path) -> None
     with run_.output(out) as partial:
         adapter.save_pretrained(partial / "adapter", run_.provenance)
         write_losses(rows, partial / "losses" / "adapter.csv")
+
+
+def shown_waistbands(shards: Path) -> bool:
+    """Whether the masks of the train split tell where somebody's trousers or skirt begins."""
+    worn = ShardIndex(shards / "train").header.get(CATEGORIES, ())
+    return not set(ON_LEGS).isdisjoint(worn)
 
 
 if __name__ == "__main__":

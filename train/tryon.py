@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.adapter.adapter import SizeAdapter
-from model.adapter.body_maps import body_maps
+from model.adapter.body_maps import body_maps, shares_of_cells
 from model.bases.base import TryOnBase
 from model.bases.conditions import Conditioning, SizeCondition
 from model.judges.critic import SizeCritic
@@ -136,6 +136,7 @@ class TryOnTask(nn.Module):
             categories=batch.categories,
             fit_labels=labels.masked_fill(unlabelled, -1),
             garment_features=conditioning.garment_features,
+            repainted=self.repainted(batch, conditioning.mask),
         )
 
     def picture_error(self, batch: Batch, predicted: Tensor, clean: Tensor) -> Tensor:
@@ -169,6 +170,11 @@ class TryOnTask(nn.Module):
                 layout_loss(read.coverage_logits, coverage, weight, totals["coverage"]),
             )
         return parts
+
+    @staticmethod
+    def repainted(batch: Batch, latents: Tensor) -> Tensor:
+        """(B, 1, h, w) shares of cells that are painted anew."""
+        return shares_of_cells(torch.from_numpy(batch.inpaint_mask), grid_of(latents)).to(latents)
 
     @staticmethod
     def body_maps(batch: Batch, latents: Tensor) -> Tensor:

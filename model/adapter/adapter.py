@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from model.adapter.body_maps import NUM_BODY_MAPS
 from model.adapter.controller import MapResiduals, SimpleSizeController, SizeController
 from model.adapter.encoder import SIZE_EMBEDDING_DIM, HybridSizeEncoder, SizeEncoder, SizeTokenProjection
 from model.bases.base import Residual, Sites
@@ -68,6 +69,9 @@ class AdapterConfig:
     sites: Sites
     """Of the base."""
 
+    reads_mask: bool = False
+    """Whether the controller is told what is painted anew: masks of trousers tell where these begin."""
+
     def __post_init__(self) -> None:
         unknown = set(self.parts) - set(PARTS)
         if unknown:
@@ -116,8 +120,7 @@ class SizeAdapter(nn.Module):
             nn.init.zeros_(self.time.weight)
             nn.init.zeros_(self.time.bias)
         if "map" in config.parts:
-            full = config.controller == "full"
-            self.controller = (SizeController if full else SimpleSizeController)(width=config.width)
+            self.controller = controller_of(config)
             self.residuals = MapResiduals(config.width, sites.residuals)
 
     @classmethod
@@ -131,6 +134,7 @@ class SizeAdapter(nn.Module):
         num_tokens: int = 4,
         rank: int = 32,
         categories: Iterable[str] = (ONLY_CATEGORY,),
+        reads_mask: bool = False,
     ) -> Self:
         """Return a fresh adapter for a base, for axes given by name and meaning; see `AdapterConfig`."""
         return cls(
@@ -144,6 +148,7 @@ class SizeAdapter(nn.Module):
                 num_tokens=num_tokens,
                 rank=rank,
                 sites=sites,
+                reads_mask=reads_mask,
             )
         )
 
@@ -207,6 +212,7 @@ class SizeAdapter(nn.Module):
         categories: Sequence[str] | None = None,
         fit_labels: Tensor | None = None,
         garment_features: Tensor | None = None,
+        repainted: Tensor | None = None,
     ) -> SizeCondition:
         """Turn requested sizes into what the base is given.
 
@@ -216,6 +222,8 @@ class SizeAdapter(nn.Module):
             categories: B kinds of garments among `AdapterConfig.categories`; None: all of the first.
             fit_labels: (B,) numbers of the fit labels, negative where unknown; for the `hybrid` encoder.
             garment_features: (B, C), the mean of the image tokens; for the `hybrid` encoder.
+            repainted: (B, 1, h, w) share of each cell that is painted anew, for an adapter that reads the
+                mask; None: all of every cell.
 
         Raises:
             ValueError: A category is none that it knows.
@@ -227,6 +235,9 @@ class SizeAdapter(nn.Module):
         if "time" in self.config.parts:
             parts["time"] = self.time(embedding)
         if "map" in self.config.parts:
+            if self.config.reads_mask:
+                everywhere = torch.ones_like(body_maps[:, :1])
+                body_maps = torch.cat([body_maps, everywhere if repainted is None else repainted], dim=1)
             size_map = self.controller(embedding, body_maps)
             parts |= {"layout_logits": size_map.layout_logits, "residuals": self.residuals(size_map)}
         return SizeCondition(embedding=embedding, **parts)
@@ -289,6 +300,13 @@ class SizeAdapter(nn.Module):
         require_same_weights(adapter.state_dict(), weights, source)
         adapter.load_state_dict(weights)
         return adapter.to(torch_dtype) if torch_dtype else adapter
+
+
+def controller_of(config: AdapterConfig) -> SizeController | SimpleSizeController:
+    """Return a fresh controller; only one that draws on the body looks at the mask too."""
+    if config.controller == "simple":
+        return SimpleSizeController(width=config.width)
+    return SizeController(width=config.width, num_maps=NUM_BODY_MAPS + config.reads_mask)
 
 
 def require_among(does: str, own: Iterable[str], what: str, allowed: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ Coordinates are continuous in pixels and in cells: column i covers [i, i + 1), s
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 NUM_HEATMAPS = 15
@@ -73,6 +74,11 @@ def body_maps(
         chosen = torch.tensor(on_legs, device=frame.device)[:, None, None, None]
         frame = torch.where(chosen, leg_maps(grid, xy, known), frame)
     return torch.cat([*maps, frame], dim=1)
+
+
+def shares_of_cells(mask: Tensor, latent_hw: tuple[int, int]) -> Tensor:
+    """Return (B, 1, h, w) float32, how much of each cell a (B, H, W) mask, not 0 where it is set, covers."""
+    return F.adaptive_avg_pool2d((mask != 0).float()[:, None], latent_hw)
 
 
 def cell_centres(latent_hw: tuple[int, int], device: torch.device) -> Tensor:

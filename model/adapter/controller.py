@@ -63,10 +63,10 @@ class SizeController(nn.Module):
     Perez et al. 2018).
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, num_maps: int = NUM_BODY_MAPS) -> None:
         super().__init__()
         self.edges = SizeEdges(SIZE_EMBEDDING_DIM)
-        self.stem = nn.Conv2d(NUM_BODY_MAPS + 4 * COORDINATE_OCTAVES + NUM_EDGES, width, 3, padding=1)
+        self.stem = nn.Conv2d(num_maps + 4 * COORDINATE_OCTAVES + NUM_EDGES, width, 3, padding=1)
         self.stem_film = Film(SIZE_EMBEDDING_DIM, width)
         self.fine = FilmBlock(SIZE_EMBEDDING_DIM, width)
         self.down = nn.Conv2d(width, width, 3, stride=2, padding=1)

@@ -2,7 +2,7 @@
 
 A mask that follows the worn garment tells a network its size, which then ignores the size that is asked for.
 So the region comes from the joints and the allowed size range; segmentation only takes out what no garment
-covers (`preprocess.body.protected`), never adds or ends anything at the garment's edge.
+covers (`preprocess.body.protected`), never adds anything, and ends nothing at an edge that tells a size.
 """
 
 from collections.abc import Mapping
@@ -126,7 +126,8 @@ def inpainting_mask(
         parse: (H, W) LIP labels, outlines of what is kept; without it they are drawn from the joints.
 
     Returns:
-        (H, W) bool. It doesn't depend on where the worn garment ends.
+        (H, W) bool. It doesn't depend on where the worn garment ends; at the axis it does on where trousers
+        or a skirt begin, which no size tells.
 
     Raises:
         KeypointError: Hips are missing, or shoulders, which `lower` doesn't need.

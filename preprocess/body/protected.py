@@ -1,8 +1,11 @@
 """What no garment of a category covers, and so is never painted anew: head, hands, feet, what hangs over it.
 
 Where something may cover a part, its label alone would tell how far: so hands and feet are kept where the
-joints say that no garment reaches, and a top only where it hangs over the waistband.
+joints say that no garment reaches, and a top where it hangs over the waistband. Of one that is tucked in the
+middle is kept: how high a waistband lies is no size.
 """
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +13,7 @@ from numpy.typing import NDArray
 from preprocess.body.keypoints import BodyFrame, Keypoints
 from preprocess.body.legs import LEG_JOINTS, LegFrame, seen_at
 from preprocess.painting import draw_capsule, fill
-from preprocess.vocabulary import Category, Joint, Lip
+from preprocess.vocabulary import GARMENT_LABELS, Category, Joint, Lip
 
 Mask = NDArray[np.bool_]
 Labels = NDArray[np.uint8]
@@ -53,6 +56,10 @@ LOWEST_WAIST = 0.02
 NEAR_AXIS = 0.25
 """Columns within this of the axis, in H, in which that is looked for."""
 
+NARROWER_THAN_WAISTS, AIR = 0.4, 0.01
+"""H either side of the axis, in which what lies above a waistband is kept, and L above it, where that ends.
+Its own edge would show the old garment's colour."""
+
 
 def protected(keypoints: Keypoints, category: Category, shape: tuple[int, int], parse: Labels | None) -> Mask:
     """Return what is kept of a photo.
@@ -79,7 +86,9 @@ def protected(keypoints: Keypoints, category: Category, shape: tuple[int, int], 
     kept = np.isin(parse, KEPT.get(category, HEAD_LABELS))
     kept |= hands.view(np.bool_) & np.isin(parse, HAND_LABELS)
     kept |= feet.view(np.bool_) & np.isin(parse, FOOT_LABELS)
-    return kept | hanging_top(parse, keypoints) if category is Category.LOWER else kept
+    if category is Category.LOWER:
+        kept |= hanging_top(parse, keypoints) | above_waistband(parse, keypoints)
+    return kept
 
 
 def hanging_top(parse: Labels, keypoints: Keypoints) -> Mask:
@@ -94,6 +103,23 @@ def hanging_top(parse: Labels, keypoints: Keypoints) -> Mask:
     places = frame.to_image(*np.broadcast_arrays(rows, columns))
     hangs = (seen_at(tops, places) > 0).mean() > 1 / 2
     return tops if hangs else np.zeros_like(tops)
+
+
+def above_waistband(parse: Labels, keypoints: Keypoints) -> Mask:
+    """Return what lies above trousers or a skirt in the middle of the body, whatever that is.
+
+    No size tells how high a waistband lies. Networks that had to guess it would draw a blur of all heights,
+    and it is just below its upper edge that a waist is measured.
+    """
+    frame = LegFrame.from_keypoints(keypoints)
+    strip = np.zeros(parse.shape, np.uint8)
+    rows = np.array([-1, -1, 1, 1]) * frame.thigh
+    columns = np.array([-1, 1, 1, -1]) * NARROWER_THAN_WAISTS * frame.hip_width
+    fill(strip, frame.to_image(rows, columns))
+    garment = np.isin(parse, GARMENT_LABELS[Category.LOWER])
+    air = math.ceil(AIR * frame.scale)
+    begun = np.pad(np.maximum.accumulate(garment, axis=0), ((0, air), (0, 0)), mode="edge")[air:]
+    return np.asarray(strip.view(np.bool_) & ~begun & garment.any(axis=0))
 
 
 def draw_hand(

@@ -234,7 +234,7 @@ def test_an_adapter_for_uppers_alone_serves_beside_other_categories(
     old.save_pretrained(tmp_path)
     file = tmp_path / "size_adapter.json"
     config = json.loads(file.read_text())
-    del config["categories"]
+    del config["categories"], config["reads_mask"]
     file.write_text(json.dumps(config))
     new = SizeAdapter.from_pretrained(tmp_path).for_sizes(
         MEANINGS | {"waist": ""}, ["upper", "lower", "dress"]
@@ -255,6 +255,21 @@ def test_an_adapter_for_uppers_alone_serves_beside_other_categories(
     )
     with pytest.raises(ValueError, match="is asked for sock, lower, but the categories it knows are dress"):
         turned(ratios, maps(), categories=["sock", "lower"], garment_features=garment)
+
+
+@torch.no_grad()
+def test_the_mask_is_read_by_an_adapter_that_is_made_for_it(shared_base: SdxlBase, tmp_path: Path) -> None:
+    reading, blind = (jolt(fresh(shared_base, reads_mask=reads)) for reads in (True, False))
+    strip = torch.ones(BATCH, 1, *LATENT_HW)
+    strip[:, :, :3, 2] = 0  # cells that are kept
+    for adapter, follows in ((reading, True), (blind, False)):
+        whole, kept = adapter(RATIOS, maps()), adapter(RATIOS, maps(), repainted=strip)
+        told_whole = adapter(RATIOS, maps(), repainted=torch.ones_like(strip))
+        assert torch.equal(told_whole.layout_logits, whole.layout_logits)
+        assert torch.equal(whole.layout_logits, kept.layout_logits) != follows
+        adapter.save_pretrained(tmp_path)
+        again = SizeAdapter.from_pretrained(tmp_path).for_sizes(MEANINGS, ["upper", "lower"])
+        assert torch.equal(again(RATIOS, maps(), repainted=strip).layout_logits, kept.layout_logits)
 
 
 def test_axes_in_another_order_are_no_news(shared_base: SdxlBase, caplog: pytest.LogCaptureFixture) -> None:

@@ -4,8 +4,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.testing import assert_close
 
-from model.adapter.body_maps import FRAME, NUM_BODY_MAPS, NUM_HEATMAPS, body_maps
+from model.adapter.body_maps import FRAME, NUM_BODY_MAPS, NUM_HEATMAPS, body_maps, shares_of_cells
 from preprocess.body.keypoints import mirrored
 
 IMAGE_HW, LATENT_HW = (80, 40), (20, 10)
@@ -94,3 +95,9 @@ def test_trousers_are_placed_by_the_legs() -> None:
         assert a[30, 20].item() == pytest.approx(10.5 / 40)
         assert b[30, 24].item() == pytest.approx(4.5 / 8)
     assert not body_maps(joints, (80, 40), (80, 40), ["upper", "dress"])[:, FRAME:].any(), "no shoulders"
+
+
+def test_cells_are_covered_in_shares() -> None:
+    mask = torch.zeros(1, 8, 4, dtype=torch.uint8)
+    mask[0, 2:, 1:] = 255
+    assert_close(shares_of_cells(mask, (2, 1))[0, 0], torch.tensor([[2 * 3 / 16], [4 * 3 / 16]]))

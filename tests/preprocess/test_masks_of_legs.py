@@ -137,6 +137,24 @@ def test_a_top_is_kept_where_it_hangs_over_the_waistband() -> None:
     assert kept == {True, False}
 
 
+def test_the_middle_of_what_lies_above_a_waistband_is_kept() -> None:
+    """H is 20 px and L 200: columns within 8 px of the axis, down to 2 px above the upper edge."""
+    wearer = Keypoints.missing()
+    wearer.xy[np.array(LEG_JOINTS)] = [[(x, y) for y in (200, 300, 400)] for x in (90, 110)]
+    parse = np.zeros((450, 200), np.uint8)
+    parse[100:170, 70:130] = Lip.UPPER_CLOTHES
+    parse[170:380, 80:120] = Lip.PANTS
+    region = inpainting_mask(wearer, *parse.shape, Category.LOWER, MaskParams(), parse=parse)
+    assert not region[160:168, 93:108].any()
+    assert region[160:168, 70:91].all(), "beside it a top as wide as the waist would tell that"
+    assert region[160:168, 110:130].all()
+    assert region[168:380, 80:120].all()
+    parse[parse == Lip.PANTS] = Lip.DRESS  # which begins at no waist
+    parse[parse == Lip.UPPER_CLOTHES] = 0
+    in_dress = inpainting_mask(wearer, *parse.shape, Category.LOWER, MaskParams(), parse=parse)
+    assert in_dress[160:168, 70:130].all()
+
+
 @pytest.mark.parametrize("category", LONG)
 def test_more_room_is_left_for_a_larger_garment(category: Category) -> None:
     drawing = dressed(category, 3, 3)

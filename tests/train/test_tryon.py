@@ -13,9 +13,15 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
+from model.adapter.adapter import SizeAdapter
 from model.bases.sdxl.networks import GARMENT, SdxlBase, garment_pass
 from model.bases.tiny.networks import TinyBase, build_tiny_base
+from model.params import DrawingOptions
+from model.pixels import from_uint8
+from model.sampling import SizedDrawer, TryOnInputs
 from shards.batch import Batch
+from tests.model.conftest import jolt
+from tests.sizes import MEANINGS
 from tests.train.small_try_on import PRESET, batch, size_task
 from train import sample_encoder
 from train.keyed_random import KeyedRandom
@@ -235,3 +241,23 @@ def test_nothing_frozen_keeps_a_graph() -> None:
     frozen = [weight for weight in task.parameters() if not weight.requires_grad]
     assert frozen
     assert all(weight.grad is None for weight in frozen)
+
+
+def test_an_adapter_that_reads_the_mask_is_shown_that_of_the_batch() -> None:
+    """In training and in drawing: a strip that is kept changes the size map."""
+    base, one = build_tiny_base(PRESET, seed=0), batch()
+    torch.manual_seed(0)
+    adapter = jolt(SizeAdapter.for_sites(base.sites(), MEANINGS, reads_mask=True))
+    task = TryOnTask(base, SampleEncoder(base), loss=LossParams(size=0, coverage=0), adapter=adapter)
+    less = replace(one, inpaint_mask=one.inpaint_mask * (np.arange(PRESET.image_width) < 16))
+    logits = []
+    for some in (one, less):
+        told = base.condition(base.encode(one) | {"latents": base.to_latents(from_uint8(one.image))})
+        size = task.size(some, KeyedRandom(0, one.position), told.canvas, told)
+        assert size is not None
+        drawer = SizedDrawer(base, adapter, TryOnInputs.of(some), DrawingOptions(num_steps=1), batch_size=4)
+        drawn = drawer.condition([0], np.ones((1, 3)), told.map(lambda rows: rows[:1]))
+        assert drawn is not None
+        logits.append((size.layout_logits, drawn.layout_logits))
+    for whole, kept in zip(*logits, strict=True):
+        assert not torch.equal(whole, kept)
