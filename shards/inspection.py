@@ -94,14 +94,12 @@ def _records(reader: ShardReader) -> Iterator[Any]:
             yield decode_record(key, require_member(key, unpack(key, packed), RECORD_SUFFIX))
 
 
-def quantiles(values: NDArray[np.float32]) -> dict[str, float | int]:
-    """Return the quantiles of the finite values, and how many those are."""
+def quantiles(values: NDArray[np.float32]) -> dict[str, float | int | None]:
+    """Return the quantiles of the finite values, None where there is none, and how many those are."""
     finite = values[np.isfinite(values)]
-    found = np.quantile(finite, QUANTILES) if finite.size else np.full(len(QUANTILES), np.nan)
-    named = {
-        f"q{100 * share:02.0f}": round(float(value), 4) for share, value in zip(QUANTILES, found, strict=True)
-    }
-    return {"measured": int(finite.size), **named}
+    found = np.quantile(finite, QUANTILES).round(4).tolist() if finite.size else [None] * len(QUANTILES)
+    names = (f"q{100 * share:02.0f}" for share in QUANTILES)
+    return {"measured": int(finite.size), **dict(zip(names, found, strict=True))}
 
 
 def contact_sheet(location: str | Path) -> NDArray[np.uint8]:

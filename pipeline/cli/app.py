@@ -99,6 +99,8 @@ def inspect(
     `cinderella inspect artifacts/shards/train --png sheet.png`
     """
     if path.is_dir() and not any(path.glob("*.parquet")):
+        if any((where, key, html, manifest, keypoints)):
+            raise ValueError(f"{path} has no tables, and of shards --png alone draws something")
         inspect_shards(path, png)
         return
     from pipeline.cli.inspection import at_hand
@@ -117,7 +119,7 @@ def inspect_shards(folder: Path, png: Path | None) -> None:
 
     from shards.inspection import contact_sheet, statistics
 
-    typer.echo(json.dumps(statistics(folder), indent=2))
+    typer.echo(json.dumps(statistics(folder), indent=2, allow_nan=False))
     if png is not None:
         Image.fromarray(contact_sheet(folder)).save(png)
         typer.echo(f"{png}: contact sheet")

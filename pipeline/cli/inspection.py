@@ -72,6 +72,8 @@ def inspect(
         ValueError: The condition can't be understood, there is no such key, or the files of a folder weren't
             made alike.
     """
+    if png is not None and key is None:
+        raise ValueError("--png draws one sample: name it with --key, or write a gallery of many with --html")
     tables = tables_of(annotations)
     table = select(tables, where)
     thresholds = [thresholds_of(one) for one in tables]
@@ -115,13 +117,21 @@ def tables_of(annotations: Path) -> list[Path]:
     tables = sorted(annotations.glob("*.parquet")) if annotations.is_dir() else [annotations]
     if not tables or not tables[0].is_file():
         raise FileNotFoundError(f"{annotations} not found: run `cinderella annotate` or `dvc repro` first")
-    first = pq.read_schema(tables[0])
+    first = schema_of(tables[0])
     if lacking := [name for name in SUMMARISED[:4] if name not in first.names]:
         raise ValueError(f"{tables[0]} must be size annotations, but has no {lacking[0]}")
-    for table, schema in ((table, pq.read_schema(table)) for table in tables[1:]):
+    for table, schema in ((table, schema_of(table)) for table in tables[1:]):
         if not schema.equals(first) or max_uncertainty_of(schema) != max_uncertainty_of(first):
             raise ValueError(f"{table} must have the columns and max_uncertainty of {tables[0]}")
     return tables
+
+
+def schema_of(table: Path) -> pa.Schema:
+    """Return the columns of a Parquet file, or raise ValueError where it is none."""
+    try:
+        return pq.read_schema(table)
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{table} must be a whole Parquet file: {error}") from error
 
 
 def max_uncertainty_of(schema: pa.Schema) -> bytes | None:

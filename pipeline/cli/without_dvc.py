@@ -59,6 +59,11 @@ class DataChain:
             FileNotFoundError: The folder, or a file that it names, is missing.
         """
         source = open_source(self.source, self.root, self.split, self.category)
+        for model in filter(None, (self.keypoints.mediapipe_model, self.keypoints.bodypix_model)):
+            if not Path(model).is_file():
+                raise FileNotFoundError(
+                    f"{model} not found: `cinderella fetch-models` says how to get models"
+                )
         work.mkdir(parents=True, exist_ok=True)
         manifest, keypoints = work / "manifest.parquet", work / "keypoints.parquet"
         annotations = out or work / "size_annotations.parquet"
@@ -80,7 +85,13 @@ class DataChain:
 
 
 def annotate_to(chain: DataChain, out: Path) -> None:
-    """Write size annotations to a file, here or in object storage, and the other tables beside it."""
+    """Write size annotations to a file, here or in object storage, and the other tables beside it.
+
+    Raises:
+        ValueError: `out` is a folder; see also `DataChain.annotate`.
+    """
+    if out.is_dir():
+        raise ValueError(f"--out must be a file to write, got the folder {out}: try {out / 'sizes.parquet'}")
     with folder_for(out.parent, out.name) as folder:
         chain.annotate(folder / f".{out.stem}", folder / out.name)
 

@@ -78,6 +78,10 @@ def test_a_name_with_signs_of_patterns_is_one_file(annotations: Path) -> None:
 def test_another_table_than_annotations_is_refused(annotations: Path) -> None:
     with pytest.raises(ValueError, match=r"keypoints\.parquet must be size annotations, but has no category"):
         inspect(annotations.with_name("keypoints.parquet"))
+    cut = annotations.with_name("cut.parquet")
+    cut.write_bytes(annotations.read_bytes()[:-20])
+    with pytest.raises(ValueError, match=r"cut\.parquet must be a whole Parquet file"):
+        inspect(cut)
 
 
 def test_a_folder_of_files_is_summarised_as_one(annotations: Path, tmp_path: Path) -> None:
@@ -119,6 +123,8 @@ def test_a_key_is_drawn_over_its_photo(annotations: Path, tmp_path: Path) -> Non
     assert (columns.min(), columns.max()) == pytest.approx((384 - 130, 384 + 130), abs=4)
     with pytest.raises(ValueError, match="got 'nobody'"):
         inspect(annotations, key="nobody", png=tmp_path / "none.png")
+    with pytest.raises(ValueError, match="name it with --key"):
+        inspect(annotations, png=tmp_path / "none.png")
 
 
 def test_cuffs_are_drawn_across_the_arms() -> None:

@@ -1,11 +1,12 @@
 """The stages one after another on a folder, as the commands run them."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pipeline.cli.without_dvc import DataChain, evaluation_data
+from pipeline.cli.without_dvc import DataChain, annotate_to, evaluation_data
 from pipeline.params import load_params
 from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
@@ -34,6 +35,18 @@ def test_photographs_become_shards_whose_masks_hide_the_garment(tmp_path: Path) 
         )
         assert (hidden >= 0.999).all()
     assert contact_sheet(folder).shape[2] == 3
+
+
+def test_what_cannot_end_well_ends_before_any_work(tmp_path: Path) -> None:
+    root = new_root(tmp_path)
+    add_sample(root, "00001_00", openpose(body_25_numbers(person())))
+    chain, out = DataChain(source="viton_hd", root=root, split="test"), tmp_path / "out"
+    with pytest.raises(ValueError, match=r"--out must be a file to write, got the folder .*: try "):
+        annotate_to(chain, tmp_path)
+    no_model = ExtractKeypointsParams(mediapipe_model=str(tmp_path / "nowhere.task"))
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.task not found: `cinderella fetch-models`"):
+        replace(chain, keypoints=no_model).annotate(out)
+    assert not out.exists()
 
 
 def test_data_to_evaluate_on_is_measured_whole_and_sharded_in_part(tmp_path: Path) -> None:

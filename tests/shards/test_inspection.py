@@ -42,6 +42,9 @@ def test_statistics_count_what_was_written(tmp_path: Path) -> None:
     assert found["fit_label"] == {"loose": 1, "tight": 1}
     assert found["ratios"]["shoulder"] == {"measured": 1, "q05": 1.25, "q50": 1.25, "q95": 1.25}
     assert found["ratios"]["length"]["q50"] == 1.0
+    assert found["ratios"]["waist"] == {"measured": 0, "q05": None, "q50": None, "q95": None}, (
+        "JSON has no NaN"
+    )
 
 
 def test_a_contact_sheet_has_a_tile_for_each_sample(folder: Path) -> None:
