@@ -19,12 +19,12 @@ from eval.report.summary import ADAPTER, BEYOND, SCALE_ZERO, SIZE_ONLY, UNPAIRED
 from eval.report.write import HEADLINE_FILE
 from model.adapter.adapter import SizeAdapter
 from model.bases.base import TryOnBase
+from model.composite import composite
 from model.params import DrawingOptions, switches_of
 from model.pixels import from_uint8, to_uint8
 from model.sampling import (
     SizedDrawer,
     TryOnInputs,
-    composite,
     garment_refresh,
     steps_of,
     text_guidance_of,

@@ -13,10 +13,11 @@ from PIL import Image
 
 from model.adapter.adapter import SizeAdapter
 from model.bases.base import TryOnBase
+from model.composite import composite
 from model.judges.segmenter import Segmenter, segment_with
 from model.params import DrawingOptions, MemorySwitches
 from model.publishing import load_pipeline, trained_pictures
-from model.sampling import OnStep, SizedDrawer, TryOnInputs, composite
+from model.sampling import OnStep, SizedDrawer, TryOnInputs
 from pipeline.checkpoints import for_sizes_here
 from preprocess.body.inpaint_mask import MaskParams
 from preprocess.body.mediapipe import POSE_MODEL

@@ -18,8 +18,9 @@ from model.bases.flux2_klein.networks import KleinBase
 from model.bases.noising import SAMPLERS
 from model.bases.sdxl.conditioning import SdxlConditioning
 from model.bases.sdxl.networks import SdxlBase
+from model.composite import composite
 from model.params import DrawingOptions, Sampler
-from model.sampling import SizedDrawer, TryOnInputs, composite, noise_of, sample_tryon, steps_of
+from model.sampling import SizedDrawer, TryOnInputs, noise_of, sample_tryon, steps_of
 from preprocess.person.window import Window
 from tests.model.conftest import BATCH, LATENT_HW, jolt, keypoints, photos
 from tests.sizes import MEANINGS
