@@ -111,7 +111,7 @@ class TryOnTask(nn.Module):
         parts = {"diffusion": (1.0, diffusion_loss(prediction, target, weight))}
         predicted = base.person_of(noising.clean_from(prediction, noisy, timesteps))
         if self.loss.pixels > 0:
-            error = self.picture_error(batch, predicted, base.person_of(clean))
+            error = self.picture_error(batch, conditioning.mask, predicted, base.person_of(clean))
             parts["pixels"] = (self.loss.pixels, error)
         if size is not None:
             totals = totals or totals_per_piece([self.counts(batch, random)])
@@ -139,11 +139,17 @@ class TryOnTask(nn.Module):
             repainted=self.repainted(batch, conditioning.mask),
         )
 
-    def picture_error(self, batch: Batch, predicted: Tensor, clean: Tensor) -> Tensor:
-        """Scalar: difference of what (B, C, h, w) latents are decoded to, where the mask hides the photo."""
+    def picture_error(self, batch: Batch, mask: Tensor, predicted: Tensor, clean: Tensor) -> Tensor:
+        """Scalar: difference of what (B, C, h, w) latents are decoded to, where the mask hides the photo.
+
+        A batch of stored encodings has the mask's cells alone, (B, 1, h, w).
+        """
         with torch.no_grad():
             picture = self.base.to_images(clean)
-        hidden = torch.from_numpy(batch.inpaint_mask).to(picture.device)[:, None] > 0
+        if batch.encodings:
+            hidden = F.interpolate(mask, picture.shape[2:]) > 0
+        else:
+            hidden = torch.from_numpy(batch.inpaint_mask).to(picture.device)[:, None] > 0
         return picture_loss(torch.where(hidden, self.base.to_images(predicted), picture), picture)
 
     def size_parts(

@@ -150,6 +150,12 @@ def test_without_a_print_the_mirror_begins_as_late_as_it_may() -> None:
     assert bottom.item() == pytest.approx(UPPER.bottom)
 
 
+def test_a_torso_without_length_is_not_known() -> None:
+    laid, known = lay_on_body(flat(), torch.full((1, 25, 3), 5.0), ["upper"])
+    assert not known.item()
+    assert laid.isfinite().all()
+
+
 def test_where_the_torso_is_not_known_nothing_is_told() -> None:
     joints = wearer((36.0, 30.0), (0.0, 20.0))
     joints[0, LEFT_HIP, 2] = 0.0

@@ -63,9 +63,13 @@ def test_the_picture_is_compared_where_it_is_drawn() -> None:
     clean = torch.randn(4, PRESET.latent_channels, 8, 8, generator=torch.manual_seed(0))
     wrong = clean.clone()
     wrong[:, :, :1] += 1.0  # rows 0 to 3, of which the mask hides none: it begins at row 8
-    assert task.picture_error(some, wrong, clean) == 0
+    cells = torch.from_numpy(some.inpaint_mask[:, None, ::4, ::4]).float()
+    assert task.picture_error(some, cells, wrong, clean) == 0
+    stored = replace(some, inpaint_mask=0 * some.inpaint_mask, encodings={"latents": clean.numpy()})
+    assert task.picture_error(stored, cells, wrong, clean) == 0
     some.inpaint_mask[:] = 1
-    assert task.picture_error(some, wrong, clean) > 0.01
+    for one in (some, stored):
+        assert task.picture_error(one, torch.ones_like(cells), wrong, clean) > 0.01
 
 
 def test_the_size_stage_changes_the_adapter_and_no_bit_of_the_base(tmp_path: Path) -> None:

@@ -92,11 +92,12 @@ def lay_on_body(cloths: Tensor, keypoints: Tensor, categories: Sequence[str]) ->
     flat = Flat.of(cloths, [LAID.get(category, UPPER) for category in categories])
     y, x = ((torch.arange(FINER * n, device=cloths.device).to(cloths) + 0.5) / FINER for n in (height, width))
     offset = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1) - start[:, None, None]
-    down = (length_px / length_px.square().sum(-1, keepdim=True))[:, None, None]
+    squared = length_px.square().sum(-1, keepdim=True)
+    down = (length_px / squared.clamp(min=1))[:, None, None]
     across = torch.stack([down[..., 1], -down[..., 0]], dim=-1)
     half_width, bottom = (n[:, None, None] for n in flat.mirrors())
     shown = flat.at(*mirrored((offset * down).sum(-1), (offset * across).sum(-1), half_width, bottom))
-    return F.avg_pool2d(shown, FINER), known
+    return F.avg_pool2d(shown, FINER), known & (squared[:, 0] >= 1)
 
 
 @dataclass(frozen=True)
