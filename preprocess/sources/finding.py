@@ -21,6 +21,9 @@ UNREADABLE = dict.fromkeys(HEIC_SUFFIXES, INSTALL_HEIC) | dict.fromkeys(
 )
 """What can't be read of what may well be a photo, and what to do about it."""
 
+LISTED_KIB = 512
+"""Memory of the listing of a folder: a data set has eight, which are looked into in the same order."""
+
 JUNK_FOLDERS = ("__MACOSX", "@eaDir", "$RECYCLE.BIN")
 """What archives and file servers leave; so are folders whose name begins with a dot."""
 
@@ -111,7 +114,7 @@ class Listing:
     """A folder's files of a part by name, with suffix and without, on disk; the better suffix has a name."""
 
     def __init__(self, folder: Path, part: Part) -> None:
-        self.folder, self.db = folder, scratch()
+        self.folder, self.db = folder, scratch(LISTED_KIB)
         weakref.finalize(self, self.db.close)
         self.db.execute("CREATE TABLE listed (rank, file, num_bytes, tag, whole, stem)")
         self.db.execute("CREATE TABLE found (name PRIMARY KEY, file, num_bytes, tag) WITHOUT ROWID")
