@@ -64,8 +64,9 @@ SHADE_DEPTH, SHADE_PANEL = 0.05, 0.05
 ARM_STRIP = 0.04
 """How much of the arm is looked at, in B."""
 
-LEAVES = 0.35
-"""The panel ends where the colour has gone this share of the way to that of the arm, or of its shade."""
+LEAVES, LEAVES_AT_MOST = 0.35, 12.0
+"""The panel ends where the colour has gone this share of the way to that of the arm, or of its shade, or so
+many Lab units: arms have dark red shades beside dark cloth."""
 
 FAINT_ARM = 12.0
 """Lab units: where arm and panel differ by less there is nothing to go by."""
@@ -245,7 +246,8 @@ def shade_offsets(lines: Scores, end: Array, unit: float) -> Array:
     panel = offsets < -depth
     away = distances(aligned, aligned[:, panel].mean(axis=1, keepdims=True))
     most = away[:, ~panel].max(axis=1)
-    still = (away < LEAVES * most[:, None]) & (offsets < 0) | panel
+    leaves = np.fmin(LEAVES * most, LEAVES_AT_MOST)
+    still = (away < leaves[:, None]) & (offsets < 0) | panel
     first = offsets[np.where(still, np.arange(len(offsets)), 0).max(axis=1) + 1]
-    even = away[:, panel].max(axis=1) < LEAVES * most / 2
+    even = away[:, panel].max(axis=1) < leaves / 2
     return np.where((most >= FAINT_ARM) & even & np.isfinite(end), first, 0).astype(np.float64)

@@ -53,7 +53,7 @@ OUTLINE_SLACK_PX, OUTLINE_SLACK = 0.6, 0.01
 PATH_SLACK = 0.5
 """Share of that slack for a path under a sleeve: its bounds take in others as well."""
 
-SLANT = 0.5
+SLANT = 0.3
 """A side under a sleeve may slant so much from where a gap shows it, in px per px."""
 
 BITTEN = 0.55
@@ -246,11 +246,11 @@ def _by_gaps(view: SideView, colours: SideColours, ends: Ends, sleeve: Mask) -> 
     begins, shown = before_gaps(view, colours, ends[0])
     inner = np.fmin(begins, ends[0])
     at, low, high = (np.where(shown, gap, end) for gap, end in zip((inner, inner, begins), ends, strict=True))
-    slanted = nearest_to(view.a, np.where(shown, at, np.nan), SLANT)
-    slanted = np.fmax(slanted, INNERMOST * view.side.hull(view.a))
-    least = np.where(sleeve, at, least_by_gaps(view, colours, at))
-    low = np.fmin(np.where(sleeve, np.fmin(low, slanted), low), least)
-    return (at + least) / 2, low, np.fmax(high, at)
+    slanted = np.fmax(
+        nearest_to(view.a, np.where(shown, at, np.nan), SLANT), INNERMOST * view.side.hull(view.a)
+    )
+    least = np.where(sleeve, np.fmin(at, slanted), least_by_gaps(view, colours, at))
+    return (at + least) / 2, np.fmin(low, least), np.fmax(high, at)
 
 
 def _hidden_edge(view: SideView, sleeve: Mask, against: Mask, guess: Array) -> Ends:

@@ -210,3 +210,12 @@ def test_an_arm_that_is_covered_as_far_as_it_was_found_has_a_sleeve() -> None:
     for mask, bare in ((with_sleeves(tunic(), hanging(130, 140)), False), (tunic(), True)):
         canvas = BodyCanvas.of(mask, BodyFrame.from_keypoints(wearer))
         assert [side.arm.bare_below for side in sides_of(wearer, canvas)] == [bare, bare]
+
+
+def test_a_faint_shade_beside_dark_cloth_is_no_part_of_it() -> None:
+    """4 columns of an arm are 15 Lab units from the cloth, not 60: more than 12, if not 0.35 of the way."""
+    lines = np.zeros((12, 70, 3), np.float32)
+    lines[..., 0] = 10
+    lines[:, 40:44] = 19, 12, 0
+    lines[:, 44:] = 70, 0, 0
+    assert set(shade_offsets(lines, np.full(12, 44.0), 100).tolist()) == {-4.0}
