@@ -121,7 +121,9 @@ def test_every_photo_has_a_row_and_ratios_are_plausible(data: Path) -> None:
     assert [row["split"] for row in rows] == 6 * ["test"] + 5 * ["train"]
     assert {row["status"] for row in rows} <= {"ok", "suspect"}
     assert {row["keypoint_source"] for row in rows} == {"openpose", "mediapipe"}
-    assert all(0.7 < row["width_ratio"] < 2.2 for row in rows)
+    known = [row["width_ratio"] for row in rows if "width_unknown" not in row["reason"]]
+    assert len(known) == 9  # an arm is crossed before one panel, a joint of another is out of the frame
+    assert all(0.7 < ratio < 2.2 for ratio in known)
     assert all(0.5 < row["length_ratio"] < 1.5 for row in rows)
 
 

@@ -81,7 +81,7 @@ def test_three_people_in_a_bucket_give_the_bytes_of_a_folder(root: Path, s3: Any
     listed = measured(url, tmp_path / "listed", hash_remote=False)
     one, other = (pq.read_table(out / "size_annotations.parquet") for out in (listed, tmp_path / "near"))
     assert one.drop(["input_hash"]).equals(other.drop(["input_hash"]))
-    assert set(one["status"].to_pylist()) == {"ok"}
+    assert "failed" not in one["status"].to_pylist()
 
 
 def test_dress_code_in_a_bucket_has_the_people_of_a_folder(s3: Any, tmp_path: Path) -> None:
