@@ -140,17 +140,11 @@ class TryOnTask(nn.Module):
         )
 
     def picture_error(self, batch: Batch, mask: Tensor, predicted: Tensor, clean: Tensor) -> Tensor:
-        """Scalar: difference of what (B, C, h, w) latents are decoded to, where the mask hides the photo.
-
-        A batch of stored encodings has the mask's cells alone, (B, 1, h, w).
-        """
+        """Scalar: difference of what (B, C, h, w) latents are decoded to, where the mask hides the photo."""
         with torch.no_grad():
             picture = self.base.to_images(clean)
-        if batch.encodings:
-            hidden = F.interpolate(mask, picture.shape[2:]) > 0
-        else:
-            hidden = torch.from_numpy(batch.inpaint_mask).to(picture.device)[:, None] > 0
-        return picture_loss(torch.where(hidden, self.base.to_images(predicted), picture), picture)
+        drawn = torch.where(hidden_by(batch, mask), self.base.to_images(predicted), picture)
+        return picture_loss(drawn, picture)
 
     def size_parts(
         self,
@@ -178,9 +172,9 @@ class TryOnTask(nn.Module):
         return parts
 
     @staticmethod
-    def repainted(batch: Batch, latents: Tensor) -> Tensor:
+    def repainted(batch: Batch, mask: Tensor) -> Tensor:
         """(B, 1, h, w) shares of cells that are painted anew."""
-        return shares_of_cells(torch.from_numpy(batch.inpaint_mask), grid_of(latents)).to(latents)
+        return shares_of_cells(hidden_by(batch, mask)[:, 0], grid_of(mask)).to(mask)
 
     @staticmethod
     def body_maps(batch: Batch, latents: Tensor) -> Tensor:
@@ -188,6 +182,16 @@ class TryOnTask(nn.Module):
         keypoints = torch.from_numpy(batch.keypoints)
         maps = body_maps(keypoints, batch.image.shape[1:3], grid_of(latents), batch.categories)
         return maps.to(latents)
+
+
+def hidden_by(batch: Batch, mask: Tensor) -> Tensor:
+    """(B, 1, H, W) where the inpainting mask hides the photo.
+
+    Beside stored encodings there is no photo, and its mask is told by their own, (B, 1, h, w) cells.
+    """
+    if batch.encodings:
+        return F.interpolate(mask, batch.image.shape[1:3]) > 0
+    return torch.from_numpy(batch.inpaint_mask).to(mask.device)[:, None] > 0
 
 
 def grid_of(latents: Tensor) -> tuple[int, int]:

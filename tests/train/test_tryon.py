@@ -256,12 +256,16 @@ def test_an_adapter_that_reads_the_mask_is_shown_that_of_the_batch() -> None:
     less = replace(one, inpaint_mask=one.inpaint_mask * (np.arange(PRESET.image_width) < 16))
     logits = []
     for some in (one, less):
-        told = base.condition(base.encode(one) | {"latents": base.to_latents(from_uint8(one.image))})
+        told = base.condition(base.encode(some) | {"latents": base.to_latents(from_uint8(some.image))})
         size = task.size(some, KeyedRandom(0, one.position), told.canvas, told)
         assert size is not None
         drawer = SizedDrawer(base, adapter, TryOnInputs.of(some), DrawingOptions(num_steps=1), batch_size=4)
         drawn = drawer.condition([0], np.ones((1, 3)), told.map(lambda rows: rows[:1]))
         assert drawn is not None
         logits.append((size.layout_logits, drawn.layout_logits))
+        stored = replace(some, inpaint_mask=0 * some.inpaint_mask, encodings={"mask": told.mask.numpy()})
+        again = task.size(stored, KeyedRandom(0, one.position), told.canvas, told)  # its edges are those of cells
+        assert again is not None
+        assert_close(again.layout_logits, size.layout_logits)
     for whole, kept in zip(*logits, strict=True):
         assert not torch.equal(whole, kept)
