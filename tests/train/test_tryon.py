@@ -253,6 +253,7 @@ def test_an_adapter_that_reads_the_mask_is_shown_that_of_the_batch() -> None:
     torch.manual_seed(0)
     adapter = jolt(SizeAdapter.for_sites(base.sites(), MEANINGS, reads_mask=True))
     task = TryOnTask(base, SampleEncoder(base), loss=LossParams(size=0, coverage=0), adapter=adapter)
+    one.inpaint_mask[:, 8:28, 4:28] = 1  # whole cells, as stored encodings tell it
     less = replace(one, inpaint_mask=one.inpaint_mask * (np.arange(PRESET.image_width) < 16))
     logits = []
     for some in (one, less):
@@ -264,7 +265,7 @@ def test_an_adapter_that_reads_the_mask_is_shown_that_of_the_batch() -> None:
         assert drawn is not None
         logits.append((size.layout_logits, drawn.layout_logits))
         stored = replace(some, inpaint_mask=0 * some.inpaint_mask, encodings={"mask": told.mask.numpy()})
-        again = task.size(stored, KeyedRandom(0, one.position), told.canvas, told)  # its edges are those of cells
+        again = task.size(stored, KeyedRandom(0, one.position), told.canvas, told)
         assert again is not None
         assert_close(again.layout_logits, size.layout_logits)
     for whole, kept in zip(*logits, strict=True):
