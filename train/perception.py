@@ -31,6 +31,8 @@ BLURRED_SHARE = 0.5  # of the pictures that the segmenter sees
 LARGEST_BLUR, BLUR_REACH = 1.5, 4  # px: standard deviation, and how far the blur is followed
 DYED_SHARE = 0.5  # of the pictures that the segmenter sees
 DYE_SPREAD = 0.3  # standard deviation of each channel's change of contrast, and of its shift
+CAMOUFLAGED_SHARE = 0.5  # of the dyed garments
+BESIDE, CAMOUFLAGE_SPREAD = 4, 0.15  # px round the garment; how far its colour stays from what lies there
 UNKNOWN_SHARE = 0.1  # of the pictures whose garment the segmenter isn't told
 LARGEST_CRITIC_NOISE = 0.7  # of the latents' standard deviation: predicted latents are never quite clean
 
@@ -160,6 +162,9 @@ def blurred(pictures: Tensor, random: KeyedRandom) -> Tensor:
 def dyed(pictures: Tensor, garment: Tensor, cloths: Tensor, random: KeyedRandom) -> tuple[Tensor, Tensor]:
     """Dye the garment of some pictures, so that no colour is a garment's and none is skin's alone.
 
+    Some of these get nearly the colour of what lies beside them. Those are the garments that are hard to tell
+    from the rest, white before a light wall or beige on skin, and random colours seldom meet them.
+
     Args:
         pictures: (B, 3, H, W) in -1 .. 1.
         garment: (B, 1, H, W), how much of each pixel it covers; the dye's edge is softened, or it would draw
@@ -172,12 +177,27 @@ def dyed(pictures: Tensor, garment: Tensor, cloths: Tensor, random: KeyedRandom)
     """
     chosen = (random.uniform("dyed") < DYED_SHARE).to(pictures)[:, None, None, None]
     contrast, shift = DYE_SPREAD * random.normal("dye", (2, 3, 1, 1)).to(pictures).movedim(1, 0)
+    camouflaged = (random.uniform("camouflaged") < CAMOUFLAGED_SHARE).to(pictures.device)
+    area = garment.sum(dim=(2, 3), keepdim=True).clamp(min=1e-6)
+    mean = (garment * pictures).sum(dim=(2, 3), keepdim=True) / area
+    hiding = colours_beside(pictures, garment, random)[..., None, None] - (1 + contrast) * mean
+    shift = torch.where(camouflaged[:, None, None, None], hiding, shift)
     cover = chosen * F.avg_pool2d(garment, 3, stride=1, padding=1)
     worn, alone = (
         share * ((p * (1 + contrast) + shift).clamp(-1, 1) - p)
         for p, share in ((pictures, cover), (cloths, chosen))
     )
     return pictures + worn, cloths + alone
+
+
+def colours_beside(pictures: Tensor, garment: Tensor, random: KeyedRandom) -> Tensor:
+    """(B, 3) colours near that of a random pixel beside each garment: of wall, skin, hair or trousers."""
+    reach = F.max_pool2d(garment, 2 * BESIDE + 1, stride=1, padding=BESIDE)
+    beside = ((garment == 0) & (reach > 0)).flatten(1)
+    order = random.normal("beside", tuple(beside.shape[1:])).to(pictures)
+    place = order.masked_fill(~beside, -torch.inf).argmax(dim=1)
+    found = pictures.flatten(2).take_along_dim(place[:, None, None], dim=2)[..., 0]
+    return found + CAMOUFLAGE_SPREAD * random.normal("camouflage", (3,)).to(pictures)
 
 
 class CriticTask(nn.Module):

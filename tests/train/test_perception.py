@@ -16,7 +16,16 @@ from tests.sizes import MEANINGS
 from tests.train.small_try_on import PRESET, batch
 from train import perception
 from train.keyed_random import KeyedRandom
-from train.perception import CriticTask, SegmenterTask, blurred, dyed
+from train.perception import (
+    CAMOUFLAGE_SPREAD,
+    CAMOUFLAGED_SHARE,
+    DYED_SHARE,
+    CriticTask,
+    SegmenterTask,
+    blurred,
+    colours_beside,
+    dyed,
+)
 from train.sample_encoder import SampleEncoder
 
 
@@ -32,6 +41,28 @@ def test_a_dye_stays_on_the_garment_and_takes_about_half_of_the_pictures() -> No
     assert 20 <= int(changed.any(dim=(1, 2)).sum()) <= 44
     assert changed[:, 4, 4].sum() == changed.any(dim=(1, 2)).sum()
     assert torch.equal(alone[..., 4, 4], worn[..., 4, 4]), "the photo of the garment has the worn one's dye"
+
+
+def test_some_garments_are_dyed_nearly_in_the_colour_of_what_lies_beside_them() -> None:
+    """A white garment between a red wall and blue trousers becomes nearly red or nearly blue."""
+    red, blue = torch.tensor([0.6, -0.6, -0.6]), torch.tensor([-0.6, -0.6, 0.6])
+    pictures = red[:, None, None].repeat(400, 1, 16, 16)
+    pictures[:, :, 10:] = blue[:, None, None]
+    garment = torch.zeros(400, 1, 16, 16)
+    garment[:, :, 4:10, 5:11] = 1
+    pictures = torch.where(garment > 0, 0.9, pictures)
+    cloths = torch.full((400, 3, 16, 16), 0.9)
+    random = KeyedRandom(0, np.arange(400))
+    found = colours_beside(pictures, garment, random)
+    nearest = torch.stack([(found - colour).abs().amax(dim=1) for colour in (red, blue)]).amin(dim=0)
+    assert float(nearest.max()) < 4 * CAMOUFLAGE_SPREAD
+    worn, alone = dyed(pictures, garment, cloths, random)
+    inside = worn[:, :, 7, 8]
+    assert torch.equal(inside, alone[:, :, 7, 8])
+    off = [(inside - colour).abs().amax(dim=1) < 2.5 * CAMOUFLAGE_SPREAD for colour in (red, blue)]
+    wanted = 400 * DYED_SHARE * CAMOUFLAGED_SHARE
+    assert 0.7 * wanted < int((off[0] | off[1]).sum()) < 1.4 * wanted
+    assert min(int(of.sum()) for of in off) > 10, "either neighbour is met"
 
 
 def test_half_of_the_pictures_are_blurred_by_as_much_as_their_own_gaussian() -> None:
