@@ -11,9 +11,9 @@ from model.bases.tiny.laid_garment import (
     LAID,
     UPPER,
     Flat,
+    Mirrors,
     extent,
     lay_on_body,
-    mirrored,
 )
 from model.bases.tiny.networks import TinyPreset, build_tiny_base
 from shards.batch import Batch
@@ -55,7 +55,7 @@ def test_the_print_lies_where_the_body_wears_it() -> None:
     laid, known = lay_on_body(flat(), wearer((36.0, 30.0), (0.0, 20.0)), ["upper"])
     px = 20 * UPPER.height / 50  # the garment's 50 rows reach so far on a torso of 20 px
     near = torch.zeros(HEIGHT, WIDTH, dtype=torch.bool)
-    near[30:45, 31:41] = True  # the mirror shows the print again elsewhere
+    near[30:45, 31:41] = True  # the mirror shows the print again further down
     assert known.tolist() == [True]
     assert centre((laid[0, 0] < -0.5) & near) == pytest.approx((30 + 20 * UPPER.top + 20 * px, 36.0), abs=0.3)
     assert ((laid[0, 0] < -0.5) & near).sum() == pytest.approx((10 * px) ** 2, rel=0.25)
@@ -93,11 +93,21 @@ def test_trousers_lie_on_the_legs_and_a_dress_on_both() -> None:
     assert not lay_on_body(flat(), joints, ["lower"])[1].item(), "without a knee there are no legs"
 
 
-def test_beyond_its_photo_the_cloth_goes_on_as_in_a_mirror() -> None:
-    half, end = torch.tensor(0.28), torch.tensor(1.05)
-    a, b = mirrored(torch.tensor([-0.3, 0.5, 1.2, 1.6]), torch.tensor([0.1, 0.4, -0.4, 0.56]), half, end)
-    assert a.tolist() == pytest.approx([-0.3, 0.5, 0.9, 0.5])
-    assert b.tolist() == pytest.approx([0.1, 0.16, -0.16, 0.0], abs=1e-6)
+def test_beyond_its_photo_the_cloth_is_turned_back_and_again() -> None:
+    mirrors = Mirrors(outer=torch.tensor([0.28]), inner=torch.tensor([0.12]), bottom=torch.tensor([1.05]))
+    down, across = [-0.3, 0.5, 1.2, 1.6, 0.0], [0.1, 0.4, -0.4, 0.56, -0.7]
+    a, b = mirrors.fold(torch.tensor([[down]]), torch.tensor([[across]]))
+    assert a[0, 0].tolist() == pytest.approx([-0.3, 0.5, 0.9, 0.5, 0.0])
+    assert b[0, 0].tolist() == pytest.approx([0.1, 0.16, -0.16, 0.24, -0.18], abs=1e-6)
+
+
+def test_an_emblem_is_shown_once_however_wide_the_garment() -> None:
+    torso = 40.0
+    laid, _ = lay_on_body(flat(), wearer((36.0, 26.0), (0.0, torso)), ["upper"])
+    dark = (laid[0, 0] < -0.5).any(0).nonzero().flatten()
+    half = 5 * UPPER.height / 50 * torso  # the print's ten columns
+    assert dark[0].item() == pytest.approx(36 - half, abs=1)
+    assert dark[-1].item() == pytest.approx(35 + half, abs=1)
 
 
 def test_a_collar_moves_nothing_below_it() -> None:
@@ -145,9 +155,9 @@ def test_stripes_go_on_where_the_photo_ends() -> None:
 def test_without_a_print_the_mirror_begins_as_late_as_it_may() -> None:
     cloth = flat()
     cloth[..., 20:70, 16:56] = 0.0
-    half_width, bottom = Flat.of(cloth, [UPPER]).mirrors()
-    assert half_width.item() == pytest.approx(UPPER.half_width)
-    assert bottom.item() == pytest.approx(UPPER.bottom)
+    mirrors = Flat.of(cloth, [UPPER]).mirrors()
+    assert mirrors.outer.item() == pytest.approx(UPPER.half_width)
+    assert mirrors.bottom.item() == pytest.approx(UPPER.bottom)
 
 
 def test_a_torso_without_length_is_not_known() -> None:

@@ -35,7 +35,7 @@ class Lay(NamedTuple):
     """How far it reaches from there."""
 
     half_width: float
-    """Either side of the middle, at most. What lies beyond, there and below, is shown by a mirror: a worn
+    """Either side of the middle, at most. What lies beyond, there and below, is shown by mirrors: a worn
     garment may be wider and longer than its photo, which tells how cloth goes on and not where it ends."""
 
     bottom: float
@@ -65,11 +65,16 @@ HEM = 5
 FINER = 3
 """Samples a pixel, each way: the photo shows the garment larger than the body wears it."""
 
-EARLIER, NEAR = 0.32, 0.22
-"""How much before its limit a mirror may begin, and how far from it both sides are compared (half widths)."""
+OUTER, INNER = (0.68, 1.0), (0.4, 0.65)
+"""Between which a mirror may lie, in half widths from the middle. That at the bottom has a range as wide."""
 
-STEPS, LINES = 24, 24
-"""Places compared within `NEAR`, and as densely where it may begin; rows or columns that are looked at."""
+NEAR, STEPS = 0.22, 24
+"""How far from it both sides are compared (half widths), and in how many steps."""
+
+STEP = NEAR / STEPS
+
+LINES = 24
+"""Rows or columns that are looked at."""
 
 LATER = 2.0
 """How much less alike both sides may be for a mirror that begins a half width later."""
@@ -95,8 +100,7 @@ def lay_on_body(cloths: Tensor, keypoints: Tensor, categories: Sequence[str]) ->
     squared = length_px.square().sum(-1, keepdim=True)
     down = (length_px / squared.clamp(min=1))[:, None, None]
     across = torch.stack([down[..., 1], -down[..., 0]], dim=-1)
-    half_width, bottom = (n[:, None, None] for n in flat.mirrors())
-    shown = flat.at(*mirrored((offset * down).sum(-1), (offset * across).sum(-1), half_width, bottom))
+    shown = flat.at(*flat.mirrors().fold((offset * down).sum(-1), (offset * across).sum(-1)))
     return F.avg_pool2d(shown, FINER), known & (squared[:, 0] >= 1)
 
 
@@ -132,19 +136,43 @@ class Flat:
         found = F.grid_sample(self.cloths, places, "bicubic", padding_mode="border", align_corners=False)
         return found.clamp(-1, 1)
 
-    def mirrors(self) -> tuple[Tensor, Tensor]:
-        """(B,) how far from the middle, and from the top, the cloth is seen before a mirror goes on.
-
-        Where the cloth is most like its mirror image: so stripes and dots go on as they would.
-        """
+    def mirrors(self) -> "Mirrors":
+        """Find where the cloth is most like its mirror image: so stripes and dots go on as they would."""
         _, _, half_width, bottom = (n[:, None] for n in self.lays.unbind(1))
-        places = half_width * before_limit(self.lays)
-        lines = torch.linspace(0, 1, LINES, device=places.device).to(places)
+        lines = torch.linspace(0, 1, LINES, device=half_width.device).to(half_width)
         rows, columns = bottom * (0.3 + 0.5 * lines), half_width * (1.8 * lines - 0.9)
-        left, right = (self.at(*grid(rows, side * (half_width + places))) for side in (-1, 1))
-        below = self.at(*grid(bottom + places, columns)).transpose(2, 3)
-        across = half_width[:, 0] * (1 + most_alike(torch.cat([left, right], dim=1)))
-        return across, bottom[:, 0] + half_width[:, 0] * most_alike(below)
+
+        def across(places: Tensor) -> Tensor:
+            sides = [self.at(*grid(rows, side * half_width * places)) for side in (-1, 1)]
+            return torch.cat(sides, dim=1)
+
+        outer, inner = (places_between(*ends, half_width) for ends in (OUTER, INNER))
+        below = self.at(*grid(bottom + half_width * (outer - 1), columns)).transpose(2, 3)
+        return Mirrors(
+            outer=half_width[:, 0] * most_alike(across(outer), outer, LATER),
+            inner=half_width[:, 0] * most_alike(across(inner), inner, 0.0),
+            bottom=bottom[:, 0] + half_width[:, 0] * (most_alike(below, outer, LATER) - 1),
+        )
+
+
+class Mirrors(NamedTuple):
+    """Where the cloth in a photo is turned back, to go on beyond it: (B,) lengths each."""
+
+    outer: Tensor
+    """From the middle, either side."""
+
+    inner: Tensor
+    """And where it is turned again: an emblem in the middle is shown once, however wide the garment."""
+
+    bottom: Tensor
+    """From the top."""
+
+    def fold(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+        """Fold (B, M, N) body coordinates into the part of the photo that shows nothing but cloth."""
+        outer, inner, bottom = (n[:, None, None] for n in self)
+        band = outer - inner
+        beyond = inner + (torch.remainder(b.abs() - outer, 2 * band) - band).abs()
+        return bottom - (bottom - a).abs(), torch.where(b.abs() > outer, b.sign() * beyond, b)
 
 
 def grid(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -152,26 +180,19 @@ def grid(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return a[:, :, None].expand(-1, -1, b.shape[1]), b[:, None].expand(-1, a.shape[1], -1)
 
 
-def before_limit(like: Tensor) -> Tensor:
-    """(N,) places around where a mirror may begin, from its limit, in half widths."""
-    step = NEAR / STEPS
-    first = -round(EARLIER / step) - STEPS
-    return torch.arange(first, STEPS + 1, device=like.device).to(like) * step
+def places_between(first: float, last: float, like: Tensor) -> Tensor:
+    """(N,) places that are compared, `last` among them, and those that they are compared by."""
+    count = round((last - first) / STEP)
+    return last + STEP * torch.arange(-count - STEPS, STEPS + 1, device=like.device).to(like)
 
 
-def most_alike(colours: Tensor) -> Tensor:
-    """(B,) the place of `before_limit`, the last axis of (B, C, L, N) colours, with the most alike sides."""
+def most_alike(colours: Tensor, places: Tensor, later: float) -> Tensor:
+    """(B,) which of (N,) places, the last axis of (B, C, L, N) colours, has the most alike sides."""
     around = colours.unfold(3, 2 * STEPS + 1, 1)
     around = around - around.mean(4, keepdim=True)
     alike = (around * around.flip(4)).mean((1, 2, 4)) / (around.square().mean((1, 2, 4)) + FAINT**2)
-    places = before_limit(colours)[STEPS:-STEPS]
-    return places[(alike + LATER * places).argmax(1)]
-
-
-def mirrored(a: Tensor, b: Tensor, half_width: Tensor, bottom: Tensor) -> tuple[Tensor, Tensor]:
-    """Fold body coordinates into the part of the garment's photo that shows nothing but cloth."""
-    across = half_width - (torch.remainder(b + half_width, 4 * half_width) - 2 * half_width).abs()
-    return bottom - (bottom - a).abs(), across
+    compared = places[STEPS:-STEPS]
+    return compared[(alike + later * compared).argmax(1)]
 
 
 def wearers_of(keypoints: Tensor, categories: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
