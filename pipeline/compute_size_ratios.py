@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +40,12 @@ from preprocess.garment.size_ratios import (
 )
 from preprocess.identity import identity
 from preprocess.sizes.axes import FIT_AXIS, LENGTH_COLUMNS, MEASURED_NAMES
+from preprocess.sources.same_photo import SAME_PHOTO
 from preprocess.vocabulary import DRAWING_KEY, FIT_LABELS, SOURCE_KEY, RowStatus
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION = "3"
+SCHEMA_VERSION = "4"
 
 
 def _field(name: str, kind: pa.DataType, unit: str = "", *, nullable: bool = False) -> pa.Field:
@@ -74,13 +76,15 @@ SCHEMA = pa.schema(
         _field("image_width", pa.int32(), "px"),
         _field("image_height", pa.int32(), "px"),
         _field("input_hash", pa.string()),
+        _field(SAME_PHOTO, pa.string(), nullable=True),
     ],
     metadata={"schema_version": SCHEMA_VERSION},
 )
 """Ratios are garment over body, each with the bounds in which it lies by what the photo shows: all null where
 it can't be measured, the bounds alone where the reading says nothing. The schema's metadata has
 `max_uncertainty` and, under `fit_label_thresholds`, the thresholds of `fit_label`, rising width ratios; those
-of other categories than `upper` under `fit_label_thresholds_lower` and `fit_label_thresholds_dress`."""
+of other categories than `upper` under `fit_label_thresholds_lower` and `fit_label_thresholds_dress`. The
+last column is the manifest's."""
 
 
 def run(
@@ -144,7 +148,7 @@ def keypoint_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def annotation_row(job: MeasureJob) -> Row:
-    """Turn a sample into one row of `SCHEMA`, without its fit label."""
+    """Turn a sample into one row of `SCHEMA`, without what depends on others: its fit label, `SAME_PHOTO`."""
     sample, found = job.sample, job.found
     row: Row = dict.fromkeys(SCHEMA.names)
     for name in ("keypoint_source", "keypoint_format", "image_width", "image_height"):
@@ -160,10 +164,31 @@ def annotation_row(job: MeasureJob) -> Row:
 
 
 def finish(params: SizeRatioParams, manifest: Path, rows: Batches) -> tuple[dict[bytes, bytes], Change]:
-    """Cut the fit labels, and add what the manifest knows of where the data came from to the metadata."""
-    metadata, change = cut_labels(rows, params)
-    known = pq.read_schema(manifest).metadata or {}
-    return metadata | {key: known.get(key, b"") for key in (SOURCE_KEY, DRAWING_KEY)}, change
+    """Cut the fit labels, and add what the manifest knows: copies of photos, where the data came from."""
+    metadata, labelled = cut_labels(rows, params)
+    known, copies = pq.read_schema(manifest).metadata or {}, copies_in(manifest)
+    origin = {key: known.get(key, b"") for key in (SOURCE_KEY, DRAWING_KEY)}
+    return metadata | origin, lambda batch: with_copies(labelled(batch), copies)
+
+
+def copies_in(manifest: Path) -> Iterator[str | None]:
+    """Yield the column `SAME_PHOTO` of a manifest; nothing is known where an earlier version lacks it."""
+    with streamed(manifest) as file:
+        if SAME_PHOTO not in file.schema_arrow.names:
+            yield from repeat(None)
+        for batch in file.iter_batches(BATCH, columns=[SAME_PHOTO]):
+            yield from batch[SAME_PHOTO].to_pylist()
+
+
+def with_copies(batch: pa.RecordBatch, copies: Iterator[str | None]) -> pa.RecordBatch:
+    """Fill in the next rows' column `SAME_PHOTO`."""
+    return filled_in(batch, SAME_PHOTO, list(islice(copies, len(batch))))
+
+
+def filled_in(batch: pa.RecordBatch, name: str, values: list[str | None]) -> pa.RecordBatch:
+    """Replace a column of texts."""
+    index = batch.schema.get_field_index(name)
+    return batch.set_column(index, batch.schema.field(index), pa.array(values, pa.string()))
 
 
 def cut_labels(rows: Batches, params: SizeRatioParams) -> tuple[dict[bytes, bytes], Change]:
@@ -202,8 +227,7 @@ def with_labels(
         fit_label(width, thresholds[category]) if np.isfinite(width) else None
         for width, category in zip(widths, batch["category"].to_pylist(), strict=True)
     ]
-    index = batch.schema.get_field_index("fit_label")
-    return batch.set_column(index, batch.schema.field(index), pa.array(labels, pa.string()))
+    return filled_in(batch, "fit_label", labels)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from pipeline.tables.sharding import build_shards
 from preprocess.garment.known import known_only
 from preprocess.identity import identity
 from preprocess.sizes.axes import AXIS_NAMES
+from preprocess.sources.same_photo import SAME_PHOTO
 from preprocess.sources.source import ManifestRow
 from preprocess.vocabulary import TRIED_ON, RowStatus
 from shards.build import Parts, build_packed
@@ -69,7 +70,8 @@ def write(
     usable = {split: found for split, found in sorted(splits.items()) if len(found.rows)}
     if not usable:
         left_out = {split: dict(found.left_out) for split, found in splits.items()}
-        raise ValueError(f"{manifest} has no usable sample: {left_out}")
+        whose = f" of the split {only}" if only else ""
+        raise ValueError(f"{manifest} has no usable sample{whose}: {left_out or 'it lists none'}")
     if only is None:
         forget_splits(out, usable)
     for split, found in sorted(splits.items()):
@@ -194,7 +196,8 @@ def gather(row: ManifestRow, joints: Row | None, measures: Row | None) -> Parts 
         return "manifest: no photo of the garment, and no parse map to cut it out by"
     assert joints is not None
     assert measures is not None
-    return Parts(files=row, keypoints=tuple(joints["keypoints"]), measures=dict(measures))
+    own = {name: value for name, value in measures.items() if name != SAME_PHOTO}  # the rest is its own
+    return Parts(files=row, keypoints=tuple(joints["keypoints"]), measures=own)
 
 
 def status_of(row: Row | None) -> tuple[str, str | None]:

@@ -16,6 +16,7 @@ from preprocess.garment.known import known_only
 from preprocess.garment.size_ratios import fit_label_thresholds, thresholds_key
 from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE
 from preprocess.sources.params import PaperDollParams
+from preprocess.sources.same_photo import SAME_PHOTO, Copies
 from preprocess.vocabulary import DRAWING_KEY, SOURCE_KEY, TRIED_ON, Category
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,9 @@ class DataSummary:
     reasons: Mapping[str, int]
     """Counts of the reasons why a row is not `ok`."""
 
+    copies: tuple[str, ...]
+    """What is to be said of photos that the data has more than once; see `Copies.lines`."""
+
     source: str
     """The data set's name, as `prepare_dataset` wrote it down; empty where nothing did."""
 
@@ -87,10 +91,14 @@ def summarize_data(size_annotations: Path) -> DataSummary:
             log.warning("%s has nobody known in its train split in %s: ladders follow the test split", *words)
     statuses = {split: Counter(row["status"] for row in rows if row["split"] == split) for split in splits}
     reasons = Counter(row["reason"] for row in rows if row["reason"])
+    copies = Copies()
+    for row in rows:
+        copies.note(row["split"], row["key"], row.get(SAME_PHOTO))
     return DataSummary(
         sizes=sizes,
         statuses=statuses,
         reasons=dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
+        copies=tuple(copies.lines()),
         source=metadata.get(SOURCE_KEY, b"").decode(),
         drawing=drawing_of(metadata),
     )

@@ -26,6 +26,7 @@ from preprocess.garment.known import BOUNDS_PARTS, MAX_UNCERTAINTY_KEY, known_ra
 from preprocess.garment.size_ratios import thresholds_key
 from preprocess.places import RemotePath
 from preprocess.sizes.axes import MEASURED_NAMES, axes_of
+from preprocess.sources.same_photo import SAME_PHOTO, Copies
 from preprocess.sources.source import ManifestRow
 from preprocess.vocabulary import FIT_LABELS, SEGMENTED, Category, RowStatus
 
@@ -78,6 +79,7 @@ def inspect(
     table = select(tables, where)
     thresholds = [thresholds_of(one) for one in tables]
     lines = summary(table, thresholds[0] if thresholds == thresholds[:1] * len(tables) else None)
+    lines += copies_among(tables, where).lines()
     if key is not None or html is not None:
         if len(tables) > 1:
             raise ValueError(f"--key and --html draw from one file, got {len(tables)} of {annotations}")
@@ -166,6 +168,17 @@ def least_certain(tables: list[Path], where: str | None, limit: int) -> list[Row
     found = query(tables, where, lambda rows: rows.order("confidence, key").limit(limit))
     rows: list[Row] = found.to_pylist()
     return rows
+
+
+def copies_among(tables: list[Path], where: str | None) -> Copies:
+    """Count the photos that are copies, among the rows that meet a condition."""
+    copies = Copies()
+    if SAME_PHOTO in pq.read_schema(tables[0]).names:
+        columns, wanted = ("split", "key", SAME_PHOTO), f"{SAME_PHOTO} IS NOT NULL"
+        found = query(tables, where, lambda rows: rows.filter(wanted).select(*columns).order("split, key"))
+        for row in found.to_pylist():
+            copies.note(*(row[name] for name in columns))
+    return copies
 
 
 def thresholds_of(annotations: Path) -> dict[Category, list[float]]:

@@ -36,7 +36,9 @@ from preprocess.pictures import LIMITS, Limits
 from preprocess.places import RemotePath
 from preprocess.shelf import Shelf
 from preprocess.sources.manifest import (
+    COLUMNS,
     MADE_BY,
+    VERDICT,
     Entry,
     file_facts,
     judged,
@@ -44,7 +46,8 @@ from preprocess.sources.manifest import (
     manifest_schema,
     sorted_samples,
 )
-from preprocess.sources.source import MANIFEST_SCHEMA, Source
+from preprocess.sources.same_photo import SAME_PHOTO, Copies, SamePhotos
+from preprocess.sources.source import Source
 from preprocess.whole import whole_file
 
 log = logging.getLogger(__name__)
@@ -55,8 +58,8 @@ NUM_REQUESTS = 32
 FACTS = pa.field("facts", pa.string())
 """See `preprocess.sources.manifest.file_facts`; null where they don't tell what the bytes are."""
 
-PART_SCHEMA = MANIFEST_SCHEMA.append(FACTS)
-FACTS_SCHEMA = pa.schema([*(MANIFEST_SCHEMA.field(name) for name in ("split", "key", "input_hash")), FACTS])
+PART_SCHEMA = COLUMNS.append(FACTS)
+FACTS_SCHEMA = pa.schema([*(COLUMNS.field(name) for name in ("split", "key", "input_hash")), FACTS])
 
 Payload: TypeAlias = tuple[Entry, Row | None, str | None]
 """A sample, what the earlier manifest has of it, and the facts of its files."""
@@ -146,6 +149,9 @@ class Manifest:
 
     def merge(self, parts: FinishedParts) -> None:
         """Write the rows that were made and those that are reused, and the facts of their files."""
+        same = SamePhotos()
+        for row in self.rows(parts, Counter()):
+            same.add(row["split"], row["key"], row["image_hash"])
         facts_schema = FACTS_SCHEMA.with_metadata({MADE_BY: self.judged_by})
         with (
             whole_file(facts_beside(self.out)) as facts_out,
@@ -153,16 +159,28 @@ class Manifest:
             whole_file(self.out) as out,
             written(out, self.schema) as writer,
         ):
-            write_groups(batched(self.rows(parts), PART_SCHEMA), self.total, writer, facts)
+            write_groups(batched(self.compared(parts, same), PART_SCHEMA), self.total, writer, facts)
 
-    def rows(self, parts: FinishedParts) -> Iterator[Row]:
-        """Yield all rows in order, each with the facts of its files.
+    def compared(self, parts: FinishedParts, same: SamePhotos) -> Iterator[Row]:
+        """Yield all rows with the column `SAME_PHOTO`; count them, and say which photos are copies."""
+        counts: Counter[str] = Counter(reused=0)
+        copies = Copies()
+        for row, first in zip(self.rows(parts, counts), same.firsts(), strict=True):
+            copies.note(row["split"], row["key"], first)
+            yield row | {SAME_PHOTO: first}
+        reused = counts.pop("reused")
+        log.info("%s: the files of %d of %d samples are unchanged", self.out.name, reused, self.total)
+        for line in copies.lines():
+            log.warning("%s: %s (column %s)", self.out.name, line, SAME_PHOTO)
+        self.counts.update(counts)
+
+    def rows(self, parts: FinishedParts, counts: Counter[str]) -> Iterator[Row]:
+        """Yield all rows in order, each with the facts of its files; count them by status, and reused ones.
 
         Raises:
             OSError: A row is in neither a part nor the earlier manifest.
         """
         made, before = SortedRows(part_rows(parts)), SortedRows(rows_before(self.out, self.judged_by))
-        reused = 0
         for sample in self.samples.sorted():
             row = made.at(*place_of(sample))
             if row is None:
@@ -170,10 +188,9 @@ class Manifest:
                 if old is None:
                     raise OSError(f"{self.out} went while it was being renewed: run it again")
                 row = sample.row | old
-                reused += 1
-            self.counts[row["status"]] += 1
+                counts["reused"] += 1
+            counts[row["status"]] += 1
             yield row
-        log.info("%s: the files of %d of %d samples are unchanged", self.out.name, reused, self.total)
 
 
 def place_of(sample: Entry) -> tuple[str, str]:
@@ -208,7 +225,7 @@ def rows_before(manifest: Path, judged_by: str) -> Iterator[Row]:
         if (file.schema_arrow.metadata or {}).get(MADE_BY.encode()) != judged_by.encode():
             return
         noted = SortedRows(facts_before(facts_beside(manifest), judged_by))
-        for batch in file.iter_batches(BATCH, columns=["split", "key", "status", "reason", "input_hash"]):
+        for batch in file.iter_batches(BATCH, columns=["split", "key", "input_hash", *VERDICT]):
             for row in batch.to_pylist():
                 note = noted.at(row["split"], row["key"])
                 known = note is not None and note["input_hash"] == row["input_hash"]

@@ -18,8 +18,12 @@ from preprocess.masks import ARRAYS, read_levels
 from preprocess.pictures import LIMITS, Limits, PictureError, check_picture
 from preprocess.places import Facts, RemotePath, remembered
 from preprocess.shelf import Shelf
+from preprocess.sources.same_photo import SAME_PHOTO_FIELDS
 from preprocess.sources.source import MANIFEST_SCHEMA, PARTS, SCHEMA_VERSION, Drawn, Source, SourceSample
 from preprocess.vocabulary import DRAWING_KEY, SOURCE_KEY, Category, ParseLabels, RowStatus
+
+COLUMNS = pa.schema([*MANIFEST_SCHEMA, *SAME_PHOTO_FIELDS])
+"""Of the manifest: what later stages make samples from, and what tells copies of photos."""
 
 MADE_BY = "made_by"
 """Metadata: identity of the code and limits that judged the files; others judge them anew."""
@@ -72,6 +76,10 @@ def tag_of(facts: Facts | None) -> str | None:
     return None if facts is None else f"{facts.num_bytes} bytes, {facts.tag}"
 
 
+VERDICT = ("status", "reason", "image_hash")
+"""Columns that follow from `input_hash`, and are taken over with it."""
+
+
 class Entry(NamedTuple):
     """A sample as the manifest has it before its files are looked at; paths would take long to pickle."""
 
@@ -113,11 +121,22 @@ def name_below(path: Path, root: Path) -> str:
     return str(path)[len(above) :] if str(path).startswith(above) else path.relative_to(root).as_posix()
 
 
-def input_hash(entry: Entry, sample: SourceSample, *, listed: bool = False) -> tuple[str, bool]:
-    """Return the xxh3_128 (hex) of what is measured, and whether all of its files could be read.
+class Hashes(NamedTuple):
+    """What the bytes of a sample's files are."""
 
-    It is taken of what the garment and its labels are, and of the files by name, relative to the root, and
-    bytes. A file that can't be read has no bytes.
+    input_hash: str
+    """xxh3_128 (hex) of what is measured: of what the garment and its labels are, and of the files by name,
+    relative to the root, and bytes. A file that can't be read has no bytes."""
+
+    image_hash: str | None
+    """xxh3_128 (hex) of the photo's bytes alone; None where they weren't read."""
+
+    all_read: bool
+    """Whether all files could be."""
+
+
+def hashes_of(entry: Entry, sample: SourceSample, *, listed: bool = False) -> Hashes:
+    """Read a sample's files and return their hashes.
 
     Args:
         entry: Names the files.
@@ -125,19 +144,21 @@ def input_hash(entry: Entry, sample: SourceSample, *, listed: bool = False) -> t
         listed: Take what a listing says of a file for its bytes.
     """
     digest = xxhash.xxh3_128(f"{sample.category}\0{sample.parse_labels}\0".encode())
-    all_read = True
+    image_hash, all_read = None, True
     for part, path in sample.parts():
         try:
             content = stand_in(path) if listed else path.read_bytes()
         except OSError:
             content, all_read = b"", False
+        if part == "image" and content and not listed:  # of some storage the tag is no more than a time
+            image_hash = xxhash.xxh3_128_hexdigest(content)
         digest.update(f"{part}\0{entry.row[part]}\0{len(content)}\0".encode())
         digest.update(content)
-    return digest.hexdigest(), all_read
+    return Hashes(digest.hexdigest(), image_hash, all_read)
 
 
 def file_facts(entry: Entry, root: str, now: int) -> str | None:
-    """Return the xxh3_128 (hex) of what `input_hash` is taken of, with the facts of files for their bytes.
+    """Return the xxh3_128 (hex) of what `Hashes.input_hash` is, with the facts of files for their bytes.
 
     Equal facts, equal hashes. Whoever reads the files must look at their facts before.
 
@@ -199,14 +220,19 @@ def judged(
     """
     sample = entry.sample(root)
     sample = sample if listed else sample.kept()  # to hash and to decode it are two readings
-    found, all_read = input_hash(entry, sample, listed=listed)
-    told = {"input_hash": found, "facts": facts if all_read else None}
-    if before is not None and before["input_hash"] == found:
-        return entry.row | {"status": before["status"], "reason": before["reason"]} | told
+    found = hashes_of(entry, sample, listed=listed)
+    told = {"input_hash": found.input_hash, "facts": facts if found.all_read else None}
+    if before is not None and before["input_hash"] == found.input_hash:
+        return entry.row | {name: before[name] for name in VERDICT} | told
     error_of = listing_error if listed else decoding_error
     problems = {part: error_of(path, limits) for part, path in sample.parts()}
     reason = "; ".join(f"{part} unreadable: {why}" for part, why in problems.items() if why) or None
-    return entry.row | {"status": str(RowStatus.FAILED if reason else RowStatus.OK), "reason": reason} | told
+    verdict = {
+        "status": str(RowStatus.FAILED if reason else RowStatus.OK),
+        "reason": reason,
+        "image_hash": None if problems["image"] else found.image_hash,
+    }
+    return entry.row | verdict | told
 
 
 def made_by(limits: Limits, *, listed: bool) -> str:
@@ -219,7 +245,7 @@ def manifest_schema(source: Source, judged_by: str) -> pa.Schema:
     metadata = {"root": source.root.as_posix(), SOURCE_KEY: source.name, "schema_version": SCHEMA_VERSION}
     if isinstance(source, Drawn):
         metadata[DRAWING_KEY] = source.drawing()
-    return MANIFEST_SCHEMA.with_metadata(metadata | {MADE_BY: judged_by})
+    return COLUMNS.with_metadata(metadata | {MADE_BY: judged_by})
 
 
 def sorted_samples(source: Source) -> Shelf[Entry]:

@@ -10,6 +10,7 @@ import pytest
 from eval.report.data_summary import summarize_data
 from preprocess.garment.known import BOUNDS_PARTS, MAX_UNCERTAINTY_KEY
 from preprocess.sizes.axes import AXIS_NAMES
+from preprocess.sources.same_photo import SAME_PHOTO
 from preprocess.vocabulary import Category
 
 
@@ -19,14 +20,20 @@ def annotations(
     """Write rows by split; all axes of a row have its ratio and bounds at it. `another` is of a category."""
     measures = [f"{axis}_{part}" for axis in AXIS_NAMES for part in BOUNDS_PARTS]
     rows = [
-        {"split": split, "category": "upper", "status": "failed" if ratio is None else "ok", "reason": None}
+        {
+            "key": f"{split}{number}",
+            "split": split,
+            "category": "upper",
+            "status": "failed" if ratio is None else "ok",
+            "reason": None,
+        }
         | dict.fromkeys(measures, ratio)
         for split, found in ratios.items()
-        for ratio in found
+        for number, ratio in enumerate(found)
     ]
     if another is not None:
         rows.append(rows[0] | {"category": another[0]} | dict.fromkeys(measures, another[1]))
-    columns = dict.fromkeys(("split", "category", "status", "reason"), pa.string()) | dict.fromkeys(
+    columns = dict.fromkeys(("key", "split", "category", "status", "reason"), pa.string()) | dict.fromkeys(
         measures, pa.float64()
     )
     schema = pa.schema(columns, metadata={MAX_UNCERTAINTY_KEY: b"0.1"})
@@ -69,6 +76,16 @@ def test_garments_that_are_not_tried_on_set_no_range(tmp_path: Path) -> None:
     data = summarize_data(table)
     assert data.sizes[Category.UPPER].trusted[:, 1].tolist() == [1.0, 1.2]
     assert data.statuses == {"train": {"ok": 2}}
+
+
+def test_photos_that_train_has_too_are_told(tmp_path: Path) -> None:
+    path = annotations(tmp_path / "sizes.parquet", {"test": [1.0, 1.1], "train": [1.0, 1.2]})
+    assert summarize_data(path).copies == (), "an earlier version's table doesn't tell"
+    same = pa.array(["train/train0", None, None, "train/train0"])
+    pq.write_table(pq.read_table(path).append_column(SAME_PHOTO, same), path)
+    leaked, twice = summarize_data(path).copies
+    assert leaked.endswith("aren't held out: 1, such as test/test0 is train/train0")
+    assert twice == "photos that are in their split already: 1, such as train/train1 is train/train0"
 
 
 def test_without_a_known_width_there_are_no_fit_labels(tmp_path: Path) -> None:

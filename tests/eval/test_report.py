@@ -82,6 +82,7 @@ def report(adapter: Trials, categories: Sequence[Category] = (Category.UPPER,)) 
             sizes=dict.fromkeys(categories, sizes),
             statuses={"train": {"ok": 4, "suspect": 1}, "test": {"ok": 5}},
             reasons={"back view": 1},
+            copies=("photos <outside of train>: 1",),
             source="paper_dolls",
             drawing=None,
         ),
@@ -133,6 +134,10 @@ def test_the_page_needs_no_network(page: str) -> None:
     references = set(re.findall(r'(?:src|href|url)\s*[=(]\s*"?(?!data:|#)([^">)]+)', page))
     assert not references
     assert "<script" not in page
+
+
+def test_the_page_says_that_photos_are_in_both_splits(page: str) -> None:
+    assert '<p class="warning">photos &lt;outside of train&gt;: 1</p>' in page
 
 
 def test_the_page_names_every_reason_a_number_is_absent(page: str) -> None:

@@ -43,7 +43,7 @@ DESIGN_COLUMNS = [
     ),
     *("body_shoulder_px", "body_torso_px", "body_hip_px", "body_leg_px"),
     *("garment_shoulder_px", "garment_width_px", "garment_length_px", "garment_waist_px"),
-    *("tilt_deg", "image_width", "image_height", "input_hash"),
+    *("tilt_deg", "image_width", "image_height", "input_hash", "same_photo_as"),
 ]
 
 
@@ -213,6 +213,19 @@ def test_only_what_changed_is_measured_again(tmp_path: Path, caplog: pytest.LogC
     after = rows(annotate(root))
     assert "sizes.parquet: 8 ok, 6 reused" in caplog.text
     assert set(after) == set(before) - {"00005_00"} | {"00100_00"}
+
+
+def test_whose_photo_a_row_has_is_told_anew_though_the_row_is_reused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = new_root(tmp_path)
+    add_people(root, {f"{index:05d}_00": 200 for index in range(3)})
+    assert [row["same_photo_as"] for row in rows(annotate(root)).values()] == [None, *["test/00000_00"] * 2]
+    pairs = root / "test_pairs.txt"
+    pairs.write_text(pairs.read_text().replace("00000_00.jpg 00000_00.jpg\n", ""))
+    caplog.set_level("INFO")
+    assert [row["same_photo_as"] for row in rows(annotate(root)).values()] == [None, "test/00001_00"]
+    assert "sizes.parquet: 2 ok, 2 reused" in caplog.text
 
 
 def test_other_parameters_measure_everything_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -59,6 +59,15 @@ def test_summary_counts_rows_reasons_and_labels(annotations: Path) -> None:
     assert "1 tight, 0 fitted, 1 loose, 1 oversized" in text
 
 
+def test_a_photo_that_two_have_is_told(annotations: Path) -> None:
+    """All four are before the same grey wall; the first is what the others are."""
+    assert "\nphotos that are in their split already: 3, such as test/00001_00 is" in inspect(annotations)
+    assert "already" not in inspect(annotations, where="key = '00000_00'")
+    table = pq.read_table(annotations)
+    pq.write_table(table.drop(["same_photo_as"]), annotations)
+    assert "already" not in inspect(annotations)
+
+
 def test_where_selects_by_duckdb(annotations: Path) -> None:
     assert inspect(annotations, where="width_ratio > 1.5 and status = 'ok'").startswith("1 rows")
     with pytest.raises(ValueError, match="where must be a DuckDB condition"):
@@ -97,7 +106,7 @@ def test_a_folder_of_files_is_summarised_as_one(annotations: Path, tmp_path: Pat
         inspect(folder, key="00001_00", png=tmp_path / "one.png")
     cut_elsewhere = rows.replace_schema_metadata(rows.schema.metadata | {THRESHOLDS: b"[1, 2, 3]"})
     pq.write_table(cut_elsewhere[1:], folder / "june.parquet")
-    assert inspect(folder).endswith("oversized\ncut at other width ratios in each file")
+    assert "oversized\ncut at other width ratios in each file\n" in inspect(folder)
     otherwise = rows.replace_schema_metadata(rows.schema.metadata | {MAX_UNCERTAINTY_KEY: b"0.5"})
     pq.write_table(otherwise, folder / "july.parquet")
     with pytest.raises(

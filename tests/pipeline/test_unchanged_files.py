@@ -30,13 +30,15 @@ class Album:
     root: Path
     count: int = NUM_SAMPLES
     caption: str = ""
+    num_test: int | None = None
+    """None: all are of the test split; else the others are of train."""
     name: str = "album"
 
     def samples(self) -> Iterator[SourceSample]:
         for number in range(self.count):
             yield SourceSample(
                 key=f"{number:03d}",
-                split="test",
+                split="test" if self.num_test is None or number < self.num_test else "train",
                 category=Category.UPPER,
                 caption=self.caption,
                 image=self.photo(number),
@@ -191,6 +193,41 @@ def test_samples_come_go_and_are_told_otherwise(album: Album, manifest: Path) ->
     assert judged_by_run(replace(album, caption="a red top"), manifest) == 2
     assert {row.caption for row in read_manifest(manifest)} == {"a red top"}
     assert len(read_manifest(manifest)) == NUM_SAMPLES
+
+
+def test_a_photo_of_both_splits_is_told_by_whatever_run(
+    album: Album, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    album, out = replace(album, num_test=3), tmp_path / "manifest.parquet"
+
+    def told() -> list[str | None]:
+        return pq.read_table(out)["same_photo_as"].to_pylist()
+
+    judged_by_run(album, out)
+    assert told() == [None] * NUM_SAMPLES
+    assert "are in it too" not in caplog.text
+    shutil.copyfile(album.photo(5), album.photo(0))
+    assert judged_by_run(album, out) == 1, "the photo, and not the one that it is"
+    assert told() == ["train/005", None, None, None, None, None]
+    assert f"{out.name}: photos outside of train that are in it too, " in caplog.text
+    assert "aren't held out: 1, such as test/000 is train/005 (column" in caplog.text
+    shutil.copyfile(album.photo(5), album.photo(3))
+    assert judged_by_run(album, out) == 1
+    assert told() == ["train/003", None, None, None, None, "train/003"]
+    draw(album.photo(5), 98)
+    draw(album.photo(3), 99)
+    assert judged_by_run(album, out) == 2
+    assert told() == [None] * NUM_SAMPLES
+
+
+def test_photos_that_are_broken_alike_are_no_copies(album: Album, manifest: Path) -> None:
+    """Empty files, say; and of what can't be decoded nobody knows whom it shows."""
+    for number in (1, 4):
+        album.photo(number).write_bytes(b"BM, or not")
+    judged_by_run(album, manifest)
+    found = pq.read_table(manifest, columns=["image_hash", "same_photo_as"]).to_pylist()
+    assert [row["image_hash"] is None for row in found] == [False, True, False, False, True, False]
+    assert {row["same_photo_as"] for row in found} == {None}
 
 
 def test_other_limits_are_other_judges(album: Album, manifest: Path) -> None:

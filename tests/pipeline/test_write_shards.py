@@ -184,6 +184,16 @@ def test_a_changed_measure_rewrites_one_shard(inputs: dict[str, Path], tmp_path:
     assert len([name for name in changed if name.endswith(".tar")]) == 1
 
 
+def test_who_else_has_a_photo_is_no_part_of_a_sample(
+    shards: Path, inputs: dict[str, Path], tmp_path: Path
+) -> None:
+    table = pq.read_table(inputs["size_annotations"])
+    copies = pa.array(["train/00005_00"] * len(table))
+    pq.write_table(table.append_column("same_photo_as", copies), tmp_path / "sizes.parquet")
+    run(PARAMS, **inputs | {"size_annotations": tmp_path / "sizes.parquet"}, out=tmp_path / "out")
+    assert tars(tmp_path / "out") == tars(shards)
+
+
 def test_a_split_that_left_the_manifest_leaves_the_shards(
     inputs: dict[str, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -230,6 +240,13 @@ def test_a_manifest_without_a_usable_sample_says_why(inputs: dict[str, Path], tm
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "keypoints.parquet")
     with pytest.raises(ValueError, match=r"no usable sample: .*keypoints: blurred.*: 9"):
         run(PARAMS, **inputs | {"keypoints": tmp_path / "keypoints.parquet"}, out=tmp_path)
+
+
+def test_a_split_that_has_nobody_is_named(inputs: dict[str, Path], tmp_path: Path) -> None:
+    table = pq.read_table(inputs["manifest"], filters=[("split", "=", "train")])
+    pq.write_table(table, tmp_path / "manifest.parquet")
+    with pytest.raises(ValueError, match="no usable sample of the split test: it lists none"):
+        write(PARAMS, **inputs | {"manifest": tmp_path / "manifest.parquet"}, out=tmp_path, only="test")
 
 
 def test_a_split_without_a_usable_sample_beside_one_that_has_some_says_why(
