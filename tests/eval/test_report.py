@@ -145,6 +145,13 @@ def test_ends_of_intervals_are_no_minuses(page: str) -> None:
     assert re.search(r"<small>-\d\.\d{3} to -?\d\.\d{3}</small>", page)
 
 
+def test_panels_side_by_side_scroll_on_a_phone(page: str) -> None:
+    """Of 10.5 in, 756 pt: shrunk to a phone's width their words would be 4 px high."""
+    plots = re.findall(r'(<div class="scroll plot">)?\s*<svg [^>]*width="([0-9.]+)pt"', page)
+    wide = [scrolls for scrolls, width in plots if float(width) > 700]
+    assert wide and all(wide)
+
+
 def test_the_page_needs_no_network(page: str) -> None:
     references = set(re.findall(r'(?:src|href|url)\s*[=(]\s*"?(?!data:|#)([^">)]+)', page))
     assert not references
