@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers.utils import logging
@@ -29,6 +30,8 @@ HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 HUB_KINDS = ("json", "txt", "safetensors", "bin")
 """Endings of the files that are fetched; the same weights for other frameworks stay where they are."""
+
+NOT_WHOLE = "must have whole weights, so copy or download it again"
 
 
 def files_of(*parts: str) -> list[str]:
@@ -93,14 +96,30 @@ def load_weight_file(file: Path) -> dict[str, Any]:
     """Read one file of weights, in either format.
 
     Raises:
-        ValueError: A pickle holds more than tensors. It could run code, so it is not opened any further.
+        FileNotFoundError: There is no such file.
+        ValueError: It is not whole. Or a pickle holds more than tensors: it could run code, so it is not
+            opened any further.
     """
     if file.suffix == ".safetensors":
-        return load_file(file)
+        with whole(file):
+            return load_file(file)
     try:
         return torch.load(file, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:
         raise ValueError(f"{file} holds more than weights and is not loaded: use safetensors") from error
+    except FileNotFoundError:
+        raise
+    except (RuntimeError, EOFError, OSError) as error:
+        raise ValueError(f"{file} {NOT_WHOLE}: {error}") from error
+
+
+@contextmanager
+def whole(source: Path) -> Iterator[None]:
+    """Within the block safetensors of a file or folder are read; where they were cut, ValueError names it."""
+    try:
+        yield
+    except SafetensorError as error:
+        raise ValueError(f"{source} {NOT_WHOLE}: {error}") from error
 
 
 def load_encoder(kind: Any, folder: Path, torch_dtype: torch.dtype | None) -> Any:
@@ -109,7 +128,7 @@ def load_encoder(kind: Any, folder: Path, torch_dtype: torch.dtype | None) -> An
     Raises:
         ValueError: Weights are missing or misshapen; transformers would draw them at random.
     """
-    with without_bars():
+    with without_bars(), whole(folder):
         encoder, found = kind.from_pretrained(
             folder, dtype=torch_dtype or "auto", output_loading_info=True, ignore_mismatched_sizes=True
         )

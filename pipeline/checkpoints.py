@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import nn
 
 from model.adapter.adapter import SizeAdapter
 from model.bases import BASES
 from model.bases.base import TryOnBase
+from model.weights import load_weight_file
 from preprocess.sizes.axes import MEANINGS
 from preprocess.vocabulary import AXES_VARIABLE, OPTIONAL_AXES, TRIED_ON
 
@@ -88,7 +88,14 @@ def load_size_aware(
 
 
 def load_adapter(checkpoint: Path) -> SizeAdapter:
-    """Load the adapter of `train_size` or `train_joint`; see `for_sizes_here`."""
+    """Load the adapter of `train_size` or `train_joint`; see `for_sizes_here`.
+
+    Raises:
+        FileNotFoundError: Another stage wrote the folder.
+        ValueError: The weights aren't whole, or aren't those of the adapter's configuration.
+    """
+    if not (checkpoint / "adapter").is_dir():
+        raise FileNotFoundError(f"{checkpoint} has no adapter/: name what train_size or train_joint wrote")
     return for_sizes_here(SizeAdapter.from_pretrained(checkpoint / "adapter"), checkpoint)
 
 
@@ -114,6 +121,6 @@ def load_layers(unet: nn.Module, file: Path) -> None:
     Raises:
         ValueError: The file has layers that the UNet does not have.
     """
-    unexpected = unet.load_state_dict(load_file(file), strict=False).unexpected_keys
+    unexpected = unet.load_state_dict(load_weight_file(file), strict=False).unexpected_keys
     if unexpected:
         raise ValueError(f"{file} belongs to another UNet, which has no {', '.join(unexpected[:3])}")

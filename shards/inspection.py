@@ -47,7 +47,12 @@ def stream_keys(
         rank: Which of them.
         num_workers: Threads that read and decode the samples on the way; 0 reads nothing but the index.
         skip: Samples of this rank to leave out, as after an interruption.
+
+    Raises:
+        ValueError: `epoch` or `skip` is negative, or there is no such rank.
     """
+    if epoch < 0 or skip < 0:
+        raise ValueError(f"epoch and skip must be at least 0, got {epoch} and {skip}")
     stream = SampleStream(
         location,
         batch_size=1,

@@ -80,9 +80,10 @@ def climbed(trials: Mapping[str, Trials]) -> list[bool]:
 
 
 def share_legend(figure: Figure, panels: Mapping[str, Axes]) -> None:
-    """Put one legend below panels that show the same methods."""
-    handles, labels = next(iter(panels.values())).get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    """Put one legend below panels; a method may have a line in some of them alone."""
+    shown = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in panels.values()]
+    lines = {label: handle for panel in shown for handle, label in panel}
+    figure.legend(list(lines.values()), list(lines), loc="outside lower center", ncols=len(lines))
 
 
 def ladder_curves(trials: Mapping[str, Trials], seed: int) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from model.adapter.body_maps import NUM_BODY_MAPS
@@ -21,7 +21,7 @@ from model.adapter.encoder import SIZE_EMBEDDING_DIM, HybridSizeEncoder, SizeEnc
 from model.bases.base import Residual, Sites
 from model.bases.conditions import SizeCondition
 from model.model_card import model_card, versions
-from model.weights import local_folder, require_same_weights
+from model.weights import load_weight_file, local_folder, require_same_weights
 
 log = logging.getLogger(__name__)
 
@@ -296,7 +296,7 @@ class SizeAdapter(nn.Module):
             raise FileNotFoundError(f"no {CONFIG_FILE} in {source}: not a saved size adapter")
         adapter = cls(read_config(source / CONFIG_FILE))
         adapter.provenance = json.loads((source / CONFIG_FILE).read_text())["provenance"]
-        weights = load_file(source / WEIGHTS_FILE)
+        weights = load_weight_file(source / WEIGHTS_FILE)
         require_same_weights(adapter.state_dict(), weights, source)
         adapter.load_state_dict(weights)
         return adapter.to(torch_dtype) if torch_dtype else adapter

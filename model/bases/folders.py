@@ -14,6 +14,7 @@ from model.weights import (
     load_weight_file,
     require_same_weights,
     weight_files,
+    whole,
 )
 
 ENCODERS = ("image_encoder", "text_encoder", "text_encoder_2")
@@ -67,7 +68,7 @@ def stored_bytes(part: Path) -> int:
         return FULL
     if file.suffix != ".safetensors":
         return FULL
-    with safe_open(file, framework="pt") as opened:
+    with whole(file), safe_open(file, framework="pt") as opened:
         kinds = {opened.get_slice(name).get_dtype() for name in opened.keys()}  # noqa: SIM118
     return HALF if kinds <= {"F16", "BF16"} else FULL
 
@@ -85,6 +86,6 @@ def header_shapes(part: Path) -> dict[str, Tensor]:
 
 def header_of(file: Path) -> dict[str, Tensor]:
     """Return what a safetensors file holds as tensors on the meta device."""
-    with safe_open(file, framework="pt") as opened:
+    with whole(file), safe_open(file, framework="pt") as opened:
         sizes = {name: opened.get_slice(name).get_shape() for name in opened.keys()}  # noqa: SIM118
     return {name: torch.empty(size, device="meta") for name, size in sizes.items()}

@@ -196,11 +196,7 @@ def summary(table: pa.Table, thresholds: Mapping[Category, list[float]] | None) 
         thresholds: Where labels are cut; None: not at the same ratios in all files.
     """
     lines = [f"{len(table)} rows"]
-    kinds = table.group_by(["status", "reason"], use_threads=False).aggregate([([], "count_all")]).to_pylist()
-    lines += [
-        f"  {kind['count_all']:6d} {kind['status']:8s} {kind['reason'] or ''}".rstrip()
-        for kind in sorted(kinds, key=lambda kind: -kind["count_all"])
-    ]
+    lines += [f"  {count:6d} {status:8s} {why}".rstrip() for status, why, count in kinds(table)]
     lines.append("known ratios:  rows" + "".join(f"{f'{share:.0%}':>8s}" for share in QUANTILES) + "  +-")
     for category, rows in by_category(table).items():
         if len(rows) < len(table):
@@ -213,6 +209,18 @@ def summary(table: pa.Table, thresholds: Mapping[Category, list[float]] | None) 
     labels = Counter({one["values"]: one["counts"] for one in table["fit_label"].value_counts().to_pylist()})
     lines.append("fit labels: " + ", ".join(f"{labels[label]} {label}" for label in FIT_LABELS))
     return lines + threshold_lines(thresholds)
+
+
+def kinds(table: pa.Table) -> list[tuple[str, str, int]]:
+    """Count rows by status and reasons, whatever the order of these; the most frequent come first."""
+    counts: Counter[tuple[str, frozenset[str]]] = Counter()
+    said: dict[tuple[str, frozenset[str]], str] = {}
+    found = table.group_by(["status", "reason"], use_threads=False).aggregate([([], "count_all")])
+    for status, reason, count in zip(*(found[name].to_pylist() for name in found.column_names), strict=True):
+        kind = status, frozenset((reason or "").split("; "))
+        said.setdefault(kind, reason or "")
+        counts[kind] += count
+    return [(kind[0], said[kind], count) for kind, count in counts.most_common()]
 
 
 def threshold_lines(thresholds: Mapping[Category, list[float]] | None) -> list[str]:
@@ -236,10 +244,10 @@ def by_category(table: pa.Table) -> dict[Category, pa.Table]:
 def ratio_line(name: str, ratios: NDArray[np.floating], doubts: NDArray[np.floating]) -> str:
     """How many ratios there are, their quantiles, and half the median width of their bounds."""
     found = ratios[np.isfinite(ratios)]
-    cuts = np.quantile(found, QUANTILES) if len(found) else np.full(len(QUANTILES), np.nan)
+    cuts = [f"{cut:8.3f}" for cut in np.quantile(found, QUANTILES)] if len(found) else []
     sure = doubts[np.isfinite(ratios)] if len(doubts) else doubts
     bounds = f" {np.median(sure) / 2:4.1%}" if len(sure) else ""
-    return f"  {name:12s}{len(found):5d}" + "".join(f"{value:8.3f}" for value in cuts) + bounds
+    return f"  {name:12s}{len(found):5d}" + "".join(cuts) + bounds
 
 
 def uncertainties(table: pa.Table, name: str) -> NDArray[np.floating]:
@@ -340,6 +348,6 @@ def histogram(table: pa.Table, name: str) -> dict[str, Any]:
     values = values[np.isfinite(values)]
     if len(values) == 0:
         return {"name": name, "heights": []}
-    counts, edges = np.histogram(values, HISTOGRAM_BINS)
+    counts, _ = np.histogram(values, HISTOGRAM_BINS)
     heights = np.rint(100 * counts / counts.max()).astype(int).tolist()
-    return {"name": name, "heights": heights, "cuts": (edges[0], edges[-1], np.median(values))}
+    return {"name": name, "heights": heights, "cuts": (values.min(), values.max(), np.median(values))}

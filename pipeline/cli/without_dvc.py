@@ -88,10 +88,12 @@ def annotate_to(chain: DataChain, out: Path) -> None:
     """Write size annotations to a file, here or in object storage, and the other tables beside it.
 
     Raises:
-        ValueError: `out` is a folder; see also `DataChain.annotate`.
+        ValueError: `out` is a folder, or has another suffix; see also `DataChain.annotate`.
     """
     if out.is_dir():
         raise ValueError(f"--out must be a file to write, got the folder {out}: try {out / 'sizes.parquet'}")
+    if out.suffix != ".parquet":
+        raise ValueError(f"--out is written as Parquet, so it must end in .parquet, got {out}")
     with folder_for(out.parent, out.name) as folder:
         chain.annotate(folder / f".{out.stem}", folder / out.name)
 

@@ -253,6 +253,11 @@ def read_joints(
         return read_openpose(Path(given), width, height)
     if given is not None:
         return from_table(np.asarray(given, dtype=np.float64))
+    if not pose_model.is_file():
+        raise FileNotFoundError(
+            f"the photo has no keypoints, and {pose_model}, which finds some, isn't there: run `cinderella "
+            "fetch-models` (its file is `pose_model`, or --pose-model), or give OpenPose's JSON (--keypoints)"
+        )
     notes.append("no keypoints: MediaPipe finds the joints")
     with PoseDetector(pose_model) as detector:
         found = calibrate(detector.detect(picture))

@@ -189,7 +189,7 @@ class SizeRequest:
         """
         problems = self.out_of_range(within)
         if problems:
-            raise ValueError(f"{'; '.join(problems)}: ask for less, or allow clamping to the nearest size")
+            raise ValueError(f"{'; '.join(problems)}, or be clamped to the nearest size")
         return self
 
     def clamped(self, within: Range | None = None) -> "SizeRequest":

@@ -14,8 +14,8 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
-WINDOWS = {"demo": (1240, 1300), "demo-phone": (390, 1500)}
-"""Width and height (px) by the name of the picture."""
+WINDOWS = {"demo": (1240, 900), "demo-phone": (390, 844)}
+"""Width and height (px) by the name of the picture, which shows the page to its end."""
 
 PATIENCE = 120_000
 """ms"""
@@ -54,7 +54,7 @@ def try_on(page: Any) -> bytes:
         "document.querySelectorAll('.grid-wrap').forEach(part => part.scrollTo(0, 0)), scrollTo(0, 0)"
     )
     page.wait_for_timeout(1500)
-    return bytes(page.screenshot())
+    return bytes(page.screenshot(full_page=True))
 
 
 def after(page: Any, act: Callable[[], None]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from matplotlib.figure import Figure
 
 from eval.images.fidelity import Truth
 from eval.images.judges import ABSENT, Judges
@@ -18,6 +19,7 @@ from eval.ladder.trials import Trials
 from eval.params import EvaluateParams
 from eval.report.data_summary import CategorySizes, DataSummary
 from eval.report.page import Part, Report, render
+from eval.report.plots import share_legend
 from eval.report.summary import ADAPTER, BETTER, SCALE_ZERO, summarize, verdicts, without_nan
 from eval.report.write import write_report
 from preprocess.sizes.axes import FIT_PLACE
@@ -112,6 +114,16 @@ def test_each_category_has_a_strip_and_figures_of_its_own(page: str, tmp_path: P
     assert (tmp_path / "reports" / "plots" / "lower_ladder_width.csv").is_file()
 
 
+def test_a_legend_names_what_any_panel_shows() -> None:
+    figure = Figure()
+    panels = dict(zip(("shoulder", "width"), figure.subplots(1, 2), strict=True))
+    for axes in panels.values():
+        axes.plot([0, 1], [0, 1], label="adapter")
+    panels["width"].plot([0, 1], [0, 1], label="after train_size")
+    share_legend(figure, panels)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["adapter", "after train_size"]
+
+
 def test_a_category_without_a_width_ladder_has_its_other_figures(tmp_path: Path) -> None:
     """Nobody's width is known, so there is neither a ladder of it nor a fit label."""
     whole = report(OBEDIENT)
@@ -128,6 +140,18 @@ def test_a_category_without_a_width_ladder_has_its_other_figures(tmp_path: Path)
     assert headline["ladder.length.order_accuracy"] == 1.0
     assert "ladder.width.order_accuracy" not in headline
     assert "Fit labels by width ratio" not in (tmp_path / "reports" / "report.html").read_text()
+
+
+def test_ends_of_intervals_are_no_minuses(page: str) -> None:
+    assert re.search(r"<small>-\d\.\d{3} to -?\d\.\d{3}</small>", page)
+
+
+def test_panels_side_by_side_scroll_on_a_phone(page: str) -> None:
+    """Of 10.5 in, 756 pt: shrunk to a phone's width their words would be 4 px high."""
+    plots = re.findall(r'(<div class="scroll plot">)?\s*<svg [^>]*width="([0-9.]+)pt"', page)
+    wide = [scrolls for scrolls, width in plots if float(width) > 700]
+    assert wide
+    assert all(wide)
 
 
 def test_the_page_needs_no_network(page: str) -> None:

@@ -6,11 +6,13 @@ from pathlib import Path
 import huggingface_hub.constants as hub
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch.testing import assert_close
 from transformers.utils.logging import is_progress_bar_enabled
 
-from model.adapter.adapter import SizeAdapter
+from model.adapter.adapter import WEIGHTS_FILE, SizeAdapter
 from model.bases import open_base
+from model.bases.folders import header_of
 from model.bases.sdxl.networks import SdxlBase
 from model.publishing import load_pipeline, save_pipeline
 from model.weights import load_weight_file
@@ -92,3 +94,23 @@ def test_a_pickle_with_code_is_refused_and_runs_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"holds more than weights and is not loaded: use safetensors"):
         load_weight_file(file)
     assert not trace.exists()
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "model.bin"])
+def test_weights_that_were_cut_are_named(tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    weights = {"weight": torch.ones(1000)}
+    save_file(weights, file) if file.suffix == ".safetensors" else torch.save(weights, file)
+    file.write_bytes(file.read_bytes()[:-500])
+    with pytest.raises(ValueError, match=rf"{name} must have whole weights, so copy or download it again"):
+        load_weight_file(file)
+
+
+def test_what_git_lfs_left_in_the_place_of_weights_is_named(base: SdxlBase, tmp_path: Path) -> None:
+    SizeAdapter.for_sites(base.sites(), MEANINGS).save_pretrained(tmp_path)
+    file = tmp_path / WEIGHTS_FILE
+    file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    with pytest.raises(ValueError, match=rf"{WEIGHTS_FILE} must have whole weights"):
+        SizeAdapter.from_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=rf"{WEIGHTS_FILE} must have whole weights"):
+        header_of(file)

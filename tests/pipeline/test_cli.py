@@ -59,7 +59,9 @@ def test_doctor_says_what_is_missing_and_how_much_memory_it_takes(tmp_path: Path
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        pytest.param(["annotate", "--root", "nowhere", "--out", "x"], "nowhere is not a folder", id="folder"),
+        pytest.param(
+            ["annotate", "--root", "nowhere", "--out", "x.parquet"], "nowhere is not a folder", id="folder"
+        ),
         pytest.param(["compare", "nowhere"], "nowhere", id="card"),
         pytest.param(["evaluate", "--out", "x"], "one of --checkpoint and --generated", id="nothing judged"),
         pytest.param(

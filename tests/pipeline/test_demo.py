@@ -130,6 +130,19 @@ def test_the_natural_size_is_marked_and_chart_sizes_move_the_sliders(page: Any) 
     assert abs(width - worn["width"]) <= 0.005
 
 
+def test_the_mark_stands_below_the_whole_thumb_of_the_natural_size(page: Any) -> None:
+    """A thumb of 16 px keeps inside of the track, so its middle travels the track's width less 16 px."""
+    for name in ("shoulder", "width", "length"):
+        slider = page.locator(f"#size-{name} input[type=range]")
+        ends = [float(slider.get_attribute(end)) for end in ("min", "max")]
+        share = (float(slider.input_value()) - ends[0]) / (ends[1] - ends[0])
+        track = slider.bounding_box()
+        tick, block = (page.locator(place).bounding_box() for place in (f"#mark-{name} i", f"#size-{name}"))
+        thumb = track["x"] + 8 + share * (track["width"] - 16)
+        assert tick["x"] + tick["width"] / 2 == pytest.approx(thumb, abs=1.5)
+        assert track["y"] + track["height"] / 2 + 8 <= block["y"] + block["height"], "the thumb is cut off"
+
+
 def test_overlays_are_switched_on_and_off(page: Any) -> None:
     plain = picture_of(page)
     page.get_by_label("Expected outline").check()

@@ -20,7 +20,7 @@ from model.judges.segmenter import Segmenter
 from model.params import switches_of
 from model.sampling import where_loaded
 from pipeline import compute_size_ratios, evaluate_tryon, extract_keypoints, prepare_dataset, write_shards
-from pipeline.checkpoints import RECORD
+from pipeline.checkpoints import RECORD, load_adapter
 from pipeline.cli.without_dvc import evaluation_data
 from pipeline.evaluation.evaluation import Evaluation, require_trained
 from pipeline.evaluation.generated import evaluate_generated, request_pictures
@@ -162,6 +162,11 @@ def test_networks_are_not_judged_on_garments_that_they_never_saw(
         with pytest.raises(ValueError, match=told):
             evaluate(data, tmp_path / name, tmp_path / "reports")
     require_trained(networks / "joint", ["lower"])
+
+
+def test_a_base_is_no_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"base has no adapter/: name what train_size or train_joint"):
+        load_adapter(tmp_path / "base")
 
 
 def test_outside_the_mask_the_photo_is_untouched(reports: Path) -> None:

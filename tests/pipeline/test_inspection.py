@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -66,6 +67,30 @@ def test_a_photo_that_two_have_is_told(annotations: Path) -> None:
     table = pq.read_table(annotations)
     pq.write_table(table.drop(["same_photo_as"]), annotations)
     assert "already" not in inspect(annotations)
+
+
+def test_rows_of_the_same_reasons_are_counted_together(annotations: Path) -> None:
+    rows = pq.read_table(annotations)
+    why = pa.array(["tucked_hem; crossed_arm", None, "crossed_arm; tucked_hem", "not_json"], pa.string())
+    place = rows.schema.get_field_index("reason")
+    pq.write_table(rows.set_column(place, rows.schema.field(place), why), annotations)
+    assert inspect(annotations).startswith(
+        "4 rows\n       2 ok       tucked_hem; crossed_arm\n       1 ok\n       1 failed   not_json\n"
+    )
+
+
+def test_what_no_row_tells_has_no_figures(annotations: Path, tmp_path: Path) -> None:
+    text = inspect(annotations, where="status = 'failed'", html=tmp_path / "gallery.html")
+    assert "nan" not in text
+    assert "\n  width           0\n" in text
+    assert "width: known in no row" in (tmp_path / "gallery.html").read_text()
+
+
+def test_the_histogram_of_one_value_ranges_over_that_value(annotations: Path, tmp_path: Path) -> None:
+    largest = max(ratio for ratio in pq.read_table(annotations)["width_ratio"].to_pylist() if ratio)
+    inspect(annotations, where=f"width_ratio >= {largest}", html=tmp_path / "gallery.html")
+    said = f"width_ratio, {largest:.2f} to {largest:.2f}, median {largest:.2f}"
+    assert said in (tmp_path / "gallery.html").read_text()
 
 
 def test_where_selects_by_duckdb(annotations: Path) -> None:

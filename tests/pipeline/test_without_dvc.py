@@ -43,6 +43,8 @@ def test_what_cannot_end_well_ends_before_any_work(tmp_path: Path) -> None:
     chain, out = DataChain(source="viton_hd", root=root, split="test"), tmp_path / "out"
     with pytest.raises(ValueError, match=r"--out must be a file to write, got the folder .*: try "):
         annotate_to(chain, tmp_path)
+    with pytest.raises(ValueError, match=r"so it must end in \.parquet, got .*sizes\.csv"):
+        annotate_to(chain, out / "sizes.csv")
     no_model = ExtractKeypointsParams(mediapipe_model=str(tmp_path / "nowhere.task"))
     with pytest.raises(FileNotFoundError, match=r"nowhere\.task not found: `cinderella fetch-models`"):
         replace(chain, keypoints=no_model).annotate(out)

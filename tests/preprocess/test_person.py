@@ -56,7 +56,9 @@ def test_densepose_of_another_photo_is_refused() -> None:
 
 
 def test_without_keypoints_mediapipe_is_needed(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="cinderella fetch-models"):
+    with pytest.raises(
+        FileNotFoundError, match=r"none\.task, which finds some, isn't there: run .*--keypoints"
+    ):
         ready(PHOTO, pose_model=tmp_path / "none.task")
 
 

@@ -147,7 +147,7 @@ def test_what_is_no_size_is_refused(text: str, message: str) -> None:
 
 def test_sizes_out_of_range_are_refused_or_clamped_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     size = SizeRequest(width=3.0, length=1.0)
-    with pytest.raises(ValueError, match=r"width must be between 0.7 and 2.2, got 3: ask for less"):
+    with pytest.raises(ValueError, match=r"width must be between 0.7 and 2.2, got 3, or be clamped to"):
         size.required_in_range()
     with caplog.at_level(logging.WARNING):
         assert size.clamped() == SizeRequest(width=2.2, length=1.0)

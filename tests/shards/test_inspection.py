@@ -32,6 +32,9 @@ def test_skipped_keys_are_those_seen_before(folder: Path) -> None:
     whole = list(stream_keys(folder, seed=0, world_size=2, rank=1))
     assert list(stream_keys(folder, seed=0, world_size=2, rank=1, skip=2)) == whole[2:]
     assert list(stream_keys(folder, seed=0, skip=COUNT + 1)) == []
+    for negative in ({"skip": -1}, {"epoch": -1}):
+        with pytest.raises(ValueError, match="epoch and skip must be at least 0, got "):
+            list(stream_keys(folder, seed=0, **negative))
 
 
 def test_statistics_count_what_was_written(tmp_path: Path) -> None:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import torch
 from diffusers import UNet2DConditionModel
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from model.bases.catvton.attention import install_catvton_attention
 from model.bases.sdxl.garment_attention import SELF_ATTENTION
 from model.bases.sdxl.unet import open_time_embedding
-from model.weights import assign_weights, load_weights, require_same_weights
+from model.weights import assign_weights, load_weight_file, load_weights, require_same_weights
 
 PARTS = ("unet", "vae", "scheduler")
 """Sub-folders of a base."""
@@ -64,7 +64,7 @@ def load_unet(root: Path, torch_dtype: torch.dtype | None = None) -> tuple[UNet2
         file = root / ATTENTION_FOLDER / ATTENTION_FILE
         if not file.is_file():
             raise FileNotFoundError(f"{file} not found: it is the attention that CatVTON trained")
-        weights |= named_attention(unet, load_file(file), file)
+        weights |= named_attention(unet, load_weight_file(file), file)
     return assign_weights(unet, weights, root / "unet", torch_dtype), released
 
 
