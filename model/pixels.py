@@ -7,12 +7,7 @@ from torch import Tensor
 
 
 def from_uint8(pixels: Any, device: torch.device | str | None = None) -> Tensor:
-    """Return (B, H, W, 3) uint8 as (B, 3, H, W) float32 in -1 .. 1.
-
-    Args:
-        pixels: An array or a tensor.
-        device: Where it is wanted: bytes are brought there, a quarter of the floats; None: where they are.
-    """
+    """Return (B, H, W, 3) uint8 as (B, 3, H, W) float32 in -1 .. 1, made on `device` of the bytes."""
     return torch.as_tensor(pixels, device=device).movedim(-1, 1).float() / 127.5 - 1
 
 

@@ -104,7 +104,7 @@ class TryOnTask(nn.Module):
         noise = random.normal("noise", tuple(clean.shape[1:])).to(clean)
         noisy = noising.add_noise(clean, noise, timesteps)
         maps = None if self.adapter is None else self.body_maps(batch, conditioning.mask)
-        size = self.size(batch, random, clean, conditioning, maps)
+        size = None if maps is None else self.size(batch, random, conditioning, maps)
         prediction = base.predict(noisy, timesteps, conditioning, size)
 
         target = noising.loss_target(clean, noise, timesteps)
@@ -121,20 +121,14 @@ class TryOnTask(nn.Module):
         return total(parts)
 
     def size(
-        self,
-        batch: Batch,
-        random: KeyedRandom,
-        latents: Tensor,
-        conditioning: Conditioning,
-        maps: Tensor | None,
-    ) -> SizeCondition | None:
+        self, batch: Batch, random: KeyedRandom, conditioning: Conditioning, maps: Tensor
+    ) -> SizeCondition:
         """What the adapter makes of each sample's own ratios, hidden from some, on its body maps."""
-        if self.adapter is None or maps is None:
-            return None
-        ratios = torch.from_numpy(batch.ratios).to(latents)
-        labels = torch.from_numpy(batch.fit_label_numbers()).to(latents.device)
-        hidden = (random.uniform("size") < self.size_dropout).to(latents.device)
-        unlabelled = hidden | (random.uniform("label") < LABEL_DROPOUT).to(latents.device)
+        assert self.adapter is not None
+        ratios = torch.from_numpy(batch.ratios).to(maps)
+        labels = torch.from_numpy(batch.fit_label_numbers()).to(maps.device)
+        hidden = (random.uniform("size") < self.size_dropout).to(maps.device)
+        unlabelled = hidden | (random.uniform("label") < LABEL_DROPOUT).to(maps.device)
         return self.adapter(
             ratios.masked_fill(hidden[:, None], torch.nan),
             maps,
