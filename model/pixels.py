@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 
-def from_uint8(pixels: Any) -> Tensor:
-    """Return (B, H, W, 3) uint8 as (B, 3, H, W) float32 in -1 .. 1."""
-    return torch.as_tensor(pixels).movedim(-1, 1).float() / 127.5 - 1
+def from_uint8(pixels: Any, device: torch.device | str | None = None) -> Tensor:
+    """Return (B, H, W, 3) uint8 as (B, 3, H, W) float32 in -1 .. 1, made on `device` of the bytes."""
+    return torch.as_tensor(pixels, device=device).movedim(-1, 1).float() / 127.5 - 1
 
 
 def to_uint8(images: Tensor) -> Tensor:

@@ -143,7 +143,7 @@ def ceiling(params: EvaluateParams, networks: TryOnBase) -> dict[str, Make]:
 
     @torch.no_grad()
     def make(people: Batch, unpaired: bool) -> list[NDArray[np.uint8]]:  # noqa: ARG001 - own garments alone
-        photos = from_uint8(people.image).to(networks.device, networks.dtype)
+        photos = from_uint8(people.image, networks.device).to(networks.dtype)
         pictures = to_uint8(networks.to_images(networks.to_latents(photos))).cpu().numpy()
         return list(composite(people.image, pictures, people.inpaint_mask, params.seam_px(pictures.shape[1])))
 

@@ -56,7 +56,7 @@ class SampleEncoder:
         if batch.encodings:
             return self.read(batch, "latents")
         if not self.known:
-            return self.base.to_latents(from_uint8(batch.image).to(self.base.device))
+            return self.base.to_latents(from_uint8(batch.image, self.base.device))
         return torch.cat([self.known[key]["latents"] for key in batch.keys]).to(self.base.device)
 
     def write(self, batches: Iterable[Batch], num_samples: int, store: Path) -> None:
@@ -114,7 +114,7 @@ class SampleEncoder:
 @torch.no_grad()
 def encode(base: TryOnBase, batch: Batch) -> Encodings:
     """Encode a batch from its pixels and captions."""
-    latents = base.to_latents(from_uint8(batch.image).to(base.device))
+    latents = base.to_latents(from_uint8(batch.image, base.device))
     return base.encode(cast("Photos", batch)) | {"latents": latents}
 
 

@@ -103,7 +103,8 @@ class TryOnTask(nn.Module):
         conditioning = conditioning.unconditional(dropped)
         noise = random.normal("noise", tuple(clean.shape[1:])).to(clean)
         noisy = noising.add_noise(clean, noise, timesteps)
-        size = self.size(batch, random, clean, conditioning)
+        maps = None if self.adapter is None else self.body_maps(batch, conditioning.mask)
+        size = None if maps is None else self.size(batch, random, conditioning, maps)
         prediction = base.predict(noisy, timesteps, conditioning, size)
 
         target = noising.loss_target(clean, noise, timesteps)
@@ -113,26 +114,24 @@ class TryOnTask(nn.Module):
         if self.loss.pixels > 0:
             error = self.picture_error(batch, conditioning.mask, predicted, base.person_of(clean))
             parts["pixels"] = (self.loss.pixels, error)
-        if size is not None:
+        if size is not None and maps is not None:
             totals = totals or totals_per_piece([self.counts(batch, random)])
-            parts |= self.size_parts(
-                batch, size, predicted, self.size_weight(timesteps).to(predicted), totals
-            )
+            weight = self.size_weight(timesteps).to(predicted)
+            parts |= self.size_parts(batch, size, predicted, maps, weight, totals)
         return total(parts)
 
     def size(
-        self, batch: Batch, random: KeyedRandom, latents: Tensor, conditioning: Conditioning
-    ) -> SizeCondition | None:
-        """What the adapter makes of each sample's own ratios, hidden from some."""
-        if self.adapter is None:
-            return None
-        ratios = torch.from_numpy(batch.ratios).to(latents)
-        labels = torch.from_numpy(batch.fit_label_numbers()).to(latents.device)
-        hidden = (random.uniform("size") < self.size_dropout).to(latents.device)
-        unlabelled = hidden | (random.uniform("label") < LABEL_DROPOUT).to(latents.device)
+        self, batch: Batch, random: KeyedRandom, conditioning: Conditioning, maps: Tensor
+    ) -> SizeCondition:
+        """What the adapter makes of each sample's own ratios, hidden from some, on its body maps."""
+        assert self.adapter is not None
+        ratios = torch.from_numpy(batch.ratios).to(maps)
+        labels = torch.from_numpy(batch.fit_label_numbers()).to(maps.device)
+        hidden = (random.uniform("size") < self.size_dropout).to(maps.device)
+        unlabelled = hidden | (random.uniform("label") < LABEL_DROPOUT).to(maps.device)
         return self.adapter(
             ratios.masked_fill(hidden[:, None], torch.nan),
-            self.body_maps(batch, conditioning.mask),
+            maps,
             categories=batch.categories,
             fit_labels=labels.masked_fill(unlabelled, -1),
             garment_features=conditioning.garment_features,
@@ -151,6 +150,7 @@ class TryOnTask(nn.Module):
         batch: Batch,
         size: SizeCondition,
         predicted: Tensor,
+        maps: Tensor,
         weight: Tensor,
         totals: Mapping[str, Tensor],
     ) -> dict[str, tuple[float, Tensor]]:
@@ -161,7 +161,7 @@ class TryOnTask(nn.Module):
         if size.layout_logits is not None:
             parts["layout"] = (self.loss.layout, layout_loss(size.layout_logits, layout))
         if self.critic is not None and max(self.loss.size, self.loss.coverage) > 0:
-            read = self.critic(predicted, self.body_maps(batch, predicted), batch.categories)
+            read = self.critic(predicted, maps, batch.categories)
             ratios = torch.from_numpy(batch.ratios).to(predicted)
             coverage = F.adaptive_avg_pool2d(garment, read.coverage_logits.shape[2:])
             parts["size"] = (self.loss.size, size_loss(read.ratios, ratios, weight, totals["size"]))
@@ -173,15 +173,14 @@ class TryOnTask(nn.Module):
 
     @staticmethod
     def repainted(batch: Batch, mask: Tensor) -> Tensor:
-        """(B, 1, h, w) shares of cells that are painted anew."""
-        return shares_of_cells(hidden_by(batch, mask)[:, 0], grid_of(mask)).to(mask)
+        """(B, 1, h, w) float32 shares of cells that are painted anew."""
+        return shares_of_cells(hidden_by(batch, mask)[:, 0], grid_of(mask))
 
     @staticmethod
-    def body_maps(batch: Batch, latents: Tensor) -> Tensor:
-        """(B, K, h, w) maps of the person's keypoints."""
-        keypoints = torch.from_numpy(batch.keypoints)
-        maps = body_maps(keypoints, batch.image.shape[1:3], grid_of(latents), batch.categories)
-        return maps.to(latents)
+    def body_maps(batch: Batch, mask: Tensor) -> Tensor:
+        """(B, K, h, w) float32 maps of the person's keypoints: half precision would round places."""
+        keypoints = torch.from_numpy(batch.keypoints).to(mask.device)
+        return body_maps(keypoints, batch.image.shape[1:3], grid_of(mask), batch.categories)
 
 
 def hidden_by(batch: Batch, mask: Tensor) -> Tensor:

@@ -70,7 +70,7 @@ def train_autoencoder(base: AutoencodedBase, run: TrainingRun, params: TrainBase
     base.vae.requires_grad_(True)
     rows = run.fit(AutoencoderTask(base), params.autoencoder, "autoencoder")
     base.vae.requires_grad_(False)
-    base.normalise_latents(from_uint8(first.image).to(base.device))
+    base.normalise_latents(from_uint8(first.image, base.device))
     return rows
 
 

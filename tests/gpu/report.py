@@ -97,6 +97,7 @@ class Report:
         )
         self.rows.append(row)
         self.write()
+        torch._dynamo.reset()  # so many networks compiled in one process would reach its limit
         free_memory()
         return row
 

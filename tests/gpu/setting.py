@@ -87,6 +87,15 @@ class Setting:
         return random_sdxl(self.device, dtype).requires_grad_(False)
 
     @cached_property
+    def compiles(self) -> bool:
+        """Whether torch can compile for this device: Triton wants a C compiler and Python's headers."""
+        try:
+            torch.compile(lambda x: x + 1)(torch.ones(1, device=self.device))
+        except Exception:
+            return False
+        return True
+
+    @cached_property
     def peak_flops(self) -> float:
         """Operations a second at most: by the card's name, or of one large product."""
         name = torch.cuda.get_device_name(self.device) if self.on_gpu else ""

@@ -258,15 +258,33 @@ def test_an_adapter_that_reads_the_mask_is_shown_that_of_the_batch() -> None:
     logits = []
     for some in (one, less):
         told = base.condition(base.encode(some) | {"latents": base.to_latents(from_uint8(some.image))})
-        size = task.size(some, KeyedRandom(0, one.position), told.canvas, told)
-        assert size is not None
+        maps = task.body_maps(some, told.mask)
+        size = task.size(some, KeyedRandom(0, one.position), told, maps)
         drawer = SizedDrawer(base, adapter, TryOnInputs.of(some), DrawingOptions(num_steps=1), batch_size=4)
         drawn = drawer.condition([0], np.ones((1, 3)), told.map(lambda rows: rows[:1]))
         assert drawn is not None
         logits.append((size.layout_logits, drawn.layout_logits))
         stored = replace(some, inpaint_mask=0 * some.inpaint_mask, encodings={"mask": told.mask.numpy()})
-        again = task.size(stored, KeyedRandom(0, one.position), told.canvas, told)
-        assert again is not None
+        again = task.size(stored, KeyedRandom(0, one.position), told, maps)
         assert_close(again.layout_logits, size.layout_logits)
     for whole, kept in zip(*logits, strict=True):
         assert not torch.equal(whole, kept)
+
+
+def test_beside_a_base_in_half_precision_places_and_shares_are_as_exact_as_in_drawing() -> None:
+    base, some = build_tiny_base(PRESET, seed=0).to(torch.bfloat16), batch()
+    adapter = SizeAdapter.for_sites(base.sites(), MEANINGS, reads_mask=True)
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    adapter.register_forward_pre_hook(
+        lambda _, args, kwargs: seen.append((args[1], kwargs["repainted"])), with_kwargs=True
+    )
+    task = TryOnTask(base, SampleEncoder(base), loss=LossParams(size=0, coverage=0), adapter=adapter)
+    told = base.told(some)
+    maps = task.body_maps(some, told.mask)
+    task.size(some, KeyedRandom(0, some.position), told, maps)
+    drawer = SizedDrawer(base, adapter, TryOnInputs.of(some), DrawingOptions(), batch_size=4)
+    drawer.condition([0, 1, 2, 3], np.ones((4, 3)), told)
+    (maps, shares), (maps_drawn, shares_drawn) = seen
+    assert maps_drawn.dtype == torch.float32
+    assert_close(maps, maps_drawn, rtol=0, atol=0)
+    assert_close(shares, shares_drawn, rtol=0, atol=0)

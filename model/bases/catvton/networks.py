@@ -142,7 +142,7 @@ class CatvtonBase(AutoencodedBase):
 
     def encode(self, photos: Photos) -> Encodings:
         """Return mask and latents of the masked person and of the garment."""
-        image, cloth = (from_uint8(pixels).to(self.device) for pixels in (photos.image, photos.cloth))
+        image, cloth = (from_uint8(pixels, self.device) for pixels in (photos.image, photos.cloth))
         hole = torch.as_tensor(photos.inpaint_mask).to(self.device).float()[:, None]
         with self.resident(*self.encoders()):
             masked_latents = encode_images(self.vae, image * (1 - hole))

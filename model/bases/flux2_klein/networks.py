@@ -159,7 +159,7 @@ class KleinBase(AutoencodedBase):
         A token is made anew where the mask has any of its pixels; diffusers' pipeline asks the two in its
         middle, and leaves grey at the mask's edges.
         """
-        image, cloth = (from_uint8(pixels).to(self.device) for pixels in (photos.image, photos.cloth))
+        image, cloth = (from_uint8(pixels, self.device) for pixels in (photos.image, photos.cloth))
         hole = torch.as_tensor(photos.inpaint_mask).to(self.device).float()[:, None]
         captions = described(photos.captions, photos.categories)
         person_latents, garment_latents = map(self.to_latents, (image * (1 - hole), cloth))

@@ -151,7 +151,7 @@ class SdxlBase(AutoencodedBase):
     def encode_parts(self, photos: Photos) -> Encodings:
         """Encode photos, masks and captions with encoders that are where they run."""
         pictures = (photos.image, photos.cloth, photos.densepose)
-        image, cloth, densepose = (from_uint8(pixels).to(self.device) for pixels in pictures)
+        image, cloth, densepose = (from_uint8(pixels, self.device) for pixels in pictures)
         hole = torch.as_tensor(photos.inpaint_mask).to(self.device).float()[:, None]
         stages, captions = self.text_stages(), described(photos.captions, photos.categories)
         states, pooled = encode_text(stages, [PERSON_PROMPT.format(caption) for caption in captions])

@@ -153,8 +153,9 @@ class TinyBase(SdxlBase):
     def encode_parts(self, photos: Photos) -> Encodings:
         """Encode also the garment laid over the body, zero where that is unknown."""
         encodings = super().encode_parts(photos)
-        cloths, joints = from_uint8(photos.cloth), torch.as_tensor(photos.keypoints)
-        laid, known = lay_on_body(cloths.to(self.device), joints.to(self.device), photos.categories)
+        cloths = from_uint8(photos.cloth, self.device)
+        joints = torch.as_tensor(photos.keypoints, device=self.device)
+        laid, known = lay_on_body(cloths, joints, photos.categories)
         latents = encode_images(self.vae, laid)
         return encodings | {"laid_garment": latents * known[:, None, None, None]}
 

@@ -1,0 +1,88 @@
+"""Every step and every drawing keeps to its device, and a step lets it work ahead: shown on a CPU."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from torch import nn
+
+from model.adapter.adapter import SizeAdapter
+from model.adapter.body_maps import NUM_BODY_MAPS
+from model.bases.base import TryOnBase
+from model.bases.catvton.tiny import TinyCatvtonPreset, build_tiny_catvton
+from model.bases.flux2_klein.tiny import TinyKleinPreset, build_tiny_klein
+from model.bases.tiny.networks import build_tiny_base
+from model.judges.critic import SizeCritic
+from model.judges.segmenter import Segmenter
+from model.params import DrawingOptions
+from model.sampling import SizedDrawer, TryOnInputs
+from tests.gpu.elsewhere import ELSEWHERE, elsewhere
+from tests.sizes import MEANINGS, UPPER
+from tests.train.small_try_on import PRESET, base_task, batch
+from train.keyed_random import KeyedRandom
+from train.params import LossParams
+from train.perception import AutoencoderTask, CriticTask, EncodersTask, SegmenterTask
+from train.sample_encoder import SampleEncoder
+from train.tryon import TryOnTask
+
+CLOTHES = ("upper", "lower")
+BASES: dict[str, Callable[[], TryOnBase]] = {
+    "tiny": lambda: build_tiny_base(PRESET, 0),
+    "catvton": lambda: build_tiny_catvton(TinyCatvtonPreset(unet_channels=(16, 32, 32)), 0),
+    "klein": lambda: build_tiny_klein(TinyKleinPreset(num_double=1, num_single=1), 0),
+}
+JUDGES: dict[str, Callable[[], nn.Module]] = {
+    "base": lambda: base_task(build_tiny_base(PRESET, 0)),
+    "autoencoder": lambda: AutoencoderTask(build_tiny_base(PRESET, 0)),
+    "encoders": lambda: EncodersTask(build_tiny_base(PRESET, 0)),
+    "segmenter": lambda: SegmenterTask(Segmenter(widths=(8, 16)), tiny_encoder()),
+    "critic": lambda: CriticTask(critic_of(build_tiny_base(PRESET, 0)), tiny_encoder()),
+}
+
+
+def tiny_encoder() -> SampleEncoder:
+    return SampleEncoder(build_tiny_base(PRESET, 0))
+
+
+def critic_of(base: TryOnBase) -> SizeCritic:
+    return SizeCritic(base.latent_channels, NUM_BODY_MAPS, UPPER, CLOTHES, width=8)
+
+
+def size_task(base: TryOnBase) -> TryOnTask:
+    options = {"encoder": "hybrid", "categories": CLOTHES, "reads_mask": True}
+    return TryOnTask(
+        base.requires_grad_(False),
+        SampleEncoder(base),
+        loss=LossParams(pixels=1.0),
+        adapter=SizeAdapter.for_sites(base.sites(), MEANINGS, **options),  # type: ignore[arg-type]
+        critic=critic_of(base),
+        text_dropout=0.5,
+        size_dropout=0.5,
+    )
+
+
+@pytest.mark.parametrize("kind", BASES)
+def test_a_step_with_sizes_and_a_drawing_keep_to_their_device(kind: str) -> None:
+    task, seen = size_task(BASES[kind]()), batch()
+    seen.categories[0] = "lower"
+    options = DrawingOptions(num_steps=2, size_guidance=2.0)
+    with elsewhere() as readers:
+        task.to(ELSEWHERE)
+        loss = task(seen, KeyedRandom(0, seen.position))["loss"]
+        assert loss.device.type == ELSEWHERE
+        assert readers.waits == []
+        draw = SizedDrawer(task.base, task.adapter, TryOnInputs.of(seen), options, batch_size=2)
+        assert len(draw(0, np.full((2, 3), 1.2))) == 2
+
+
+@pytest.mark.parametrize("kind", JUDGES)
+def test_a_step_without_sizes_keeps_to_its_device(kind: str) -> None:
+    task, seen = JUDGES[kind](), batch()
+    seen.categories[0] = "lower"
+    with elsewhere() as readers:
+        task.to(ELSEWHERE)
+        if isinstance(task, SegmenterTask | CriticTask):  # the base is no part of what they train
+            task.encoder.base.to(ELSEWHERE)
+        loss = task(seen, KeyedRandom(0, seen.position))["loss"]
+    assert loss.device.type == ELSEWHERE
+    assert readers.waits == []
