@@ -46,7 +46,7 @@ class AutoencoderTask(nn.Module):
 
     def forward(self, batch: Batch, random: KeyedRandom) -> dict[str, Tensor]:
         """Absolute and squared error of the reconstruction, and the latents' size."""
-        pictures = random_pictures(batch, random).to(self.vae.device)
+        pictures = random_pictures(batch, random, self.vae.device)
         latents = self.vae.encode(pictures).latent_dist.mode()
         noise = random.normal("latents", tuple(latents.shape[1:])).to(latents)
         share = LARGEST_LATENT_NOISE * random.uniform("share").to(latents)[:, None, None, None]
@@ -61,18 +61,18 @@ class AutoencoderTask(nn.Module):
         )
 
 
-def random_pictures(batch: Batch, random: KeyedRandom) -> Tensor:
+def random_pictures(batch: Batch, random: KeyedRandom, device: torch.device) -> Tensor:
     """(B, 3, H, W): of each sample the photo, the masked photo, the garment or the DensePose picture."""
-    kinds = pictures_to_encode(batch)
-    choice = (random.uniform("picture") * len(kinds)).long()
-    return kinds[choice, torch.arange(len(choice))]
+    kinds = pictures_to_encode(batch, device)
+    choice = (random.uniform("picture") * len(kinds)).long().to(device)
+    return kinds[choice, torch.arange(len(choice), device=device)]
 
 
-def pictures_to_encode(batch: Batch) -> Tensor:
+def pictures_to_encode(batch: Batch, device: torch.device) -> Tensor:
     """(4, B, 3, H, W): photo, masked photo, garment and DensePose picture of each sample."""
-    photo = from_uint8(batch.image)
+    photo, cloth, densepose = (from_uint8(p, device) for p in (batch.image, batch.cloth, batch.densepose))
     hidden = torch.from_numpy(batch.inpaint_mask).to(photo)[:, None]
-    return torch.stack([photo, photo * (1 - hidden), from_uint8(batch.cloth), from_uint8(batch.densepose)])
+    return torch.stack([photo, photo * (1 - hidden), cloth, densepose])
 
 
 class EncodersTask(nn.Module):
@@ -92,7 +92,7 @@ class EncodersTask(nn.Module):
     def forward(self, batch: Batch, random: KeyedRandom) -> dict[str, Tensor]:  # noqa: ARG002
         """Contrastive loss of the garment's picture with each text encoder's reading of the caption."""
         device = self.image_encoder.device
-        pixels = clip_pixels(from_uint8(batch.cloth).to(device), self.image_encoder.config.image_size)
+        pixels = clip_pixels(from_uint8(batch.cloth, device), self.image_encoder.config.image_size)
         pictures = F.normalize(self.image_encoder(pixels).image_embeds, dim=-1)
         first, second = (
             encoder(tokenize(tokenizer, batch.captions).to(device)) for tokenizer, encoder in self.text_stages
@@ -126,7 +126,7 @@ class SegmenterTask(nn.Module):
         A pixel that is half covered is asked to be read as one half: so an edge is found to a fraction of a
         pixel, as `eval.ladder.remeasure.enlarge` wants it.
         """
-        photo = from_uint8(batch.image).to(self.segmenter.device)
+        photo, cloths = (from_uint8(p, self.segmenter.device) for p in (batch.image, batch.cloth))
         num_decoded = max(1, len(photo) // DECODED_SHARE)
         with torch.no_grad():
             latents = self.encoder.latents(select(batch, range(num_decoded)))
@@ -134,7 +134,7 @@ class SegmenterTask(nn.Module):
             decoded = self.encoder.base.to_images(latents)
         pictures = torch.cat([decoded.to(photo), photo[num_decoded:]])
         garment = torch.from_numpy(batch.garment_shares).to(photo)[:, None]
-        pictures, cloths = dyed(pictures, garment, from_uint8(batch.cloth).to(photo), random)
+        pictures, cloths = dyed(pictures, garment, cloths, random)
         pictures = blurred(pictures, random)
         gain = 0.8 + 0.4 * random.uniform("gain").to(photo)[:, None, None, None]
         known = (random.uniform("unknown") >= UNKNOWN_SHARE).to(photo)[:, None]
@@ -220,7 +220,7 @@ class CriticTask(nn.Module):
         latents = self.encoder.latents(batch).to(self.critic.device).float()  # a base may be in half
         noisy = unclean(latents, LARGEST_CRITIC_NOISE, random)
         grid = (latents.shape[-2], latents.shape[-1])
-        keypoints = torch.from_numpy(batch.keypoints)
+        keypoints = torch.from_numpy(batch.keypoints).to(latents.device)
         maps = body_maps(keypoints, batch.image.shape[1:3], grid, batch.categories)
         read = self.critic(noisy, maps.to(latents), batch.categories)
         ratios = torch.from_numpy(batch.ratios).to(latents)

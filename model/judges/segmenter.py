@@ -131,7 +131,7 @@ def segment_with(
         (N, H, W) probability that a pixel shows it.
     """
     given = [pictures] if cloths is None else [pictures, cloths]
-    images = [from_uint8(some).to(segmenter.device, segmenter.dtype) for some in given]
+    images = [from_uint8(some, segmenter.device).to(segmenter.dtype) for some in given]
     return segmenter.garment_probability(*images).float().cpu().numpy()
 
 

@@ -66,7 +66,7 @@ def train_autoencoder(base: AutoencodedBase, run: TrainingRun, params: TrainBase
     """Train the autoencoder; leave the base frozen."""
     base.requires_grad_(False)
     first = next(iter(run.stream(FITTED_SAMPLES, seed=params.seed)))
-    base.vae.fit_patches(pictures_to_encode(first).flatten(0, 1).to(base.device))
+    base.vae.fit_patches(pictures_to_encode(first, base.device).flatten(0, 1))
     base.vae.requires_grad_(True)
     rows = run.fit(AutoencoderTask(base), params.autoencoder, "autoencoder")
     base.vae.requires_grad_(False)
