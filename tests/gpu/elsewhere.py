@@ -1,4 +1,4 @@
-"""A device without numbers: what computes there shows on a CPU that nothing mixes devices or waits.
+"""A device without numbers: what computes there shows on a CPU that nothing mixes devices or reads results.
 
 torch's fake tensors know shape, type and device: an operation on tensors of two devices fails as on a GPU,
 and nothing is computed. The device is called meta: a torch for CPUs can index on no other beside its own.
@@ -31,14 +31,20 @@ ANSWERS: dict[Any, Callable[[Tensor], Any]] = {
 }
 """What those are told that ask for numbers: zeros."""
 
+COPIES = (Tensor.cpu, Tensor.to)
+"""What brings a tensor from one device to another."""
+
 
 class Readers(TorchFunctionMode):
-    """Answers who asks for numbers, and remembers who asks for the device's: they wait until it is done."""
+    """Answers who asks for numbers, and remembers who asks for the device's: they wait until it is done.
+
+    On a GPU who brings something there from memory that isn't pinned waits too; those aren't remembered.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.waits: list[str] = []
-        """File and line of each, those that want the result as an array aside."""
+        """File and line of each."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -49,7 +55,10 @@ class Readers(TorchFunctionMode):
             return self.answer(func, args[0])
         if func is Tensor.__getitem__ and isinstance(args[1], Tensor) and args[1].dim() == 0:
             args = (args[0], self.answer(Tensor.__index__, args[1]))  # torch would ask without telling
-        return func(*args, **kwargs or {})
+        result = func(*args, **kwargs or {})
+        if func in COPIES and args[0].device.type == ELSEWHERE != result.device.type:
+            self.waits.append(asker())
+        return result
 
     def answer(self, func: Any, tensor: Tensor) -> Any:
         """Return what `func` shall read."""

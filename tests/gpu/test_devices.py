@@ -1,9 +1,10 @@
-"""Every step and every drawing keeps to its device, and a step lets it work ahead: shown on a CPU."""
+"""Every step and every drawing keeps to its device, and no step reads its results: shown on a CPU."""
 
 from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
 from model.adapter.adapter import SizeAdapter
@@ -70,6 +71,7 @@ def test_a_step_with_sizes_and_a_drawing_keep_to_their_device(kind: str) -> None
         task.to(ELSEWHERE)
         loss = task(seen, KeyedRandom(0, seen.position))["loss"]
         assert loss.device.type == ELSEWHERE
+        loss.backward()
         assert readers.waits == []
         draw = SizedDrawer(task.base, task.adapter, TryOnInputs.of(seen), options, batch_size=2)
         assert len(draw(0, np.full((2, 3), 1.2))) == 2
@@ -84,5 +86,17 @@ def test_a_step_without_sizes_keeps_to_its_device(kind: str) -> None:
         if isinstance(task, SegmenterTask | CriticTask):  # the base is no part of what they train
             task.encoder.base.to(ELSEWHERE)
         loss = task(seen, KeyedRandom(0, seen.position))["loss"]
+        loss.backward()
     assert loss.device.type == ELSEWHERE
     assert readers.waits == []
+
+
+def test_who_reads_results_is_remembered() -> None:
+    with elsewhere() as readers:
+        there = torch.ones(2, device=ELSEWHERE)
+        torch.ones(2).to(ELSEWHERE).to(ELSEWHERE, torch.float16)
+        assert readers.waits == []
+        there.sum().item()
+        there.cpu().numpy()
+        there.to("cpu")
+    assert [wait.split(":")[0] for wait in readers.waits] == ["/tests/gpu/test_devices.py"] * 3

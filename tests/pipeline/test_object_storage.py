@@ -82,6 +82,8 @@ def test_three_people_in_a_bucket_give_the_bytes_of_a_folder(root: Path, s3: Any
     one, other = (pq.read_table(out / "size_annotations.parquet") for out in (listed, tmp_path / "near"))
     assert one.drop(["input_hash"]).equals(other.drop(["input_hash"]))
     assert "failed" not in one["status"].to_pylist()
+    hashes = pq.read_table(listed / "manifest.parquet")["image_hash"]
+    assert hashes.to_pylist() == [None] * 3, "a listing tells no bytes, so no copies of photos either"
 
 
 def test_dress_code_in_a_bucket_has_the_people_of_a_folder(s3: Any, tmp_path: Path) -> None:
