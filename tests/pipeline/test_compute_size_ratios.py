@@ -226,6 +226,12 @@ def test_whose_photo_a_row_has_is_told_anew_though_the_row_is_reused(
     caplog.set_level("INFO")
     assert [row["same_photo_as"] for row in rows(annotate(root)).values()] == [None, "test/00001_00"]
     assert "sizes.parquet: 2 ok, 2 reused" in caplog.text
+    tables = {name: tmp_path / f"{name}.parquet" for name in ("manifest", "keypoints")}
+    earlier = pq.read_table(tables["manifest"]).drop(["image_hash", "same_photo_as"])
+    pq.write_table(earlier, tables["manifest"])
+    compute_size_ratios.run(PARAMS, **tables, out=tmp_path / "sizes.parquet")
+    found = [row["same_photo_as"] for row in rows(tmp_path / "sizes.parquet").values()]
+    assert found == [None, None], "an earlier version's manifest doesn't tell"
 
 
 def test_other_parameters_measure_everything_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
