@@ -31,7 +31,9 @@ HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 HUB_KINDS = ("json", "txt", "safetensors", "bin")
 """Endings of the files that are fetched; the same weights for other frameworks stay where they are."""
 
-NOT_WHOLE = "must have whole weights, so copy or download it again"
+NOT_WHOLE = (
+    "must have whole weights, so copy or download it again (save it anew if torch before 1.6 wrote it)"
+)
 
 
 def files_of(*parts: str) -> list[str]:
@@ -96,7 +98,7 @@ def load_weight_file(file: Path) -> dict[str, Any]:
     """Read one file of weights, in either format.
 
     Raises:
-        FileNotFoundError: There is no such file.
+        OSError: There is no such file, or it may not be read.
         ValueError: It is not whole. Or a pickle holds more than tensors: it could run code, so it is not
             opened any further.
     """
@@ -107,7 +109,7 @@ def load_weight_file(file: Path) -> dict[str, Any]:
         return torch.load(file, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:
         raise ValueError(f"{file} holds more than weights and is not loaded: use safetensors") from error
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         raise
     except (RuntimeError, EOFError, OSError) as error:
         raise ValueError(f"{file} {NOT_WHOLE}: {error}") from error

@@ -17,6 +17,7 @@ from tests.train.small_try_on import PRESET, batch
 from train import perception
 from train.keyed_random import KeyedRandom
 from train.perception import (
+    BESIDE,
     CAMOUFLAGE_SPREAD,
     CAMOUFLAGED_SHARE,
     DYED_SHARE,
@@ -44,11 +45,12 @@ def test_a_dye_stays_on_the_garment_and_takes_about_half_of_the_pictures() -> No
 
 
 def test_some_garments_are_dyed_nearly_in_the_colour_of_what_lies_beside_them() -> None:
-    """A white garment between a red wall and blue trousers becomes nearly red or nearly blue."""
+    """White between a red wall and blue trousers becomes nearly red or blue, not green as the floor below."""
     red, blue = torch.tensor([0.6, -0.6, -0.6]), torch.tensor([-0.6, -0.6, 0.6])
-    pictures = red[:, None, None].repeat(400, 1, 16, 16)
+    pictures = red[:, None, None].repeat(400, 1, 32, 16)
     pictures[:, :, 10:] = blue[:, None, None]
-    garment = torch.zeros(400, 1, 16, 16)
+    pictures[:, :, 10 + BESIDE :] = torch.tensor([-0.6, 0.6, -0.6])[:, None, None]
+    garment = torch.zeros(400, 1, 32, 16)
     garment[:, :, 4:10, 5:11] = 1
     pictures = torch.where(garment > 0, 0.9, pictures)
     cloths = torch.full((400, 3, 16, 16), 0.9)

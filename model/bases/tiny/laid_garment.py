@@ -162,7 +162,7 @@ class Mirrors(NamedTuple):
     """From the middle, either side."""
 
     inner: Tensor
-    """And where it is turned again: an emblem in the middle is shown once, however wide the garment."""
+    """And where it is turned again: what lies nearer to the middle, a small emblem, is shown once."""
 
     bottom: Tensor
     """From the top."""
