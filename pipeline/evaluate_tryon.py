@@ -82,11 +82,15 @@ def score_sized(evaluation: Evaluation, networks: TryOnBase, adapter: SizeAdapte
     without = drawer_of(networks, None, evaluation.people, params)
     unsized = np.concatenate([without(person, row[None]) for person, row in enumerate(natural)])
     trials[SCALE_ZERO] = scorer.score_fixed(unsized, evaluation.requests)
-    rows, dressed = evaluation.wardrobe.swapped(evaluation.people)
-    if rows:
-        draw_dressed = drawer_of(networks, adapter, dressed, params)
-        requests = evaluation.unpaired_requests(rows)
-        found = scorer.score(UNPAIRED, lambda p, asked: draw_dressed(rows.index(p), asked), requests)
+    unpaired = evaluation.unpaired
+    if unpaired.rows:
+        dressed = drawer_of(networks, adapter, unpaired.people, params)
+        found = unpaired.scorer.score(
+            UNPAIRED,
+            lambda person, asked: dressed(unpaired.rows.index(person), asked),
+            unpaired.requests,
+            unpaired.collector,
+        )
         trials[UNPAIRED] = found.of_another_garment()
     return trials
 

@@ -1,8 +1,10 @@
 """Draw every rung of every ladder, re-measure it, and keep numbers, not pictures."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 from itertools import groupby
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,6 +93,12 @@ class Scorer:
         self.num_points = num_points
         self.worn = [scene.worn(person) for person in range(len(scene.keys))]
         self._expected: dict[tuple[int, bytes], Reading] = {}
+
+    def in_garments(self, cloths: Pictures) -> Self:
+        """Measure the same people in (P, H, W, 3) other garments: the segmenter is told what to look for."""
+        other = copy(self)
+        other.scene = replace(self.scene, cloths=cloths)
+        return other
 
     def expected(self, person: int, requested: Floats) -> Reading:
         """Reading of the layout at (A,) requested ratios, remembered."""

@@ -5,7 +5,6 @@ import heapq
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.ladder.people import Scene
 from eval.ladder.pictures import StripCell, StripRow, WorstCase, overlay
 from eval.ladder.remeasure import Reading
 from eval.ladder.scoring import Cell, Scorer
@@ -55,8 +54,9 @@ class Collector:
             if len(self._worst) > self.num_worst:
                 heapq.heappop(self._worst)
 
-    def strip(self, scene: Scene, trials: Trials, category: Category) -> list[StripRow]:
+    def strip(self, trials: Trials, category: Category) -> list[StripRow]:
         """Rows of people in a category, tight to oversized, with what was measured on `trials`."""
+        scene = self.scorer.scene
         asked, found = (ratios[:, FIT_PLACE, :, FIT_PLACE] for ratios in (trials.requested, trials.measured))
         return [
             StripRow(
@@ -78,12 +78,12 @@ class Collector:
             for person in self.shown[category]
         ]
 
-    def worst(self, scene: Scene) -> list[WorstCase]:
+    def worst(self) -> list[WorstCase]:
         """The pictures with the largest deviation, worst first."""
         return [
             WorstCase(
-                overlay=self._overlay(cell, picture, reading, scene.factor),
-                caption=f"{scene.keys[cell[0]]}: {AXIS_NAMES[cell[1]]} "
+                overlay=self._overlay(cell, picture, reading),
+                caption=f"{self.scorer.scene.keys[cell[0]]}: {AXIS_NAMES[cell[1]]} "
                 f"asked {self.requests[cell][cell[1]]:.2f}, got {reading.ratios[cell[1]]:.2f}",
                 gfd=gfd,
             )
@@ -100,7 +100,6 @@ class Collector:
         difference = np.abs(picture.astype(np.int16) - scene.photos[person])[outside]
         return float(difference.mean()) if difference.size else 0.0
 
-    def _overlay(
-        self, cell: Cell, picture: NDArray[np.uint8], reading: Reading, factor: int
-    ) -> NDArray[np.uint8]:
-        return overlay(picture, reading, self.scorer.expected(cell[0], self.requests[cell]), factor)
+    def _overlay(self, cell: Cell, picture: NDArray[np.uint8], reading: Reading) -> NDArray[np.uint8]:
+        expected = self.scorer.expected(cell[0], self.requests[cell])
+        return overlay(picture, reading, expected, self.scorer.scene.factor)

@@ -38,6 +38,9 @@ class Part:
     strip: Sequence[StripRow]
     """People by size."""
 
+    unpaired_strip: Sequence[StripRow]
+    """The same people in another's garment, where there are such pictures."""
+
     sizes: CategorySizes
     """What the data has of it."""
 
@@ -106,7 +109,7 @@ def shown_part(part: Part) -> dict[str, Any]:
         "category": part.category,
         "unit": axes_of(part.category)[FIT_AXIS].body,
         "metrics": metrics,
-        "strip": part.strip,
+        "strips": {"": part.strip, "In another's garment": part.unpaired_strip},
         "thresholds": part.sizes.thresholds,
         "plots": plots(part),
         "ladders": ladder_sections(metrics),

@@ -16,7 +16,7 @@ from eval.ladder.trials import Trials
 from eval.report.card import lookup
 from eval.report.page import Part, Report, render
 from eval.report.summary import ADAPTER, masked_mean, without_nan
-from preprocess.sizes.axes import AXIS_NAMES
+from preprocess.sizes.axes import AXIS_NAMES, FIT_AXIS
 from preprocess.vocabulary import FIT_LABELS, Category
 from preprocess.whole import whole_folder
 
@@ -39,7 +39,7 @@ CONFUSION_COLUMNS = ("requested", "measured")
 
 
 def write_report(report: Report, keys: Sequence[str], out: Path) -> None:
-    """Write numbers, report.html, strip.png, readings.parquet and DVC's plots below `out`."""
+    """Write numbers, report.html, both strips, readings.parquet and DVC's plots below `out`."""
     with whole_folder(out) as partial:
         (partial / "plots").mkdir()
         metrics = json.dumps(report.metrics, indent=2, sort_keys=True, allow_nan=False)
@@ -47,9 +47,12 @@ def write_report(report: Report, keys: Sequence[str], out: Path) -> None:
         headline = json.dumps(headline_figures(report.metrics), indent=2, allow_nan=False)
         (partial / HEADLINE_FILE).write_text(headline + "\n")
         (partial / "report.html").write_text(render(report), encoding="utf-8")
-        rows = [row for part in report.parts for row in part.strip]
-        if rows:
-            strip(rows).save(partial / "strip.png", optimize=True)
+        for name, parts in (
+            ("strip.png", [part.strip for part in report.parts]),
+            ("strip_unpaired.png", [part.unpaired_strip for part in report.parts]),
+        ):
+            if any(parts):
+                strip([row for rows in parts for row in rows]).save(partial / name, optimize=True)
         pq.write_table(readings(report.trials, keys), partial / "readings.parquet", compression="zstd")
         for place, part in enumerate(report.parts):
             write_plots(part, partial / "plots", f"{part.category}_" if place else "")
@@ -68,6 +71,7 @@ HEADLINE_FILE = "headline.json"
 
 FITTING = (
     *(f"ladder.{name}.{figure}" for name in AXIS_NAMES for figure in ("order_accuracy", "slope", "mae")),
+    *(f"unpaired.{FIT_AXIS}.{figure}" for figure in ("order_accuracy", "slope", "mae")),
     "size_accuracy.balanced",
     "size_accuracy.coverage",
     "gfd.mean",

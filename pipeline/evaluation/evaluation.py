@@ -24,7 +24,7 @@ from eval.report.card import PICTURES, SYSTEM, file_hash, folder_hash, text_hash
 from eval.report.collect import Collector
 from eval.report.data_summary import CategorySizes, DataSummary, summarize_data
 from eval.report.page import Part, Report
-from eval.report.summary import ADAPTER, SHUFFLED, summarize, without_nan
+from eval.report.summary import ADAPTER, SHUFFLED, UNPAIRED, summarize, without_nan
 from eval.report.write import write_report
 from model.judges.segmenter import Segmenter, segment_with
 from pipeline.checkpoints import image_size, read_record
@@ -35,6 +35,37 @@ from shards.index import CATEGORIES, MASK, ShardIndex
 from shards.stream import SampleStream
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unpaired:
+    """People in another's garment, and the width ladder that is asked of them."""
+
+    rows: list[int]
+    """Which people have one."""
+
+    people: Batch
+    """These, dressed in it."""
+
+    requests: NDArray[np.float64]
+    """(P, A, R, A), NaN for everybody else."""
+
+    scorer: Scorer
+    """Looks for what is worn here."""
+
+    collector: Collector
+
+    @classmethod
+    def of(
+        cls, people: Batch, wardrobe: Wardrobe, scorer: Scorer, requests: NDArray[np.float64], num_shown: int
+    ) -> Self:
+        """Dress people; `requests` are (P, A, R, A), of everybody."""
+        rows, dressed = wardrobe.swapped(people)
+        cloths, asked = scorer.scene.cloths.copy(), np.full_like(requests, np.nan)
+        cloths[rows], asked[rows] = dressed.cloth, requests[rows]
+        scorer = scorer.in_garments(cloths)
+        collector = Collector(scorer, asked, num_shown, num_worst=0)
+        return cls(rows=rows, people=dressed, requests=asked, scorer=scorer, collector=collector)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +85,7 @@ class Evaluation:
     requests: NDArray[np.float64]
     """(P, A, R, A) all ratios that are asked for."""
     collector: Collector
+    unpaired: Unpaired
     protocol: Mapping[str, Any]
     categories: Sequence[str]
     """Of the test split's garments; none where its shards are an earlier version's and don't tell."""
@@ -79,18 +111,21 @@ class Evaluation:
         scorer = scorer_of(scene, base / "segmenter", params)
         requests = cells_by_category(scene, values)
         judges = Judges.load(params)
+        wardrobe, num_shown = Wardrobe(stream.reader), params.num_strip_people
+        widths = cells_by_category(scene, values, [FIT_PLACE])
         return cls(
             params=params,
             stream=stream,
             people=people,
-            wardrobe=Wardrobe(stream.reader),
+            wardrobe=wardrobe,
             judges=judges,
             scene=scene,
             scorer=scorer,
             data=data,
             values=values,
             requests=requests,
-            collector=Collector(scorer, requests, params.num_strip_people, params.num_worst),
+            collector=Collector(scorer, requests, num_shown, params.num_worst),
+            unpaired=Unpaired.of(people, wardrobe, scorer, widths, num_shown),
             categories=categories,
             protocol=protocol(
                 params,
@@ -109,12 +144,6 @@ class Evaluation:
         for name, draw in baseline_draws(self.scene).items():
             trials[name] = self.scorer.score(name, draw, self.requests)
         return trials
-
-    def unpaired_requests(self, rows: list[int]) -> NDArray[np.float64]:
-        """(P, A, R, A) the width ladder of people `rows`, NaN elsewhere: asked for in another's garment."""
-        requests = cells_by_category(self.scene, self.values, [FIT_PLACE])
-        requests[[row for row in range(len(requests)) if row not in rows]] = np.nan
-        return requests
 
     def shuffled(self) -> Trials:
         """Hold what the collector saw against requests that were swapped."""
@@ -165,7 +194,7 @@ class Evaluation:
             metrics=metrics,
             parts=parts,
             trials=trials,
-            worst=self.collector.worst(self.scene),
+            worst=self.collector.worst(),
             data=self.data,
         )
         write_report(report, self.scene.keys, out)
@@ -191,7 +220,10 @@ class Evaluation:
                     category=category,
                     metrics=without_nan(summary),
                     trials=own,
-                    strip=self.collector.strip(scene, trials[ADAPTER], category),
+                    strip=self.collector.strip(trials[ADAPTER], category),
+                    unpaired_strip=self.unpaired.collector.strip(trials[UNPAIRED], category)
+                    if UNPAIRED in own
+                    else [],
                     sizes=sizes,
                     seed=self.params.seed,
                 )

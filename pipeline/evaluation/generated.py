@@ -46,10 +46,12 @@ def evaluate_generated(
     """
     evaluation = Evaluation.prepare(params, shards=shards, size_annotations=size_annotations, base=base)
     pictures = GeneratedFolder(generated, evaluation.scene)
-    score = evaluation.scorer.score_found
-    trials = {ADAPTER: score("generated", pictures.rung, evaluation.requests, evaluation.collector)}
-    rows, _ = evaluation.wardrobe.swapped(evaluation.people)
-    dressed = score(UNPAIRED, partial(pictures.rung, unpaired=True), evaluation.unpaired_requests(rows))
+    judged, unpaired = evaluation.scorer, evaluation.unpaired
+    found = judged.score_found("generated", pictures.rung, evaluation.requests, evaluation.collector)
+    trials = {ADAPTER: found}
+    dressed = unpaired.scorer.score_found(
+        UNPAIRED, partial(pictures.rung, unpaired=True), unpaired.requests, unpaired.collector
+    )
     if np.isfinite(dressed.measured).any():
         trials[UNPAIRED] = dressed.of_another_garment()
     trials |= evaluation.baselines()

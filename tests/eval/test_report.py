@@ -9,11 +9,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 
 from eval.images.fidelity import Truth
 from eval.images.judges import ABSENT, Judges
 from eval.images.meter import FIDELITY, NO_GARMENT, ImageMeter
-from eval.ladder.pictures import StripCell, StripRow, WorstCase
+from eval.ladder.pictures import CAPTION_PX, STRIP_HEIGHT, StripCell, StripRow, WorstCase
 from eval.ladder.scoring import ladder_cells
 from eval.ladder.trials import Trials
 from eval.params import EvaluateParams
@@ -47,7 +48,11 @@ def measured_as(answer: Callable[[np.ndarray], np.ndarray], gfd: float) -> Trial
     return trials
 
 
-def report(adapter: Trials, categories: Sequence[Category] = (Category.UPPER,)) -> Report:
+def report(
+    adapter: Trials,
+    categories: Sequence[Category] = (Category.UPPER,),
+    unpaired: Sequence[StripRow] = (),
+) -> Report:
     natural = measured_as(lambda asked: np.broadcast_to(NATURAL[:, None, None], asked.shape), 0.06)
     scale = measured_as(lambda asked: 1.2 + 0.4 * (asked - 1.2), 0.05)
     trials = {ADAPTER: adapter, SCALE_ZERO: natural, "natural": natural, "dilate": scale, "scale": scale}
@@ -72,7 +77,15 @@ def report(adapter: Trials, categories: Sequence[Category] = (Category.UPPER,)) 
         thresholds=THRESHOLDS,
     )
     parts = [
-        Part(category=category, metrics=fitting, trials=trials, strip=[row], sizes=sizes, seed=0)
+        Part(
+            category=category,
+            metrics=fitting,
+            trials=trials,
+            strip=[row],
+            unpaired_strip=unpaired,
+            sizes=sizes,
+            seed=0,
+        )
         for category in categories
     ]
     return Report(
@@ -98,6 +111,19 @@ DISOBEDIENT = measured_as(lambda asked: RNG.normal(1.2, 0.2, asked.shape), 0.09)
 @pytest.fixture(scope="module")
 def page() -> str:
     return render(report(OBEDIENT))
+
+
+def test_people_in_anothers_garment_have_a_strip_where_there_are_any(page: str, tmp_path: Path) -> None:
+    (row,) = report(OBEDIENT).parts[0].strip
+    both = report(OBEDIENT, unpaired=[row, row])
+    shown = render(both)
+    assert [part.count('<table class="strip">') for part in (page, shown)] == [1, 2]
+    assert ["In another&#39;s garment</h2>" in part for part in (page, shown)] == [False, True]
+    write_report(report(OBEDIENT), KEYS, tmp_path / "without")
+    write_report(both, KEYS, tmp_path / "with")
+    assert not (tmp_path / "without/strip_unpaired.png").exists()
+    heights = [Image.open(tmp_path / "with" / name).height for name in ("strip.png", "strip_unpaired.png")]
+    assert heights[1] - heights[0] == STRIP_HEIGHT + CAPTION_PX
 
 
 def test_each_category_has_a_strip_and_figures_of_its_own(page: str, tmp_path: Path) -> None:

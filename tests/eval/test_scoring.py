@@ -170,12 +170,30 @@ def test_a_picture_that_is_missing_stays_unknown() -> None:
 
 
 def test_the_collector_keeps_the_strip_and_the_worst(truth: Trials) -> None:
-    rows = COLLECTOR.strip(STUDIO.scene, truth, Category.UPPER)
+    rows = COLLECTOR.strip(truth, Category.UPPER)
     assert [row.key for row in rows] == STUDIO.scene.keys[:2]
     assert [cell.requested for cell in rows[0].cells] == VALUES[FIT_PLACE].tolist()
-    worst = COLLECTOR.worst(STUDIO.scene)
+    worst = COLLECTOR.worst()
     assert len(worst) == 3
     assert worst[0].gfd == pytest.approx(np.nanmax(truth.gfd))
+
+
+def test_another_garment_is_looked_for_by_its_own_photo() -> None:
+    """Everybody's own garment is red, and blue ones are worn where it was: as large as the data has them."""
+    red, blue = (np.full_like(STUDIO.scene.cloths, colour) for colour in ((200, 0, 0), (0, 0, 200)))
+    worn = STUDIO.scene.garment_masks[..., None]
+    pictures = np.where(worn, blue, np.uint8(90))
+
+    def by_colour(pictures: NDArray[np.uint8], cloths: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return (pictures == cloths).all(axis=3).astype(np.float32)
+
+    own = Scorer(replace(STUDIO.scene, cloths=red), by_colour, batch_size=4, num_points=256)
+    assert np.isnan(own.score_fixed(pictures, REQUESTS).measured).all()
+    read = own.in_garments(blue).read(pictures)
+    expected = [STUDIO.scene.read(person, mask).ratios for person, mask in enumerate(worn[..., 0])]
+    np.testing.assert_array_equal([one.ratios for one in read], expected)
+    assert np.isfinite(expected).any()
+    assert own.scene.cloths is red, "who measures the own garments goes on with these"
 
 
 def test_the_annotator_agrees_with_itself() -> None:

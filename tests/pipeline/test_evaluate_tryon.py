@@ -31,7 +31,7 @@ from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.identity import ROOT
 from preprocess.places import place
-from preprocess.sizes.axes import MEANINGS
+from preprocess.sizes.axes import FIT_PLACE, MEANINGS
 from preprocess.sources.paper_dolls.sample import plain_sample, sample_of_key
 from preprocess.sources.params import PaperDollParams, PrepareDatasetParams
 from shards.index import ShardIndex
@@ -303,6 +303,17 @@ def test_the_garment_of_the_unpaired_test_is_the_other_ones(data: Path) -> None:
         assert other != row
         np.testing.assert_array_equal(dressed.cloth[row], people.cloth[other])
         np.testing.assert_array_equal(dressed.image[row], people.image[row])
+
+
+def test_the_unpaired_ladder_is_measured_by_the_garment_that_is_tried_on(data: Path, networks: Path) -> None:
+    paths = {"shards": data / "shards", "size_annotations": data / "size_annotations.parquet"}
+    evaluation = Evaluation.prepare(PARAMS, **paths, base=networks / "base")
+    own, others = evaluation.scene, evaluation.unpaired
+    assert own.keys == others.people.keys
+    np.testing.assert_array_equal(others.scorer.scene.cloths, others.people.cloth)
+    assert [(a != b).any() for a, b in zip(own.cloths, others.people.cloth, strict=True)] == [True, True]
+    asked = np.isfinite(others.requests).any(axis=(0, 2, 3))
+    assert np.flatnonzero(asked).tolist() == [FIT_PLACE]
 
 
 def test_names_the_folder_that_has_no_pictures(data: Path, networks: Path, tmp_path: Path) -> None:
