@@ -194,10 +194,19 @@ def colours_beside(pictures: Tensor, garment: Tensor, random: KeyedRandom) -> Te
     """(B, 3) colours near that of a random pixel beside each garment: of wall, skin, hair or trousers."""
     reach = F.max_pool2d(garment, 2 * BESIDE + 1, stride=1, padding=BESIDE)
     beside = ((garment == 0) & (reach > 0)).flatten(1)
-    order = random.normal("beside", tuple(beside.shape[1:])).to(pictures)
-    place = order.masked_fill(~beside, -torch.inf).argmax(dim=1)
+    place = place_within(beside, random.uniform("beside").to(pictures.device))
     found = pictures.flatten(2).take_along_dim(place[:, None, None], dim=2)[..., 0]
     return found + CAMOUFLAGE_SPREAD * random.normal("camouflage", (3,)).to(pictures)
+
+
+def place_within(mask: Tensor, share: Tensor) -> Tensor:
+    """(B,) place in each (B, N) mask that has the (B,) share in [0, 1) of its set places before it.
+
+    Of a uniform share every set place is as likely. Where none is set, it is the last place of all.
+    """
+    until = mask.cumsum(dim=1)
+    before = (share * until[:, -1]).long()
+    return torch.searchsorted(until, before[:, None], right=True)[:, 0].clamp(max=mask.shape[1] - 1)
 
 
 class CriticTask(nn.Module):

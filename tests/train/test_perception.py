@@ -26,6 +26,7 @@ from train.perception import (
     blurred,
     colours_beside,
     dyed,
+    place_within,
 )
 from train.sample_encoder import SampleEncoder
 
@@ -65,6 +66,16 @@ def test_some_garments_are_dyed_nearly_in_the_colour_of_what_lies_beside_them() 
     wanted = 400 * DYED_SHARE * CAMOUFLAGED_SHARE
     assert 0.7 * wanted < int((off[0] | off[1]).sum()) < 1.4 * wanted
     assert min(int(of.sum()) for of in off) > 10, "either neighbour is met"
+
+
+def test_each_place_within_a_mask_is_as_likely_as_the_others() -> None:
+    """Of four set places the first is met below a quarter, the last from three quarters on."""
+    mask = torch.tensor([0, 1, 0, 1, 1, 0, 1, 0], dtype=torch.bool)
+    shares = torch.tensor([0.0, 0.249, 0.25, 0.5, 0.75, 1 - 2**-24])
+    assert place_within(mask.expand(6, -1), shares).tolist() == [1, 1, 3, 4, 6, 6]
+    evenly = (torch.arange(400) + 0.5) / 400
+    assert place_within(mask.expand(400, -1), evenly).bincount().tolist() == [0, 100, 0, 100, 100, 0, 100]
+    assert place_within(torch.zeros(1, 8, dtype=torch.bool), torch.tensor([0.5])).tolist() == [7]
 
 
 def test_half_of_the_pictures_are_blurred_by_as_much_as_their_own_gaussian() -> None:
