@@ -108,7 +108,8 @@ class SizeRatios:
     """ok (every axis of the category is known), suspect (some isn't) or failed (nothing was measured)."""
 
     reason: str | None
-    """What was seen that speaks against a ratio, and which axes aren't known, joined by "; "."""
+    """What was seen that speaks against a ratio, by the alphabet, then what is wrong with the axes and which
+    aren't known, in the table's order; joined by "; ". So rows that have the same reasons say the same."""
 
     confidence: float
     """0 to 1: of the joints, times the mean over the axes of how far they are from being unknown."""
@@ -162,7 +163,7 @@ def size_ratios(
     """
     found = bounds_over_body(worn, category)
     beyond = _beyond(found, category, params)
-    reasons = list(dict.fromkeys([*worn.flags, *flags, *_ratio_flags(found, beyond)]))
+    reasons = [*sorted({*worn.flags, *flags}), *_ratio_flags(found, beyond)]
     void = {*beyond, *(name for reason in reasons for name in MEANINGLESS.get(reason, ()))}
     slack = COLOURS_TELL if SEGMENTED in reasons else 0.0
     doubts = joint_doubts(keypoints, category)

@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -67,16 +66,6 @@ def test_a_photo_that_two_have_is_told(annotations: Path) -> None:
     table = pq.read_table(annotations)
     pq.write_table(table.drop(["same_photo_as"]), annotations)
     assert "already" not in inspect(annotations)
-
-
-def test_rows_of_the_same_reasons_are_counted_together(annotations: Path) -> None:
-    rows = pq.read_table(annotations)
-    why = pa.array(["tucked_hem; crossed_arm", None, "crossed_arm; tucked_hem", "not_json"], pa.string())
-    place = rows.schema.get_field_index("reason")
-    pq.write_table(rows.set_column(place, rows.schema.field(place), why), annotations)
-    assert inspect(annotations).startswith(
-        "4 rows\n       2 ok       tucked_hem; crossed_arm\n       1 ok\n       1 failed   not_json\n"
-    )
 
 
 def test_what_no_row_tells_has_no_figures(annotations: Path, tmp_path: Path) -> None:

@@ -58,6 +58,14 @@ def test_flags_leave_only_the_meaningless_without_bounds(flag: str, unknown: lis
     assert (result.reason or "").startswith(flag)
 
 
+def test_the_same_reasons_are_said_in_the_same_order() -> None:
+    """A left panel and a right one are looked at in turn, so flags come in any order."""
+    for first, second in [("tucked_hem", "open_jacket"), ("open_jacket", "tucked_hem")]:
+        worn = replace(exactly(width=900), flags=(first, "crossed_arm"))
+        result = size_ratios(worn, PARAMS, flags=[second, "crossed_arm"])
+        assert (result.reason or "").startswith("crossed_arm; open_jacket; tucked_hem; width_out_of_bounds; ")
+
+
 def test_a_ratio_that_nobody_wears_is_not_known() -> None:
     result = size_ratios(exactly(width=900), PARAMS)
     assert (result.status, result.reason) == (RowStatus.SUSPECT, "width_out_of_bounds; width_unknown")
