@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -15,6 +16,7 @@ from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.sizes.axes import SWITCHED_ON, axes_of
 from preprocess.sources.params import PrepareDatasetParams
+from preprocess.sources.registry import require_source
 from preprocess.vocabulary import AXES_VARIABLE, OPTIONAL_AXES, Category
 from shards.params import WriteShardsParams
 from train.params import TrainBaseParams, TrainJointParams, TrainSizeParams
@@ -40,6 +42,13 @@ class Params(BaseModel):
     train_size: TrainSizeParams
     train_joint: TrainJointParams
     evaluate_tryon: EvaluateParams
+
+    @field_validator("prepare_dataset")
+    @classmethod
+    def source_that_there_is(cls, section: PrepareDatasetParams) -> PrepareDatasetParams:
+        """Refuse other names; the section itself can't, since data sets are made with its class."""
+        require_source(section.source)
+        return section
 
     @model_validator(mode="after")
     def draw_as_the_base_can(self) -> Self:
@@ -96,23 +105,26 @@ def read_yaml(path: Path, model: type[Model]) -> Model:
     """Read and check a file of settings; see `load_params`."""
     try:
         values = YAML(typ="safe").load(path.read_text())  # DVC's reader: 1e-5 is a float, `no` a string
-        return model.model_validate_json(json.dumps(values))
+        return model.model_validate_json(json.dumps(values, default=str))  # a folder may be named by a date
     except FileNotFoundError:
         message = f"{path}: no such file; run from the repository root or pass --params"
     except YAMLError as error:
         message = f"{path}: not valid YAML: {error}"
     except ValidationError as error:
-        problems = [
-            f"  {'.'.join(map(str, e['loc']))}: {e['msg']}{what_was_got(e['input'])}" for e in error.errors()
-        ]
+        problems = [f"  {'.'.join(map(str, e['loc']))}: {e['msg']}{what_was_got(e)}" for e in error.errors()]
         message = "\n".join([f"{path}: {len(problems)} problem(s)", *problems])
     sys.stderr.write(message + "\n")
     raise SystemExit(USAGE_ERROR)
 
 
-def what_was_got(value: object) -> str:
+def what_was_got(problem: ErrorDetails) -> str:
     """Say what a key has; nothing of a whole section, whose message names the key in question."""
-    return "" if isinstance(value, dict) else f" (got {value!r})"
+    value = problem["input"]
+    if isinstance(value, dict):
+        return ""
+    if problem["type"] == "string_type" and isinstance(value, int | float) and not isinstance(value, bool):
+        return f' (got the number {value}: write it in quotes, "{value}")'
+    return f" (got {value!r})"
 
 
 if __name__ == "__main__":

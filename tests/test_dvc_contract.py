@@ -63,15 +63,27 @@ def test_all_that_is_wrong_with_params_yaml_is_said_at_once_a_line_each(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     values = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
+    values["prepare_dataset"]["source"] = "viton"
     values["train_base"]["preset"] = "sdxxl"
     values["train_size"]["loss"]["sise"] = 1
+    values["evaluate_tryon"]["low_memory"] = 24
     (tmp_path / "params.yaml").write_text(json.dumps(values))
     with pytest.raises(SystemExit):
         load_params(tmp_path / "params.yaml")
-    first, base, loss = capsys.readouterr().err.splitlines()
-    assert first.endswith("2 problem(s)")
+    first, source, base, loss, memory = capsys.readouterr().err.splitlines()
+    assert first.endswith("4 problem(s)")
+    assert re.fullmatch(r"  prepare_dataset: .*source must be one of .*viton_hd.*, got 'viton'", source)
     assert re.fullmatch(r"  train_base: .*no base 'sdxxl': known are catvton, .*tiny_klein", base)
     assert loss == "  train_size.loss.sise: Unexpected keyword argument (got 1)"
+    assert memory.startswith("  evaluate_tryon.low_memory: ")
+    assert memory.endswith('(got the number 24: write it in quotes, "24")')
+
+
+def test_a_folder_may_be_named_by_a_date(tmp_path: Path) -> None:
+    """YAML reads it as one, as it reads a number where quotes are forgotten."""
+    text = (ROOT / "params.yaml").read_text().replace("root: data ", "root: 2024-05-01 ")
+    (tmp_path / "params.yaml").write_text(text)
+    assert load_params(tmp_path / "params.yaml").prepare_dataset.root == "2024-05-01"
 
 
 @pytest.mark.parametrize("name", STAGES)

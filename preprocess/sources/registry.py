@@ -20,6 +20,12 @@ SOURCES: dict[str, Callable[[Path, str | None], Source]] = {
 """What opens a folder, and one split of it or all, by the name that params.yaml and the command line use."""
 
 
+def require_source(name: str) -> None:
+    """Raise ValueError unless there is such a data set."""
+    if name not in SOURCES:
+        raise ValueError(f"source must be one of {', '.join(SOURCES)}, got {name!r}")
+
+
 def open_source(name: str, root: Path, split: str | None = None, category: Category | None = None) -> Source:
     """Open the folder of a data set.
 
@@ -33,8 +39,7 @@ def open_source(name: str, root: Path, split: str | None = None, category: Categ
     Raises:
         ValueError: There is no such data set, or it has nothing to choose.
     """
-    if name not in SOURCES:
-        raise ValueError(f"source must be one of {', '.join(SOURCES)}, got {name!r}")
+    require_source(name)
     source = SOURCES[name](root, split)
     if category is None:
         return source
