@@ -73,7 +73,7 @@ def score_sized(evaluation: Evaluation, networks: TryOnBase, adapter: SizeAdapte
     """
     params, scorer, natural = evaluation.params, evaluation.scorer, evaluation.scene.natural
     draw = drawer_of(networks, adapter, evaluation.people, params)
-    trials = {ADAPTER: scorer.score(ADAPTER, draw, evaluation.requests, evaluation.collector)}
+    trials = {ADAPTER: scorer.score(ADAPTER, draw, evaluation.requests, evaluation.keep)}
     if params.out_of_range:
         share, inside = params.out_of_range, evaluation.values.items()
         values = {category: beyond(category, own, share) for category, own in inside}
@@ -89,7 +89,7 @@ def score_sized(evaluation: Evaluation, networks: TryOnBase, adapter: SizeAdapte
             UNPAIRED,
             lambda person, asked: dressed(unpaired.rows.index(person), asked),
             unpaired.requests,
-            unpaired.collector,
+            unpaired.keep,
         )
         trials[UNPAIRED] = found.of_another_garment()
     return trials

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.color import deltaE_ciede2000, rgb2lab
 
-from preprocess.sources.paper_dolls.sample import plain_sample, render_sample, sample_of_key
+from preprocess.garment.parse import garment_mask
+from preprocess.sources.paper_dolls.garment import Ratios
+from preprocess.sources.paper_dolls.sample import DollSample, plain_sample, render_sample, sample_of_key
 from preprocess.sources.params import PaperDollParams
 from shards.batch import Batch
 
@@ -105,26 +107,44 @@ def shrunk_masks(masks: Masks, size: tuple[int, int]) -> Masks:
     return np.stack(shares) >= 0.5
 
 
-def redrawn(drawing: PaperDollParams | None, key: str, photo: Pictures) -> Redrawn | None:
-    """Draw a doll again, at the size of its (H, W, 3) photo.
+def doll_of(drawing: PaperDollParams | None, key: str, photo: Pictures) -> DollSample | None:
+    """The doll of which a (H, W, 3) photo is; None where it is no doll, or not the one that the key draws."""
+    sample = named(drawing, key)
+    if drawing is None or sample is None:
+        return None
+    return sample if shows(photo, drawn_again(drawing, sample, photo.shape)[0]) else None
 
-    Returns:
-        None where the person is no doll, has no print, or isn't the doll that the key draws: another seed or
-        another renderer made the photo.
-    """
-    if drawing is None:
+
+def redrawn(drawing: PaperDollParams | None, key: str, photo: Pictures) -> Redrawn | None:
+    """Draw a doll again, as large as its (H, W, 3) photo; None where `doll_of` is, and without a print."""
+    sample = named(drawing, key)
+    plain = sample and plain_sample(sample)
+    if drawing is None or sample is None or plain is None:
         return None
+    found = Redrawn(*(drawn_again(drawing, one, photo.shape)[0] for one in (sample, plain)))
+    return found if shows(photo, found.printed) else None
+
+
+def named(drawing: PaperDollParams | None, key: str) -> DollSample | None:
+    """The doll that a key draws; None of photographs, which may lie beside a table of dolls."""
     try:
-        sample = sample_of_key(drawing, key)
-    except ValueError:  # photographs beside a table of dolls: not one of them
+        return None if drawing is None else sample_of_key(drawing, key)
+    except ValueError:
         return None
-    plain = plain_sample(sample)
-    if plain is None:
-        return None
-    drawn = np.stack([render_sample(drawing, one).image for one in (sample, plain)])
-    found = Redrawn(*shrunk(drawn, (photo.shape[0], photo.shape[1])))
-    error = np.abs(found.printed.astype(np.float32) - photo).mean()
-    return found if error <= SAME_DOLL else None
+
+
+def shows(photo: Pictures, drawn: Pictures) -> bool:
+    """Whether a photo is of a doll that was drawn again: not so of another seed's, or another renderer's."""
+    return bool(np.abs(drawn.astype(np.float32) - photo).mean() <= SAME_DOLL)
+
+
+def drawn_again(
+    drawing: PaperDollParams, sample: DollSample, shape: Sequence[int], ratios: Ratios | None = None
+) -> tuple[Pictures, Masks]:
+    """Draw a doll, at its own ratios or others, of `shape` H, W, ...: (H, W, 3) picture, (H, W) garment."""
+    size, drawn = (shape[0], shape[1]), render_sample(drawing, sample, ratios)
+    garment = garment_mask(drawn.parse, sample.category)
+    return shrunk(drawn.image[None], size)[0], shrunk_masks(garment[None], size)[0]
 
 
 def garment_delta_e(picture: Pictures, photo: Pictures, garment: Masks) -> float:

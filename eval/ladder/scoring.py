@@ -172,6 +172,16 @@ class Scorer:
             keep(cell, picture, reading, error)
 
 
+def shown_to(*several: Keep) -> Keep:
+    """Let several see each picture."""
+
+    def keep(cell: Cell, picture: NDArray[np.uint8], reading: Reading, error: FitError) -> None:
+        for one in several:
+            one(cell, picture, reading, error)
+
+    return keep
+
+
 def asked_cells(requests: Floats) -> Iterator[Cell]:
     """Yield the cells of (P, A, R, A) requests that ask for something, person by person."""
     for person, dimension, rung in np.ndindex(requests.shape[:3]):

@@ -16,6 +16,8 @@ PICTURES = "pictures"
 """Key of the system's counts of pictures, wanted and found."""
 
 BEHIND = (
+    ("image.counterfactual.", "ladder"),
+    ("image.unpaired.counterfactual.", "unpaired_ladder"),
     ("image.unpaired.", "unpaired"),
     ("image.", "natural"),
     ("unpaired.", "unpaired_ladder"),
@@ -49,6 +51,8 @@ COMPARED: tuple[tuple[str, int], ...] = (
     ("image.garment_delta_e", -1),
     ("image.print_correlation", 1),
     ("image.print_kept", 1),
+    ("image.counterfactual.psnr_inside_mask", 1),
+    ("image.unpaired.counterfactual.psnr_inside_mask", 1),
     ("image.lpips_alex", -1),
     ("image.lpips_vgg", -1),
     *((f"image.{pairing}{figure}", -1) for pairing in ("", "unpaired.") for figure in SET_FIGURES),

@@ -192,9 +192,15 @@ def image_table(size: str, paired: Mapping[str, Any], unpaired: Mapping[str, Any
 
 def fidelity_table(image: Mapping[str, Any]) -> dict[str, list[float | None]]:
     """Figures of the garment itself, of the adapter and of the baselines beside it."""
+    sections = {
+        ADAPTER: image,
+        f"{ADAPTER}, at every width": image.get("counterfactual", {}),
+        f"{ADAPTER}, in another's garment": image.get("unpaired", {}).get("counterfactual", {}),
+    }
     return {
-        method: [section[name] if isinstance(section[name], float) else None for name in FIDELITY]
-        for method, section in ({ADAPTER: image} | image["baselines"]).items()
+        method: [value if isinstance(value, float) else None for value in map(section.get, FIDELITY)]
+        for method, section in (sections | image["baselines"]).items()
+        if "absent" not in section and section
     }
 
 

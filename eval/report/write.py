@@ -81,12 +81,14 @@ FITTING = (
 )
 """Figures of headline.json that each category has."""
 
+COUNTERFACTUAL = ("counterfactual.", "unpaired.counterfactual.")
+
 HEADLINE = (
     *FITTING,
     *(f"{category}.{figure}" for category in Category for figure in FITTING),
     "image.ssim",
     "image.psnr",
-    *(f"image.{name}" for name in FIDELITY),
+    *(f"image.{which}{name}" for which in ("", *COUNTERFACTUAL) for name in FIDELITY),
     *(f"image.baselines.autoencoder.{name}" for name in ("psnr_garment", "garment_delta_e", "print_kept")),
     "image.lpips_alex",
     "image.fid",

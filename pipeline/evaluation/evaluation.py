@@ -12,12 +12,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from eval.images.counterfactual import Counterfactual
 from eval.images.everybody import Make, image_section
 from eval.images.fidelity import KEPT
 from eval.images.judges import Judges
 from eval.ladder.baselines import baseline_draws
 from eval.ladder.people import Needed, Scene, Wardrobe, first_people, scene_of
-from eval.ladder.scoring import Scorer, annotator_section, cells_by_category, shuffled_requests
+from eval.ladder.scoring import (
+    Keep,
+    Scorer,
+    annotator_section,
+    cells_by_category,
+    shown_to,
+    shuffled_requests,
+)
 from eval.ladder.trials import Trials, has_ladder, ladders_of
 from eval.params import EvaluateParams
 from eval.report.card import PICTURES, SYSTEM, file_hash, folder_hash, text_hash
@@ -29,6 +37,7 @@ from eval.report.write import write_report
 from model.judges.segmenter import Segmenter, segment_with
 from pipeline.checkpoints import image_size, read_record
 from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE
+from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import Category
 from shards.batch import Batch
 from shards.index import CATEGORIES, MASK, ShardIndex
@@ -54,18 +63,37 @@ class Unpaired:
     """Looks for what is worn here."""
 
     collector: Collector
+    truth: Counterfactual
 
     @classmethod
     def of(
-        cls, people: Batch, wardrobe: Wardrobe, scorer: Scorer, requests: NDArray[np.float64], num_shown: int
+        cls,
+        people: Batch,
+        wardrobe: Wardrobe,
+        scorer: Scorer,
+        requests: NDArray[np.float64],
+        drawing: PaperDollParams | None,
+        num_shown: int,
     ) -> Self:
         """Dress people; `requests` are (P, A, R, A), of everybody."""
         rows, dressed = wardrobe.swapped(people)
         cloths, asked = scorer.scene.cloths.copy(), np.full_like(requests, np.nan)
         cloths[rows], asked[rows] = dressed.cloth, requests[rows]
         scorer = scorer.in_garments(cloths)
-        collector = Collector(scorer, asked, num_shown, num_worst=0)
-        return cls(rows=rows, people=dressed, requests=asked, scorer=scorer, collector=collector)
+        garments = [wardrobe.unpaired_key(key) or key for key in people.keys]
+        return cls(
+            rows=rows,
+            people=dressed,
+            requests=asked,
+            scorer=scorer,
+            collector=Collector(scorer, asked, num_shown, num_worst=0),
+            truth=Counterfactual(scorer.scene, asked, drawing, garments),
+        )
+
+    @property
+    def keep(self) -> Keep:
+        """Who sees the pictures."""
+        return shown_to(self.collector, self.truth)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +113,7 @@ class Evaluation:
     requests: NDArray[np.float64]
     """(P, A, R, A) all ratios that are asked for."""
     collector: Collector
+    truth: Counterfactual
     unpaired: Unpaired
     protocol: Mapping[str, Any]
     categories: Sequence[str]
@@ -125,7 +154,8 @@ class Evaluation:
             values=values,
             requests=requests,
             collector=Collector(scorer, requests, num_shown, params.num_worst),
-            unpaired=Unpaired.of(people, wardrobe, scorer, widths, num_shown),
+            truth=Counterfactual(scene, requests, data.drawing, people.keys),
+            unpaired=Unpaired.of(people, wardrobe, scorer, widths, data.drawing, num_shown),
             categories=categories,
             protocol=protocol(
                 params,
@@ -137,6 +167,11 @@ class Evaluation:
                 judges=judges,
             ),
         )
+
+    @property
+    def keep(self) -> Keep:
+        """Who sees the system's pictures of people in the garment that they wore."""
+        return shown_to(self.collector, self.truth)
 
     def baselines(self) -> dict[str, Trials]:
         """Score the cheap baselines, which use no network."""
@@ -179,6 +214,8 @@ class Evaluation:
         )
         if census is not None:
             system = system | {PICTURES: census()}
+        image["counterfactual"] = self.truth.section()
+        image["unpaired"]["counterfactual"] = self.unpaired.truth.section()
         image["outside_mask_mean_abs_difference"] = self.collector.outside_difference()
         parts = self.parts(trials)
         first, *others = parts
@@ -334,6 +371,7 @@ def protocol(
         "inside_mask": "pixels of the inpainting mask; features see grey elsewhere",
         "garment": "pixels of the worn garment's mask; CIEDE2000 by scikit-image",
         "print_kept": f"correlation with the doll's print of {KEPT} or more, the doll without it subtracted",
+        "counterfactual": "width ladders beside dolls drawn again at these ratios, in the same garment",
         "backbones": dict(judges.hashes),
         "bootstrap": params.num_bootstrap,
         "seed": params.seed,

@@ -47,10 +47,10 @@ def evaluate_generated(
     evaluation = Evaluation.prepare(params, shards=shards, size_annotations=size_annotations, base=base)
     pictures = GeneratedFolder(generated, evaluation.scene)
     judged, unpaired = evaluation.scorer, evaluation.unpaired
-    found = judged.score_found("generated", pictures.rung, evaluation.requests, evaluation.collector)
+    found = judged.score_found("generated", pictures.rung, evaluation.requests, evaluation.keep)
     trials = {ADAPTER: found}
     dressed = unpaired.scorer.score_found(
-        UNPAIRED, partial(pictures.rung, unpaired=True), unpaired.requests, unpaired.collector
+        UNPAIRED, partial(pictures.rung, unpaired=True), unpaired.requests, unpaired.keep
     )
     if np.isfinite(dressed.measured).any():
         trials[UNPAIRED] = dressed.of_another_garment()

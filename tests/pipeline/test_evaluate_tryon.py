@@ -288,6 +288,9 @@ def test_everybody_wears_another_garment_in_the_unpaired_test(data: Path, report
     assert metrics["image"]["unpaired"]["asked"] == everybody
     assert metrics["image"]["unpaired"]["fid"] == {"absent": ABSENT["fid"]}
     assert metrics["image"]["at_512x384"]["absent"].startswith("the pictures have")
+    pictures = 2 * PARAMS.num_rungs
+    assert metrics["image"]["counterfactual"]["pictures"] == pictures
+    assert metrics["image"]["unpaired"]["counterfactual"]["pictures"] == pictures
     assert metrics["unpaired"]["people"] == 2
     assert "width" in metrics["unpaired"]
 
