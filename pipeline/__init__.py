@@ -2,8 +2,11 @@
 
 import logging
 import os
+import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -16,6 +19,27 @@ NOISE = {
 }
 """Lines of libraries, by logger, that nobody can act on: a kernel for 4-bit weights, which nothing here has,
 and an empty list. The first is said when diffusers is imported, so it is hushed here, before."""
+
+
+INTERRUPTED = 128 + signal.SIGINT
+"""Exit status after Ctrl-C, as a shell has it."""
+
+
+def end_in_a_line(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Say in one line that Ctrl-C has ended this process; other errors keep their trace.
+
+    Raises:
+        SystemExit: It was Ctrl-C.
+    """
+    if not issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+        return
+    sys.stderr.write("\ninterrupted\n")  # below the terminal's own ^C, or a progress bar
+    raise SystemExit(INTERRUPTED)
+
+
+if sys.argv[:1] == ["-m"]:  # a stage is being looked for: its imports alone take seconds
+    sys.excepthook = end_in_a_line
 
 
 def without(line: str) -> Callable[[logging.LogRecord], bool]:

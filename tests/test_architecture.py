@@ -29,10 +29,10 @@ ENGINE_LIBRARIES = {"ray": "pipeline.engine.on_ray", "submitit": "pipeline.engin
 PLUGGED_IN = ("preprocess.sources.", "model.bases.")
 """Rooms whose modules a registry names: one importer each is what they are for."""
 
-MOST_MODULES = 236
+MOST_MODULES = 237
 MOST_MODULES_OF_A_FOLDER = 18
 MOST_MODULES_WITH_ONE_IMPORTER = 40
-MOST_LINES = 41_960
+MOST_LINES = 42_080
 """Ratchets: what there is today, and a little air. Whoever raises one says why."""
 
 MEDIAN_FUNCTION_LINES = 9

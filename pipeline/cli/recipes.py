@@ -138,10 +138,19 @@ def run_recipes(names: Sequence[str]) -> None:
         # `dvc exp run --force` would replace it as well, but run every stage anew
         subprocess.run(["dvc", "exp", "remove", "--quiet", name], check=False, stderr=subprocess.DEVNULL)
         with unchanged(Path("params.yaml")):
-            failed = subprocess.run(recipe_of(name).command(name), check=False).returncode
+            failed = status_of(recipe_of(name).command(name))
         if failed:
             raise OSError(f"the experiment {name} failed: mend what it says above, then run it again")
     log.info("params.yaml is as it was, artifacts/ is of %s: `dvc repro` brings back your own", names[-1])
+
+
+def status_of(command: Sequence[str]) -> int:
+    """Run a command. Ctrl-C reaches it as well: it is waited for then, not killed while it tidies up."""
+    process = subprocess.Popen(command)
+    try:
+        return process.wait()
+    finally:
+        process.wait()
 
 
 @contextmanager

@@ -1,17 +1,15 @@
 """The engine of local processes."""
 
-import multiprocessing
-import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import chain
-from threading import Thread
 
 import cv2
 
 from pipeline.engine.parts import Inline, Part, Work
+from preprocess.workers import WorkerPool
 
 FEW = 64
 """Up to this many samples are made in this process: starting others would cost more."""
@@ -40,8 +38,7 @@ class Processes:
         if work.gpus or sum(part.size for part in first) <= FEW:
             yield from Inline().map(work, chain(first, rest))
             return
-        context = multiprocessing.get_context("spawn")  # forking a process that has threads may hang
-        pool = ProcessPoolExecutor(self.workers, context, initializer=settle_in)
+        pool = WorkerPool(self.workers)
         flight: dict[Future[None], Part] = {}
         try:
             for part in chain(first, rest):
@@ -83,16 +80,3 @@ def on_one_core(work: Work, part: Part) -> None:
     """Make a part in a process that leaves the other cores to others."""
     cv2.setNumThreads(1)
     work(part)
-
-
-def settle_in() -> None:
-    """Prepare a process that doesn't outlive who started it."""
-    Thread(target=leave_with_parent, daemon=True).start()
-
-
-def leave_with_parent() -> None:
-    """End this process when the one that started it has ended, killed or not."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

@@ -4,13 +4,10 @@
 """
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +32,7 @@ from preprocess.sources.params import PaperDollParams
 from preprocess.sources.source import SourceSample
 from preprocess.sources.viton_hd import SPLITS, VitonHd
 from preprocess.vocabulary import DRAWING_KEY, Category, ParseLabels
+from preprocess.workers import WorkerPool
 
 TRUTH_FILE = "truth.parquet"
 JPEG_QUALITY = 92
@@ -143,8 +141,7 @@ def worker_map(num_entries: int) -> Iterator[Callable[..., Iterable[dict[str, An
     if num_entries <= FEW_ENTRIES:
         yield map
         return
-    context = get_context("spawn")  # forking a process in which OpenCV has threads can hang
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
+    with WorkerPool() as pool:
         yield partial(pool.map, chunksize=8)
 
 
