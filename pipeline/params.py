@@ -108,6 +108,8 @@ def read_yaml(path: Path, model: type[Model]) -> Model:
         return model.model_validate_json(json.dumps(values, default=str))  # a folder may be named by a date
     except FileNotFoundError:
         message = f"{path}: no such file; run from the repository root or pass --params"
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{path} must be a text file that can be read: {error}"
     except YAMLError as error:
         message = f"{path}: not valid YAML: {error}"
     except ValidationError as error:

@@ -1,6 +1,7 @@
 """Turn a stage's `run` function into the command dvc.yaml calls."""
 
 import argparse
+import errno
 import inspect
 import logging
 import os
@@ -15,6 +16,14 @@ from preprocess.places import StorageError, place
 USAGE_ERROR = 2
 ENGINE_VARIABLE = "CINDERELLA_ENGINE"
 """Names the engine that data stages run on: `inline`, `process`, `ray` or `slurm`. It changes no result."""
+
+SYSTEM_SAYS = {
+    errno.ENOENT: "not found",
+    errno.EISDIR: "is a folder, where a file is wanted",
+    errno.ENOTDIR: "can't be there: a part of the path is a file, no folder",
+    errno.EACCES: "you have no permission for it",
+}
+"""What Python words as `[Errno 21] Is a directory: 'path'`."""
 
 
 def run_stage(name: str, run: Callable[..., None]) -> None:
@@ -71,5 +80,12 @@ def fail(name: str, error: Exception) -> None:
     """
     if os.environ.get("CINDERELLA_DEBUG"):
         raise error
-    sys.stderr.write(f"{name}: {error}\n")
+    sys.stderr.write(f"{name}: {words_of(error)}\n")
     raise SystemExit(USAGE_ERROR)
+
+
+def words_of(error: Exception) -> str:
+    """Return an error's message; where it is the file system's own, the file comes first."""
+    if isinstance(error, OSError) and error.errno in SYSTEM_SAYS and error.filename is not None:
+        return f"{os.fsdecode(error.filename)}: {SYSTEM_SAYS[error.errno]}"
+    return str(error)

@@ -107,9 +107,9 @@ def read_card(path: Path) -> dict[str, Any]:
     file = path / "metrics.json" if path.is_dir() else path
     try:
         card: dict[str, Any] = json.loads(file.read_text())
-    except json.JSONDecodeError as error:
+    except ValueError as error:  # no JSON, or no text
         raise ValueError(f"{file} must be a metrics.json, but is no JSON: {error}") from error
-    if "protocol" not in card:
+    if not isinstance(card, dict) or "protocol" not in card:
         raise ValueError(f"{file} must be a metrics.json of evaluate_tryon, but has no `protocol`")
     return card
 

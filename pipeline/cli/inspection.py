@@ -265,9 +265,10 @@ def sidecars(annotations: Path, manifest: Path | None, keypoints: Path | None) -
     folders = (annotations.parent / f".{annotations.stem}", annotations.parent)
     folder = next((one for one in folders if (one / "manifest.parquet").is_file()), folders[-1])
     found = manifest or folder / "manifest.parquet", keypoints or folder / "keypoints.parquet"
-    for path in found:
+    for name, path in zip(SIDECARS, found, strict=True):
         if not path.is_file():
-            raise FileNotFoundError(f"{path} not found: name it with --{path.stem}")
+            raise FileNotFoundError(f"{path} is no file: name the table of {name} with --{name}")
+        schema_of(path)
     return found
 
 

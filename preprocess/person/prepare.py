@@ -250,7 +250,10 @@ def read_joints(
     if isinstance(given, Keypoints):
         return given
     if isinstance(given, str | Path):
-        return read_openpose(Path(given), width, height)
+        try:
+            return read_openpose(Path(given), width, height)
+        except KeypointError as problem:
+            raise KeypointError(f"{given} must be OpenPose's JSON of the photo: {problem}") from problem
     if given is not None:
         return from_table(np.asarray(given, dtype=np.float64))
     if not pose_model.is_file():

@@ -1,5 +1,6 @@
 """The command line: examples in the help name real options, mistakes are one message and status 2."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -89,3 +90,34 @@ def test_help_starts_without_heavy_libraries() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert not {"torch", "diffusers", "mediapipe", "matplotlib"} & set(loaded.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["compare", "folder"], "cinderella: folder/metrics.json: not found\n"),
+        (["compare", "text"], "cinderella: text must be a metrics.json, but is no JSON: "),
+        (["compare", "number"], "cinderella: number must be a metrics.json of evaluate_tryon, but has no"),
+        (["demo", "--chart", "folder"], "cinderella: folder: is a folder, where a file is wanted\n"),
+        (["demo", "--chart", "text/chart.csv"], "cinderella: text/chart.csv: can't be there: a part of the"),
+        (["doctor", "--params", "folder"], "folder must be a text file that can be read: "),
+        (["doctor", "--params", "binary"], "binary must be a text file that can be read: "),
+        (["try-on", "--person", "folder", "--preview", "--out", "o"], "cinderella: folder: is a folder, wh"),
+        (["try-on", "--person", "none", "--preview", "--out", "o"], "cinderella: none: not found\n"),
+        (["try-on", "--person", "text", "--preview", "--out", "o"], "cinderella: person photo text must be"),
+    ],
+)
+def test_what_is_no_file_of_its_kind_is_named(tmp_path: Path, arguments: list[str], message: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "text").write_text("a text\n")
+    (tmp_path / "number").write_text("5\n")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    done = subprocess.run(
+        [sys.executable, "-c", "from pipeline.cli import main; main()", *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr[: len(message)]) == (2, message)

@@ -223,3 +223,14 @@ def test_a_folder_of_photos_is_measured_by_colours_and_says_so(tmp_path: Path) -
 def test_an_unknown_source_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"one of {', '.join(SOURCES)}, got 'viton-hd'"):
         annotate("viton-hd", tmp_path)
+
+
+@pytest.mark.parametrize("option", ["manifest", "keypoints"])
+def test_a_table_that_is_none_is_asked_for_by_its_option(
+    annotations: Path, tmp_path: Path, option: str
+) -> None:
+    with pytest.raises(FileNotFoundError, match=f"is no file: name the table of {option} with --{option}"):
+        inspect(annotations, key="00000_00", png=tmp_path / "doll.png", **{option: tmp_path})
+    (tmp_path / "other").write_text("5\n")
+    with pytest.raises(ValueError, match="other must be a whole Parquet file"):
+        inspect(annotations, key="00000_00", png=tmp_path / "doll.png", **{option: tmp_path / "other"})

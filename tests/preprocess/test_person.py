@@ -48,6 +48,13 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     assert prepared.garment_mask is None
 
 
+@pytest.mark.parametrize(("content", "problem"), [("no", "not_json"), ("5", "no_people")])
+def test_a_file_that_holds_no_joints_is_named(tmp_path: Path, content: str, problem: str) -> None:
+    (tmp_path / "joints.json").write_text(content)
+    with pytest.raises(ValueError, match=f"joints.json must be OpenPose's JSON of the photo: {problem}"):
+        ready(PHOTO, keypoints=tmp_path / "joints.json")
+
+
 def test_densepose_of_another_photo_is_refused() -> None:
     half = ready(PHOTO, keypoints=person(), densepose=BODY[::2, ::2])
     assert half.densepose.shape == PHOTO.shape
