@@ -15,7 +15,7 @@ from model.bases.sdxl.conditioning import clip_pixels, tokenize
 from model.bases.tiny.networks import TinyBase
 from model.judges.critic import SizeCritic
 from model.judges.segmenter import Segmenter, garment_colours
-from model.pixels import from_uint8
+from model.pixels import from_uint8, sent
 from shards.batch import Batch, select
 from train.keyed_random import KeyedRandom
 from train.loop import total
@@ -48,8 +48,9 @@ class AutoencoderTask(nn.Module):
         """Absolute and squared error of the reconstruction, and the latents' size."""
         pictures = random_pictures(batch, random, self.vae.device)
         latents = self.vae.encode(pictures).latent_dist.mode()
-        noise = random.normal("latents", tuple(latents.shape[1:])).to(latents)
-        share = LARGEST_LATENT_NOISE * random.uniform("share").to(latents)[:, None, None, None]
+        device, dtype = latents.device, latents.dtype
+        noise = sent(random.normal("latents", tuple(latents.shape[1:])), device, dtype)
+        share = LARGEST_LATENT_NOISE * sent(random.uniform("share"), device, dtype)[:, None, None, None]
         # relative to the latents' own spread, or the encoder would drown the noise in larger latents
         decoded = self.vae.decode(latents + share * latents.std().detach() * noise).sample
         return total(
@@ -64,14 +65,14 @@ class AutoencoderTask(nn.Module):
 def random_pictures(batch: Batch, random: KeyedRandom, device: torch.device) -> Tensor:
     """(B, 3, H, W): of each sample the photo, the masked photo, the garment or the DensePose picture."""
     kinds = pictures_to_encode(batch, device)
-    choice = (random.uniform("picture") * len(kinds)).long().to(device)
+    choice = sent((random.uniform("picture") * len(kinds)).long(), device)
     return kinds[choice, torch.arange(len(choice), device=device)]
 
 
 def pictures_to_encode(batch: Batch, device: torch.device) -> Tensor:
     """(4, B, 3, H, W): photo, masked photo, garment and DensePose picture of each sample."""
     photo, cloth, densepose = (from_uint8(p, device) for p in (batch.image, batch.cloth, batch.densepose))
-    hidden = torch.from_numpy(batch.inpaint_mask).to(photo)[:, None]
+    hidden = sent(batch.inpaint_mask, device).to(photo)[:, None]
     return torch.stack([photo, photo * (1 - hidden), cloth, densepose])
 
 
@@ -95,7 +96,8 @@ class EncodersTask(nn.Module):
         pixels = clip_pixels(from_uint8(batch.cloth, device), self.image_encoder.config.image_size)
         pictures = F.normalize(self.image_encoder(pixels).image_embeds, dim=-1)
         first, second = (
-            encoder(tokenize(tokenizer, batch.captions).to(device)) for tokenizer, encoder in self.text_stages
+            encoder(sent(tokenize(tokenizer, batch.captions), device))
+            for tokenizer, encoder in self.text_stages
         )
         first = F.normalize(self.projection(first.pooler_output), dim=-1)
         second = F.normalize(second.text_embeds, dim=-1)
@@ -133,26 +135,27 @@ class SegmenterTask(nn.Module):
             latents = unclean(latents, LARGEST_DECODED_NOISE, random)
             decoded = self.encoder.base.to_images(latents)
         pictures = torch.cat([decoded.to(photo), photo[num_decoded:]])
-        garment = torch.from_numpy(batch.garment_shares).to(photo)[:, None]
+        garment = sent(batch.garment_shares, photo.device)[:, None]
         pictures, cloths = dyed(pictures, garment, cloths, random)
         pictures = blurred(pictures, random)
-        gain = 0.8 + 0.4 * random.uniform("gain").to(photo)[:, None, None, None]
-        known = (random.uniform("unknown") >= UNKNOWN_SHARE).to(photo)[:, None]
+        gain = 0.8 + 0.4 * sent(random.uniform("gain"), photo.device)[:, None, None, None]
+        known = sent(random.uniform("unknown") >= UNKNOWN_SHARE, photo.device)[:, None]
         logits = self.segmenter(pictures * gain, known * garment_colours(cloths * gain))
         return total({"garment": (1.0, layout_loss(logits[:, 1:] - logits[:, :1], garment))})
 
 
 def unclean(latents: Tensor, largest: float, random: KeyedRandom) -> Tensor:
     """Add noise to the (B, C, h, w) latents of the first samples: of each a random share, up to `largest`."""
-    share = largest * random.uniform("scale").to(latents)[: len(latents), None, None, None]
-    return latents + share * random.normal("noise", tuple(latents.shape[1:])).to(latents)[: len(latents)]
+    count, device, dtype = len(latents), latents.device, latents.dtype
+    share = largest * sent(random.uniform("scale"), device, dtype)[:count, None, None, None]
+    return latents + share * sent(random.normal("noise", tuple(latents.shape[1:])), device, dtype)[:count]
 
 
 def blurred(pictures: Tensor, random: KeyedRandom) -> Tensor:
     """Blur some of (B, 3, H, W) pictures, each by a Gaussian of its own."""
-    chosen = (random.uniform("blurred") < BLURRED_SHARE).to(pictures)
-    deviation = (LARGEST_BLUR * chosen * random.uniform("blur").to(pictures)).clamp(min=1e-3)
-    places = torch.arange(-BLUR_REACH, BLUR_REACH + 1).to(pictures)
+    chosen = sent(random.uniform("blurred") < BLURRED_SHARE, pictures.device)
+    deviation = (LARGEST_BLUR * chosen * sent(random.uniform("blur"), pictures.device)).clamp(min=1e-3)
+    places = torch.arange(-BLUR_REACH, BLUR_REACH + 1, device=pictures.device).to(pictures)
     weights = (-((places / deviation[:, None]) ** 2) / 2).softmax(dim=1)
     kernels = (weights[:, :, None] * weights[:, None]).repeat_interleave(3, dim=0)[:, None]
     flat = F.pad(pictures.flatten(0, 1)[None], (BLUR_REACH,) * 4, mode="replicate")
@@ -175,9 +178,9 @@ def dyed(pictures: Tensor, garment: Tensor, cloths: Tensor, random: KeyedRandom)
     Returns:
         The pictures and the photos of the garments.
     """
-    chosen = (random.uniform("dyed") < DYED_SHARE).to(pictures)[:, None, None, None]
-    contrast, shift = DYE_SPREAD * random.normal("dye", (2, 3, 1, 1)).to(pictures).movedim(1, 0)
-    camouflaged = (random.uniform("camouflaged") < CAMOUFLAGED_SHARE).to(pictures.device)
+    chosen = sent(random.uniform("dyed") < DYED_SHARE, pictures.device)[:, None, None, None]
+    contrast, shift = DYE_SPREAD * sent(random.normal("dye", (2, 3, 1, 1)), pictures.device).movedim(1, 0)
+    camouflaged = sent(random.uniform("camouflaged") < CAMOUFLAGED_SHARE, pictures.device)
     area = garment.sum(dim=(2, 3), keepdim=True).clamp(min=1e-6)
     mean = (garment * pictures).sum(dim=(2, 3), keepdim=True) / area
     hiding = colours_beside(pictures, garment, random)[..., None, None] - (1 + contrast) * mean
@@ -194,9 +197,9 @@ def colours_beside(pictures: Tensor, garment: Tensor, random: KeyedRandom) -> Te
     """(B, 3) colours near that of a random pixel beside each garment: of wall, skin, hair or trousers."""
     reach = F.max_pool2d(garment, 2 * BESIDE + 1, stride=1, padding=BESIDE)
     beside = ((garment == 0) & (reach > 0)).flatten(1)
-    place = place_within(beside, random.uniform("beside").to(pictures.device))
+    place = place_within(beside, sent(random.uniform("beside"), pictures.device))
     found = pictures.flatten(2).take_along_dim(place[:, None, None], dim=2)[..., 0]
-    return found + CAMOUFLAGE_SPREAD * random.normal("camouflage", (3,)).to(pictures)
+    return found + CAMOUFLAGE_SPREAD * sent(random.normal("camouflage", (3,)), pictures.device)
 
 
 def place_within(mask: Tensor, share: Tensor) -> Tensor:
@@ -219,7 +222,7 @@ class CriticTask(nn.Module):
 
     def counts(self, batch: Batch, random: KeyedRandom) -> dict[str, Tensor]:  # noqa: ARG002
         """Return how many ratios are known."""
-        return {"ratios": torch.from_numpy(batch.ratios).isfinite().sum().to(self.critic.device)}
+        return {"ratios": sent(batch.ratios, self.critic.device).isfinite().sum()}
 
     def forward(
         self, batch: Batch, random: KeyedRandom, totals: Mapping[str, Tensor] | None = None
@@ -229,17 +232,17 @@ class CriticTask(nn.Module):
         latents = self.encoder.latents(batch).to(self.critic.device).float()  # a base may be in half
         noisy = unclean(latents, LARGEST_CRITIC_NOISE, random)
         grid = (latents.shape[-2], latents.shape[-1])
-        keypoints = torch.from_numpy(batch.keypoints).to(latents.device)
+        keypoints = sent(batch.keypoints, latents.device)
         maps = body_maps(keypoints, batch.image.shape[1:3], grid, batch.categories)
         read = self.critic(noisy, maps.to(latents), batch.categories)
-        ratios = torch.from_numpy(batch.ratios).to(latents)
-        garment = torch.from_numpy(batch.garment_shares).to(latents)[:, None]
+        ratios = sent(batch.ratios, latents.device)
+        garment = sent(batch.garment_shares, latents.device)[:, None]
         coverage = F.adaptive_avg_pool2d(garment, read.coverage_logits.shape[2:])
         return total(
             {
                 "ratios": (
                     1.0,
-                    size_loss(read.ratios, ratios, torch.ones(len(ratios)).to(latents), totals["ratios"]),
+                    size_loss(read.ratios, ratios, torch.ones_like(ratios[:, 0]), totals["ratios"]),
                 ),
                 "coverage": (1.0, layout_loss(read.coverage_logits, coverage)),
             }

@@ -56,7 +56,8 @@ def count_per_process(count: Tensor) -> Tensor:
 
 def anywhere(happened: bool, device: torch.device) -> bool:
     """Whether it happened in any process; `device` is where this one computes."""
+    if not dist.is_initialized():
+        return happened
     counted = torch.tensor(float(happened), device=device)
-    if dist.is_initialized():
-        dist.all_reduce(counted)
+    dist.all_reduce(counted)
     return bool(counted > 0)

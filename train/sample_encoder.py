@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from model.bases.base import Encodings, TryOnBase
 from model.bases.conditions import Photos
-from model.pixels import from_uint8
+from model.pixels import from_uint8, sent
 from shards.batch import Batch
 
 log = logging.getLogger(__name__)
@@ -44,11 +44,11 @@ class SampleEncoder:
         if not self.known:
             return encode(self.base, batch)
         stacked = stack([self.known[key] for key in batch.keys])
-        return {name: encoded.to(self.base.device) for name, encoded in stacked.items()}
+        return {name: sent(encoded, self.base.device) for name, encoded in stacked.items()}
 
     def read(self, batch: Batch, name: str) -> Tensor:
         """Return encodings that came with the batch, as the base would have made them."""
-        return torch.from_numpy(batch.encodings[name]).to(self.base.device, self.base.dtype)
+        return sent(batch.encodings[name], self.base.device, self.base.dtype)
 
     @torch.no_grad()
     def latents(self, batch: Batch) -> Tensor:
@@ -57,7 +57,7 @@ class SampleEncoder:
             return self.read(batch, "latents")
         if not self.known:
             return self.base.to_latents(from_uint8(batch.image, self.base.device))
-        return torch.cat([self.known[key]["latents"] for key in batch.keys]).to(self.base.device)
+        return sent(torch.cat([self.known[key]["latents"] for key in batch.keys]), self.base.device)
 
     def write(self, batches: Iterable[Batch], num_samples: int, store: Path) -> None:
         """Encode every sample of `batches` and leave the encodings in `store`, for `load`.

@@ -14,6 +14,7 @@ from model.adapter.body_maps import body_maps, shares_of_cells
 from model.bases.base import TryOnBase
 from model.bases.conditions import Conditioning, SizeCondition
 from model.judges.critic import SizeCritic
+from model.pixels import sent
 from shards.batch import Batch
 from train.keyed_random import KeyedRandom
 from train.loop import total
@@ -75,13 +76,13 @@ class TryOnTask(nn.Module):
     def counts(self, batch: Batch, random: KeyedRandom) -> dict[str, Tensor]:
         """Return how many ratios the size loss counts, and how many samples that of coverage."""
         weight = self.size_weight(self.timesteps(random))
-        known = ~torch.from_numpy(batch.ratios).to(weight.device).isnan()
+        known = ~sent(batch.ratios, weight.device).isnan()
         return {"size": (known * weight[:, None]).sum(), "coverage": weight.sum()}
 
     def timesteps(self, random: KeyedRandom) -> Tensor:
         """(B,) noise levels of the samples."""
         share = 1 - (1 - random.spread("timestep")) ** self.loss.noise_bias
-        return self.base.noising.timesteps(share.clamp(max=BELOW_ONE)).to(self.base.device)
+        return sent(self.base.noising.timesteps(share.clamp(max=BELOW_ONE)), self.base.device)
 
     def size_weight(self, timesteps: Tensor) -> Tensor:
         """(B,) float32, 1 where the critic looks at the predicted latents."""
@@ -94,14 +95,14 @@ class TryOnTask(nn.Module):
         base, noising = self.base, self.base.noising
         encoded = self.encoder(batch)
         clean = base.denoised(encoded).float()  # ratios and losses keep full precision beside a half base
-        dropped = (random.uniform("text") < self.text_dropout).to(clean.device)
+        dropped = sent(random.uniform("text") < self.text_dropout, clean.device)
         timesteps = self.timesteps(random)
         conditioning = base.condition(encoded)
         if conditioning.garment is None:
             seen_at = timesteps if base.garment_follows_time else torch.zeros_like(timesteps)
             conditioning = base.with_garment(conditioning, seen_at)
         conditioning = conditioning.unconditional(dropped)
-        noise = random.normal("noise", tuple(clean.shape[1:])).to(clean)
+        noise = sent(random.normal("noise", tuple(clean.shape[1:])), clean.device)
         noisy = noising.add_noise(clean, noise, timesteps)
         maps = None if self.adapter is None else self.body_maps(batch, conditioning.mask)
         size = None if maps is None else self.size(batch, random, conditioning, maps)
@@ -125,10 +126,10 @@ class TryOnTask(nn.Module):
     ) -> SizeCondition:
         """What the adapter makes of each sample's own ratios, hidden from some, on its body maps."""
         assert self.adapter is not None
-        ratios = torch.from_numpy(batch.ratios).to(maps)
-        labels = torch.from_numpy(batch.fit_label_numbers()).to(maps.device)
-        hidden = (random.uniform("size") < self.size_dropout).to(maps.device)
-        unlabelled = hidden | (random.uniform("label") < LABEL_DROPOUT).to(maps.device)
+        ratios = sent(batch.ratios, maps.device)
+        labels = sent(batch.fit_label_numbers(), maps.device)
+        hidden = sent(random.uniform("size") < self.size_dropout, maps.device)
+        unlabelled = hidden | sent(random.uniform("label") < LABEL_DROPOUT, maps.device)
         return self.adapter(
             ratios.masked_fill(hidden[:, None], torch.nan),
             maps,
@@ -155,14 +156,14 @@ class TryOnTask(nn.Module):
         totals: Mapping[str, Tensor],
     ) -> dict[str, tuple[float, Tensor]]:
         """Losses of the size map, and of what the critic reads from the predicted clean latents."""
-        garment = torch.from_numpy(batch.garment_shares).to(predicted)[:, None]
+        garment = sent(batch.garment_shares, predicted.device, predicted.dtype)[:, None]
         layout = F.adaptive_avg_pool2d(garment, grid_of(predicted))
         parts: dict[str, tuple[float, Tensor]] = {}
         if size.layout_logits is not None:
             parts["layout"] = (self.loss.layout, layout_loss(size.layout_logits, layout))
         if self.critic is not None and max(self.loss.size, self.loss.coverage) > 0:
             read = self.critic(predicted, maps, batch.categories)
-            ratios = torch.from_numpy(batch.ratios).to(predicted)
+            ratios = sent(batch.ratios, predicted.device, predicted.dtype)
             coverage = F.adaptive_avg_pool2d(garment, read.coverage_logits.shape[2:])
             parts["size"] = (self.loss.size, size_loss(read.ratios, ratios, weight, totals["size"]))
             parts["coverage"] = (
@@ -179,7 +180,7 @@ class TryOnTask(nn.Module):
     @staticmethod
     def body_maps(batch: Batch, mask: Tensor) -> Tensor:
         """(B, K, h, w) float32 maps of the person's keypoints: half precision would round places."""
-        keypoints = torch.from_numpy(batch.keypoints).to(mask.device)
+        keypoints = sent(batch.keypoints, mask.device)
         return body_maps(keypoints, batch.image.shape[1:3], grid_of(mask), batch.categories)
 
 
@@ -190,7 +191,7 @@ def hidden_by(batch: Batch, mask: Tensor) -> Tensor:
     """
     if batch.encodings:
         return F.interpolate(mask, batch.image.shape[1:3]) > 0
-    return torch.from_numpy(batch.inpaint_mask).to(mask.device)[:, None] > 0
+    return sent(batch.inpaint_mask, mask.device)[:, None] > 0
 
 
 def grid_of(latents: Tensor) -> tuple[int, int]:

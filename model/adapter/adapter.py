@@ -21,6 +21,7 @@ from model.adapter.encoder import SIZE_EMBEDDING_DIM, HybridSizeEncoder, SizeEnc
 from model.bases.base import Residual, Sites
 from model.bases.conditions import SizeCondition
 from model.model_card import model_card, versions
+from model.pixels import sent
 from model.weights import load_weight_file, local_folder, require_same_weights
 
 log = logging.getLogger(__name__)
@@ -248,7 +249,7 @@ class SizeAdapter(nn.Module):
             return None
         require_among("is asked for", categories, "categories it knows", self.config.categories)
         places = [self.config.categories.index(category) for category in categories]
-        return torch.tensor(places, device=self.encoder.unknown.device)
+        return sent(places, self.encoder.unknown.device)
 
     def save_pretrained(self, folder: str | Path, provenance: Mapping[str, Any] | None = None) -> None:
         """Write weights, config and a model card.

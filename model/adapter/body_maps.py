@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from model.pixels import sent
+
 NUM_HEATMAPS = 15
 """Joints 0 to 14: the head's nose, neck, arms, hips and legs."""
 
@@ -60,7 +62,8 @@ def body_maps(
     Returns:
         (B, K, h, w) float32; a map that needs a missing joint is zero.
     """
-    scale = keypoints.new_tensor([latent_hw[1] / image_hw[1], latent_hw[0] / image_hw[0]])
+    cells_a_px = [latent_hw[1] / image_hw[1], latent_hw[0] / image_hw[0]]
+    scale = sent(cells_a_px, keypoints.device, keypoints.dtype)
     known = torch.isfinite(keypoints).all(-1) & (keypoints[..., 2] > 0)
     xy = torch.where(known[..., None], keypoints[..., :2] * scale, 0.0)
     grid = cell_centres(latent_hw, keypoints.device)
@@ -71,7 +74,7 @@ def body_maps(
     frame = frame_maps(grid, xy, known)
     on_legs = [category in ON_LEGS for category in categories or ()]
     if any(on_legs):
-        chosen = torch.tensor(on_legs, device=frame.device)[:, None, None, None]
+        chosen = sent(on_legs, frame.device)[:, None, None, None]
         frame = torch.where(chosen, leg_maps(grid, xy, known), frame)
     return torch.cat([*maps, frame], dim=1)
 
@@ -87,15 +90,20 @@ def cell_centres(latent_hw: tuple[int, int], device: torch.device) -> Tensor:
     return torch.stack([x, y], dim=-1)
 
 
+def some_joints(values: Tensor, numbers: Sequence[int]) -> Tensor:
+    """Return (B, N, ...) values of some joints; to bring a list of them to the device, as an index, waits."""
+    return torch.stack([values[:, number] for number in numbers], dim=1)
+
+
 def has_frame(known: Tensor) -> Tensor:
     """Return (B,) whether both shoulders and both hips are known."""
-    return known[:, TORSO].all(1)
+    return some_joints(known, TORSO).all(1)
 
 
 def torso_length(xy: Tensor, known: Tensor, latent_height: int) -> Tensor:
     """Return (B, 1, 1) the torso length in cells, or three tenths of the picture where it is unknown."""
-    top = xy[:, [RIGHT_SHOULDER, LEFT_SHOULDER]].mean(1)
-    bottom = xy[:, [RIGHT_HIP, LEFT_HIP]].mean(1)
+    top = some_joints(xy, (RIGHT_SHOULDER, LEFT_SHOULDER)).mean(1)
+    bottom = some_joints(xy, (RIGHT_HIP, LEFT_HIP)).mean(1)
     length = (bottom - top).norm(dim=-1).clamp_min(1.0)
     return torch.where(has_frame(known), length, 0.3 * latent_height)[:, None, None]
 
@@ -119,9 +127,8 @@ def segment(grid: Tensor, start: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
 def limb_map(grid: Tensor, xy: Tensor, known: Tensor, unit: Tensor, start: int, end: int) -> Tensor:
     """Return (B, 1, h, w): 1 on the bone, falling exponentially with the distance from it."""
     distance, _ = segment(grid, xy[:, start], xy[:, end])
-    return (torch.exp(-distance / (LIMB_REACH * unit)) * known[:, [start, end]].all(1)[:, None, None])[
-        :, None
-    ]
+    there = known[:, start] & known[:, end]
+    return (torch.exp(-distance / (LIMB_REACH * unit)) * there[:, None, None])[:, None]
 
 
 def arm_progress(grid: Tensor, xy: Tensor, known: Tensor, unit: Tensor, arm: tuple[int, int, int]) -> Tensor:
@@ -130,13 +137,13 @@ def arm_progress(grid: Tensor, xy: Tensor, known: Tensor, unit: Tensor, arm: tup
     lower, along_lower = segment(grid, xy[:, arm[1]], xy[:, arm[2]])
     progress = torch.where(upper <= lower, along_upper, 1 + along_lower) / 2
     near = torch.exp(-torch.minimum(upper, lower) / (LIMB_REACH * unit))
-    return (progress * near * known[:, list(arm)].all(1)[:, None, None])[:, None]
+    return (progress * near * some_joints(known, arm).all(1)[:, None, None])[:, None]
 
 
 def frame_maps(grid: Tensor, xy: Tensor, known: Tensor) -> Tensor:
     """Return (B, 3, h, w): whether the torso is known, a in torso lengths, b in shoulder widths."""
     right, left = xy[:, RIGHT_SHOULDER], xy[:, LEFT_SHOULDER]
-    top, bottom = (right + left) / 2, xy[:, [RIGHT_HIP, LEFT_HIP]].mean(1)
+    top, bottom = (right + left) / 2, some_joints(xy, (RIGHT_HIP, LEFT_HIP)).mean(1)
     torso = (bottom - top).norm(dim=-1, keepdim=True).clamp_min(1.0)
     return coordinates(grid, (right, left), (bottom - top) / torso, torso, has_frame(known))
 
@@ -158,7 +165,7 @@ def legs_of(xy: Tensor, known: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         (B, 2) the direction from the hips to the knees; (B, 1) the mean length of the legs whose ankle is
         known, or a guess at it from the thighs; (B,) whether hips and knees are known.
     """
-    legs, found = xy[:, LEGS], known[:, LEGS]
+    legs, found = (torch.stack([some_joints(of, leg) for leg in LEGS], dim=1) for of in (xy, known))
     down = (legs[:, :, 1] - legs[:, :, 0]).mean(1)
     thigh = down.norm(dim=-1, keepdim=True).clamp_min(1.0)
     lengths, whole = legs.diff(dim=2).norm(dim=-1).sum(-1), found.all(-1)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from model.adapter.body_maps import FRAME
 from model.judges.segmenter import ResidualBlock
+from model.pixels import sent
 
 FINER = 2
 """Cells of the coverage for one of the latent grid, each way."""
@@ -81,9 +82,9 @@ class SizeCritic(ModelMixin, ConfigMixin):
         coarse = F.interpolate(coarse, fine.shape[2:], mode="bilinear")
         logits = F.pixel_shuffle(self.coverage(self.merge(torch.cat([fine, coarse], dim=1))), FINER)
         covered = in_body_frame(logits.sigmoid(), body_maps, categories)
-        places = [self.config.categories.index(category) for category in categories]
         read = torch.stack([head(covered) for head in self.heads])
-        return SizeReading(read[places, torch.arange(len(places))], logits)
+        places = sent([self.config.categories.index(category) for category in categories], read.device)
+        return SizeReading(read[places, torch.arange(len(places), device=read.device)], logits)
 
 
 def in_body_frame(picture: Tensor, body_maps: Tensor, categories: Sequence[str]) -> Tensor:
@@ -97,7 +98,10 @@ def in_body_frame(picture: Tensor, body_maps: Tensor, categories: Sequence[str])
     Returns:
         (B, C, rows, columns).
     """
-    grids = {category: frame_grid(category).to(body_maps) for category in dict.fromkeys(categories)}
+    grids = {
+        category: sent(frame_grid(category), body_maps.device, body_maps.dtype)
+        for category in dict.fromkeys(categories)
+    }
     ab = torch.stack([grids[category] for category in categories])
     with torch.autocast(picture.device.type, enabled=False):  # bf16 tells places to half a cell alone
         points = picture_points(ab, body_maps)
@@ -126,5 +130,5 @@ def picture_points(ab: Tensor, body_maps: Tensor) -> Tensor:
     unknown = 1 - body_maps[:, FRAME, y, x]
     slope = slope + unknown[:, None, None] * torch.eye(2, device=slope.device)
     cells = (ab - here[:, None, None]) @ torch.linalg.inv(slope)[:, None].mT
-    cells = cells + torch.tensor([x, y], device=cells.device)
-    return (2 * cells + 1) / torch.tensor([width, height], device=cells.device) - 1
+    cells = cells + sent([x, y], cells.device)
+    return (2 * cells + 1) / sent([width, height], cells.device) - 1

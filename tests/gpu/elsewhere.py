@@ -16,6 +16,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 
+from model import pixels
 from preprocess.identity import ROOT
 
 ELSEWHERE = "meta"
@@ -34,11 +35,21 @@ ANSWERS: dict[Any, Callable[[Tensor], Any]] = {
 COPIES = (Tensor.cpu, Tensor.to)
 """What brings a tensor from one device to another."""
 
+MAKERS = (torch.tensor, torch.as_tensor, Tensor.new_tensor)
+"""What makes a tensor of numbers, which are brought to its device."""
+
+PINNED = "pinned"
+"""Attribute of tensors in memory from which a device can fetch."""
+
+INDEXING = (Tensor.__getitem__, Tensor.__setitem__)
+"""What brings an index to the tensor's device."""
+
 
 class Readers(TorchFunctionMode):
-    """Answers who asks for numbers, and remembers who asks for the device's: they wait until it is done.
+    """Answers who asks for numbers, and remembers who waits until the device is done.
 
-    On a GPU who brings something there from memory that isn't pinned waits too; those aren't remembered.
+    That is who asks for its numbers, and who brings it some that it can't fetch by itself: from memory that
+    isn't pinned, or without `non_blocking`.
     """
 
     def __init__(self) -> None:
@@ -51,20 +62,47 @@ class Readers(TorchFunctionMode):
     ) -> Any:
         if func is Tensor.numpy:
             return array_of(args[0])
+        if func is Tensor.pin_memory:
+            pinned = args[0].clone()
+            setattr(pinned, PINNED, True)
+            return pinned
         if func in ANSWERS:
             return self.answer(func, args[0])
         if func is Tensor.__getitem__ and isinstance(args[1], Tensor) and args[1].dim() == 0:
             args = (args[0], self.answer(Tensor.__index__, args[1]))  # torch would ask without telling
         result = func(*args, **kwargs or {})
-        if func in COPIES and args[0].device.type == ELSEWHERE != result.device.type:
+        if self.waited(func, args, kwargs or {}, result):
             self.waits.append(asker())
         return result
+
+    @staticmethod
+    def waited(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> bool:
+        """Whether numbers came from the device, or to it with nobody but this process to bring them."""
+        if func in COPIES:
+            fetched = kwargs.get("non_blocking") and hasattr(args[0], PINNED)
+            return is_there(args[0]) != is_there(result) and not (is_there(result) and fetched)
+        if func in INDEXING:
+            numbers = args[1] if isinstance(args[1], tuple) else (args[1],)
+            return is_there(args[0]) and any(map(is_brought, numbers))
+        if func in MAKERS:
+            return is_there(result) and not is_there(args[-1])
+        return False
 
     def answer(self, func: Any, tensor: Tensor) -> Any:
         """Return what `func` shall read."""
         if tensor.device.type == ELSEWHERE:
             self.waits.append(asker())
         return ANSWERS[func](tensor)
+
+
+def is_there(value: Any) -> bool:
+    """Whether it is a tensor of the other device."""
+    return isinstance(value, Tensor) and value.device.type == ELSEWHERE
+
+
+def is_brought(index: Any) -> bool:
+    """Whether numbers of an index have to be brought to the tensor's device."""
+    return isinstance(index, list | tuple | np.ndarray) or (isinstance(index, Tensor) and not is_there(index))
 
 
 def array_of(tensor: Tensor) -> Any:
@@ -93,5 +131,6 @@ def elsewhere() -> Iterator[Readers]:
         FakeTensorMode(allow_non_fake_inputs=True),
         Readers() as readers,
         mock.patch.object(torch, "autocast", known_here),
+        mock.patch.object(pixels, "PINNING", (ELSEWHERE,)),
     ):
         yield readers

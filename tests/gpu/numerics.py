@@ -1,6 +1,7 @@
 """Questions about numbers: is what the device computes that of full precision, and does a run go on."""
 
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -8,12 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate.utils.constants import SCALER_NAME
 from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
 from model.bases.tiny.networks import SMALL, build_tiny_base
+from model.pixels import sent
 from tests.gpu.report import Question, free_memory
 from tests.gpu.setting import People, Setting, people
 from tests.train.small_run import PARAMS, RUNTIME
@@ -46,6 +49,9 @@ LARGER = replace(PRESET, image_height=128, image_width=96)
 """At 32 x 32 px encoders hold more than a UNet keeps for its backward pass; here that is 16 MB more."""
 
 LEAST_SAVED_MB = 1.0
+
+NUM_SENT, BUSY_WITH = 50, 8192
+"""Arrays, and the side of the matrices that are multiplied between two of them: milliseconds each."""
 
 
 def questions(setting: Setting) -> Iterator[Question]:
@@ -83,6 +89,12 @@ def questions(setting: Setting) -> Iterator[Question]:
         budget_s=30,
         work=partial(checkpointing, setting),
         bars={"gradients": ("<=", 1e-4), "saved_mb": (">=", LEAST_SAVED_MB)},
+    )
+    yield Question(
+        name="numbers sent while the device is busy",
+        budget_s=20,
+        work=partial(sending, setting),
+        bars={"wrong": ("<=", 0), "waited": ("<=", 0.5)},
     )
     yield compiled_question(setting, "base")
 
@@ -252,6 +264,27 @@ def gradients_and_peak(setting: Setting, *, checkpoint: bool) -> tuple[Tensor, i
     found: list[Tensor] = []
     peak = setting.peak_bytes(lambda: found.append(loss_and_gradients(task, seen)[1].cpu()))
     return found[0], peak
+
+
+def sending(setting: Setting) -> Mapping[str, float]:
+    """Send numbers between pieces of work: how many arrive wrong, and for how much of that work one waits.
+
+    Nobody keeps what they are fetched from: torch must not give its memory to the next ones meanwhile.
+    """
+    side = 256 if setting.tiny else BUSY_WITH
+    one = torch.ones(side, side, device=setting.device)
+    for _ in range(2):  # the first time pinned memory is made, for which the device is waited for
+        setting.wait()
+        started = time.perf_counter()
+        arrived = []
+        for number in range(NUM_SENT):
+            _ = one @ one
+            arrived.append(sent(np.full(side, number, np.float32), setting.device))
+        gone_on = time.perf_counter() - started
+        setting.wait()
+        done = time.perf_counter() - started
+    wrong = sum(int((numbers != number).sum()) for number, numbers in enumerate(arrived))
+    return {"wrong": wrong, "waited": gone_on / done, "ms": 1000 * done}
 
 
 def compiled(setting: Setting, kind: str) -> Mapping[str, float]:

@@ -1,4 +1,4 @@
-"""Every step and every drawing keeps to its device, and no step reads its results: shown on a CPU."""
+"""Every step and every drawing keeps to its device, and no step waits for it: shown on a CPU."""
 
 from collections.abc import Callable
 
@@ -16,14 +16,16 @@ from model.bases.tiny.networks import build_tiny_base
 from model.judges.critic import SizeCritic
 from model.judges.segmenter import Segmenter
 from model.params import DrawingOptions
+from model.pixels import sent
 from model.sampling import SizedDrawer, TryOnInputs
-from tests.gpu.elsewhere import ELSEWHERE, elsewhere
+from shards.batch import Batch
+from tests.gpu.elsewhere import ELSEWHERE, Readers, elsewhere
 from tests.sizes import MEANINGS, UPPER
 from tests.train.small_try_on import PRESET, base_task, batch
 from train.keyed_random import KeyedRandom
 from train.params import LossParams
 from train.perception import AutoencoderTask, CriticTask, EncodersTask, SegmenterTask
-from train.sample_encoder import SampleEncoder
+from train.sample_encoder import SampleEncoder, encode
 from train.tryon import TryOnTask
 
 CLOTHES = ("upper", "lower")
@@ -32,6 +34,9 @@ BASES: dict[str, Callable[[], TryOnBase]] = {
     "catvton": lambda: build_tiny_catvton(TinyCatvtonPreset(unet_channels=(16, 32, 32)), 0),
     "klein": lambda: build_tiny_klein(TinyKleinPreset(num_double=1, num_single=1), 0),
 }
+BROUGHT_BY_OTHERS = {"klein": 3}
+"""By base: what of captions diffusers itself brings to the device in a step of pictures."""
+
 JUDGES: dict[str, Callable[[], nn.Module]] = {
     "base": lambda: base_task(build_tiny_base(PRESET, 0)),
     "autoencoder": lambda: AutoencoderTask(build_tiny_base(PRESET, 0)),
@@ -62,6 +67,16 @@ def size_task(base: TryOnBase) -> TryOnTask:
     )
 
 
+def waits_of_step(task: nn.Module, seen: Batch, readers: Readers) -> list[str]:
+    """Who waits in a step but the first, which brings the device what stays there: how noise is scheduled."""
+    for _ in range(2):
+        readers.waits.clear()
+        loss = task(seen, KeyedRandom(0, seen.position))["loss"]
+        loss.backward()
+    assert loss.device.type == ELSEWHERE
+    return list(readers.waits)
+
+
 @pytest.mark.parametrize("kind", BASES)
 def test_a_step_with_sizes_and_a_drawing_keep_to_their_device(kind: str) -> None:
     task, seen = size_task(BASES[kind]()), batch()
@@ -69,10 +84,13 @@ def test_a_step_with_sizes_and_a_drawing_keep_to_their_device(kind: str) -> None
     options = DrawingOptions(num_steps=2, size_guidance=2.0)
     with elsewhere() as readers:
         task.to(ELSEWHERE)
-        loss = task(seen, KeyedRandom(0, seen.position))["loss"]
-        assert loss.device.type == ELSEWHERE
-        loss.backward()
-        assert readers.waits == []
+        assert len(waits_of_step(task, seen, readers)) == BROUGHT_BY_OTHERS.get(kind, 0)
+        made = encode(task.base, seen)
+        task.encoder.known = {
+            key: {name: rows[row : row + 1].cpu() for name, rows in made.items()}
+            for row, key in enumerate(seen.keys)
+        }
+        assert waits_of_step(task, seen, readers) == []
         draw = SizedDrawer(task.base, task.adapter, TryOnInputs.of(seen), options, batch_size=2)
         assert len(draw(0, np.full((2, 3), 1.2))) == 2
 
@@ -85,18 +103,32 @@ def test_a_step_without_sizes_keeps_to_its_device(kind: str) -> None:
         task.to(ELSEWHERE)
         if isinstance(task, SegmenterTask | CriticTask):  # the base is no part of what they train
             task.encoder.base.to(ELSEWHERE)
-        loss = task(seen, KeyedRandom(0, seen.position))["loss"]
-        loss.backward()
-    assert loss.device.type == ELSEWHERE
-    assert readers.waits == []
+        assert waits_of_step(task, seen, readers) == []
 
 
 def test_who_reads_results_is_remembered() -> None:
     with elsewhere() as readers:
         there = torch.ones(2, device=ELSEWHERE)
-        torch.ones(2).to(ELSEWHERE).to(ELSEWHERE, torch.float16)
+        there.to(ELSEWHERE, torch.float16)
         assert readers.waits == []
         there.sum().item()
         there.cpu().numpy()
         there.to("cpu")
     assert [wait.split(":")[0] for wait in readers.waits] == ["/tests/gpu/test_devices.py"] * 3
+
+
+def test_who_brings_numbers_that_the_device_cannot_fetch_is_remembered() -> None:
+    with elsewhere() as readers:
+        there, here = torch.ones(2, device=ELSEWHERE), torch.ones(2)
+        for given in (here, np.ones(2), [1.0, 2.0], there):
+            assert sent(given, ELSEWHERE, torch.float16).device.type == ELSEWHERE
+        there[sent([0], ELSEWHERE)], there[:1], there[0]
+        assert readers.waits == []
+        here.to(ELSEWHERE)
+        here.to(ELSEWHERE, non_blocking=True)
+        here.pin_memory().to(ELSEWHERE)
+        torch.tensor([1.0], device=ELSEWHERE)
+        there.new_tensor([1.0])
+        there[[0, 1]]
+        there[torch.tensor([0])]
+    assert len(readers.waits) == 7

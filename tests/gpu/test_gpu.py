@@ -20,6 +20,7 @@ pytestmark = [
         "GradScaler",
         "8-bit",
         "under checkpointing",
+        "numbers sent",
         "torch.compile",
         "FSDP2",
         "launch",

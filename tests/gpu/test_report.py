@@ -85,7 +85,7 @@ def test_a_launch_of_another_kind_is_no_answer() -> None:
 def test_the_rehearsal_runs_what_a_gpu_will_run(tmp_path: Path) -> None:
     """The quick rows; `--device cpu --tiny` without `--only` runs the others as well."""
     only = ["precision of", "broken run", "moments", "under checkpointing", "noise prediction"]
-    only += ["torch.compile", "train_joint at 64x48", "a picture of", "low-memory 8"]
+    only += ["numbers sent", "torch.compile", "train_joint at 64x48", "a picture of", "low-memory 8"]
     report = main(["--device", "cpu", "--tiny", "--minutes", "30", "--out", str(tmp_path), "--only", *only])
     assert {row.name: row.error for row in report.rows if row.error} == {}
     figures = {row.name: row.figures for row in report.rows}
@@ -98,6 +98,7 @@ def test_the_rehearsal_runs_what_a_gpu_will_run(tmp_path: Path) -> None:
         differences = {"repeated": 0.0, "broken": 0.0, "beyond_repeating": 0.0}
         assert went_on == differences | {"resumed_at": 24}  # nothing is scaled on a CPU
     assert figures["gradients under checkpointing"]["gradients"] < 1e-5
+    assert figures["numbers sent while the device is busy"]["wrong"] == 0
     for kind in TASKS:
         graphs = figures[f"torch.compile of both UNets, task {kind}"]
         assert (graphs["graphs"], graphs["graph_breaks"], graphs["recompiles"]) == (2, 0, 0)

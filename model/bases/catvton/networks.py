@@ -24,7 +24,7 @@ from model.bases.conditions import Conditioning, Photos, SizeCondition
 from model.bases.noising import DiffusionNoising
 from model.bases.sdxl.garment_attention import TryOnSelfAttention
 from model.bases.sdxl.unet import sites_of, size_inputs
-from model.pixels import from_uint8
+from model.pixels import from_uint8, sent
 from model.weights import files_of, local_folder
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class CatvtonBase(AutoencodedBase):
     def encode(self, photos: Photos) -> Encodings:
         """Return mask and latents of the masked person and of the garment."""
         image, cloth = (from_uint8(pixels, self.device) for pixels in (photos.image, photos.cloth))
-        hole = torch.as_tensor(photos.inpaint_mask).to(self.device).float()[:, None]
+        hole = sent(photos.inpaint_mask, self.device).float()[:, None]
         with self.resident(*self.encoders()):
             masked_latents = encode_images(self.vae, image * (1 - hole))
             garment_latents = encode_images(self.vae, cloth)

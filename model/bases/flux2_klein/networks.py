@@ -31,7 +31,7 @@ from model.bases.flux2_klein.sequence import (
     size_inputs,
     text_places,
 )
-from model.pixels import from_uint8
+from model.pixels import from_uint8, sent
 
 if TYPE_CHECKING:
     from model.params import MemorySwitches
@@ -160,7 +160,7 @@ class KleinBase(AutoencodedBase):
         middle, and leaves grey at the mask's edges.
         """
         image, cloth = (from_uint8(pixels, self.device) for pixels in (photos.image, photos.cloth))
-        hole = torch.as_tensor(photos.inpaint_mask).to(self.device).float()[:, None]
+        hole = sent(photos.inpaint_mask, self.device).float()[:, None]
         captions = described(photos.captions, photos.categories)
         person_latents, garment_latents = map(self.to_latents, (image * (1 - hole), cloth))
         return {

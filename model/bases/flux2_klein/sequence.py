@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from model.bases.base import Residual, Sites
 from model.bases.conditions import SizeCondition
+from model.pixels import sent
 
 FRAME = 10
 """From a picture's first coordinate to the next one's: what is denoised is at 0."""
@@ -44,7 +45,7 @@ def picture_places(*pictures: Tensor) -> Tensor:
     for number, picture in enumerate(pictures):
         sides = (torch.arange(side) for side in picture.shape[2:])
         places.append(torch.cartesian_prod(torch.tensor([FRAME * number]), *sides, torch.arange(1)))
-    return torch.cat(places).to(pictures[0].device)
+    return sent(torch.cat(places), pictures[0].device)
 
 
 def text_places(text: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_map_only
 from transformers import CLIPTokenizer, CLIPVisionModelWithProjection
 
 from model.bases.conditions import Conditioning
+from model.pixels import sent
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -114,8 +115,8 @@ def encode_text(
     states: list[Tensor] = []
     pooled: Tensor | None = None
     for tokenizer, encoder in stages:
-        ids = tokenize(tokenizer, captions)
-        encoded = encoder(ids.to(encoder.device), output_hidden_states=True)
+        ids = sent(tokenize(tokenizer, captions), encoder.device)
+        encoded = encoder(ids, output_hidden_states=True)
         states.append(encoded.hidden_states[-2])
         pooled = encoded[0]
     assert pooled is not None
@@ -136,7 +137,9 @@ def clip_pixels(images: Tensor, side: int, *, whole: bool = True) -> Tensor:
     small = F.interpolate(images.float(), size, mode="bicubic", antialias=True).clamp(-1, 1)
     top, left = ((length - side) // 2 for length in size)
     small = small[..., top : top + side, left : left + side]
-    mean, std = (images.new_tensor(values).view(1, 3, 1, 1) for values in (CLIP_MEAN, CLIP_STD))
+    mean, std = (
+        sent(values, images.device, images.dtype).view(1, 3, 1, 1) for values in (CLIP_MEAN, CLIP_STD)
+    )
     return ((small + 1) / 2 - mean) / std
 
 

@@ -48,7 +48,7 @@ from model.bases.sdxl.image_tokens import Resampler
 from model.bases.sdxl.loading import SHARED_PARTS, SizeTryOnPipeline, load_parts, released_configs
 from model.bases.sdxl.presets import SdxlPreset
 from model.bases.sdxl.unet import open_time_embedding, sites_of, size_inputs
-from model.pixels import from_uint8
+from model.pixels import from_uint8, sent
 
 if TYPE_CHECKING:
     from model.params import MemorySwitches
@@ -152,7 +152,7 @@ class SdxlBase(AutoencodedBase):
         """Encode photos, masks and captions with encoders that are where they run."""
         pictures = (photos.image, photos.cloth, photos.densepose)
         image, cloth, densepose = (from_uint8(pixels, self.device) for pixels in pictures)
-        hole = torch.as_tensor(photos.inpaint_mask).to(self.device).float()[:, None]
+        hole = sent(photos.inpaint_mask, self.device).float()[:, None]
         stages, captions = self.text_stages(), described(photos.captions, photos.categories)
         states, pooled = encode_text(stages, [PERSON_PROMPT.format(caption) for caption in captions])
         garment_states, _ = encode_text(stages, [GARMENT_PROMPT.format(caption) for caption in captions])
@@ -164,7 +164,7 @@ class SdxlBase(AutoencodedBase):
             "densepose_latents": encode_images(self.vae, densepose),
             "text": states,
             "pooled_text": pooled,
-            "time_ids": time_ids_of(image_hw, image_hw, len(image)).to(self.device),
+            "time_ids": sent(time_ids_of(image_hw, image_hw, len(image)), self.device),
             "garment_latents": encode_images(self.vae, cloth),
             "garment_text": garment_states,
             "image_features": clip_features(

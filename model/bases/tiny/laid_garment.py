@@ -22,7 +22,9 @@ from model.adapter.body_maps import (
     RIGHT_HIP,
     TORSO,
     legs_of,
+    some_joints,
 )
+from model.pixels import sent
 
 
 class Lay(NamedTuple):
@@ -123,14 +125,14 @@ class Flat:
     @classmethod
     def of(cls, cloths: Tensor, lays: Sequence[Lay]) -> Self:
         """Find garments in their photos."""
-        table = cloths.new_tensor(lays)
+        table = sent(lays, cloths.device, cloths.dtype)
         top, bottom, middle = extent(cloths)
         scale = (bottom - top) / table[:, 1]
         return cls(cloths, table, torch.stack([middle, top - table[:, 0] * scale], dim=1), scale)
 
     def at(self, a: Tensor, b: Tensor) -> Tensor:
         """(B, 3, M, N) colours at (B, M, N) lengths down and towards the wearer's left."""
-        size = self.cloths.new_tensor([self.cloths.shape[3], self.cloths.shape[2]])
+        size = sent([self.cloths.shape[3], self.cloths.shape[2]], self.cloths.device, self.cloths.dtype)
         px = self.origin[:, None, None] + torch.stack([b, a], dim=-1) * self.scale[:, None, None, None]
         places = 2 * px / size - 1
         found = F.grid_sample(self.cloths, places, "bicubic", padding_mode="border", align_corners=False)
@@ -204,9 +206,9 @@ def wearers_of(keypoints: Tensor, categories: Sequence[str]) -> tuple[Tensor, Te
     found = keypoints.isfinite().all(-1) & (keypoints[..., 2] > 0)
     xy = torch.where(found[..., None], keypoints[..., :2], 0.0)
     down, length, known = legs_of(xy, found)
-    along = torch.where(known[:, None], length * down, down.new_tensor([0.0, 1.0]))
-    legs = (xy[:, [RIGHT_HIP, LEFT_HIP]].mean(1), along, known)
-    chosen = torch.tensor(on_legs, device=keypoints.device)
+    along = torch.where(known[:, None], length * down, sent([0.0, 1.0], down.device, down.dtype))
+    legs = (some_joints(xy, (RIGHT_HIP, LEFT_HIP)).mean(1), along, known)
+    chosen = sent(on_legs, keypoints.device)
     start, along, known = (
         torch.where(chosen.reshape(-1, *[1] * (torso.dim() - 1)), leg, torso)
         for leg, torso in zip(legs, torsos, strict=True)
@@ -216,11 +218,10 @@ def wearers_of(keypoints: Tensor, categories: Sequence[str]) -> tuple[Tensor, Te
 
 def torso_of(keypoints: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """(B, 2) the middle of the shoulders, (B, 2) from there to the middle of the hips; (B,) whether known."""
-    joints = keypoints[:, TORSO]
+    joints = some_joints(keypoints, TORSO)
     known = (joints.isfinite().all(-1) & (joints[..., 2] > 0)).all(1)
-    xy = torch.where(
-        known[:, None, None], joints[..., :2], joints.new_tensor([[0, 0], [0, 0], [0, 1], [0, 1]])
-    )
+    upright = sent([[0, 0], [0, 0], [0, 1], [0, 1]], joints.device, joints.dtype)
+    xy = torch.where(known[:, None, None], joints[..., :2], upright)
     start = xy[:, :2].mean(1)
     return start, xy[:, 2:].mean(1) - start, known
 

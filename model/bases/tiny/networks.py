@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
 from transformers import (
@@ -28,7 +27,7 @@ from model.bases.sdxl.presets import (
 from model.bases.sdxl.unet import make_tryon_unet
 from model.bases.tiny.autoencoder import PatchAutoencoder
 from model.bases.tiny.laid_garment import lay_on_body
-from model.pixels import from_uint8
+from model.pixels import from_uint8, sent
 from model.weights import seeded
 
 START, END = "<|startoftext|>", "<|endoftext|>"
@@ -154,7 +153,7 @@ class TinyBase(SdxlBase):
         """Encode also the garment laid over the body, zero where that is unknown."""
         encodings = super().encode_parts(photos)
         cloths = from_uint8(photos.cloth, self.device)
-        joints = torch.as_tensor(photos.keypoints, device=self.device)
+        joints = sent(photos.keypoints, self.device)
         laid, known = lay_on_body(cloths, joints, photos.categories)
         latents = encode_images(self.vae, laid)
         return encodings | {"laid_garment": latents * known[:, None, None, None]}
