@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
-from importlib.metadata import version
+from importlib.metadata import distributions
 from pathlib import Path
 from unittest import mock
 
@@ -29,9 +29,10 @@ LIBRARIES = ("torch", "diffusers", "transformers", "accelerate", "peft", "bitsan
 
 
 def facts(device: torch.device) -> dict[str, str]:
-    """The device and the libraries."""
+    """The device and the libraries; a missing one is a matter of the rows that want it."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU, a rehearsal"
-    return {"device": name, "cuda": str(torch.version.cuda)} | {name: version(name) for name in LIBRARIES}
+    found = {one.name: one.version for one in distributions() if one.name in LIBRARIES}
+    return {"device": name, "cuda": str(torch.version.cuda)} | {one: found.get(one, "-") for one in LIBRARIES}
 
 
 def all_questions(setting: Setting) -> Iterator[Question]:

@@ -1,7 +1,9 @@
 """Questions about launchers: sharded weights in a world of one, and each configuration that the docs show."""
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -85,14 +87,20 @@ def require_launched(kind: str, found: Mapping[str, Any]) -> None:
 
 
 def answer(command: list[str], out: Path) -> Mapping[str, Any]:
-    """Run a command that writes JSON, and return it.
+    """Run a command that writes JSON, and return it. What it launched ends with it, also where time is up.
 
     Raises:
         RuntimeError: It failed; with the last of what it said.
     """
     out.unlink(missing_ok=True)
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode or not out.is_file():
-        raise RuntimeError(f"exit status {done.returncode}: {done.stderr.strip()[-500:]}")
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=ROOT, start_new_session=True, **pipes) as process:
+        try:
+            said = process.communicate()[1]
+        except BaseException:
+            os.killpg(process.pid, signal.SIGTERM)  # torchrun passes it on to its workers; accelerate doesn't
+            raise
+    if process.returncode or not out.is_file():
+        raise RuntimeError(f"exit status {process.returncode}: {said.strip()[-500:]}")
     found: Mapping[str, Any] = json.loads(out.read_text())
     return found

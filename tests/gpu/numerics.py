@@ -87,7 +87,7 @@ def questions(setting: Setting) -> Iterator[Question]:
     yield Question(
         name="gradients under checkpointing",
         budget_s=30,
-        work=partial(checkpointing, setting),
+        work=partial(in_precision, setting, None, partial(checkpointing, setting)),
         bars={"gradients": ("<=", 1e-4), "saved_mb": (">=", LEAST_SAVED_MB)},
     )
     yield Question(
@@ -104,7 +104,7 @@ def compiled_question(setting: Setting, kind: str) -> Question:
     return Question(
         name=f"torch.compile of both UNets, task {kind}",
         budget_s=120,
-        work=partial(compiled, setting, kind),
+        work=partial(in_precision, setting, None, partial(compiled, setting, kind)),
         bars={
             "graphs": (">=", 2),
             "graph_breaks": ("<=", 0),

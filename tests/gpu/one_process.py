@@ -29,7 +29,7 @@ def sharded(device: str, folder: Path) -> Mapping[str, Any]:
     """Gradients of tasks whose weights are shared out, against whole ones; a step, and weights made whole."""
     if not dist.is_initialized():
         dist.init_process_group("nccl" if device == "cuda" else "gloo")
-    accelerator = accelerator_of(RUNTIME, folder)
+    accelerator = accelerator_of(replace(RUNTIME, tf32=False), folder)
     worst = 0.0
     for make in TASKS.values():
         _, expected = loss_and_gradients(make(build_tiny_base(PRESET, 0)).to(device), batch(0, 4))

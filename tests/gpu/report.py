@@ -6,7 +6,7 @@ import signal
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -98,7 +98,8 @@ class Report:
         self.rows.append(row)
         self.write()
         torch._dynamo.reset()  # so many networks compiled in one process would reach its limit
-        free_memory()
+        with suppress(RuntimeError):  # of a device that broke; launched rows have a context of their own
+            free_memory()
         return row
 
     def write(self) -> None:
@@ -127,8 +128,8 @@ def missed(figures: Mapping[str, Any], bars: Bars) -> Iterator[str]:
     """Yield the figures that are beyond their bars, or aren't there."""
     for name, (kind, limit) in bars.items():
         value = figures.get(name)
-        if not isinstance(value, int | float) or (value > limit if kind == "<=" else value < limit):
-            yield name
+        if not isinstance(value, int | float) or not (value <= limit if kind == "<=" else value >= limit):
+            yield name  # NaN is on neither side
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The report guards its rows; and the code that a GPU will run, rehearsed on a CPU."""
 
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -8,8 +9,8 @@ import pytest
 import torch
 
 from tests.benchmarks.gpu_report import all_questions, main
-from tests.gpu.launching import configurations, kind_of, require_launched
-from tests.gpu.report import Question, Report
+from tests.gpu.launching import answer, configurations, kind_of, require_launched
+from tests.gpu.report import OutOfTimeError, Question, Report, alarm, missed
 from tests.gpu.setting import Setting
 from tests.train.small_try_on import TASKS
 
@@ -41,6 +42,36 @@ def test_a_row_that_fails_or_lasts_stops_nothing_and_all_are_written(tmp_path: P
     assert lines[6] == (
         "| works | 0.0 | error 0.05, speed 1 | error <= 0.1, speed >= 2, absent <= 1 **missed** |"
     )
+
+
+def test_no_number_meets_no_bar() -> None:
+    bars = {"error": ("<=", 0.1), "speed": (">=", 2.0)}
+    assert list(missed({"error": 0.1, "speed": 2.0}, bars)) == []
+    assert list(missed({"error": float("nan"), "speed": float("nan")}, bars)) == ["error", "speed"]
+
+
+def test_a_device_that_broke_ends_no_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is asked of a CUDA device after an illegal access fails, its cache's emptying too."""
+
+    def broken() -> None:
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", broken)
+    report = Report(tmp_path, {"device": "none"}, seconds=60, judged=True)
+    assert report.ask(Question(name="breaks", budget_s=10, work=broken)).error
+    assert report.ask(Question(name="goes on", budget_s=10, work=lambda: {"a": 1})).figures == {"a": 1}
+
+
+def test_what_was_launched_ends_when_its_time_is_up(tmp_path: Path) -> None:
+    """A launcher starts a process that would write later, and waits for it."""
+    late = tmp_path / "late"
+    child = f"import time, pathlib; time.sleep(4); pathlib.Path({str(late)!r}).touch()"
+    launcher = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    with pytest.raises(OutOfTimeError), alarm(2):
+        answer([sys.executable, "-c", launcher], tmp_path / "out.json")
+    time.sleep(4)
+    assert not late.exists()
 
 
 def test_every_question_of_the_documents_is_asked(tmp_path: Path) -> None:
