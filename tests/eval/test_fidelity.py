@@ -63,6 +63,7 @@ STRIPED = Redrawn((PLAIN + STRIPES).astype(np.uint8), PLAIN)
         pytest.param(PLAIN + STRIPES, 1.0, id="the print itself"),
         pytest.param(PLAIN + STRIPES // 2, 1.0, id="the print, fainter"),
         pytest.param(PLAIN + STRIPES + 30, 1.0, id="the print in brighter light"),
+        pytest.param(PLAIN + STRIPES - 30, 1.0, id="the print in dimmer light"),
         pytest.param(PLAIN, 0.0, id="no print"),
         pytest.param(PLAIN + 20, 0.0, id="the print's mean colour"),
         pytest.param(PLAIN + np.roll(STRIPES, 4, axis=0), -1.0, id="stripes where there should be none"),

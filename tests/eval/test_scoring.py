@@ -100,6 +100,8 @@ def test_swapped_requests_bring_every_fit_figure_to_chance(truth: Trials) -> Non
     swapped = summarize({ADAPTER: truth}, THRESHOLDS, PARAMS)["controls"]["shuffled"]["size_accuracy"]
     assert swapped["balanced"] == pytest.approx(1 / 3, abs=0.1)  # three of the labels are asked for
     assert np.nanmean([trials.gfd for trials in held]) > 3 * np.nanmean(truth.gfd)
+    errors = [trials.measured - trials.requested for trials in held]
+    np.testing.assert_allclose([trials.width_bias for trials in held], np.array(errors)[..., FIT_PLACE])
 
 
 def test_a_size_too_large_is_measured_with_its_sign(one_size_off: Trials) -> None:

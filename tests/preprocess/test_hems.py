@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from preprocess.garment.bounds import Bounds
+from preprocess.garment.hem_view import strength_of
 from preprocess.garment.hems import REACH, hem_lines
 from preprocess.garment.measurements import measure_worn
 from preprocess.garment.parse import garment_mask, scene_of
@@ -90,6 +91,15 @@ def test_an_edge_between_cloths_of_one_colour_widens_the_bounds_up_to_it() -> No
     assert found.high < 1.25
 
 
+@pytest.mark.parametrize("seam", [540, 684], ids=["above", "below"])
+def test_a_seam_fainter_than_the_hem_widens_nothing(seam: int) -> None:
+    """The hem in row 620 throws the same shadow, and the map has it there."""
+    picture = photo(620, GREY, GREY)
+    picture[620:630, TROUSERS] = (60, 60, 60)
+    picture[seam : seam + 6, TROUSERS] = (110, 108, 105)
+    assert length(labels(620), picture) == length(labels(620), None)
+
+
 def test_stripes_and_prints_are_no_hems() -> None:
     picture = photo(620, NAVY, GREY)
     for row in range(360, 600, 40):
@@ -117,6 +127,13 @@ def test_hands_over_half_of_a_hem_hide_nothing_that_the_other_half_shows() -> No
     parse[600:680, 384:440], picture[600:680, 384:440] = Lip.LEFT_ARM, SKIN
     assert length(parse, None).high > 1.15
     assert length(parse, picture).high == pytest.approx(1 + SLACK, abs=0.005)
+
+
+def test_a_line_is_as_strong_as_all_but_a_few_of_its_columns_and_nothing_where_few_are_seen() -> None:
+    """35 of 100 may be weaker: 3 of 10 columns, and 1 of 5 where the others are hidden."""
+    columns = np.arange(1.0, 11.0)
+    half, one = np.where(columns > 5, columns, np.nan), np.where(columns > 9, columns, np.nan)
+    assert strength_of(np.stack([columns, half, one])) == pytest.approx([4, 7, 0])
 
 
 def test_columns_that_end_elsewhere_follow_their_neighbours() -> None:

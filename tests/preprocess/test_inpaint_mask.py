@@ -12,6 +12,7 @@ from preprocess.sources.paper_dolls.render import DollPicture, render
 from preprocess.sources.paper_dolls.sample import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import Category, Joint, Lip
+from tests.preprocess.people import HEIGHT, WIDTH, legs, person
 
 PARAMS = MaskParams()
 DOLLS = PaperDollParams(train=2000, test=2000, image_height=256, image_width=192)
@@ -159,6 +160,53 @@ def test_the_mask_moves_and_grows_with_the_person() -> None:
     twice = inpainting_mask(keypoints.scaled(2, 2), 512, 384, Category.UPPER, PARAMS)
     shrunk = cv2.resize(twice.astype(np.float32), (192, 256), interpolation=cv2.INTER_AREA) > 0.5
     assert (once & shrunk).sum() / (once | shrunk).sum() > 0.98
+
+
+@pytest.mark.parametrize(
+    ("category", "largest", "wearer", "half_widths", "ends"),
+    [
+        pytest.param(  # margin 20: 1.4 B / 2 + 20; the hem at 300 + 1.2 T + 20
+            Category.UPPER,
+            {"shoulder": 1.4, "width": 1.4, "length": 1.2},
+            person(),
+            {690: 160},
+            (None, 704),
+            id="a top hangs straight down",
+        ),
+        pytest.param(  # wider by 1.2 times half of 1.4 B from 0.6 T to 3.2 T; the hem at 300 + 2 T + 20
+            Category.DRESS,
+            {"width": 1.4, "length": 2.0},
+            person(),
+            {700: 160 + 168 * 208 / 832, 955: 160 + 168 * 463 / 832},
+            (None, 960),
+            id="a dress flares",
+        ),
+        pytest.param(  # 1.8 H / 2 + 20 from 0.22 L + 20 above the hips, 2.0 H / 2 + 20 and more at the hem
+            Category.LOWER,
+            {"waist": 1.8, "width": 2.0, "length": 0.9},
+            legs(),
+            {296: 110, 776: 120 + 40 * 266 / 350},
+            (292, None),
+            id="trousers and skirts begin above the hips and flare",
+        ),
+    ],
+)
+def test_a_mask_ends_where_the_largest_garment_would(
+    category: Category,
+    largest: dict[str, float],
+    wearer: Keypoints,
+    half_widths: dict[int, float],
+    ends: tuple[int | None, int | None],
+) -> None:
+    """B is 200 px, T 320, H 100, L 400; the axis is column 384, and arms end above row 680."""
+    params = MaskParams(largest={category: largest}, margin=0.1)
+    region = inpainting_mask(wearer, HEIGHT, WIDTH, category, params)
+    for row, half in half_widths.items():
+        assert region[row].sum() == pytest.approx(2 * half, abs=2)
+        assert not region[row, : round(384 - half) - 1].any()
+    rows = np.flatnonzero(region[:, 384])
+    for found, expected in zip((rows.min(), rows.max() + 1), ends, strict=True):
+        assert expected is None or found == pytest.approx(expected, abs=1)
 
 
 def test_missing_hips_have_no_mask() -> None:

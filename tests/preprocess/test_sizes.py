@@ -113,6 +113,16 @@ def test_steps_are_counted_from_the_natural_size() -> None:
         SizeRequest.natural(1).resolved(None)
 
 
+def test_steps_of_trousers_are_of_their_axes() -> None:
+    trousers = SizeRequest(waist=1.6, length=0.9, category=Category.LOWER)
+    larger = SizeRequest.natural(2, Category.LOWER).resolved(trousers)
+    assert larger.category is Category.LOWER
+    assert dict(larger.asked) == pytest.approx({"waist": 1.76, "length": 0.96})
+    assert SizeRequest(length=1.0, steps=0, category=Category.LOWER).resolved(trousers) == SizeRequest(
+        waist=1.6, length=1.0, category=Category.LOWER
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
