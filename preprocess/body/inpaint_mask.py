@@ -235,8 +235,7 @@ def draw_sleeve(
     radius = params.sleeve_radius * frame.shoulder_width
     reach = 0.6 * frame.torso_length  # of the upper arm and of the forearm
     if not keypoints.has(arm[1]):
-        elbow = wrist if keypoints.has(arm[2]) else shoulder
-        radius = max(radius, reach)
+        elbow, radius = shoulder, max(radius, reach)
     draw_capsule(region, shoulder, elbow, radius)
     if keypoints.has(arm[2]):
         draw_capsule(region, elbow, wrist, radius)

@@ -163,6 +163,25 @@ def test_the_mask_moves_and_grows_with_the_person() -> None:
 
 
 @pytest.mark.parametrize(
+    ("lost", "inside", "outside"),
+    [
+        pytest.param((), (50, 480), (20, 440), id="nothing: 90 px about the bones"),
+        pytest.param((Joint.RIGHT_ELBOW,), (31, 328), (16, 315), id="the elbow: from shoulder to wrist"),
+        pytest.param((Joint.RIGHT_WRIST,), (1, 570), (1, 590), id="the wrist: about the elbow"),
+        pytest.param((Joint.RIGHT_ELBOW, Joint.RIGHT_WRIST), (134, 400), (104, 400), id="both: the shoulder"),
+    ],
+)
+def test_what_is_missing_of_an_arm_leaves_room_for_all_it_could_reach(
+    lost: tuple[Joint, ...], inside: tuple[int, int], outside: tuple[int, int]
+) -> None:
+    """Shoulder (284, 300), elbow (130, 430), wrist (60, 580); 0.6 T is 192 px."""
+    wearer = person().without(np.isin(np.arange(25), lost))
+    region = inpainting_mask(wearer, HEIGHT, WIDTH, Category.UPPER, PARAMS)
+    assert region[inside[::-1]]
+    assert not region[outside[::-1]]
+
+
+@pytest.mark.parametrize(
     ("category", "largest", "wearer", "half_widths", "ends"),
     [
         pytest.param(  # margin 20: 1.4 B / 2 + 20; the hem at 300 + 1.2 T + 20
