@@ -6,6 +6,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import kendalltau, linregress
 
 from eval.ladder.figures import (
+    bias,
     cross_talk,
     kendall_tau,
     mae,
@@ -76,6 +77,11 @@ def test_r2_of_a_picture_that_never_changes_is_zero() -> None:
 
 def test_mae_leaves_unknown_rungs_out() -> None:
     np.testing.assert_allclose(mae(RISING, np.array([[1.5, NAN, 2.0]])), [0.75])
+
+
+def test_bias_is_above_zero_where_garments_are_too_large() -> None:
+    np.testing.assert_allclose(bias(RISING, np.array([[1.5, NAN, 4.0]])), [0.75])
+    np.testing.assert_allclose(bias(RISING, np.array([[1.5, NAN, 2.0]])), [-0.25])
 
 
 def test_summary_counts_what_could_not_be_measured() -> None:

@@ -72,6 +72,15 @@ def test_only_the_largest_piece_has_a_boundary() -> None:
     np.testing.assert_allclose(boundary(stained), boundary(panel()))
 
 
+@pytest.mark.parametrize("large", [5, 150], ids=["near the corner", "far from it"])
+def test_the_largest_piece_is_told_by_its_area_not_its_place(large: int) -> None:
+    mask = np.zeros((200, 200), bool)
+    small = 155 - large
+    mask[large : large + 40, large : large + 40] = mask[small : small + 30, small : small + 30] = True
+    found = boundary(mask)
+    np.testing.assert_allclose((found.min(axis=0), found.max(axis=0)), ([large] * 2, [large + 40] * 2))
+
+
 def test_the_boundary_of_a_square_lies_on_its_edges() -> None:
     square = np.zeros((40, 40), bool)
     square[10:30, 5:25] = True  # columns 5 to 24 cover 5.0 to 25.0

@@ -21,7 +21,18 @@ from eval.params import EvaluateParams
 from eval.report.data_summary import CategorySizes, DataSummary
 from eval.report.page import Part, Report, render
 from eval.report.plots import share_legend
-from eval.report.summary import ADAPTER, BETTER, SCALE_ZERO, summarize, verdicts, without_nan
+from eval.report.summary import (
+    ADAPTER,
+    BETTER,
+    SCALE_ZERO,
+    UNDECIDED,
+    UNKNOWN,
+    WORSE,
+    compare,
+    summarize,
+    verdicts,
+    without_nan,
+)
 from eval.report.write import write_report
 from preprocess.sizes.axes import FIT_PLACE
 from preprocess.vocabulary import Category
@@ -250,3 +261,21 @@ def test_writes_the_same_bytes_twice(tmp_path: Path) -> None:
 
 
 report_once = report(OBEDIENT)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "more_is_better", "less_is_better"),
+    [
+        pytest.param([0.1, 0.2], [0.3, 0.4], WORSE, BETTER, id="below"),
+        pytest.param([0.3, 0.4], [0.1, 0.2], BETTER, WORSE, id="above"),
+        pytest.param([0.1, 0.3], [0.2, 0.4], UNDECIDED, UNDECIDED, id="they overlap"),
+        pytest.param([0.1, 0.2], [0.2, 0.3], UNDECIDED, UNDECIDED, id="they touch"),
+        pytest.param(None, [0.2, 0.3], UNKNOWN, UNKNOWN, id="nothing was measured"),
+    ],
+)
+def test_a_rival_is_beaten_where_the_intervals_lie_apart(
+    ours: list[float] | None, theirs: list[float], more_is_better: str, less_is_better: str
+) -> None:
+    sections = [{"mae": 0.25, "mae_ci95": interval} for interval in (ours, theirs)]
+    found = [compare("rival", "width mae", *sections, "mae", sign).outcome for sign in (1, -1)]
+    assert found == [more_is_better, less_is_better]

@@ -29,7 +29,8 @@ from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE
 from preprocess.vocabulary import Category
 from shards.stream import SampleStream
 from tests.eval.dolls import DollStudio
-from tests.preprocess.people import trousers
+from tests.preprocess.people import person as someone
+from tests.preprocess.people import trousers, tunic
 from tests.shards.making import record, sample, write_shards
 from tests.sizes import TOP_PLACES, UPPER, of_tops
 
@@ -276,6 +277,15 @@ def test_trousers_are_read_on_the_legs_in_units_of_the_hips() -> None:
     nothing = read_garment(np.zeros_like(garment), wearer, Category.LOWER)
     assert np.isnan(nothing.ratios).all()
     assert not len(nothing.outline)
+
+
+def test_a_width_that_is_doubtful_is_not_read_and_the_length_beside_it_is() -> None:
+    """Open from row 380 to its hem in row 700, 1.25 T below the shoulders: nobody knows how far."""
+    opened = tunic(width=200)
+    opened[380:, 372:396] = False
+    reading = read_garment(opened, someone(), Category.UPPER)
+    np.testing.assert_allclose(reading.ratios, of_tops([1.3, np.nan, 1.25]), rtol=0.003)
+    assert not len(reading.outline)
 
 
 @pytest.mark.parametrize("top", [395, 410, 450])

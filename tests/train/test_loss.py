@@ -58,3 +58,11 @@ def test_contrastive_loss_prefers_matching_rows() -> None:
     matching = contrastive_loss(rows, rows, scale)
     assert float(matching) == pytest.approx(math.log(1 + 2 * math.exp(-10)), abs=1e-6)
     assert float(contrastive_loss(rows, rows.roll(1, 0), scale)) > 9
+
+
+def test_contrastive_loss_looks_both_ways() -> None:
+    """Two left rows of which one has both right rows for its own: ln 2 a row, and 0 or 2 nats a column."""
+    left, right = torch.eye(2), torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+    along, down = math.log(2), (math.log(1 + math.exp(-2)) + math.log(1 + math.exp(2))) / 2
+    found = contrastive_loss(left, right, torch.tensor(math.log(2.0)))
+    assert float(found) == pytest.approx((along + down) / 2, abs=1e-6)
