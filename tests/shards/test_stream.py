@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shards.codec import decode_photo, encode_photo
+from shards.codec import WHOLE, decode_photo, encode_photo
 from shards.order import SampleOrder
 from shards.reader import DamageError
 from shards.stream import SampleStream
@@ -55,6 +55,38 @@ def test_smaller_pictures_take_their_joints_along(folder: Path) -> None:
     batch = next(stream_of(folder, image_height=HEIGHT // 2, image_width=WIDTH // 2).epoch_batches())
     assert batch.image.shape == (4, HEIGHT // 2, WIDTH // 2, 3)
     np.testing.assert_array_equal(batch.keypoints[0, 0], np.array([6, 4.25, 0.9], np.float32))
+
+
+def test_a_wide_photo_is_seen_around_what_is_painted_and_its_garment_whole(tmp_path: Path) -> None:
+    """A window of 24 columns about a mask in columns 50 to 59 begins at column 43; rows are as they were."""
+    wide = (HEIGHT, 72)
+    photo = encode_photo(np.random.default_rng(0).integers(0, 256, (*wide, 3)).astype(np.uint8), 90)
+    halves = np.zeros((*wide, 3), np.uint8)
+    halves[:, 36:] = 255
+    mask = np.zeros(wide, bool)
+    mask[10:20, 50:60] = True
+    joints = ((53.0, 8.5, 0.9), (20.0, 8.5, 0.9)) + 23 * ((None, None, 0.0),)
+    one = sample(
+        "a",
+        record=record("a", image_width=72, keypoints=joints),
+        image=photo,
+        densepose=photo,
+        cloth=encode_photo(halves, 90),
+        inpaint_mask=mask,
+        garment_cover=mask * np.uint8(WHOLE),
+        cloth_mask=halves[..., 0] > 0,
+    )
+    write_shards([one], tmp_path, "t", 4)
+    batch = next(stream_of(tmp_path, batch_size=1).epoch_batches())
+    np.testing.assert_array_equal(batch.image[0], decode_photo(photo)[:, 43:67])
+    np.testing.assert_array_equal(batch.densepose[0], decode_photo(photo)[:, 43:67])
+    for name in ("inpaint_mask", "garment_mask"):
+        np.testing.assert_array_equal(getattr(batch, name)[0], mask[:, 43:67])
+    np.testing.assert_allclose(batch.keypoints[0, :2, :2], [(10, 8.5), (-23, 8.5)])
+    middle = batch.cloth[0, HEIGHT // 2].astype(int)
+    assert (middle[:11] < 20).all()
+    assert (middle[13:] > 235).all()
+    assert batch.cloth_mask[0, HEIGHT // 2].tolist() == 12 * [0] + 12 * [1]
 
 
 def test_a_shard_stays_open_for_who_reads_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

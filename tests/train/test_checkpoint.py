@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from tests.train.small_run import Counting, CrashError, Regression, run
-from train.checkpoint import LATEST, PARTIAL, checkpoint_at, explaining_full_disk, pointed
+from train.checkpoint import LATEST, PARTIAL, checkpoint_at, explaining_full_disk, pointed, remove
 
 
 @pytest.fixture
@@ -86,6 +86,15 @@ def test_what_a_crash_left_half_written_or_half_removed_counts_for_nothing(
     shutil.copytree(broken / "step-000003", broken / "step-000009")  # renamed, but `latest` not yet moved
     assert pointed(broken, LATEST) == broken / "step-000006"
     assert ends_as_the_unbroken(broken, tmp_path_factory.mktemp("unbroken"))
+
+
+def test_a_removal_that_was_cut_off_is_in_nobodys_way(tmp_path: Path) -> None:
+    checkpoint = checkpoint_at(tmp_path, 3)
+    for folder in (checkpoint, tmp_path / f"step-000003.old{PARTIAL}"):
+        folder.mkdir()
+        (folder / "optimizer.bin").touch()
+    remove(checkpoint)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_checkpoint_holds_no_frozen_weight(broken: Path) -> None:
