@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -49,6 +49,14 @@ signal.signal(signal.SIGINT, tidy)
 Path(sys.argv[1], "begun").touch()
 time.sleep(60)
 """
+
+
+@pytest.fixture(autouse=True)
+def listening() -> Iterator[None]:
+    """What a shell starts in the background ignores Ctrl-C, and all that it starts: not so these tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def interrupted(command: list[str], begun: Callable[[], bool], pause: float = 0.0) -> tuple[int, str]:
