@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from peft import LoraConfig
 from PIL import Image
 
@@ -115,7 +116,14 @@ def reports(data: Path, networks: Path, tmp_path_factory: pytest.TempPathFactory
 
 def test_writes_numbers_report_and_plots(reports: Path) -> None:
     names = {path.relative_to(reports).as_posix() for path in reports.rglob("*.*")}
-    assert names >= {"metrics.json", "report.html", "strip.png", "readings.parquet", "plots/ladder_width.csv"}
+    assert names >= {
+        "metrics.json",
+        "report.html",
+        "strip.png",
+        "strip_unpaired.png",
+        "readings.parquet",
+        "plots/ladder_width.csv",
+    }
     metrics = json.loads((reports / "metrics.json").read_text())
     assert metrics["ladder"]["people"] == 2
     assert set(metrics["baselines"]) == {"natural", "dilate", "scale", "resize"}
@@ -317,6 +325,17 @@ def test_the_unpaired_ladder_is_measured_by_the_garment_that_is_tried_on(data: P
     assert [(a != b).any() for a, b in zip(own.cloths, others.people.cloth, strict=True)] == [True, True]
     asked = np.isfinite(others.requests).any(axis=(0, 2, 3))
     assert np.flatnonzero(asked).tolist() == [FIT_PLACE]
+    told, segment = [], others.scorer.segment
+
+    def watched(pictures: NDArray[np.uint8], cloths: NDArray[np.uint8]) -> NDArray[np.float32]:
+        told.append(cloths)
+        return segment(pictures, cloths)
+
+    others.scorer.segment = watched
+    evaluate_tryon.score_sized(
+        evaluation, *evaluate_tryon.load_trained(evaluation, networks / "base", networks / "joint")
+    )
+    np.testing.assert_array_equal(np.concatenate(told), others.people.cloth.repeat(PARAMS.num_rungs, axis=0))
 
 
 def test_names_the_folder_that_has_no_pictures(data: Path, networks: Path, tmp_path: Path) -> None:
