@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from eval.images.fidelity import Pictures, Redrawn, Truth, doll_of, drawn_again
 from eval.images.judges import Judges
-from eval.images.meter import FIDELITY, ImageMeter
+from eval.images.meter import FIDELITY, NO_PICTURES, ImageMeter
 from eval.ladder.people import Scene
 from eval.ladder.remeasure import Reading
 from eval.ladder.scoring import Cell
@@ -51,7 +51,7 @@ class Counterfactual:
         """The figures of `FIDELITY`, and how many pictures, garments and prints are behind them."""
         section = self._meter.section()
         if "pictures" not in section:
-            return {"absent": NO_DOLLS}
+            return {"absent": NO_DOLLS if self._dolls else NO_PICTURES}
         return {name: section[name] for name in (*FIDELITY, "pictures", "garments", "prints")}
 
     def doll(self, person: int) -> DollSample | None:

@@ -26,6 +26,7 @@ INSIDE = "_inside_mask"
 
 WHERE = ("", INSIDE)
 
+NO_PICTURES = "there are no such pictures"
 NO_GARMENT = "needs the mask of a worn garment, which no sample has"
 NO_PRINT = "needs people who can be drawn again without their print: paper dolls alone, and some wear none"
 INSIDE_GARMENT = {
@@ -103,7 +104,7 @@ class ImageMeter:
     def _absent(self, name: str) -> dict[str, str]:
         """Why a figure is absent, unless it replaces this."""
         reasons = {**ABSENT, **INSIDE_GARMENT} if self.count else {}
-        return {"absent": reasons.get(name, "there are no such pictures")}
+        return {"absent": reasons.get(name, NO_PICTURES)}
 
     def _behind(self) -> dict[str, int]:
         """How many pictures are behind the figures that not everybody has."""

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from eval.images.counterfactual import NO_DOLLS, Counterfactual
-from eval.images.meter import FIDELITY
+from eval.images.meter import FIDELITY, NO_PICTURES
 from eval.ladder.scoring import Scorer, ladder_cells
-from preprocess.sizes.axes import FIT_PLACE
+from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE
 from preprocess.sources.paper_dolls.sample import render_sample
 from tests.eval.dolls import DollStudio
 from tests.sizes import TOP_PLACES, of_tops
@@ -72,6 +72,16 @@ def test_nobody_can_draw_a_stranger_again(change: str) -> None:
     truth = Counterfactual(replace(SCENE, keys=keys), REQUESTS, drawing, keys)
     SCORER.score("truth", STUDIO.draw, REQUESTS, truth)
     assert truth.section() == {"absent": NO_DOLLS}
+
+
+def test_dolls_without_pictures_are_no_strangers() -> None:
+    """Another system may have no pictures of people in another's garment, or none at any other width."""
+    truth = Counterfactual(SCENE, REQUESTS, STUDIO.params, SCENE.keys)
+    assert truth.section() == {"absent": NO_PICTURES}
+    SCORER.score(
+        "lengths", STUDIO.draw, ladder_cells(SCENE.natural, VALUES, [AXIS_NAMES.index("length")]), truth
+    )
+    assert truth.section() == {"absent": NO_PICTURES}
 
 
 def test_every_figure_of_fidelity_is_there() -> None:
