@@ -321,6 +321,19 @@ def test_a_mask_that_ends_where_nothing_more_was_seen_has_a_seam_there() -> None
     assert row[125] == 140
 
 
+@pytest.mark.parametrize("feather", [32, 64])
+def test_a_wide_seam_takes_off_ever_less_of_the_mean_difference_beside_it(feather: int) -> None:
+    """Two columns in eight of the photo are brighter by 120, in the mean by 30."""
+    photo, drawn = np.full((2, 128, 256, 3), 100, np.uint8)
+    photo[:, np.isin(np.arange(256) % 8, (3, 4))] = 220
+    mask = np.zeros((128, 256), np.uint8)
+    mask[:, 128:] = 1
+    row = composite(photo, drawn, mask, feather=feather)[64, 128:, 0].astype(int)
+    depth = np.arange(1, 129)
+    expected = 100 + 30 * np.clip(1 - depth / feather, 0, 1)
+    np.testing.assert_allclose(row, expected, atol=1)
+
+
 @pytest.mark.parametrize(("rows", "seam"), [(1024, 4.0), (512, 2.0), (96, 0.375)])
 def test_a_seam_reaches_as_far_across_the_body_in_any_picture(rows: int, seam: float) -> None:
     assert DrawingOptions().seam_px(rows) == seam

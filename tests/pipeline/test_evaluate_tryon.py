@@ -21,7 +21,7 @@ from model.judges.segmenter import Segmenter
 from model.params import switches_of
 from model.sampling import where_loaded
 from pipeline import compute_size_ratios, evaluate_tryon, extract_keypoints, prepare_dataset, write_shards
-from pipeline.checkpoints import RECORD, load_adapter
+from pipeline.checkpoints import RECORD, load_adapter, load_size_aware
 from pipeline.cli.without_dvc import evaluation_data
 from pipeline.evaluation.evaluation import Evaluation, require_trained
 from pipeline.evaluation.generated import evaluate_generated, request_pictures
@@ -129,6 +129,13 @@ def test_writes_numbers_report_and_plots(reports: Path) -> None:
     assert set(metrics["baselines"]) == {"natural", "dilate", "scale", "resize"}
     assert set(metrics["controls"]) == {"shuffled", "scale_zero", "train_size_only"}
     assert metrics["protocol"]["system"]["num_steps"] == 1
+
+
+def test_networks_load_frozen_and_in_the_type_asked_for_with_the_lora_as_well(networks: Path) -> None:
+    base, adapter = load_size_aware(networks / "base", networks / "joint", "cpu", torch.bfloat16)
+    named = [*base.named_parameters(), *adapter.named_parameters()]
+    assert any("lora" in name for name, _ in named)
+    assert {(parameter.dtype, parameter.requires_grad) for _, parameter in named} == {(torch.bfloat16, False)}
 
 
 def test_masks_like_those_of_training_are_asked_for(

@@ -240,6 +240,7 @@ BOMB = "a: &a [1,1,1,1,1,1,1,1,1]\n" + "".join(
         ("c.csv", "size,bust\nS,96\n", "must have some of chest_cm"),
         ("c.csv", "size,chest_cm\nS,96\nS,97\n", "twice"),
         ("c.csv", "chest_cm\n96\n", "must have the columns size"),
+        ("c.csv", "size,chest_cm,chest_cm\nS,96,97\n", "must have the columns size"),
         ("c.csv", 'size,chest_cm\n"S,96\n', "not CSV"),
         ("c.csv", "size,chest_cm\nS,96,1,2\n", "line 2 has more cells than the header"),
         ("c.csv", "", "must have the columns"),
