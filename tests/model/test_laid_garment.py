@@ -152,6 +152,20 @@ def test_stripes_go_on_where_the_photo_ends() -> None:
         assert torch.corrcoef(both)[0, 1] > 0.8
 
 
+@pytest.mark.parametrize("pitch", [0.12, 0.14, 0.16])
+def test_stripes_across_go_on_below_where_the_photo_ends(pitch: float) -> None:
+    """The photo ends 1.12 lengths below the shoulders; what is laid is looked at from 1.11 to 1.49."""
+    length, scale = 40.0, 50 / UPPER.height
+    photo_a = (torch.arange(HEIGHT) + 0.5 - 20) / scale + UPPER.top
+    worn_a = (torch.arange(HEIGHT) + 0.5 - 26) / length
+    flat_print, worn = (0.2 * torch.cos(2 * torch.pi / pitch * a) for a in (photo_a, worn_a))
+    cloth = flat()
+    cloth[..., 20:70, 16:56] = flat_print[20:70, None]
+    laid, _ = lay_on_body(cloth, wearer((36.0, 26.0), (0.0, length)), ["upper"])
+    both = torch.stack([laid[0, 0, 70:86, 36], worn[70:86]])
+    assert torch.corrcoef(both)[0, 1] > 0.8
+
+
 def test_without_a_print_the_mirror_begins_as_late_as_it_may() -> None:
     cloth = flat()
     cloth[..., 20:70, 16:56] = 0.0

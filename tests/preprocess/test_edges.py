@@ -89,3 +89,11 @@ def test_only_the_inner_edge_of_a_gap_has_the_panel_inside() -> None:
     assert inside[12, 61] < 0.1
     assert outside[12, 30] > 0.9
     assert outside[12, 50] < 0.1
+
+
+def test_how_alike_a_strip_is_falls_with_the_square_of_its_mean_distance() -> None:
+    """Strips of 4 px that leave 2 px out, inside and outside; 3 times a plain cloth's 4 Lab units are 12."""
+    inside, outside = like_the_panel(drawn((60, PANEL), (40, (52.0, 0.0, 0.0))), unit=100, pixel=1)
+    none_half_all = np.exp([0.0, -0.25, -1.0])
+    np.testing.assert_allclose(inside[12, [62, 64, 66]], none_half_all, rtol=1e-5)
+    np.testing.assert_allclose(outside[12, [54, 56, 58]], none_half_all, rtol=1e-5)

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from preprocess.garment.bounds import Bounds
-from preprocess.garment.hem_view import strength_of
+from preprocess.garment.hem_view import HemView, strength_of
 from preprocess.garment.hems import REACH, hem_lines
 from preprocess.garment.measurements import measure_worn
 from preprocess.garment.parse import garment_mask, scene_of
@@ -134,6 +134,17 @@ def test_a_line_is_as_strong_as_all_but_a_few_of_its_columns_and_nothing_where_f
     columns = np.arange(1.0, 11.0)
     half, one = np.where(columns > 5, columns, np.nan), np.where(columns > 9, columns, np.nan)
     assert strength_of(np.stack([columns, half, one])) == pytest.approx([4, 7, 0])
+
+
+def test_what_lies_between_two_lines_leaves_out_what_is_next_to_either() -> None:
+    """Rows of 0.01 T, of which those from 0.32 to 0.38 T lie 0.02 T within lines at 0.295 and 0.405 T."""
+    a, shown = np.arange(100) / 100, np.ones((100, 2), np.bool_)
+    lines = np.zeros((100, 2, 3), np.float32)
+    view = HemView(a=a, lines=lines, seen=shown & [True, False], garment=shown, bottoms=~shown)
+    values = np.column_stack([a, a + 1]).astype(np.float32)
+    first, last = np.array([0.295, 0.295]), np.array([0.405, 0.405])
+    assert view.between(values, first, last) == pytest.approx(0.35)
+    assert np.isnan(view.between(values, first, first + 0.03))
 
 
 def test_columns_that_end_elsewhere_follow_their_neighbours() -> None:
