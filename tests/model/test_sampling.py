@@ -308,6 +308,14 @@ def test_only_the_hybrid_encoder_plans_the_size_by_the_garment(shared_base: Sdxl
     assert np.array_equal(*maps) == (encoder == "simple")
 
 
+def test_without_an_adapter_every_size_is_drawn_alike(shared_base: SdxlBase) -> None:
+    draw = SizedDrawer(shared_base, None, people(), replace(PLAIN, num_steps=1), batch_size=2)
+    pictures, size_maps = draw.draw(0, np.array([[1.0, 1.2, 0.9], [1.0, 1.6, 0.9], [1.0, 1.0, 1.0]]))
+    assert len(pictures) == 3
+    np.testing.assert_allclose(pictures.astype(int), pictures[[0, 0, 0]].astype(int), atol=1)
+    assert size_maps.shape == (3, 0, 0)
+
+
 def test_a_mask_that_ends_where_nothing_more_was_seen_has_a_seam_there() -> None:
     """A window of 400 px on a wide photo, filled by the mask: the drawing's edge tells how it goes on."""
     window = Window(top=0, left=100, height=300, width=400, image_height=300, image_width=400)
