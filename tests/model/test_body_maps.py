@@ -1,5 +1,7 @@
 """Keypoints drawn at the latent grid."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -45,6 +47,19 @@ def test_missing_joints_leave_empty_maps() -> None:
     without_hip = body()
     without_hip[0, 9, 2] = 0
     assert not body_maps(without_hip, IMAGE_HW, LATENT_HW)[0, FRAME:].any()
+
+
+def test_an_arm_is_told_by_how_far_along_it_a_cell_lies() -> None:
+    """A right arm, bent square, in 40 rows: without a torso 12 cells stand for it, and 3 for its reach."""
+    points = torch.full((1, 25, 3), float("nan"))
+    for joint, xy in {2: (10.5, 10.5), 3: (10.5, 30.5), 4: (30.5, 30.5)}.items():
+        points[0, joint] = torch.tensor([*xy, 1.0])
+    right, left = body_maps(points, (40, 40), (40, 40))[0, FRAME - 2 : FRAME]
+    along = right[[10, 20, 30, 30, 30], [10, 10, 10, 20, 30]]
+    assert along.tolist() == pytest.approx([0, 0.25, 0.5, 0.75, 1])
+    assert right[20, 7] == pytest.approx(0.25 / math.e)
+    assert right[33, 30] == pytest.approx(1 / math.e)
+    assert not left.any()
 
 
 def test_maps_move_with_the_picture_size() -> None:

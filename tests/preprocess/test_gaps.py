@@ -219,3 +219,12 @@ def test_a_faint_shade_beside_dark_cloth_is_no_part_of_it() -> None:
     lines[:, 40:44] = 19, 12, 0
     lines[:, 44:] = 70, 0, 0
     assert set(shade_offsets(lines, np.full(12, 44.0), 100).tolist()) == {-4.0}
+
+
+@pytest.mark.parametrize(("brighter", "width"), [(4, 1.2), (60, 1.0)])
+def test_only_a_clear_edge_shows_a_sleeve_that_would_be_thin(brighter: int, width: float) -> None:
+    """The outer 20 px on either side of 240 px of cloth are brighter; bones of arms are 4 px inside of it."""
+    mask, wearer = tunic(shoulder=240, width=240), hanging(116, 116)
+    photo = paint_photo(mask, wearer, (40, 90, 160))
+    photo[mask & beside(100, 120, top=0)] += np.uint8(brighter)
+    assert width_seen(photo, mask, wearer=wearer)[0] == pytest.approx(width, abs=0.015)
