@@ -32,7 +32,8 @@ def test_the_hybrid_encoder_reads_label_and_garment() -> None:
     ratios, garment = torch.tensor([[1.0, 1.2, NAN]]), torch.randn(1, 16)
     plain = encoder(ratios, garment_features=garment)
     assert_close(encoder(ratios, torch.tensor([-1]), garment), plain)
-    answers = [plain, encoder(ratios, torch.tensor([2]), garment), encoder(ratios, None, -garment)]
+    labelled = [encoder(ratios, torch.tensor([label]), garment) for label in (0, 2)]
+    answers = [plain, *labelled, encoder(ratios, None, -garment)]
     assert all((a - b).abs().max() > 1e-3 for i, a in enumerate(answers) for b in answers[:i])
     with pytest.raises(ValueError, match="give garment_features"):
         encoder(ratios)
