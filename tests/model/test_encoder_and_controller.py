@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.testing import assert_close
 
-from model.adapter.body_maps import FRAME, body_maps
-from model.adapter.controller import SimpleSizeController, SizeController, SizeEdges
+from model.adapter.body_maps import FRAME, NUM_BODY_MAPS, body_maps
+from model.adapter.controller import SimpleSizeController, SizeController, SizeEdges, coordinate_waves
 from model.adapter.encoder import HybridSizeEncoder, SizeEncoder
 from tests.model.conftest import LATENT_HW, keypoints
 
@@ -52,6 +52,16 @@ def rectangle(maps: Tensor, ratios: Tensor) -> Tensor:
     _, a, b = maps[:, FRAME:].unbind(1)
     width, length = (ratios[:, number, None, None] for number in (1, 2))
     return ((b.abs() < width / 2) & (a > 0) & (a < length)).float()[:, None]
+
+
+def test_coordinates_wave_twice_as_fast_from_octave_to_octave() -> None:
+    """At a / T = 1/4 and b / B = 1/2 their phases are 45 and 90 degrees, then 90 and 180, and so on."""
+    maps = torch.zeros(1, NUM_BODY_MAPS, 1, 1)
+    maps[0, FRAME:, 0, 0] = torch.tensor([1.0, 0.25, 0.5])
+    sines_and_cosines = [0.5**0.5, 1, 0.5**0.5, 0, 1, 0, 0, -1, 0, 0, -1, 1, 0, 0, 1, 1]
+    assert coordinate_waves(maps).flatten().tolist() == pytest.approx(sines_and_cosines, abs=1e-5)
+    maps[0, FRAME] = 0
+    assert not coordinate_waves(maps).any(), "the frame is unknown"
 
 
 @torch.no_grad()

@@ -172,6 +172,20 @@ def test_specks_of_the_segmentation_do_not_count() -> None:
     np.testing.assert_allclose(ratios(measure_worn(speckled, person())), clean, rtol=1e-4)
 
 
+def test_a_stray_piece_below_the_hem_is_named_and_not_measured() -> None:
+    """It begins 80 px, a quarter of T, below a hem that lies one T below the shoulders."""
+    mask = tunic(hem=620)
+    assert measure_worn(mask, person()).flags == ()
+    mask[700:760, 364:404] = True
+    worn = measure_worn(mask, person())
+    assert worn.flags == ("stray_pieces",)
+    assert worn.lengths["length"].value == pytest.approx(320, abs=1)
+    mask[:, 324:444] = False
+    off_axis = measure_worn(mask, person())
+    assert np.isnan(off_axis.lengths["length"].value)
+    assert "stray_pieces" not in off_axis.flags, "near the axis nothing is left"
+
+
 def test_no_measure_without_a_trunk() -> None:
     with pytest.raises(KeypointError, match="missing_shoulders"):
         measure_worn(tunic(), Keypoints.missing())
