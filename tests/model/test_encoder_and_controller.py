@@ -8,7 +8,7 @@ from torch.testing import assert_close
 
 from model.adapter.body_maps import FRAME, NUM_BODY_MAPS, body_maps
 from model.adapter.controller import SimpleSizeController, SizeController, SizeEdges, coordinate_waves
-from model.adapter.encoder import HybridSizeEncoder, SizeEncoder
+from model.adapter.encoder import RATIO_MIDDLE, HybridSizeEncoder, SizeEncoder
 from tests.model.conftest import LATENT_HW, keypoints
 
 NAN = float("nan")
@@ -23,6 +23,16 @@ def test_an_unknown_ratio_is_a_word_of_its_own() -> None:
     unknown = encoder(torch.tensor([[NAN, 1.0, 1.0]]))
     assert known.shape == (20, 768)
     assert (known - unknown).norm(dim=1).min() > 1e-2 * unknown.norm()
+
+
+@torch.no_grad()
+def test_what_each_ratio_adds_is_its_value_or_its_word() -> None:
+    """Words of 1, 2 and 4 on a bias of 8; a ratio at the middle of its range has the value 0."""
+    encoder = SizeEncoder(input_dim=3)
+    encoder.input.bias.fill_(8)
+    encoder.unknown.copy_(torch.tensor([[1.0], [2.0], [4.0]]).expand_as(encoder.unknown))
+    ratios = torch.tensor([[RATIO_MIDDLE] * 3, [NAN, RATIO_MIDDLE, NAN], [NAN] * 3])
+    assert encoder.hidden(ratios)[:, 0].tolist() == [8, 13, 15]
 
 
 @torch.no_grad()
