@@ -49,6 +49,19 @@ def test_missing_joints_leave_empty_maps() -> None:
     assert not body_maps(without_hip, IMAGE_HW, LATENT_HW)[0, FRAME:].any()
 
 
+def test_limbs_are_arms_shoulders_hips_and_thighs() -> None:
+    """Each map is 1 in the middle of its own bone alone."""
+    joints = {2: (10, 10), 3: (4, 20), 4: (8, 30), 5: (30, 10), 6: (36, 20), 7: (32, 30)}
+    joints |= {9: (14, 30), 12: (26, 30), 10: (14, 50), 13: (28, 50)}
+    points = torch.full((1, 25, 3), float("nan"))
+    for joint, (x, y) in joints.items():
+        points[0, joint] = torch.tensor([x + 0.5, y + 0.5, 1.0])
+    middles = [(15, 7), (25, 6), (15, 33), (25, 34), (10, 20), (30, 20), (40, 14), (40, 27)]
+    maps = body_maps(points, (60, 40), (60, 40))[0, NUM_HEATMAPS : NUM_HEATMAPS + len(middles)]
+    there = torch.stack([maps[:, row, column] for row, column in middles], dim=1)
+    assert torch.equal(there > 0.999, torch.eye(len(middles)) > 0)
+
+
 def test_an_arm_is_told_by_how_far_along_it_a_cell_lies() -> None:
     """A right arm, bent square, in 40 rows: without a torso 12 cells stand for it, and 3 for its reach."""
     points = torch.full((1, 25, 3), float("nan"))
