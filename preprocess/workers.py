@@ -2,10 +2,11 @@
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
-from threading import Thread
+from threading import Thread, current_thread, main_thread
 from types import FrameType, SimpleNamespace
 from typing import ParamSpec, TypeVar
 
@@ -28,12 +29,30 @@ class WorkerPool(ProcessPoolExecutor):
         super().__init__(workers, get_context("spawn"), initializer=settle_in)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Hand over work, and start a process where none is idle: no Ctrl-C reaches it while it imports."""
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which a new process inherits
-        try:
+        """Hand over work, and start a process where none is idle, whole: no Ctrl-C comes between."""
+        with later():
             return super().submit(unless_interrupted, fn, *args, **kwargs)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def later() -> Iterator[None]:
+    """Let a Ctrl-C wait: the process that is started meanwhile takes none either, until it has settled in.
+
+    That inherits this thread's mask. Another thread may take the signal all the same, so what Python does
+    then, here in the main thread, waits as well.
+    """
+    waiting: list[int] = []
+    defer = current_thread() is main_thread() and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    handler = signal.signal(signal.SIGINT, lambda number, _: waiting.append(number)) if defer else None
+    try:
+        yield
+    finally:
+        if defer:
+            signal.signal(signal.SIGINT, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if waiting:
+            signal.raise_signal(signal.SIGINT)
 
 
 def unless_interrupted(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
