@@ -84,14 +84,8 @@ def score_sized(evaluation: Evaluation, networks: TryOnBase, adapter: SizeAdapte
     trials[SCALE_ZERO] = scorer.score_fixed(unsized, evaluation.requests)
     unpaired = evaluation.unpaired
     if unpaired.rows:
-        dressed = drawer_of(networks, adapter, unpaired.people, params)
-        found = unpaired.scorer.score(
-            UNPAIRED,
-            lambda person, asked: dressed(unpaired.rows.index(person), asked),
-            unpaired.requests,
-            unpaired.keep,
-        )
-        trials[UNPAIRED] = found.of_another_garment()
+        rows, dressed = unpaired.rows, drawer_of(networks, adapter, unpaired.people, params)
+        trials[UNPAIRED] = unpaired.score(lambda person, asked: dressed(rows.index(person), asked))
     return trials
 
 

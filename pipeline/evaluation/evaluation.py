@@ -19,6 +19,8 @@ from eval.images.judges import Judges
 from eval.ladder.baselines import baseline_draws
 from eval.ladder.people import Needed, Scene, Wardrobe, first_people, scene_of
 from eval.ladder.scoring import (
+    Cell,
+    Draw,
     Keep,
     Scorer,
     annotator_section,
@@ -90,9 +92,16 @@ class Unpaired:
             truth=Counterfactual(scorer.scene, asked, drawing, garments),
         )
 
+    def score(self, draw: Draw) -> Trials:
+        """Draw and measure the people of `rows`, numbered as everybody is."""
+        return self.scorer.score(UNPAIRED, draw, self.requests, self._keep).of_another_garment()
+
+    def score_found(self, find: Callable[[Cell], NDArray[np.uint8] | None]) -> Trials:
+        """Measure pictures that lie somewhere."""
+        return self.scorer.score_found(UNPAIRED, find, self.requests, self._keep).of_another_garment()
+
     @property
-    def keep(self) -> Keep:
-        """Who sees the pictures."""
+    def _keep(self) -> Keep:
         return shown_to(self.collector, self.truth)
 
 

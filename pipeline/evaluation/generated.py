@@ -46,14 +46,11 @@ def evaluate_generated(
     """
     evaluation = Evaluation.prepare(params, shards=shards, size_annotations=size_annotations, base=base)
     pictures = GeneratedFolder(generated, evaluation.scene)
-    judged, unpaired = evaluation.scorer, evaluation.unpaired
-    found = judged.score_found("generated", pictures.rung, evaluation.requests, evaluation.keep)
+    found = evaluation.scorer.score_found("generated", pictures.rung, evaluation.requests, evaluation.keep)
     trials = {ADAPTER: found}
-    dressed = unpaired.scorer.score_found(
-        UNPAIRED, partial(pictures.rung, unpaired=True), unpaired.requests, unpaired.keep
-    )
+    dressed = evaluation.unpaired.score_found(partial(pictures.rung, unpaired=True))
     if np.isfinite(dressed.measured).any():
-        trials[UNPAIRED] = dressed.of_another_garment()
+        trials[UNPAIRED] = dressed
     trials |= evaluation.baselines()
     system = {"generated": pictures_hash(generated)}
     return evaluation.finish(trials, pictures.of, system, out, pictures.census)
