@@ -20,7 +20,7 @@ app = typer.Typer(
 
     - `cinderella inspect artifacts/size_annotations.parquet`
     - `cinderella try-on --person artifacts/raw/test/image/90003_00.jpg --garment
-      artifacts/raw/test/cloth/90004_00.jpg --steps -1,0,1,2 --out strip`
+      artifacts/raw/test/cloth/90001_00.jpg --steps -1,0,1,2 --out strip`
     - `cinderella demo`
     """,
     no_args_is_help=True,

@@ -123,10 +123,10 @@ def try_on(
     `cinderella try-on --person me.jpg --garment shirt.jpg --size width=1.4,length=1.1 --out me`
 
     `cinderella try-on --person artifacts/raw/test/image/90003_00.jpg --garment
-    artifacts/raw/test/cloth/90004_00.jpg --steps -1,0,1,2 --out strip`
+    artifacts/raw/test/cloth/90001_00.jpg --steps -1,0,1,2 --out strip`
 
     `cinderella try-on --person artifacts/raw/test/image/90003_00.jpg --garment
-    artifacts/raw/test/cloth/90004_00.jpg --chart chart.csv --wearer wearer.yaml --sizes S,M,L,XL --clamp
+    artifacts/raw/test/cloth/90001_00.jpg --chart chart.csv --wearer wearer.yaml --sizes S,M,L,XL --clamp
     --out brand`
 
     `cinderella try-on --person artifacts/raw/test/image/90003_00.jpg --preview --steps -1,0,1,2
@@ -182,7 +182,7 @@ def ladder(
     """Let one ratio rise while all else stays natural, and say whether the pictures follow.
 
     Example: `cinderella ladder --person artifacts/raw/test/image/90003_00.jpg --garment
-    artifacts/raw/test/cloth/90004_00.jpg --ratio width --lowest 1.0 --highest 1.8 --rungs 7 --out ladder`
+    artifacts/raw/test/cloth/90001_00.jpg --ratio width --lowest 1.0 --highest 1.8 --rungs 7 --out ladder`
     """
     from pipeline.tryon.pictures import ladder_order
     from pipeline.tryon.size_list import ladder_sizes
