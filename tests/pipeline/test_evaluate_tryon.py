@@ -330,6 +330,8 @@ def test_the_unpaired_ladder_is_measured_by_the_garment_that_is_tried_on(data: P
     assert own.keys == others.people.keys
     np.testing.assert_array_equal(others.scorer.scene.cloths, others.people.cloth)
     assert [(a != b).any() for a, b in zip(own.cloths, others.people.cloth, strict=True)] == [True, True]
+    assert evaluation.truth.garments == own.keys
+    assert others.truth.garments == [evaluation.wardrobe.unpaired_key(key) for key in own.keys]
     asked = np.isfinite(others.requests).any(axis=(0, 2, 3))
     assert np.flatnonzero(asked).tolist() == [FIT_PLACE]
     told, segment = [], others.scorer.segment

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from preprocess.identity import ROOT
+from preprocess.workers import later
 
 SAID = (130, "\ninterrupted\n")
 
@@ -91,6 +93,29 @@ def test_processes_of_an_engine_end_without_a_word(tmp_path: Path) -> None:
     made = (tmp_path / "log").stat().st_size
     time.sleep(0.5)
     assert (tmp_path / "log").stat().st_size == made < 10_000
+
+
+def test_a_process_is_started_whole_whichever_thread_ctrl_c_comes_to() -> None:
+    """The mask of the main thread alone would not do: the other thread here takes the signal."""
+    go, whole = threading.Event(), threading.Event()
+
+    def take_it() -> None:
+        go.wait()
+        signal.raise_signal(signal.SIGINT)
+
+    def start() -> None:
+        with later():
+            go.set()
+            other.join()
+            whole.set()
+
+    other = threading.Thread(target=take_it)
+    other.start()  # before the mask, which a thread inherits
+    with pytest.raises(KeyboardInterrupt):
+        start()
+    assert whole.is_set()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, set())
 
 
 def importing(tmp_path: Path, torch: str) -> tuple[int, str]:
