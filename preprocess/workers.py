@@ -5,20 +5,21 @@ import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context, parent_process
+from multiprocessing import active_children, get_context, parent_process
 from threading import Thread, current_thread, main_thread
-from types import FrameType, SimpleNamespace
+from types import TracebackType
 from typing import ParamSpec, TypeVar
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
-THIS = SimpleNamespace(at_work=False, interrupted=False)
-"""What this process is doing, as one of a pool."""
-
 
 class WorkerPool(ProcessPoolExecutor):
-    """Fresh processes: forking one in which OpenCV has threads may hang. Ctrl-C ends them without a word."""
+    """Fresh processes: forking one in which OpenCV has threads may hang.
+
+    Ctrl-C reaches every process of a terminal. These never hear it: raised wherever they are, it could be
+    lost in a callback, or be told by each. Who started them does, and ends them.
+    """
 
     def __init__(self, workers: int | None = None) -> None:
         """Start none yet.
@@ -31,12 +32,24 @@ class WorkerPool(ProcessPoolExecutor):
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Hand over work, and start a process where none is idle, whole: no Ctrl-C comes between."""
         with later():
-            return super().submit(unless_interrupted, fn, *args, **kwargs)
+            return super().submit(fn, *args, **kwargs)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Wait for what is being done, and begin nothing more; after Ctrl-C wait for nothing.
+
+        A generator that used the pool is closed by it, where Ctrl-C came to who asked for more.
+        """
+        if kind is not None and issubclass(kind, KeyboardInterrupt | GeneratorExit):
+            for process in active_children():
+                process.terminate()
+        self.shutdown(cancel_futures=True)
 
 
 @contextmanager
 def later() -> Iterator[None]:
-    """Let a Ctrl-C wait: the process that is started meanwhile takes none either, until it has settled in.
+    """Let a Ctrl-C wait: the process that is started meanwhile takes none at all.
 
     That inherits this thread's mask. Another thread may take the signal all the same, so what Python does
     then, here in the main thread, waits as well.
@@ -55,33 +68,8 @@ def later() -> Iterator[None]:
             signal.raise_signal(signal.SIGINT)
 
 
-def unless_interrupted(fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Do work that was handed over.
-
-    Raises:
-        KeyboardInterrupt: Ctrl-C has come, now or before.
-    """
-    if THIS.interrupted:
-        raise KeyboardInterrupt
-    THIS.at_work = True
-    try:
-        return fn(*args, **kwargs)
-    finally:
-        THIS.at_work = False
-
-
-def note_interrupt(_number: int, _frame: FrameType | None) -> None:
-    """Break off what is being done; a process that waits goes on waiting, for the pool to end it."""
-    THIS.interrupted = True
-    if THIS.at_work:
-        raise KeyboardInterrupt
-
-
 def settle_in() -> None:
-    """Prepare a process of a pool: for Ctrl-C, and not to outlive who started it."""
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as it is in the background of a script
-        signal.signal(signal.SIGINT, note_interrupt)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    """Prepare a process that doesn't outlive who started it."""
     Thread(target=leave_with_parent, daemon=True).start()
 
 

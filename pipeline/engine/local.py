@@ -38,22 +38,20 @@ class Processes:
         if work.gpus or sum(part.size for part in first) <= FEW:
             yield from Inline().map(work, chain(first, rest))
             return
-        pool = WorkerPool(self.workers)
         flight: dict[Future[None], Part] = {}
         try:
-            for part in chain(first, rest):
-                flight[pool.submit(on_one_core, work, part)] = part
-                if len(flight) >= AHEAD * self.workers:
+            with WorkerPool(self.workers) as pool:
+                for part in chain(first, rest):
+                    flight[pool.submit(on_one_core, work, part)] = part
+                    if len(flight) >= AHEAD * self.workers:
+                        yield from landed(flight)
+                while flight:
                     yield from landed(flight)
-            while flight:
-                yield from landed(flight)
         except BrokenProcessPool as error:
             raise OSError(
                 "a process was killed, perhaps for its memory: what is done is kept, so run it again, "
                 "with fewer processes"
             ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 def beginning(parts: Iterable[Part]) -> tuple[list[Part], Iterator[Part]]:
