@@ -1,14 +1,21 @@
 """Muon for the matrices of a network and AdamW for the rest of it, as one optimiser."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim import AdamW, Muon, Optimizer
+from torch.optim import AdamW, Optimizer
 
 SMALLEST_SIDE = 16
 """A matrix with a shorter side is stepped by AdamW: it has few directions to be made alike."""
+MOMENTUM = 0.95
+RMS_OF_ADAMW = 0.2
+"""Root mean square of what a step of AdamW is, as a share of its learning rate."""
+ITERATIONS = 5
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+SMALLEST_NORM = 1e-7
 
 
 class MuonAndAdamW(Optimizer):
@@ -17,14 +24,17 @@ class MuonAndAdamW(Optimizer):
     Both have the groups' learning rates, for Muon's steps are scaled to the size of AdamW's. What is a matrix
     is told by the shape alone, so that low-rank updates and adapters are treated like other layers.
 
+    Matrices of one shape are made orthogonal together. `torch.optim.Muon` takes one after the other, and for
+    networks of a few hundred small ones that was a quarter of a training step.
+
     Args:
         groups: `params`, and `lr` where that isn't `learning_rate`.
         learning_rate: Of the groups without their own.
         weight_decay: Decoupled, of all.
 
     Source:
-        Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks"; the scale of steps by
-        Liu et al. 2025, "Muon is scalable for LLM training", eq. 4.
+        Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks", with Nesterov's
+        momentum; the scale of steps by Liu et al. 2025, "Muon is scalable for LLM training", eq. 4.
     """
 
     def __init__(
@@ -36,9 +46,7 @@ class MuonAndAdamW(Optimizer):
             for matrices in (True, False)
         ]
         super().__init__(halves, {"lr": learning_rate, "weight_decay": weight_decay})
-        views = [{"params": [flat(w) for w in group["params"]]} for group in self.half(matrices=True)]
         rest = [{"params": group["params"]} for group in self.half(matrices=False)]
-        self.muon = Muon(views, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
         self.adamw = AdamW(rest, weight_decay=weight_decay, fused=True)
 
     def half(self, *, matrices: bool) -> list[dict[str, Any]]:
@@ -49,38 +57,61 @@ class MuonAndAdamW(Optimizer):
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Change every weight that has a gradient."""
         assert closure is None, "gradients are made before"
-        self.look_again()
-        for optimizer, matrices in ((self.muon, True), (self.adamw, False)):
-            for inner, outer in zip(optimizer.param_groups, self.half(matrices=matrices), strict=True):
-                inner["lr"] = outer["lr"]
-            optimizer.step()
-        self.muon.zero_grad(set_to_none=True)  # else its views would keep gradients that the weights let go
+        for group in self.half(matrices=True):
+            self.step_matrices(group)
+        for inner, outer in zip(self.adamw.param_groups, self.half(matrices=False), strict=True):
+            inner["lr"] = outer["lr"]
+        self.adamw.step()
 
-    def look_again(self) -> None:
-        """Let Muon's views show gradients, and weights where they are now: they may have changed device."""
-        for inner, outer in zip(self.muon.param_groups, self.half(matrices=True), strict=True):
-            for view, weight in zip(inner["params"], outer["params"], strict=True):
-                view.data = flat(weight)
-                view.grad = None if weight.grad is None else flat(weight.grad)
+    def step_matrices(self, group: dict[str, Any]) -> None:
+        """Change the matrices of a group that have a gradient, those of one shape together."""
+        alike: defaultdict[tuple[int, int], list[tuple[Tensor, Tensor]]] = defaultdict(list)
+        for weight in group["params"]:
+            if weight.grad is not None:
+                state = self.state[weight]
+                if not state:
+                    state["momentum"] = torch.zeros_like(weight)
+                momentum = state["momentum"].lerp_(weight.grad, 1 - MOMENTUM)
+                ahead = weight.grad.lerp(momentum, MOMENTUM).flatten(1)
+                alike[ahead.shape[0], ahead.shape[1]].append((weight, ahead))
+        for shape, members in alike.items():
+            changes = orthogonal(torch.stack([ahead for _, ahead in members]))
+            length = group["lr"] * RMS_OF_ADAMW * max(shape) ** 0.5
+            for (weight, _), change in zip(members, changes, strict=True):
+                weight.mul_(1 - group["lr"] * group["weight_decay"])
+                weight.sub_(change.view(weight.shape), alpha=length)
 
     def state_dict(self) -> dict[str, Any]:
         """Return learning rates, momenta and moments."""
-        inner = {"muon": self.muon.state_dict(), "adamw": self.adamw.state_dict()}
-        return super().state_dict() | inner
+        return super().state_dict() | {"adamw": self.adamw.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from what `state_dict` returned."""
-        self.look_again()
         super().load_state_dict({name: state_dict[name] for name in ("state", "param_groups")})
-        self.muon.load_state_dict(state_dict["muon"])
         self.adamw.load_state_dict(state_dict["adamw"])
+
+
+def orthogonal(matrices: Tensor) -> Tensor:
+    """(N, m, n) float32 matrices, to such with the same singular vectors and all singular values near 1.
+
+    Source:
+        Jordan et al. 2024: five steps of a quintic Newton-Schulz iteration, in bf16 on a GPU. Few processors
+        have bf16.
+    """
+    linear, cubic, quintic = COEFFICIENTS
+    tall = matrices.shape[1] > matrices.shape[2]
+    made = matrices.mT if tall else matrices
+    made = made / made.norm(dim=(1, 2), keepdim=True).clamp(min=SMALLEST_NORM)
+    if made.is_cuda:
+        made = made.bfloat16()
+    for _ in range(ITERATIONS):
+        gram = made @ made.mT
+        made = torch.baddbmm(
+            made, torch.baddbmm(gram, gram, gram, beta=cubic, alpha=quintic), made, beta=linear
+        )
+    return (made.mT if tall else made).to(matrices.dtype)
 
 
 def is_matrix(weight: Tensor) -> bool:
     """Whether both sides of a weight, all but its outputs taken together, are long enough."""
     return weight.ndim >= 2 and min(weight.shape[0], weight[0].numel()) >= SMALLEST_SIDE
-
-
-def flat(tensor: Tensor) -> Tensor:
-    """Return a view of (outputs, all else) that is no part of any graph."""
-    return tensor.detach().view(len(tensor), -1)

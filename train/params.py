@@ -26,7 +26,7 @@ class RuntimeParams:
     """Compile both UNets with `torch.compile` for the steps; what validation draws is not compiled."""
 
     channels_last: bool = False
-    """Keep kernels and feature maps with their channels last, as tensor cores want them. Not with `muon`."""
+    """Keep kernels and feature maps with their channels last, as tensor cores want them."""
 
     gradient_accumulation: Annotated[int, Gt(0)] = 1
     """Parts into which each process splits its share of a batch, to hold fewer samples at a time."""

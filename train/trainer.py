@@ -64,8 +64,6 @@ class Trainer:
         self.accelerator, self.task, self.stream = accelerator, task, stream
         self.params, self.runtime, self.seed = params, runtime, seed
         groups = parameter_groups or [{"params": list(trainable_weights(task).values())}]
-        if runtime.channels_last and params.optimizer == "muon":
-            raise ValueError("runtime.channels_last must be false with muon, to which kernels are matrices")
         if runtime.channels_last:
             task.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in its stubs
         self.sharded = must_shard(task, accelerator)

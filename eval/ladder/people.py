@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scene:
-    """P people with the photos of themselves wearing the garment that is tried on."""
+    """P people with the photos of themselves, and the garments they are drawn in: their own, or others'."""
 
     keys: Sequence[str]
     """P sample keys."""

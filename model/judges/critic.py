@@ -107,7 +107,7 @@ def in_body_frame(picture: Tensor, body_maps: Tensor, categories: Sequence[str])
         points = picture_points(ab, body_maps)
     sampled = F.grid_sample(picture.to(points), points, align_corners=False)
     right, left = sampled.chunk(2, dim=-1)
-    known = body_maps[:, FRAME, :1, :1, None].movedim(-1, 1)
+    known = body_maps[:, FRAME : FRAME + 1, :1, :1]
     return (right.flip(-1) + left) / 2 * known
 
 

@@ -16,15 +16,13 @@ from tests.gpu.elsewhere import ELSEWHERE, elsewhere
 from tests.gpu.setting import people
 from tests.sizes import MEANINGS, UPPER
 from train.keyed_random import KeyedRandom
-from train.muon import is_matrix
+from train.muon import ITERATIONS, is_matrix
 from train.params import LossParams
 from train.sample_encoder import SampleEncoder
 from train.tryon import TryOnTask
 
 BATCH_SIZE = 32
 LOSS = LossParams(noise_bias=3.0, pixels=8.0, size_min_snr=0.0)  # as params.yaml has it
-ITERATIONS = 5
-"""Of Newton and Schulz, torch's default."""
 
 
 def task_of(stage: str) -> TryOnTask:
@@ -49,23 +47,23 @@ def step_flops(task: TryOnTask) -> int:
     return counter.get_total_flops()
 
 
-def muon_flops(task: nn.Module) -> tuple[int, int]:
-    """Of the orthogonalisations of a step, and how many there are."""
+def muon_flops(task: nn.Module) -> tuple[int, int, int]:
+    """Of the orthogonalisations of a step, of how many matrices, and of how many shapes these are."""
     matrices = [weight for weight in task.parameters() if weight.requires_grad and is_matrix(weight)]
+    shapes = [(weight.shape[0], weight[0].numel()) for weight in matrices]
     total = 0
-    for weight in matrices:
-        short, long = sorted((weight.shape[0], weight[0].numel()))
+    for short, long in map(sorted, shapes):
         total += ITERATIONS * 2 * short**2 * (2 * long + short)
-    return total, len(matrices)
+    return total, len(shapes), len(set(shapes))
 
 
 def main() -> None:
     """Count and print."""
     for stage in ("unets", "size", "joint"):
         task = task_of(stage)
-        products, count = muon_flops(task)
+        products, count, shapes = muon_flops(task)
         flops = step_flops(task)
-        muon = f"Muon {products / 1e12:.2f} of {count} matrices"
+        muon = f"Muon {products / 1e12:.2f} of {count} matrices in {shapes} shapes"
         print(f"{stage}: {flops / 1e12:.2f} TFLOP, {muon}", flush=True)  # noqa: T201
 
 

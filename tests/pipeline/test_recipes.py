@@ -40,7 +40,7 @@ def test_the_small_preset_trains_on_a_gpu_and_runs_only_when_it_is_named(tmp_pat
     ):
         assert runtime.mixed_precision == "bf16"
         assert runtime.compile
-        assert not runtime.channels_last  # which muon can't have
+        assert runtime.channels_last
         assert not runtime.cache_encodings
     assert "small" in require_known(["small"])
     assert "small" not in require_known([])

@@ -210,13 +210,3 @@ def test_the_log_says_what_the_time_was_spent_on(tmp_path: Path, caplog: pytest.
     shares = dict(share.split(" ") for share in said.split(": ")[-1].split(", "))
     assert set(shares) == {"watching", "data", "compute", "validation", "checkpoints"}
     assert sum(float(share.rstrip("%")) for share in shares.values()) == pytest.approx(100, abs=0.3)
-
-
-def test_channels_last_is_refused_with_muon(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"runtime\.channels_last must be false with muon"):
-        run(
-            Regression(),
-            tmp_path,
-            params=replace(PARAMS, optimizer="muon"),
-            runtime=replace(RUNTIME, channels_last=True),
-        )

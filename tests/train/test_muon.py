@@ -1,13 +1,13 @@
 """Muon beside AdamW: which weights each steps, and by how much."""
 
 import math
-import weakref
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.optim import Muon
 
 from tests.train.small_run import PARAMS, Counting, CrashError, Regression, run
 from train.muon import MuonAndAdamW, is_matrix
@@ -64,15 +64,53 @@ def test_groups_keep_their_own_learning_rates_which_a_schedule_can_change() -> N
     assert torch.equal(fast, before)
 
 
-def test_gradients_are_freed_with_the_weights_own() -> None:
-    weight = nn.Parameter(torch.zeros(16, 16))
-    optimizer = MuonAndAdamW([{"params": [weight]}], learning_rate=RATE, weight_decay=0.0)
-    weight.grad = torch.eye(16)
-    storage = weakref.ref(weight.grad.untyped_storage())
+def test_steps_are_those_of_torchs_own_muon_but_for_its_rounding_to_bf16() -> None:
+    random = torch.manual_seed(0)
+    shapes = [(16, 16), (16, 16), (48, 16), (16, 4, 3, 3)]
+    ours = [nn.Parameter(torch.randn(shape, generator=random)) for shape in shapes]
+    flat = [nn.Parameter(weight.detach().flatten(1).clone()) for weight in ours]
+    optimizer = MuonAndAdamW([{"params": ours}], learning_rate=RATE, weight_decay=0.1)
+    torchs = Muon(flat, lr=RATE, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    for _ in range(3):
+        before = [weight.detach().clone() for weight in flat]
+        for weight, other in zip(ours, flat, strict=True):
+            weight.data = other.detach().view(weight.shape).clone()
+            weight.grad = torch.randn(weight.shape, generator=random)
+            other.grad = weight.grad.flatten(1)
+        optimizer.step()
+        torchs.step()
+        for weight, other, earlier in zip(ours, flat, before, strict=True):
+            change, expected = (w.detach().flatten(1) - earlier for w in (weight, other))
+            assert (change - expected).norm() < 0.04 * expected.norm()
+
+
+def test_matrices_that_are_stepped_together_do_not_touch_each_other() -> None:
+    random = torch.manual_seed(0)
+    gradients = [torch.randn(16, 32, generator=random) for _ in range(3)]
+    together = [nn.Parameter(torch.zeros(16, 32)) for _ in gradients]
+    optimizer = MuonAndAdamW([{"params": together}], learning_rate=RATE, weight_decay=0.0)
+    for weight, gradient in zip(together, gradients, strict=True):
+        weight.grad = gradient
     optimizer.step()
-    assert weight.grad is not None
-    optimizer.zero_grad(set_to_none=True)
-    assert storage() is None
+    for weight, gradient in zip(together, gradients, strict=True):
+        torch.testing.assert_close(weight.detach(), stepped(nn.Parameter(torch.zeros(16, 32)), gradient))
+
+
+def test_without_a_gradient_a_weight_stays_and_one_of_zeros_only_decays() -> None:
+    idle, still = (nn.Parameter(torch.ones(16, 16)) for _ in range(2))
+    optimizer = MuonAndAdamW([{"params": [idle, still]}], learning_rate=RATE, weight_decay=0.5)
+    still.grad = torch.zeros(16, 16)
+    optimizer.step()
+    assert torch.equal(idle.detach(), torch.ones(16, 16))
+    torch.testing.assert_close(still.detach(), torch.full((16, 16), 1 - 0.5 * RATE))
+
+
+def test_a_kernel_with_its_channels_last_is_stepped_alike_and_stays_so() -> None:
+    gradient = torch.randn(16, 8, 3, 3, generator=torch.manual_seed(0))
+    last = nn.Parameter(torch.zeros(16, 8, 3, 3).to(memory_format=torch.channels_last))
+    change = stepped(last, gradient.to(memory_format=torch.channels_last))
+    torch.testing.assert_close(change, stepped(nn.Parameter(torch.zeros(16, 8, 3, 3)), gradient))
+    assert last.is_contiguous(memory_format=torch.channels_last)
 
 
 class Wide(Regression):
