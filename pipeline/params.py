@@ -51,10 +51,12 @@ class Params(BaseModel):
         return section
 
     @model_validator(mode="after")
-    def draw_as_the_base_can(self) -> Self:
-        """Refuse, before anything is trained, what could only fail when pictures are drawn."""
-        drawing = self.evaluate_tryon
-        entry_of(self.train_base.preset).require_drawable(drawing.sampler, drawing.eta)
+    def learn_and_draw_as_the_base_can(self) -> Self:
+        """Refuse, before anything is trained, what could only fail later."""
+        base, drawing = entry_of(self.train_base.preset), self.evaluate_tryon
+        for section in (self.train_size, self.train_joint):
+            base.require_trainable(section.runtime.mixed_precision)
+        base.require_drawable(drawing.sampler, drawing.eta)
         return self
 
     @field_validator("axes")

@@ -37,6 +37,9 @@ class BaseEntry:
     """Whether its latents lie on straight lines to noise: Euler's steps alone, by the name `ddim`, without
     fresh noise."""
 
+    fits_fp16: bool = True
+    """Whether what its networks hold stays within fp16's range, so that they may learn in it."""
+
     def require_drawable(self, sampler: str, eta: float) -> None:
         """Refuse a way of drawing (`model.params.DrawingOptions`) that its latents can't go.
 
@@ -48,6 +51,15 @@ class BaseEntry:
                 f"networks of flow matching are drawn in Euler's steps: sampler must be {EULER} and eta 0, "
                 f"got {sampler} and {eta:g}"
             )
+
+    def require_trainable(self, precision: str) -> None:
+        """Refuse a precision (`runtime.mixed_precision`) whose range it leaves: no GradScaler mends that.
+
+        Raises:
+            ValueError: It is fp16, and the base one of bf16.
+        """
+        if precision == "fp16" and not self.fits_fp16:
+            raise ValueError("runtime.mixed_precision must be no or bf16 for this base, got fp16")
 
 
 def sdxl() -> type[TryOnBase]:
@@ -105,8 +117,8 @@ BASES = {
     "sdxl": BaseEntry(sdxl, pretrained=True),
     "catvton": BaseEntry(catvton, pretrained=True),
     "tiny_catvton": BaseEntry(tiny_catvton, pretrained=False),
-    "flux2_klein": BaseEntry(flux2_klein, pretrained=True, flow_matching=True),
-    "tiny_klein": BaseEntry(tiny_klein, pretrained=False, flow_matching=True),
+    "flux2_klein": BaseEntry(flux2_klein, pretrained=True, flow_matching=True, fits_fp16=False),
+    "tiny_klein": BaseEntry(tiny_klein, pretrained=False, flow_matching=True, fits_fp16=False),
 }
 
 RELEASED = "sdxl"

@@ -119,9 +119,6 @@ class TryOnBase(nn.Module, ABC):
     licence: str
     """Of its weights, by the hub's name: what is published with them says so on its card."""
 
-    fits_fp16: ClassVar[bool] = True
-    """Whether what its networks hold stays within fp16's range, so that they may learn in it."""
-
     usual_steps: ClassVar[int] = 30
     """Denoising steps that its pictures are drawn in, unless told."""
 

@@ -63,7 +63,7 @@ def encode_latents(
     )
     try:
         base, reader = encoder.base(), encoder.reader()
-        if encoder.dtype == "float16" and not base.fits_fp16:
+        if encoder.dtype == "float16" and not entry_of(base.name).fits_fp16:
             raise ValueError(f"write_shards.latents_dtype must be float32 for {base.name}, got float16")
         gpus = int(entry_of(base.name).pretrained)
         spec = spec_of(encoder)

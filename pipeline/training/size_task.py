@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from model.adapter.adapter import SizeAdapter
+from model.bases import entry_of
 from model.bases.base import TryOnBase
 from model.judges.critic import SizeCritic
 from model.weights import load_network
@@ -28,7 +29,7 @@ def size_task(run: TrainingRun, networks: TryOnBase, adapter: SizeAdapter, base:
         ValueError: The base doesn't learn in the precision that is asked for.
     """
     params = run.params
-    require_range(networks, params.runtime.mixed_precision)
+    entry_of(networks.name).require_trainable(params.runtime.mixed_precision)
     if params.runtime.gradient_checkpointing:
         networks.denoiser.enable_gradient_checkpointing()
     encoder = encoder_of(run, networks)
@@ -41,16 +42,6 @@ def size_task(run: TrainingRun, networks: TryOnBase, adapter: SizeAdapter, base:
         critic=load_critic(base / "size_critic"),
         size_dropout=params.dropout,
     )
-
-
-def require_range(networks: TryOnBase, precision: str) -> None:
-    """Refuse a precision whose range the states of a base leave, which no GradScaler would mend.
-
-    Raises:
-        ValueError: It is fp16, and the base one of bf16.
-    """
-    if precision == "fp16" and not networks.fits_fp16:
-        raise ValueError(f"runtime.mixed_precision must be no or bf16 for {networks.name}, got fp16")
 
 
 def load_critic(folder: Path) -> SizeCritic:

@@ -65,7 +65,6 @@ class KleinBase(AutoencodedBase):
     )
     attention_layers: ClassVar[tuple[str, ...]] = (".attn",)
     autoencoder: ClassVar[Any] = AutoencoderKLFlux2
-    fits_fp16: ClassVar[bool] = False
     usual_steps: ClassVar[int] = 50
     usual_guidance: ClassVar[float] = 4.0
 
