@@ -22,6 +22,7 @@ from shards.params import WriteShardsParams
 from train.params import TrainBaseParams, TrainJointParams, TrainSizeParams
 
 USAGE_ERROR = 2
+WEIGHTS_OF_METRICS = ("lpips_alex", "lpips_vgg", "lpips_squeeze", "inception")
 ALWAYS = tuple(name for name in axes_of(Category.UPPER) if name not in OPTIONAL_AXES)
 
 
@@ -80,14 +81,24 @@ def require_axes(params: Params) -> None:
 
 
 def check(path: Path) -> None:
-    """Check a file before DVC reads it, which stops at the first key that it misses, and only names that.
+    """Check a file before anything runs.
+
+    DVC stops at the first key that it misses, and only names that. A file of weights is looked for by the last
+    stage alone, after all the training.
 
     Raises:
         SystemExit: Something in the file is wrong, with status 2.
     """
-    if "axes" not in load_params(path).model_fields_set:
+    params, problems = load_params(path), []
+    if "axes" not in params.model_fields_set:
         line = f"axes: [{', '.join(ALWAYS)}]"
-        sys.stderr.write(f"{path}: add the line `{line}`, which earlier versions didn't have and DVC wants\n")
+        problems.append(f"add the line `{line}`, which earlier versions didn't have and DVC wants")
+    for key in WEIGHTS_OF_METRICS:
+        file = getattr(params.evaluate_tryon, key)
+        if file is not None and not Path(file).is_file():
+            problems.append(f"evaluate_tryon.{key} must be a file or null: there is no {file}")
+    if problems:
+        sys.stderr.write("".join(f"{path}: {problem}\n" for problem in problems))
         raise SystemExit(USAGE_ERROR)
 
 

@@ -92,18 +92,26 @@ def test_the_variable_means_the_same_however_it_is_written(text: str, expected: 
 
 
 @pytest.mark.parametrize(
-    ("line", "status", "told"),
+    ("usual", "changed", "status", "told"),
     [
-        (OFF, 0, ""),
-        ("", 2, "params.yaml: add the line `axes: [shoulder, width, length]`, which earlier versions"),
-        ("tpyo: 1", 2, "params.yaml: 1 problem(s)\n  tpyo: Extra inputs"),
+        (OFF, OFF, 0, ""),
+        (OFF, "", 2, "params.yaml: add the line `axes: [shoulder, width, length]`, which earlier versions"),
+        (OFF, "tpyo: 1", 2, "params.yaml: 1 problem(s)\n  tpyo: Extra inputs"),
+        (
+            "inception: null",
+            "inception: nowhere.pt",
+            2,
+            "params.yaml: evaluate_tryon.inception must be a file or null: there is no nowhere.pt\n",
+        ),
     ],
 )
-def test_make_repro_says_what_an_older_file_lacks_before_dvc_reads_it(
-    line: str, status: int, told: str, tmp_path: Path
+def test_make_repro_says_what_is_wrong_with_the_file_before_dvc_reads_it(
+    usual: str, changed: str, status: int, told: str, tmp_path: Path
 ) -> None:
     """DVC knows no default of a key that it watches."""
-    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text().replace(OFF, line))
+    text = (ROOT / "params.yaml").read_text()
+    assert text.count(usual) == 1
+    (tmp_path / "params.yaml").write_text(text.replace(usual, changed))
     done = subprocess.run(
         [sys.executable, "-m", "pipeline.params"],
         cwd=tmp_path,
