@@ -83,7 +83,7 @@ def require_axes(params: Params) -> None:
 def check(path: Path) -> None:
     """Check a file before anything runs.
 
-    DVC stops at the first key that it misses, and only names that. A file of weights is looked for by the last
+    DVC stops at the first key that it misses, and only names that; a file of weights is missed by the last
     stage alone, after all the training.
 
     Raises:

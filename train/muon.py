@@ -65,21 +65,25 @@ class MuonAndAdamW(Optimizer):
 
     def step_matrices(self, group: dict[str, Any]) -> None:
         """Change the matrices of a group that have a gradient, those of one shape together."""
-        alike: defaultdict[tuple[int, int], list[tuple[Tensor, Tensor]]] = defaultdict(list)
+        alike: defaultdict[tuple[int, int], list[Tensor]] = defaultdict(list)
         for weight in group["params"]:
             if weight.grad is not None:
-                state = self.state[weight]
-                if not state:
-                    state["momentum"] = torch.zeros_like(weight)
-                momentum = state["momentum"].lerp_(weight.grad, 1 - MOMENTUM)
-                ahead = weight.grad.lerp(momentum, MOMENTUM).flatten(1)
-                alike[ahead.shape[0], ahead.shape[1]].append((weight, ahead))
-        for shape, members in alike.items():
-            changes = orthogonal(torch.stack([ahead for _, ahead in members]))
+                alike[len(weight), weight[0].numel()].append(weight)
+        for shape, weights in alike.items():
+            changes = orthogonal(torch.stack([self.ahead(weight) for weight in weights]))
             length = group["lr"] * RMS_OF_ADAMW * max(shape) ** 0.5
-            for (weight, _), change in zip(members, changes, strict=True):
+            for weight, change in zip(weights, changes, strict=True):
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
                 weight.sub_(change.view(weight.shape), alpha=length)
+
+    def ahead(self, weight: Tensor) -> Tensor:
+        """(m, n) Nesterov's gradient of a matrix, whose momentum takes in the present one."""
+        assert weight.grad is not None
+        state = self.state[weight]
+        if not state:
+            state["momentum"] = torch.zeros_like(weight)
+        momentum = state["momentum"].lerp_(weight.grad, 1 - MOMENTUM)
+        return weight.grad.lerp(momentum, MOMENTUM).flatten(1)
 
     def state_dict(self) -> dict[str, Any]:
         """Return learning rates, momenta and moments."""
