@@ -55,8 +55,10 @@ class Params(BaseModel):
     def learn_and_draw_as_the_base_can(self) -> Self:
         """Refuse, before anything is trained, what could only fail later."""
         base, drawing = entry_of(self.train_base.preset), self.evaluate_tryon
-        for section in (self.train_size, self.train_joint):
-            base.require_trainable(section.runtime.mixed_precision)
+        for stage in ("train_base", "train_size", "train_joint"):
+            if not (stage == "train_base" and base.pretrained):  # whose networks don't learn there
+                runtime = getattr(self, stage).runtime
+                base.require_trainable(runtime.mixed_precision, f"{stage}.runtime.mixed_precision")
         base.require_drawable(drawing.sampler, drawing.eta)
         return self
 
@@ -81,7 +83,7 @@ def require_axes(params: Params) -> None:
 
 
 def check(path: Path) -> None:
-    """Check a file before anything runs.
+    """Check a file before `make repro` runs anything.
 
     DVC stops at the first key that it misses, and only names that; a file of weights is missed by the last
     stage alone, after all the training.

@@ -105,6 +105,8 @@ def fit(
         trainer.restore(best)
     trainer.keep_average()
     make_whole(task)
+    if runtime.channels_last:  # which files can't hold
+        task.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # not in its stubs
     log_summary(name, rows, watch.spent)
     return rows
 

@@ -1,7 +1,7 @@
 """Muon for the matrices of a network and AdamW for the rest of it, as one optimiser."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -16,6 +16,8 @@ RMS_OF_ADAMW = 0.2
 ITERATIONS = 5
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 SMALLEST_NORM = 1e-7
+LARGEST_PIECE = 2**24
+"""Numbers in the matrices that are stepped at once, which takes some seven times their memory."""
 
 
 class MuonAndAdamW(Optimizer):
@@ -64,15 +66,11 @@ class MuonAndAdamW(Optimizer):
         self.adamw.step()
 
     def step_matrices(self, group: dict[str, Any]) -> None:
-        """Change the matrices of a group that have a gradient, those of one shape together."""
-        alike: defaultdict[tuple[int, int], list[Tensor]] = defaultdict(list)
-        for weight in group["params"]:
-            if weight.grad is not None:
-                alike[len(weight), weight[0].numel()].append(weight)
-        for shape, weights in alike.items():
-            changes = orthogonal(torch.stack([self.ahead(weight) for weight in weights]))
-            length = group["lr"] * RMS_OF_ADAMW * max(shape) ** 0.5
-            for weight, change in zip(weights, changes, strict=True):
+        """Change the matrices of a group that have a gradient."""
+        for piece in pieces(weight for weight in group["params"] if weight.grad is not None):
+            changes = orthogonal(torch.stack([self.ahead(weight) for weight in piece]))
+            length = group["lr"] * RMS_OF_ADAMW * max(changes.shape[1:]) ** 0.5
+            for weight, change in zip(piece, changes, strict=True):
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
                 weight.sub_(change.view(weight.shape), alpha=length)
 
@@ -95,8 +93,18 @@ class MuonAndAdamW(Optimizer):
         self.adamw.load_state_dict(state_dict["adamw"])
 
 
+def pieces(weights: Iterable[Tensor]) -> Iterator[list[Tensor]]:
+    """Deal matrices into lists of one shape, those of several no larger than `LARGEST_PIECE`."""
+    alike: defaultdict[tuple[int, int], list[Tensor]] = defaultdict(list)
+    for weight in weights:
+        alike[len(weight), weight[0].numel()].append(weight)
+    for (rows, columns), same in alike.items():
+        count = max(1, LARGEST_PIECE // (rows * columns))
+        yield from (same[first : first + count] for first in range(0, len(same), count))
+
+
 def orthogonal(matrices: Tensor) -> Tensor:
-    """(N, m, n) float32 matrices, to such with the same singular vectors and all singular values near 1.
+    """(N, m, n) matrices, to such with the same singular vectors and all singular values near 1.
 
     Source:
         Jordan et al. 2024: five steps of a quintic Newton-Schulz iteration, in bf16 on a GPU. Few processors

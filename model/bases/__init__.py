@@ -52,14 +52,14 @@ class BaseEntry:
                 f"got {sampler} and {eta:g}"
             )
 
-    def require_trainable(self, precision: str) -> None:
-        """Refuse a precision (`runtime.mixed_precision`) whose range it leaves: no GradScaler mends that.
+    def require_trainable(self, precision: str, key: str) -> None:
+        """Refuse a precision whose range it leaves: no GradScaler mends that. `key` has it in params.yaml.
 
         Raises:
             ValueError: It is fp16, and the base one of bf16.
         """
         if precision == "fp16" and not self.fits_fp16:
-            raise ValueError("runtime.mixed_precision must be no or bf16 for this base, got fp16")
+            raise ValueError(f"{key} must be no or bf16 for this base, got fp16")
 
 
 def sdxl() -> type[TryOnBase]:

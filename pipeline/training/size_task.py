@@ -29,7 +29,8 @@ def size_task(run: TrainingRun, networks: TryOnBase, adapter: SizeAdapter, base:
         ValueError: The base doesn't learn in the precision that is asked for.
     """
     params = run.params
-    entry_of(networks.name).require_trainable(params.runtime.mixed_precision)
+    key = f"{run.stage}.runtime.mixed_precision"
+    entry_of(networks.name).require_trainable(params.runtime.mixed_precision, key)
     if params.runtime.gradient_checkpointing:
         networks.denoiser.enable_gradient_checkpointing()
     encoder = encoder_of(run, networks)

@@ -31,6 +31,7 @@ from tests.shared_data import shared_data
 from train.params import (
     AugmentationParams,
     OptimisationParams,
+    RuntimeParams,
     TrainBaseParams,
     TrainJointParams,
     TrainSizeParams,
@@ -109,7 +110,10 @@ def trained(data: Path) -> Path:
     train_size.run(TrainSizeParams(optimisation=FEW, validation=SHORT), shards=shards, base=base, out=size)
     assert all(file.read_bytes() == content for file, content in before.items())
     joint_params = TrainJointParams(
-        optimisation=FEW, validation=SHORT, augmentation=AugmentationParams(mirror=0.5)
+        optimisation=FEW,
+        validation=SHORT,
+        augmentation=AugmentationParams(mirror=0.5),
+        runtime=RuntimeParams(channels_last=True),
     )
     train_joint.run(joint_params, shards=shards, base=base, size=size, out=joint)
     return data

@@ -36,22 +36,27 @@ RUNTIME = RuntimeParams(tracker="none", num_threads=1, gradient_checkpointing=Tr
 
 
 @pytest.mark.parametrize(
-    ("usual", "changed", "reason"),
+    ("stage", "usual", "changed", "reason"),
     [
-        ("sampler: ddim", "sampler: unipc", "sampler must be ddim and eta 0"),
-        ("eta: 0.0", "eta: 1.0", "sampler must be ddim and eta 0"),
-        (
-            "mixed_precision: no",
-            "mixed_precision: fp16",
-            "runtime.mixed_precision must be no or bf16 for this base",
+        ("evaluate_tryon", "sampler: ddim", "sampler: unipc", "sampler must be ddim and eta 0"),
+        ("evaluate_tryon", "eta: 0.0", "eta: 1.0", "sampler must be ddim and eta 0"),
+        *(
+            (
+                stage,
+                "mixed_precision: no",
+                "mixed_precision: fp16",
+                f"{stage}.runtime.mixed_precision must be no or bf16 for this base, got fp16",
+            )
+            for stage in ("train_base", "train_size", "train_joint")
         ),
     ],
 )
 def test_what_its_networks_cannot_do_stops_the_first_stage(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], usual: str, changed: str, reason: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], stage: str, usual: str, changed: str, reason: str
 ) -> None:
-    before, after = (ROOT / "params.yaml").read_text().rsplit(usual, 1)
-    text = before + changed + after
+    before, section = (ROOT / "params.yaml").read_text().split(f"\n{stage}:")
+    assert usual in section
+    text = f"{before}\n{stage}:{section.replace(usual, changed, 1)}"
     file = tmp_path / "params.yaml"
     file.write_text(text)
     assert load_params(file).train_base.preset == "tiny"  # which can
@@ -101,7 +106,7 @@ def test_it_learns_sizes_and_is_published(tmp_path: Path, monkeypatch: pytest.Mo
     validation = ValidationParams(every=2, num_people=1, num_rungs=2, num_steps=2)
     learning = TrainSizeParams(optimisation=TWO, validation=validation, runtime=RUNTIME)
     half = replace(learning, runtime=replace(RUNTIME, mixed_precision="fp16"))
-    with pytest.raises(ValueError, match="must be no or bf16 for this base, got fp16"):
+    with pytest.raises(ValueError, match=r"train_size\.runtime\.mixed_precision must be no or bf16"):
         train_size.run(half, shards=shards, base=base, out=size)
     train_size.run(learning, shards=shards, base=base, out=size)
     both = TrainJointParams(

@@ -5,7 +5,7 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -210,3 +210,32 @@ def test_the_log_says_what_the_time_was_spent_on(tmp_path: Path, caplog: pytest.
     shares = dict(share.split(" ") for share in said.split(": ")[-1].split(", "))
     assert set(shares) == {"watching", "data", "compute", "validation", "checkpoints"}
     assert sum(float(share.rstrip("%")) for share in shares.values()) == pytest.approx(100, abs=0.3)
+
+
+class Convolved(Regression):
+    """A regression through a kernel; it notes whether that lies as usual."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernel, self.linear = nn.Conv2d(4, 16, 2), nn.Linear(16, 1)
+        self.usual: set[bool] = set()
+
+    def predicted(self, inputs: Tensor) -> Tensor:
+        self.usual.add(self.kernel.weight.is_contiguous())
+        corners = inputs[:, :, None, None].expand(-1, -1, 2, 2)
+        return self.linear(self.kernel(corners).flatten(1).tanh())[:, 0]
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_channels_last_changes_no_loss_and_ends_with_weights_that_files_can_hold(
+    tmp_path: Path, optimizer: Literal["adamw", "muon"]
+) -> None:
+    params = replace(PARAMS, optimizer=optimizer)
+    plain, last = Convolved(), Convolved()
+    expected = run(plain, tmp_path / "plain", params=params)
+    rows = run(last, tmp_path / "last", params=params, runtime=replace(RUNTIME, channels_last=True))
+    assert (plain.usual, last.usual) == ({True}, {False})
+    assert [row.losses["loss"] for row in rows] == pytest.approx(
+        [r.losses["loss"] for r in expected], rel=1e-3
+    )
+    assert all(weight.is_contiguous() for weight in last.parameters())

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Muon
 
 from tests.train.small_run import PARAMS, Counting, CrashError, Regression, run
+from train import muon
 from train.muon import MuonAndAdamW, is_matrix
 
 RATE = 0.01
@@ -105,6 +106,23 @@ def test_without_a_gradient_a_weight_stays_and_one_of_zeros_only_decays() -> Non
     torch.testing.assert_close(still.detach(), torch.full((16, 16), 1 - 0.5 * RATE))
 
 
+def test_weights_decay_by_the_learning_rate_of_their_own_group() -> None:
+    slow, fast = (nn.Parameter(torch.ones(16, 16)) for _ in range(2))
+    groups = [{"params": [slow]}, {"params": [fast], "lr": 3 * RATE}]
+    optimizer = MuonAndAdamW(groups, learning_rate=RATE, weight_decay=0.5)
+    slow.grad, fast.grad = torch.zeros(16, 16), torch.zeros(16, 16)
+    optimizer.step()
+    torch.testing.assert_close(slow.detach(), torch.full((16, 16), 1 - 0.5 * RATE))
+    torch.testing.assert_close(fast.detach(), torch.full((16, 16), 1 - 0.5 * 3 * RATE))
+
+
+def test_many_large_matrices_are_stepped_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(muon, "LARGEST_PIECE", 2 * 16 * 32 + 1)
+    weights = [torch.zeros(16, 32) for _ in range(5)] + [torch.zeros(64, 32), torch.zeros(16, 8, 2, 2)]
+    dealt = [[weight.shape for weight in piece] for piece in muon.pieces(weights)]
+    assert dealt == [[(16, 32)] * 2, [(16, 32)] * 2, [(16, 32), (16, 8, 2, 2)], [(64, 32)]]
+
+
 def test_a_kernel_with_its_channels_last_is_stepped_alike_and_stays_so() -> None:
     gradient = torch.randn(16, 8, 3, 3, generator=torch.manual_seed(0))
     last = nn.Parameter(torch.zeros(16, 8, 3, 3).to(memory_format=torch.channels_last))
@@ -118,7 +136,7 @@ class Wide(Regression):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first, self.kernel = nn.Linear(4, 16), nn.Conv1d(1, 16, 3, padding=1)
+        self.first, self.kernel = nn.Linear(4, 16), nn.Conv1d(1, 16, 17, padding=8)
         self.matrix, self.last = nn.Linear(16, 16), nn.Linear(16, 1)
 
     def predicted(self, inputs: Tensor) -> Tensor:
