@@ -51,7 +51,7 @@ class SlurmArrays:
         folder = work.store.root / ".slurm"
         cancel(folder)
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)  # a cancelled task may still write into it while it dies
         tasks = written_tasks(work, parts, folder, self.settings.samples_per_task)
         queues = looks(folder, self.settings.look_every)
         flight: list[Sent] = []

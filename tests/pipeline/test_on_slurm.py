@@ -91,6 +91,16 @@ def test_a_run_takes_over_from_a_killed_one(engine: Engine, tmp_path: Path) -> N
     assert (tmp_path / "log").stat().st_size - 700 <= 2 * PART_ROWS
 
 
+def test_a_folder_that_cannot_be_emptied_does_not_stop_the_next_run(engine: Engine, tmp_path: Path) -> None:
+    """A link stands for one into which a cancelled task still writes while it is being removed."""
+    left, parts = tmp_path / "left", tmp_path / ".squares.parquet.parts"
+    left.mkdir()
+    parts.mkdir()
+    (parts / ".slurm").symlink_to(left)
+    numbers = Numbers(300)
+    assert made(tmp_path, numbers, engine) == made(tmp_path / "inline", numbers)
+
+
 def test_a_task_that_is_lost_is_sent_again(engine: Engine, tmp_path: Path) -> None:
     def lose() -> None:
         subprocess.run(["scancel", "--user=root"], check=True)
