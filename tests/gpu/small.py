@@ -57,7 +57,7 @@ SHARES = {
 def questions(setting: Setting) -> Iterator[Question]:
     """Yield what is asked."""
     trial = Trial(setting)
-    yield Question(name="dolls, measured and in shards", budget_s=120, work=trial.prepare)
+    yield Question(name="dolls of preset small, measured and in shards", budget_s=120, work=trial.prepare)
     yield Question(
         name="the stream feeds preset small",
         budget_s=150,
