@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from tests.benchmarks.gpu_report import all_questions, main
+from tests.gpu import small
 from tests.gpu.launching import answer, configurations, kind_of, require_launched
 from tests.gpu.report import OutOfTimeError, Question, Report, alarm, missed
 from tests.gpu.setting import Setting
@@ -116,6 +117,14 @@ def test_words_that_choose_rows_of_numbers_choose_no_row_of_speed(tmp_path: Path
     setting = Setting(device=torch.device("cpu"), tiny=False, out=tmp_path, left=lambda: 480.0)
     chosen = [q.name for q in all_questions(setting) if "under checkpointing" in q.name]
     assert chosen == ["gradients under checkpointing"]
+
+
+def test_the_word_small_chooses_every_row_that_the_others_of_preset_small_need(tmp_path: Path) -> None:
+    """Dolls are drawn by the first, and the second tells the third how long a step is."""
+    setting = Setting(device=torch.device("cpu"), tiny=False, out=tmp_path, left=lambda: 480.0)
+    chosen = [question.name for question in all_questions(setting) if "small" in question.name]
+    assert chosen == [question.name for question in small.questions(setting)]
+    assert len(chosen) == 3
 
 
 def test_a_launch_of_another_kind_is_no_answer() -> None:
