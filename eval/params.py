@@ -1,6 +1,7 @@
 """The section `evaluate_tryon` of params.yaml. Imports no torch: every stage checks the whole file."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from annotated_types import Ge, Gt, Le, Lt
@@ -81,3 +82,9 @@ class EvaluateParams(DrawingOptions):
                 f"lowest_quantile ({self.lowest_quantile}) must be below "
                 f"highest_quantile ({self.highest_quantile})"
             )
+
+    def weights_of_metrics(self) -> dict[str, Path]:
+        """Files of weights that are given, by their keys here."""
+        keys = "lpips_alex", "lpips_vgg", "lpips_squeeze", "inception"
+        files = {key: getattr(self, key) for key in keys}
+        return {key: Path(file) for key, file in files.items() if file is not None}

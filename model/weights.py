@@ -49,12 +49,17 @@ def local_folder(folder: str | Path, patterns: list[str] | None = None) -> Path:
     """
     if Path(folder).is_dir():
         return Path(folder)
-    if not HUB_NAME.fullmatch(str(folder)):
+    if not may_be_found(folder):
         raise FileNotFoundError(f"no folder {folder}; a repository of the hub is named owner/name")
     try:
         return Path(snapshot_download(str(folder), allow_patterns=patterns, ignore_patterns="*openvino*"))
     except (HfHubHTTPError, LocalEntryNotFoundError) as error:
         raise FileNotFoundError(f"no folder {folder}, and the hub did not give it: {error}") from error
+
+
+def may_be_found(folder: str | Path) -> bool:
+    """Whether a folder is here, or a repository of the hub may have its name."""
+    return Path(folder).is_dir() or HUB_NAME.fullmatch(str(folder)) is not None
 
 
 @contextmanager

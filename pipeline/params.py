@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -22,7 +23,6 @@ from shards.params import WriteShardsParams
 from train.params import TrainBaseParams, TrainJointParams, TrainSizeParams
 
 USAGE_ERROR = 2
-WEIGHTS_OF_METRICS = ("lpips_alex", "lpips_vgg", "lpips_squeeze", "inception")
 ALWAYS = tuple(name for name in axes_of(Category.UPPER) if name not in OPTIONAL_AXES)
 
 
@@ -85,8 +85,8 @@ def require_axes(params: Params) -> None:
 def check(path: Path) -> None:
     """Check a file before `make repro` runs anything.
 
-    DVC stops at the first key that it misses, and only names that; a file of weights is missed by the last
-    stage alone, after all the training.
+    DVC stops at the first key that it misses, and only names that; a base's folder is missed after all the
+    preprocessing, a file of weights by the last stage alone.
 
     Raises:
         SystemExit: Something in the file is wrong, with status 2.
@@ -95,13 +95,26 @@ def check(path: Path) -> None:
     if "axes" not in params.model_fields_set:
         line = f"axes: [{', '.join(ALWAYS)}]"
         problems.append(f"add the line `{line}`, which earlier versions didn't have and DVC wants")
-    for key in WEIGHTS_OF_METRICS:
-        file = getattr(params.evaluate_tryon, key)
-        if file is not None and not Path(file).is_file():
-            problems.append(f"evaluate_tryon.{key} must be a file or null: there is no {file}")
+    problems += missing(params)
     if problems:
         sys.stderr.write("".join(f"{path}: {problem}\n" for problem in problems))
         raise SystemExit(USAGE_ERROR)
+
+
+def missing(params: Params) -> Iterator[str]:
+    """Say what weights are named that are not there, and would be missed after hours."""
+    bases = {"write_shards.latents_base": params.write_shards.latents_base}
+    if entry_of(params.train_base.preset).pretrained:
+        bases["train_base.pretrained"] = params.train_base.pretrained
+    for key, folder in bases.items():
+        if folder is not None:
+            from model.weights import may_be_found  # heavy, and only needed here
+
+            if not may_be_found(folder):
+                yield f"{key} must be a folder, or owner/name of the hub: there is no {folder}"
+    for key, file in params.evaluate_tryon.weights_of_metrics().items():
+        if not file.is_file():
+            yield f"evaluate_tryon.{key} must be a file or null: there is no {file}"
 
 
 Model = TypeVar("Model", bound=BaseModel)

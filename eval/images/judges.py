@@ -72,11 +72,10 @@ class Judges:
     @classmethod
     def load(cls, params: EvaluateParams) -> Self:
         """Load what the parameters name and the installation brings."""
-        files = {name: getattr(params, f"lpips_{name}") for name in TRUNKS}
-        given = {name: Path(file) for name, file in files.items() if file is not None}
-        original = None if params.inception is None else inception(Path(params.inception))
+        files = params.weights_of_metrics()
+        lpips = {name: Lpips(name, files[key]) for name in TRUNKS if (key := f"lpips_{name}") in files}
+        original = inception(files["inception"]) if "inception" in files else None
         backbones = [found for found in (original, efficientnet_lite0()) if found is not None]
-        lpips = {name: Lpips(name, file) for name, file in given.items()}
         hashes = {f"lpips_{name}": judge.weights_hash for name, judge in lpips.items()}
         hashes |= {backbone.figures[0]: backbone.weights_hash for backbone in backbones}
         return cls(lpips=lpips, backbones=backbones, hashes=hashes)

@@ -103,27 +103,62 @@ def test_the_variable_means_the_same_however_it_is_written(text: str, expected: 
             2,
             "params.yaml: evaluate_tryon.inception must be a file or null: there is no nowhere.pt\n",
         ),
+        (
+            "latents_base: null",
+            "latents_base: /models/nowhere",
+            2,
+            "params.yaml: write_shards.latents_base must be a folder, or owner/name of the hub: there is no "
+            "/models/nowhere\n",
+        ),
     ],
 )
 def test_make_repro_says_what_is_wrong_with_the_file_before_dvc_reads_it(
     usual: str, changed: str, status: int, told: str, tmp_path: Path
 ) -> None:
     """DVC knows no default of a key that it watches."""
+    done = checked(tmp_path, {usual: changed})
+    assert (done.returncode, done.stderr[: len(told)]) == (status, told), done.stderr
+    command = ["make", "--no-print-directory", "--dry-run", "repro"]  # another make may run the tests
+    steps = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert steps.stdout.splitlines()[-2:] == ["python -m pipeline.params", "dvc repro"]
+
+
+@pytest.mark.parametrize(
+    ("preset", "pretrained", "told"),
+    [
+        ("sdxl", "/models/nowhere", "/models/nowhere"),
+        ("sdxl", "yisol/IDM-VTON", ""),
+        ("sdxl", str(ROOT), ""),
+        ("tiny", "/models/nowhere", ""),  # which is made here
+    ],
+)
+def test_a_base_that_is_nowhere_is_told_before_the_preprocessing(
+    preset: str, pretrained: str, told: str, tmp_path: Path
+) -> None:
+    done = checked(
+        tmp_path, {"preset: tiny ": f"preset: {preset} ", "pretrained: null": f"pretrained: {pretrained}"}
+    )
+    line = (
+        f"params.yaml: train_base.pretrained must be a folder, or owner/name of the hub: there is no {told}\n"
+    )
+    assert (done.returncode, done.stderr) == ((2, line) if told else (0, ""))
+
+
+def checked(folder: Path, changes: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """What the check before `make repro` says of a params.yaml with changes."""
     text = (ROOT / "params.yaml").read_text()
-    assert text.count(usual) == 1
-    (tmp_path / "params.yaml").write_text(text.replace(usual, changed))
-    done = subprocess.run(
+    for usual, changed in changes.items():
+        assert text.count(usual) == 1
+        text = text.replace(usual, changed)
+    (folder / "params.yaml").write_text(text)
+    return subprocess.run(
         [sys.executable, "-m", "pipeline.params"],
-        cwd=tmp_path,
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stderr[: len(told)]) == (status, told), done.stderr
-    command = ["make", "--no-print-directory", "--dry-run", "repro"]  # another make may run the tests
-    steps = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert steps.stdout.splitlines()[-2:] == ["python -m pipeline.params", "dvc repro"]
 
 
 @pytest.mark.parametrize("axes", ["[shoulder, width]", "[shoulder, width, length, cuff]", "[sleeve]"])
