@@ -30,7 +30,7 @@ class MuonAndAdamW(Optimizer):
     networks of a few hundred small ones that was a quarter of a training step.
 
     Args:
-        groups: `params`, and `lr` where that isn't `learning_rate`.
+        groups: `params`, a list, and `lr` where that isn't `learning_rate`.
         learning_rate: Of the groups without their own.
         weight_decay: Decoupled, of all.
 

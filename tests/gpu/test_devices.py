@@ -23,6 +23,7 @@ from tests.gpu.elsewhere import ELSEWHERE, Readers, elsewhere
 from tests.sizes import MEANINGS, UPPER
 from tests.train.small_try_on import PRESET, base_task, batch
 from train.keyed_random import KeyedRandom
+from train.muon import MuonAndAdamW
 from train.params import LossParams
 from train.perception import AutoencoderTask, CriticTask, EncodersTask, SegmenterTask
 from train.sample_encoder import SampleEncoder, encode
@@ -104,6 +105,20 @@ def test_a_step_without_sizes_keeps_to_its_device(kind: str) -> None:
         if isinstance(task, SegmenterTask | CriticTask):  # the base is no part of what they train
             task.encoder.base.to(ELSEWHERE)
         assert waits_of_step(task, seen, readers) == []
+
+
+def test_muon_keeps_to_its_device() -> None:
+    network = nn.Sequential(nn.Conv2d(16, 32, 3, bias=False), nn.Conv2d(32, 16, 3, bias=False))
+    with elsewhere() as readers:
+        network.to(ELSEWHERE)
+        weights = list(network.parameters())
+        optimizer = MuonAndAdamW([{"params": weights}], learning_rate=0.01, weight_decay=0.01)
+        readers.waits.clear()
+        for _ in range(2):  # the second step has momenta
+            network(torch.ones(1, 16, 8, 8, device=ELSEWHERE)).sum().backward()
+            optimizer.step()
+    assert len(optimizer.state) == 2
+    assert readers.waits == []
 
 
 def test_who_reads_results_is_remembered() -> None:
