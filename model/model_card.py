@@ -1,7 +1,7 @@
 """The model card, and the versions that belong to a saved adapter's provenance."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -34,7 +34,7 @@ adapter.attach(base.sites())
 At `size_scale` 0 the pictures are those of the base, bit for bit.
 
 ## Limits
-- Made for upper-body garments and one person, seen from the front.
+- Made for one person, seen from the front, in garments of {categories}.
 - The ratios are measures of a flat picture: no cloth is simulated, and a tape measure will disagree.
 - Weights trained on drawn paper dolls show that the machinery works; they say nothing about photographs.
 - The base's own licence and limits hold as well.
@@ -62,6 +62,7 @@ def model_card(
     *,
     base: str,
     adapter: str,
+    categories: Iterable[str] | None = None,
     licence: str = "apache-2.0",
 ) -> str:
     """Return the text of a model card.
@@ -73,6 +74,7 @@ def model_card(
         provenance: Parameters, hash of the data and versions.
         base: Folder of the base, as a user of the card reaches it.
         adapter: Folder of the adapter.
+        categories: Of the garments that it was trained on, where they are known.
         licence: Of the weights beside the card.
     """
     lines, ratios = ("\n".join(f"- {name}: {value}" for name, value in of.items()) for of in (parts, axes))
@@ -84,5 +86,6 @@ def model_card(
         provenance=facts,
         base=base,
         adapter=adapter,
+        categories=", ".join(categories or ()) or "the categories that it was trained on",
         licence=licence,
     )

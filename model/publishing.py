@@ -47,9 +47,15 @@ def save_pipeline(
     if segmenter is not None:
         segmenter.save_pretrained(target / SEGMENTER_FOLDER)
     (target / PICTURE_FILE).write_text(json.dumps(picture) + "\n")
-    title, axes, facts = "Size-aware try-on", dict(adapter.config.axes), adapter.provenance
     card = model_card(
-        title, axes, adapter.parts(), facts, base=".", adapter=ADAPTER_FOLDER, licence=base.licence
+        "Size-aware try-on",
+        dict(adapter.config.axes),
+        adapter.parts(),
+        adapter.provenance,
+        base=".",
+        adapter=ADAPTER_FOLDER,
+        categories=picture.get("categories"),
+        licence=base.licence,
     )
     (target / "README.md").write_text(card)
 

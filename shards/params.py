@@ -29,8 +29,7 @@ class WriteShardsParams:
     embeddings that `latents_base` makes of them. Training then reads no pixels."""
 
     latents_base: str | None = None
-    """Folder of the base whose encoders are used, in IDM-VTON's layout: the pretrained one, or a copy of
-    `artifacts/base`."""
+    """Folder of the base whose encoders are used: a pretrained one, or a copy of `artifacts/base`."""
 
     latents_dtype: Literal["float16", "float32"] = "float16"
     """What latents and embeddings are stored as."""

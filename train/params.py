@@ -177,7 +177,8 @@ class TrainBaseParams:
     encoders: OptimisationParams = field(
         default_factory=lambda: OptimisationParams(steps=100, batch_size=64, learning_rate=1e-3)
     )
-    """`tiny` only, others train none: text and image encoders, by contrasting garments with captions."""
+    """`tiny` and `small` only, others train none: text and image encoders, by contrasting garments with
+    captions."""
 
     unets: OptimisationParams = field(
         default_factory=lambda: OptimisationParams(steps=800, batch_size=16, learning_rate=1.5e-3)
@@ -198,7 +199,7 @@ class TrainBaseParams:
     """Of bases that are made here: how their UNets learn."""
 
     dropout: Annotated[float, Ge(0), Le(1)] = 0.1
-    """Share of samples whose text, and of those whose garment image tokens, are left out."""
+    """Share of samples whose text and garment image tokens are left out, both together."""
 
     runtime: RuntimeParams = field(default_factory=RuntimeParams)
     """Where and how the work runs."""
@@ -243,7 +244,7 @@ class SizeStageParams:
     """Share of samples whose size is hidden, so that size guidance has an unknown to guide away from."""
 
     augmentation: AugmentationParams = field(default_factory=AugmentationParams)
-    """Changes of the samples. `colour` and `zoom` need `runtime.cache_encodings: false`."""
+    """Changes of the samples. `colour`, `zoom` and `size` need `runtime.cache_encodings: false`."""
 
     validation: ValidationParams = field(default_factory=ValidationParams)
     """Ladders drawn while training."""

@@ -152,7 +152,8 @@ def shuffled_summary(
         seed: Seed of the permutations and the resampling.
 
     Returns:
-        The same keys as `summarize_ladder`. Order accuracy is 0.5 but for chance, whatever was measured.
+        The keys of `summarize_ladder` but `people`. Order accuracy is 0.5 but for chance, whatever was
+        measured.
     """
     rng = np.random.default_rng(seed)
     shuffles = [rng.permuted(requested, axis=1) for _ in range(num_shuffles)]

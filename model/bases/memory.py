@@ -19,6 +19,9 @@ HALF, FULL = 2, 4
 """Bytes of a number; a trained weight, its gradient and each of its two moments take `FULL`."""
 
 
+USUAL_RANK = 16
+"""Of low-rank updates, where `train_joint.lora_rank` says nothing else."""
+
 SPARING = "with runtime.mixed_precision and runtime.gradient_checkpointing"
 """What training is counted with: the frozen base is then loaded in half precision, however it is stored."""
 
@@ -104,3 +107,10 @@ def device_memory() -> dict[str, int]:
 def num_weights(module: nn.Module) -> int:
     """Return how many weights a module has."""
     return sum(weight.numel() for weight in module.parameters())
+
+
+def num_updates(network: nn.Module, targets: Sequence[str], rank: int = USUAL_RANK) -> int:
+    """Return how many weights low-rank updates of the layers called `targets` have, as peft calls them."""
+    called = tuple(f".{target}" for target in targets)
+    layers = [layer for name, layer in network.named_modules() if f".{name}".endswith(called)]
+    return sum(rank * (len(layer.weight) + layer.weight[0].numel()) for layer in layers)

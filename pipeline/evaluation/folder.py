@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from eval.ladder.people import Scene
 from eval.ladder.scoring import Cell
-from preprocess.pictures import PictureError, read_picture
+from preprocess.pictures import PictureError, photo_suffixes, read_picture
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.keys import name_of
 from shards.batch import Batch
@@ -28,7 +28,7 @@ Picture = NDArray[np.uint8]
 
 log = logging.getLogger(__name__)
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".avif")
+SUFFIXES = tuple(dict.fromkeys((".png", *photo_suffixes())))
 """Of pictures, in any case, best first."""
 
 SAME_PROPORTIONS = 0.01

@@ -98,7 +98,7 @@ def wanted_pictures(evaluation: Evaluation) -> Iterator[Wanted]:
 
 
 def write_requests(wanted: Iterable[Wanted], path: Path) -> None:
-    """Write which pictures are wanted, as CSV: file, whose garment, and the three requested ratios."""
+    """Write which pictures are wanted, as CSV: file, whose garment, and a ratio for each axis."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["file", "garment", *(f"{name}_ratio" for name in AXIS_NAMES)])

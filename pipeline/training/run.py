@@ -185,9 +185,10 @@ class TrainingRun:
 
     @contextmanager
     def output(self, out: Path) -> Iterator[Path]:
-        """Yield an empty folder that becomes `out` when the block ends well; checkpoints are then dropped.
+        """Yield an empty folder that becomes `out` when the block ends well; its checkpoints go then.
 
-        What other processes than the first write is thrown away.
+        Those of runs that didn't end stay, for whoever goes back to their parameters. What other processes
+        than the first write is thrown away.
         """
         if not processes_of_run().is_main_process:
             with TemporaryDirectory() as unused:
@@ -209,7 +210,10 @@ class TrainingRun:
             (partial / RECORD).write_text(json.dumps(record, indent=2) + "\n")
             if self.validation_dir.is_dir():
                 shutil.copytree(self.validation_dir, partial / "validation")
-        shutil.rmtree(self.checkpoint_dir.parent, ignore_errors=True)
+        shutil.rmtree(self.checkpoint_dir, ignore_errors=True)
+        others = self.checkpoint_dir.parent
+        if others.is_dir() and (left := sum(path.is_dir() for path in others.iterdir())):
+            log.info("%s has checkpoints of %d other runs: remove those that won't go on", others, left)
 
 
 def processes_of_run() -> PartialState:

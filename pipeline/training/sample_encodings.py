@@ -11,6 +11,8 @@ from pipeline.training.stored_encodings import encoders_identity, stored_encodin
 from preprocess.identity import identity
 from preprocess.whole import whole_file
 from shards.augment import mirrored
+from shards.index import INDEX_NAME
+from shards.latents import LATENTS_FOLDER
 from shards.stream import SampleStream
 from train.params import AugmentationParams
 from train.sample_encoder import SampleEncoder
@@ -31,6 +33,8 @@ def encoder_of(run: TrainingRun, base: TryOnBase) -> SampleEncoder:
     plain = run.augmentation == AugmentationParams()  # changed pictures have other encodings
     train = run.shards / "train"
     stored = stored_encodings(train, base, run.image_height, run.image_width) if plain else None
+    if not plain and (train / LATENTS_FOLDER / INDEX_NAME).is_file():
+        log.info("stored latents are of pictures as they are: with an augmentation pictures are read")
     encoder = SampleEncoder(base, stored)
     if run.params.runtime.cache_encodings and stored is None:
         with processes_of_run().main_process_first():

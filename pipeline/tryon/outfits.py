@@ -83,7 +83,7 @@ class FilesFitting:
         return digest.hexdigest()
 
     def load(self, tryon: SizeAwareTryOn) -> Outfit:
-        """Read the files; what VITON-HD's layout has beside the photo is used and noted."""
+        """Read the files."""
         person = tryon.prepare(self.person, **self.given, key=self.key, category=self.category)
         return Outfit(person, read_picture(self.garment, "garment photo", limits=STRANGERS), self.caption)
 
@@ -101,7 +101,7 @@ class TableFitting:
     """Of a row that doesn't say."""
 
     def files(self) -> FilesFitting:
-        """Find the files of the row.
+        """Find the files of the row, and what VITON-HD's layout has beside the photo.
 
         Raises:
             ValueError: A column is missing, a path leads out of the folder, or there is no such category.
@@ -118,11 +118,13 @@ class TableFitting:
                 "(or the row has more cells than the header)"
             )
         person, garment = paths.pop("person"), paths.pop("garment")
+        found = {name: path.resolve() for name, path in beside(person).items()}
+        found = {name: path for name, path in found.items() if path.is_relative_to(self.root)}
         return FilesFitting(
             key=self.key,
             person=person,
             garment=garment,
-            given=paths,
+            given=found | paths,
             caption=self.values.get("caption", ""),
             category=category_of(self.values.get("category", ""), self.category),
         )

@@ -8,11 +8,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from model.bases.folders import missing_parts, stored_bytes
-from model.bases.memory import GIB, num_weights
+from model.bases.memory import GIB, USUAL_RANK, num_weights
 from model.bases.sdxl.doctor import (
     ENCODER_WEIGHTS,
     find_problems,
     garment_unet_of,
+    stages,
     to_draw,
     to_train,
     tryon_unet_of,
@@ -25,6 +26,7 @@ from model.bases.sdxl.presets import SdxlPreset
 from model.bases.tiny.networks import TinyPreset
 from model.params import SWITCHES
 from tests.model.conftest import PRESET
+from train.params import TrainJointParams
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
@@ -109,5 +111,9 @@ def test_full_size_memory_is_what_a_walk_through_every_tensor_found() -> None:
     assert round(sum(to_draw(tryon, garment, SWITCHES["off"], 2)) / GIB, 1) == 22.2
     assert round(sum(to_train(frozen, 0, 2)) / GIB, 1) == 13.9
     assert round(sum(to_train(frozen, 0, 4)) / GIB, 1) == 27.1
-    joint = to_train(frozen, 1_296_140_800, 2)
-    assert str(joint) == "30.8 GiB (30.2 of weights counted, 0.6 beside them estimated)"
+    joint = {name: str(memory) for name, memory in stages(tryon_unet_of(SdxlPreset()), garment, 2).items()}
+    assert joint["train_joint with attention in full"] == (
+        "30.8 GiB (30.2 of weights counted, 0.6 beside them estimated)"
+    )
+    assert TrainJointParams().lora_rank == USUAL_RANK
+    assert joint["train_joint with LoRA of rank 16"].startswith("14.6 GiB"), "48,048,128 of 16 bytes more"

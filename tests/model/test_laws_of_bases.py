@@ -15,6 +15,7 @@ from model.bases.base import TryOnBase
 from model.bases.catvton.tiny import TinyCatvtonPreset, build_tiny_catvton
 from model.bases.conditions import Conditioning, SizeCondition
 from model.bases.flux2_klein.tiny import TinyKleinPreset, build_tiny_klein
+from model.bases.memory import num_updates
 from model.bases.tiny.networks import build_tiny_base
 from model.params import DrawingOptions
 from model.sampling import sample_tryon
@@ -145,6 +146,13 @@ def test_what_was_stored_in_half_precision_draws_as_it_is_opened(name: str, tmp_
     assert latents.isfinite().all()
     case.predict(case.size(adapter)).sum().backward()
     assert adapter.encoder.input.weight.grad is not None
+
+
+@pytest.mark.parametrize("name", [name for name in MADE if name != "made_up"])  # no network of diffusers
+def test_as_many_updates_are_counted_as_learn(name: str) -> None:
+    base = MADE[name]().requires_grad_(False)
+    counted = num_updates(base.denoiser, base.lora_targets, rank=3)
+    assert 0 < counted == sum(weight.numel() for weight in base.trainable("lora", rank=3).values())
 
 
 def test_every_base_says_whose_its_weights_are(case: Case) -> None:

@@ -16,7 +16,7 @@ from model.publishing import load_pipeline, save_pipeline, trained_pictures
 from tests.model.conftest import jolt
 from tests.sizes import MEANINGS
 
-PICTURE = {"image_height": 64, "image_width": 48, "mask": {"margin": 0.1}}
+PICTURE = {"image_height": 64, "image_width": 48, "mask": {"margin": 0.1}, "categories": ["upper", "dress"]}
 
 
 def test_a_published_folder_is_a_diffusers_pipeline(base: SdxlBase, tmp_path: Path) -> None:
@@ -40,6 +40,8 @@ def test_a_published_folder_is_a_diffusers_pipeline(base: SdxlBase, tmp_path: Pa
     assert_close(loaded_adapter.state_dict(), adapter.state_dict())
     assert_close(loaded_segmenter.state_dict(), segmenter.state_dict())
     assert trained_pictures(tmp_path) == PICTURE
+    card = (tmp_path / "README.md").read_text()
+    assert "one person, seen from the front, in garments of upper, dress.\n" in card
     assert base.tryon_unet.config.encoder_hid_dim_type is None
 
 
@@ -53,3 +55,4 @@ def test_the_card_and_the_config_tell_where_the_weights_come_from(base: SdxlBase
     assert card.startswith("---\nlibrary_name: diffusers")
     assert "- parts: ('time',)" in card
     assert '"data_hash": "abc"' in card
+    assert "in garments of the categories that it was trained on.\n" in card

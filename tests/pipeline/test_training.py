@@ -14,6 +14,7 @@ from pipeline.checkpoints import load_layers
 from pipeline.training.run import TrainingRun
 from pipeline.training.size_task import open_adapter
 from preprocess.sizes.axes import MEANINGS
+from tests.shards.making import write_people
 from train.params import (
     AugmentationParams,
     LossParams,
@@ -47,6 +48,26 @@ def test_a_run_with_other_parameters_has_other_checkpoints_and_one_that_runs_oth
         "train_size", TrainSizeParams(), tmp_path / "shards", tmp_path / "size", (32, 32)
     )
     assert again.checkpoint_dir != plain.checkpoint_dir
+
+
+def test_the_end_of_a_run_leaves_the_checkpoints_of_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shards, out = write_people(tmp_path / "shards"), tmp_path / "size"
+    ended, broken = (
+        TrainingRun.begin("train_size", TrainSizeParams(seed=seed), shards, out, (32, 32)) for seed in (0, 1)
+    )
+    for run in (ended, broken):
+        run.checkpoint_dir.mkdir(parents=True)
+    with caplog.at_level("INFO"), ended.output(out):
+        pass
+    assert list(broken.checkpoint_dir.parent.iterdir()) == [broken.checkpoint_dir]
+    assert "checkpoints of 1 other runs" in caplog.text
+    caplog.clear()
+    with caplog.at_level("INFO"), broken.output(out):
+        pass
+    assert list(broken.checkpoint_dir.parent.iterdir()) == []
+    assert "other runs" not in caplog.text
 
 
 @pytest.mark.parametrize("index", ["test/index.json", "train/latents/index.json"])

@@ -173,6 +173,29 @@ def test_a_row_says_what_it_tries_on(fitting_artifacts: Path) -> None:
         NamedSize(name="M", request=SizeRequest(shoulder=1.2)).of_category(Category.LOWER)
 
 
+def test_a_row_finds_what_lies_beside_its_photo_below_the_tables_folder(fitting_artifacts: Path) -> None:
+    files = files_of(fitting_artifacts)
+    root, person = files["person"].parents[2], files["person"]
+    (root / "short.csv").write_text(
+        f"person,garment\n{person.relative_to(root)},{person.relative_to(root)}\n"
+    )
+    (row,) = table_fittings(root / "short.csv")
+    assert row.files().given == beside(person)
+    assert {path.relative_to(root).parts[1] for path in beside(person).values()} == {
+        "openpose_json",
+        "image-parse-v3",
+        "image-densepose",
+    }
+    (root / "named.csv").write_text(
+        f"person,garment,parse\n{person.relative_to(root)},{person.relative_to(root)},short.csv\n"
+    )
+    (row,) = table_fittings(root / "named.csv")
+    assert row.files().given == beside(person) | {"parse": root / "short.csv"}
+    (person.parent / "here.csv").write_text(f"person,garment\n{person.name},{person.name}\n")
+    (row,) = table_fittings(person.parent / "here.csv")
+    assert row.files().given == {}
+
+
 def results(out: Path) -> list[dict[str, str]]:
     return [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
 

@@ -20,13 +20,16 @@ from model.bases.catvton.loading import (
     make_unet,
     named_attention,
 )
+from model.bases.catvton.networks import CatvtonBase
 from model.bases.folders import differences, header_of, header_shapes, missing_parts, stored_bytes
 from model.bases.memory import (
     HALF,
+    USUAL_RANK,
     Memory,
     Turn,
     drawing_lines,
     drawing_memory,
+    num_updates,
     num_weights,
     training_lines,
     training_memory,
@@ -85,7 +88,7 @@ def examine(folder: Path) -> tuple[list[str], list[str]]:
 
     Returns:
         A line for everything that is missing or has the wrong shape, and one for each setting of
-        `--low-memory` and for each device.
+        `--low-memory` and for each stage on each device.
     """
     unet = unet_of(full_size_config())
     weights, stored = num_weights(unet), stored_bytes(folder / "unet")
@@ -93,7 +96,7 @@ def examine(folder: Path) -> tuple[list[str], list[str]]:
         *without_attention(folder),
         f"weights are stored in {stored} bytes each",
         *drawing_lines(lambda switches: to_draw(weights, switches, stored)),
-        *training_lines({"train_size": to_train(weights, HALF)}),
+        *training_lines(stages(unet, HALF)),
     ]
 
 
@@ -140,9 +143,19 @@ def to_draw(unet_weights: int, switches: MemorySwitches, stored: int) -> Memory:
     return drawing_memory(turns, weights, ADAPTER_WEIGHTS, switches, stored)
 
 
-def to_train(unet_weights: int, stored: int) -> Memory:
-    """Return what training the adapter takes; see `training_memory`.
+def stages(unet: UNet2DConditionModel, stored: int) -> dict[str, Memory]:
+    """Return what each training stage takes, by its name."""
+    weights, updates = num_weights(unet), num_updates(unet, CatvtonBase.lora_targets)
+    return {
+        "train_size": to_train(weights, stored),
+        f"train_joint with LoRA of rank {USUAL_RANK}": to_train(weights, stored, updates),
+    }
+
+
+def to_train(unet_weights: int, stored: int, updates: int = 0) -> Memory:
+    """Return what training the adapter, and updates of so many weights, takes; see `training_memory`.
 
     Under gradient checkpointing a block runs again on the way back, which takes no more than a step.
     """
-    return training_memory(unet_weights + AUTOENCODER_WEIGHTS, ADAPTER_WEIGHTS, BACKWARD + STEP, stored)
+    frozen = unet_weights + AUTOENCODER_WEIGHTS
+    return training_memory(frozen, ADAPTER_WEIGHTS + updates, BACKWARD + STEP, stored)

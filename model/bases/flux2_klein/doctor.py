@@ -21,10 +21,12 @@ from model.bases.flux2_klein.networks import PATCH, KleinBase
 from model.bases.folders import differences, header_shapes, missing_parts, stored_bytes
 from model.bases.memory import (
     HALF,
+    USUAL_RANK,
     Memory,
     Turn,
     drawing_lines,
     drawing_memory,
+    num_updates,
     num_weights,
     training_lines,
     training_memory,
@@ -83,7 +85,7 @@ def examine(folder: Path) -> tuple[list[str], list[str]]:
 
     Returns:
         A line for everything that is missing or has the wrong shape, and one for each setting of
-        `--low-memory` and for each device.
+        `--low-memory` and for each stage on each device.
     """
     configs = configs_in(folder)
     networks = networks_of(configs)
@@ -91,7 +93,7 @@ def examine(folder: Path) -> tuple[list[str], list[str]]:
     return find_problems(configs, networks, folder), [
         f"weights are stored in {stored} bytes each",
         *drawing_lines(lambda switches: to_draw(networks, switches, stored)),
-        *training_lines({"train_size": to_train(networks, HALF)}),
+        *training_lines(stages(networks, HALF)),
     ]
 
 
@@ -169,6 +171,16 @@ def pieces_of(networks: Mapping[str, nn.Module]) -> dict[str, int]:
     }
 
 
-def to_train(networks: Mapping[str, nn.Module], stored: int) -> Memory:
-    """Return what training the adapter takes; see `training_memory`."""
-    return training_memory(sum(map(num_weights, networks.values())), ADAPTER_WEIGHTS, BACKWARD, stored)
+def stages(networks: Mapping[str, nn.Module], stored: int) -> dict[str, Memory]:
+    """Return what each training stage takes, by its name."""
+    updates = num_updates(networks["transformer"], KleinBase.lora_targets)
+    return {
+        "train_size": to_train(networks, stored),
+        f"train_joint with LoRA of rank {USUAL_RANK}": to_train(networks, stored, updates),
+    }
+
+
+def to_train(networks: Mapping[str, nn.Module], stored: int, updates: int = 0) -> Memory:
+    """Return what training the adapter, and updates of so many weights, takes; see `training_memory`."""
+    frozen = sum(map(num_weights, networks.values()))
+    return training_memory(frozen, ADAPTER_WEIGHTS + updates, BACKWARD, stored)

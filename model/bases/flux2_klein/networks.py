@@ -149,7 +149,7 @@ class KleinBase(AutoencodedBase):
 
     @property
     def latent_scale(self) -> float:
-        """None: what latents are normalised by are weights of the autoencoder."""
+        """1: what latents are normalised by are weights of the autoencoder."""
         return 1.0
 
     def encode(self, photos: Photos) -> Encodings:

@@ -15,15 +15,18 @@ from torch import nn
 from model.bases.folders import ENCODERS, differences, header_shapes, missing_parts, stored_bytes
 from model.bases.memory import (
     HALF,
+    USUAL_RANK,
     Memory,
     Turn,
     drawing_lines,
     drawing_memory,
+    num_updates,
     num_weights,
     training_lines,
     training_memory,
 )
 from model.bases.sdxl.loading import PARTS
+from model.bases.sdxl.networks import SdxlBase
 from model.bases.sdxl.presets import NUM_TIME_IDS, Preset, SdxlPreset
 from model.bases.sdxl.unet import make_tryon_unet, open_time_embedding
 from model.params import MemorySwitches
@@ -47,9 +50,6 @@ PICTURE, TILE = 604_028_928, 201_342_976
 
 BACKWARD = 303_110_478
 """Numbers kept to go backward, under gradient checkpointing, the garment's tokens among them."""
-
-ATTENTION = ("attn1", "attn2")
-"""What `train_joint` may train in full."""
 
 MEASURED = (
     "measured: train_size on a CPU in full precision, the try-on UNet alone, latents 16 x 12: 12.0 GiB "
@@ -148,10 +148,14 @@ def to_draw(tryon_weights: int, garment_weights: int, switches: MemorySwitches, 
 
 def stages(tryon_unet: nn.Module, garment_weights: int, stored: int) -> dict[str, Memory]:
     """Return what each training stage takes, by its name."""
-    attention = [layer for name, layer in tryon_unet.named_modules() if name.endswith(ATTENTION)]
+    attention = [
+        layer for name, layer in tryon_unet.named_modules() if name.endswith(SdxlBase.attention_layers)
+    ]
     base = num_weights(tryon_unet) + garment_weights + sum(ENCODER_WEIGHTS.values())
+    updates = num_updates(tryon_unet, SdxlBase.lora_targets)
     return {
         "train_size": to_train(base, 0, stored),
+        f"train_joint with LoRA of rank {USUAL_RANK}": to_train(base + updates, updates, stored),
         "train_joint with attention in full": to_train(base, sum(map(num_weights, attention)), stored),
     }
 
