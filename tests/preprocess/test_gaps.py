@@ -100,6 +100,18 @@ def test_cloth_in_the_colour_of_the_wall_is_known_where_no_arm_is_beside_it() ->
     assert high - low < 0.1 * value
 
 
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_wall_that_is_uneven_on_one_side_is_known_by_the_other(side: int) -> None:
+    """1.2 B of cloth, 16 px of wall that the parse map has for cloth, and from 200 px on a picture on the wall."""
+    photo = paint_photo(tunic(width=240), person())
+    photo[:, np.r_[:184] if side < 0 else np.r_[584:WIDTH]] = (0, 0, 0)
+    photo[::2, np.r_[:184] if side < 0 else np.r_[584:WIDTH]] = (250, 40, 40)
+    value, low, high = width_seen(photo, tunic(shoulder=400, width=272))
+    assert value == pytest.approx(1.2, abs=0.015)
+    assert low <= 1.2 <= high
+    assert high - low < 0.1 * value
+
+
 @pytest.mark.parametrize("shade", [0, 4, 8])
 def test_the_shade_of_an_arm_is_no_part_of_the_panel(shade: int) -> None:
     """1.2 B of light cloth; then `shade` px in the dark that the parse map has for cloth; then bare arms."""
