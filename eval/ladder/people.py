@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.ladder.remeasure import Reading, enlarge, enlarge_keypoints, read_garment
+from eval.ladder.remeasure import Reading, enlarge, enlarge_keypoints, enlarge_picture, read_garment
 from preprocess.body.keypoints import KeypointError, Keypoints
 from preprocess.body.needs import require_body
 from preprocess.layout.resized import layout_at
-from preprocess.sizes.axes import AXIS_NAMES
+from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE
 from preprocess.vocabulary import Category
 from shards.batch import Batch, joined, select
 from shards.reader import ShardReader
@@ -62,24 +62,39 @@ class Scene:
 
     def worn(self, person: int) -> Reading:
         """Read the data's own garment."""
-        return self.read(person, self.garment_covers[person])
+        return self.read(person, self.garment_covers[person], self.photos[person])
 
     def expected(self, person: int, natural: Floats, requested: Floats) -> Reading:
-        """Read the layout at (A,) requested ratios, where `worn` found (A,) natural ones."""
+        """Read the layout at (A,) requested ratios, where `worn` found (A,) natural ones.
+
+        Where it found the width, the layout's sides are as sure as those that it moved.
+        """
         garment = enlarge(self.garment_covers[person], self.factor)
         keypoints = enlarge_keypoints(self.keypoints[person], self.factor)
         layout = layout_at(garment, keypoints, natural, requested, self.categories[person])
-        return self._read(person, layout, keypoints)
+        known = bool(np.isfinite(natural[FIT_PLACE]))
+        return read_garment(
+            layout, keypoints, self.categories[person], waist_seen=self.waist_seen(person), sure=known
+        )
 
-    def read(self, person: int, probability: NDArray[np.floating] | NDArray[np.bool_]) -> Reading:
-        """Read how much of each pixel of a (H, W) picture the garment covers."""
-        keypoints = enlarge_keypoints(self.keypoints[person], self.factor)
-        return self._read(person, enlarge(probability, self.factor), keypoints)
+    def read(
+        self,
+        person: int,
+        probability: NDArray[np.floating] | NDArray[np.bool_],
+        picture: NDArray[np.uint8],
+    ) -> Reading:
+        """Read how much of each pixel of an (H, W, 3) picture the garment covers, (H, W)."""
+        return read_garment(
+            enlarge(probability, self.factor),
+            enlarge_keypoints(self.keypoints[person], self.factor),
+            self.categories[person],
+            enlarge_picture(picture, self.factor),
+            waist_seen=self.waist_seen(person),
+        )
 
-    def _read(self, person: int, garment: NDArray[np.bool_], keypoints: Keypoints) -> Reading:
-        """Read an enlarged garment; a waist that a top covered in the photo is covered in every picture."""
-        waist = self.natural[person, AXIS_NAMES.index("waist")]
-        return read_garment(garment, keypoints, self.categories[person], waist_seen=bool(np.isfinite(waist)))
+    def waist_seen(self, person: int) -> bool:
+        """Whether no top covers the waist: one that did in the photo does in every picture."""
+        return bool(np.isfinite(self.natural[person, AXIS_NAMES.index("waist")]))
 
 
 def enlargement(image_height: int, measured_height: int) -> int:

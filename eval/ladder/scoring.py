@@ -116,7 +116,8 @@ class Scorer:
                 pictures = draw(person, np.array([requests[cell] for cell in batch]))
                 found = self.segment(pictures, self.scene.cloths[[person] * len(batch)])
                 for cell, picture, probability in zip(batch, pictures, found, strict=True):
-                    self._record(trials, cell, picture, self.scene.read(person, probability), keep)
+                    reading = self.scene.read(person, probability, picture)
+                    self._record(trials, cell, picture, reading, keep)
                 progress.update(len(batch))
         return trials
 
@@ -133,7 +134,8 @@ class Scorer:
             picture = find(cell)
             if picture is not None:
                 (probability,) = self.segment(picture[None], self.scene.cloths[[cell[0]]])
-                self._record(trials, cell, picture, self.scene.read(cell[0], probability), keep)
+                reading = self.scene.read(cell[0], probability, picture)
+                self._record(trials, cell, picture, reading, keep)
         return trials
 
     def score_against(self, readings: Mapping[Cell, Reading], requests: Floats) -> Trials:
@@ -159,7 +161,8 @@ class Scorer:
         for start in range(0, len(pictures), self.batch_size):
             some = slice(start, start + self.batch_size)
             probabilities = self.segment(pictures[some], self.scene.cloths[some])
-            readings += [self.scene.read(start + i, p) for i, p in enumerate(probabilities)]
+            found = zip(probabilities, pictures[some], strict=True)
+            readings += [self.scene.read(start + i, *seen) for i, seen in enumerate(found)]
         return readings
 
     def _record(

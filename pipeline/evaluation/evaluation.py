@@ -374,6 +374,7 @@ def protocol(
         "repaint": "photo outside the inpainting mask, seam inside",
         "rungs": params.num_rungs,
         "segmenter_hash": folder_hash(segmenter),
+        "measured_by": "the segmenter's mask and the picture's edges",
         "measured_height": params.measured_height,
         "boundary_points": params.num_boundary_points,
         "ssim": "Gaussian window 11x11, sigma 1.5, equal to torchmetrics",

@@ -108,7 +108,7 @@ def preview(person: PreparedPerson, sizes: Sequence[SizeRequest], *, clamp: bool
         expected_outlines=[expected_outline(person, request) for request in requests],
         requests=requests,
         fit=[
-            measure_fit(one.garment_mask, one.keypoints, request, person.natural_size)
+            measure_fit(one.garment_mask, one.keypoints, request, person.natural_size, picture=one.photo)
             for one, request in zip(shown, requests, strict=True)
         ],
     )

@@ -265,6 +265,7 @@ class SizeAwareTryOn:
                     request,
                     person.natural_size,
                     person.tops_mask,
+                    picture,
                 )
                 for picture, request in zip(pictures, requests, strict=True)
                 if self.segmenter is not None

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocess.body.keypoints import Keypoints
+from preprocess.garment.scene import Scene
 from preprocess.garment.size_ratios import SizeRatioParams, size_ratios
 from preprocess.garment.worn import measured_alone
 from preprocess.sizes.axes import AXIS_NAMES, Axis
@@ -101,6 +102,7 @@ def measure_fit(
     requested: SizeRequest,
     natural: SizeRequest | None,
     tops: NDArray[np.bool_] | None = None,
+    picture: NDArray[np.uint8] | None = None,
 ) -> FitReport:
     """Measure the garment in a picture.
 
@@ -110,8 +112,9 @@ def measure_fit(
         requested: What was asked for.
         natural: Size of the garment in the person's own photo.
         tops: (H, W) bool, what is worn above a garment of the lower body; None where that isn't known.
+        picture: (H, W, 3) RGB: its edges tell where a sleeve or an arm ends and the panel begins.
     """
-    worn = measured_alone(garment, keypoints, requested.category, tops=tops)
+    worn = measured_alone(garment, keypoints, requested.category, Scene(photo=picture), tops=tops)
     found = size_ratios(worn, SizeRatioParams(), category=requested.category, keypoints=keypoints)
     lost = not NOT_THERE.isdisjoint(worn.flags)
     ratios = np.full(len(AXIS_NAMES), np.nan) if lost else found.ratios

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from eval.ladder.remeasure import read_garment
 from eval.ladder.scoring import Scorer, asked_cells, ladder_cells
 from eval.ladder.trials import Trials, fit_error
 from preprocess.body.keypoints import Keypoints
@@ -44,7 +45,8 @@ def seen_coarsely(scorer: Scorer, requests: Floats, factor: float) -> Trials:
         worn, keypoints = scene.garment_masks[person], Keypoints.from_flat(scene.keypoints[person])
         layout = layout_at(worn, keypoints, scorer.worn[person].ratios, requested * change)
         coarse = cv2.resize(layout.astype(np.float32), (72, 96), interpolation=cv2.INTER_AREA)
-        found = scene.read(person, cv2.resize(coarse, worn.shape[::-1], interpolation=cv2.INTER_CUBIC))
+        mask = cv2.resize(coarse, worn.shape[::-1], interpolation=cv2.INTER_CUBIC) > 0.5
+        found = read_garment(mask, keypoints, scene.categories[person], sure=True)
         expected = scorer.expected(person, requested)
         trials.record(cell, found, fit_error(found, expected, requested, scorer.num_points))
     return trials

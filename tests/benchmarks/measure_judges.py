@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from eval.ladder.figures import mae, slope
 from eval.ladder.people import enlargement
-from eval.ladder.remeasure import enlarge, enlarge_keypoints, read_garment
+from eval.ladder.remeasure import enlarge, enlarge_keypoints, enlarge_picture, read_garment
 from eval.params import EvaluateParams
 from model.adapter.body_maps import body_maps
 from model.bases import open_base
@@ -77,10 +77,14 @@ def drawn_at(doll: DollSample, axis: str) -> tuple[float, float]:
 def read(covers: NDArray[np.floating], ladder: list[Seen], category: Category, axis: str) -> list[float]:
     """Measure a ladder's garments."""
     factor, place = enlargement(covers.shape[1], EvaluateParams().measured_height), AXIS_NAMES.index(axis)
-    pairs = zip(covers, ladder, strict=True)
     return [
-        read_garment(enlarge(c, factor), enlarge_keypoints(s.joints, factor), category).ratios[place]
-        for c, s in pairs
+        read_garment(
+            enlarge(cover, factor),
+            enlarge_keypoints(seen.joints, factor),
+            category,
+            enlarge_picture(seen.picture, factor),
+        ).ratios[place]
+        for cover, seen in zip(covers, ladder, strict=True)
     ]
 
 

@@ -29,8 +29,8 @@ from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE
 from preprocess.vocabulary import Category
 from shards.stream import SampleStream
 from tests.eval.dolls import DollStudio
+from tests.preprocess.people import SKIN, beside, hanging, paint_photo, trousers, tunic
 from tests.preprocess.people import person as someone
-from tests.preprocess.people import trousers, tunic
 from tests.shards.making import record, sample, write_shards
 from tests.sizes import TOP_PLACES, UPPER, of_tops
 
@@ -193,7 +193,8 @@ def test_another_garment_is_looked_for_by_its_own_photo() -> None:
     own = Scorer(replace(STUDIO.scene, cloths=red), by_colour, batch_size=4, num_points=256)
     assert np.isnan(own.score_fixed(pictures, REQUESTS).measured).all()
     read = own.in_garments(blue).read(pictures)
-    expected = [STUDIO.scene.read(person, mask).ratios for person, mask in enumerate(worn[..., 0])]
+    seen = enumerate(zip(worn[..., 0], pictures, strict=True))
+    expected = [STUDIO.scene.read(person, *mask_and_picture).ratios for person, mask_and_picture in seen]
     np.testing.assert_array_equal([one.ratios for one in read], expected)
     assert np.isfinite(expected).any()
     assert own.scene.cloths is red, "who measures the own garments goes on with these"
@@ -288,6 +289,22 @@ def test_a_width_that_is_doubtful_is_not_read_and_the_length_beside_it_is() -> N
     assert not len(reading.outline)
 
 
+def test_an_arm_beside_the_panel_hides_nothing_where_the_picture_shows_its_edge() -> None:
+    """B is 200 px, the panel 240 px wide, and bare arms hang from 120 to 180 px off the body axis."""
+    wearer, garment = hanging(150, 150), tunic(shoulder=300, width=240)
+    picture = paint_photo(tunic(width=240), wearer, (200, 220, 255))
+    picture[beside(120, 180)] = SKIN
+    width = AXIS_NAMES.index("width")
+    alone = read_garment(garment, wearer, Category.UPPER)
+    assert np.isnan(alone.ratios[width])
+    assert not len(alone.outline)
+    seen = read_garment(garment, wearer, Category.UPPER, picture)
+    assert seen.ratios[width] == pytest.approx(1.2, abs=0.015)
+    laid_out = read_garment(garment, wearer, Category.UPPER, sure=True)
+    assert laid_out.ratios[width] == pytest.approx(1.2, abs=0.015)
+    np.testing.assert_array_equal(laid_out.outline.xy, seen.outline.xy)
+
+
 @pytest.mark.parametrize("top", [395, 410, 450])
 def test_trousers_under_a_hanging_top_are_read_without_their_waist(top: int) -> None:
     """Hips at row 400: what begins below is the hem of a top, which a mask doesn't tell from a waistband."""
@@ -300,7 +317,7 @@ def test_trousers_under_a_hanging_top_are_read_without_their_waist(top: int) -> 
         natural=np.array([[np.nan, 1.4, 0.95, np.nan]]),
         categories=[Category.LOWER],
     )
-    reading = scene.read(0, garment)
+    reading = scene.read(0, garment, np.zeros((*garment.shape, 3), np.uint8))
     found = dict(zip(AXIS_NAMES, reading.ratios, strict=True))
     assert np.isnan(found["waist"])
     assert (found["width"], found["length"]) == pytest.approx((1.4, 0.95), abs=0.015)

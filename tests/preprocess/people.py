@@ -12,6 +12,7 @@ from preprocess.body.keypoints import COCO_18_TO_BODY_25, Keypoints
 from preprocess.vocabulary import NUM_JOINTS, Joint, Lip
 
 WIDTH, HEIGHT = 768, 1024
+SKIN = (200, 150, 120)
 
 JOINTS = {
     Joint.NOSE: (384, 170),
@@ -142,3 +143,18 @@ def trousers(
     if skirt:
         parse[420:hem, 334:434] = cloth
     return parse == cloth, legs(), parse
+
+
+def hanging(elbow: int, wrist: int) -> Keypoints:
+    """The person with arms that hang: `|b|` px of elbows and wrists, in rows 460 and 600."""
+    wearer = person()
+    for side, arm in ((-1, (3, 4)), (1, (6, 7))):
+        wearer.xy[list(arm)] = (384 + side * elbow, 460), (384 + side * wrist, 600)
+    return wearer
+
+
+def beside(first: int, last: int, top: int = 350) -> NDArray[np.bool_]:
+    """Two upright strips, from `first` to `last` px off the body axis: arms."""
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[top:700, 384 - last : 384 - first] = mask[top:700, 384 + first : 384 + last] = True
+    return mask

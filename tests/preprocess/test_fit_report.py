@@ -6,7 +6,7 @@ import pytest
 from preprocess.person.fit_report import measure_fit
 from preprocess.sizes.request import SizeRequest
 from preprocess.vocabulary import Category
-from tests.preprocess.people import person, trousers, tunic
+from tests.preprocess.people import SKIN, beside, hanging, paint_photo, person, trousers, tunic
 
 NATURAL = SizeRequest(shoulder=1.3, width=1.2, length=1.25)
 """Of `tunic()`: 260 / 200, 240 / 200 and 400 / 320."""
@@ -35,6 +35,19 @@ def test_the_words_have_the_sign_of_the_measure(width: int) -> None:
     wide, tight = "wide" in fit.verdict["width"], "tight" in fit.verdict["width"]
     assert (wide, tight) == (width > 244, width < 236), "2 % is within what is measured twice"
     assert "less than asked" in fit.regions["width"].obedience
+
+
+def test_what_the_mask_takes_of_an_arms_shade_is_told_by_the_picture() -> None:
+    """240 px of light cloth, 8 px in the dark that the mask takes for cloth, then bare arms; B is 200 px."""
+    wearer, garment = hanging(150, 150), tunic(shoulder=300, width=256)
+    picture = paint_photo(tunic(width=240), wearer, (200, 220, 255))
+    picture[beside(120, 129)] = 40
+    picture[beside(128, 180)] = SKIN
+    widths = [
+        measure_fit(garment, wearer, SizeRequest(width=1.2), None, picture=seen).regions["width"].measured
+        for seen in (None, picture)
+    ]
+    assert widths == pytest.approx([1.28, 1.2], abs=0.02)
 
 
 def test_the_request_is_never_taken_for_a_measure() -> None:

@@ -16,11 +16,20 @@ from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.garment.worn import measure_parsed
 from preprocess.pictures import read_picture
 from preprocess.vocabulary import Category, Joint
-from tests.preprocess.people import HEIGHT, WIDTH, paint_photo, person, tunic, with_sleeves
+from tests.preprocess.people import (
+    HEIGHT,
+    SKIN,
+    WIDTH,
+    beside,
+    hanging,
+    paint_photo,
+    person,
+    tunic,
+    with_sleeves,
+)
 from tests.shared_data import shared_data
 
 WALL, CLOTH, ARM = (90.0, 0.0, 0.0), (40.0, 0.0, 0.0), (60.0, 30.0, 30.0)
-SKIN = (200, 150, 120)
 
 
 def width_seen(
@@ -34,21 +43,6 @@ def width_seen(
     scene = Scene(photo=photo, occluders=arms)
     width = measure_worn(mask, person() if wearer is None else wearer, scene).lengths["width"]
     return width.value / 200, width.low / 200, width.high / 200
-
-
-def hanging(elbow: int, wrist: int) -> Keypoints:
-    """The person with arms that hang: `|b|` px of elbows and wrists, in rows 460 and 600."""
-    wearer = person()
-    for side, arm in ((-1, (3, 4)), (1, (6, 7))):
-        wearer.xy[list(arm)] = (384 + side * elbow, 460), (384 + side * wrist, 600)
-    return wearer
-
-
-def beside(first: int, last: int, top: int = 350) -> NDArray[np.bool_]:
-    """Two upright strips, from `first` to `last` px off the body axis: arms."""
-    mask = np.zeros((HEIGHT, WIDTH), bool)
-    mask[top:700, 384 - last : 384 - first] = mask[top:700, 384 + first : 384 + last] = True
-    return mask
 
 
 @pytest.mark.parametrize("filled", [0, 16, 24, 60])
@@ -102,7 +96,7 @@ def test_cloth_in_the_colour_of_the_wall_is_known_where_no_arm_is_beside_it() ->
 
 @pytest.mark.parametrize("side", [-1, 1])
 def test_a_wall_that_is_uneven_on_one_side_is_known_by_the_other(side: int) -> None:
-    """1.2 B of cloth, 16 px of wall that the parse map has for cloth, and from 200 px on a picture on the wall."""
+    """1.2 B of cloth, 16 px of wall that the parse map has for cloth, and from 200 px on a picture."""
     photo = paint_photo(tunic(width=240), person())
     photo[:, np.r_[:184] if side < 0 else np.r_[584:WIDTH]] = (0, 0, 0)
     photo[::2, np.r_[:184] if side < 0 else np.r_[584:WIDTH]] = (250, 40, 40)
