@@ -17,6 +17,9 @@ from preprocess.vocabulary import AXES_VARIABLE, OPTIONAL_AXES, TRIED_ON
 RECORD = "record.json"
 """What a training stage says of itself: parameters, picture size, inpainting masks, versions."""
 
+BASE, FINGERPRINT = "base", "fingerprint"
+"""In a record: the fingerprint of the base that was trained on, and that of the run itself."""
+
 LAYERS_FILE = "layers.safetensors"
 """Layers that `train_joint` trained in full, by their names in the network that predicts."""
 
@@ -74,10 +77,15 @@ def load_size_aware(
 
     Returns:
         The networks, frozen, and the adapter.
+
+    Raises:
+        FileNotFoundError: A part is missing.
+        ValueError: `checkpoint` was trained on another base.
     """
+    require_base(checkpoint, base)
+    require_layers(checkpoint)
     networks = load_base(base, device, torch_dtype)
     dtype = networks.dtype  # a base may take another half precision than is asked for
-    read_record(checkpoint)
     if (checkpoint / "lora").is_dir():
         networks.denoiser.load_lora_adapter(str(checkpoint / "lora"), prefix=None, use_safetensors=True)
         networks.denoiser.to(torch_dtype and dtype).requires_grad_(False)
@@ -85,6 +93,28 @@ def load_size_aware(
         load_layers(networks.denoiser, checkpoint / LAYERS_FILE)
     adapter = load_adapter(checkpoint).to(networks.device, torch_dtype)
     return networks, adapter.requires_grad_(False).eval()
+
+
+def require_base(checkpoint: Path, base: Path) -> None:
+    """Raise ValueError where a checkpoint says that it was trained on another base than this one."""
+    trained_on, found = read_record(checkpoint).get(BASE), read_record(base).get(FINGERPRINT)
+    if trained_on != found and None not in (trained_on, found):  # earlier versions didn't say
+        raise ValueError(
+            f"{checkpoint} was trained on another base than {base}: name the one it was trained on, whose "
+            f"{RECORD} has the {FINGERPRINT} {trained_on}, or train it again"
+        )
+
+
+def require_layers(checkpoint: Path) -> None:
+    """Raise FileNotFoundError where the layers that `train_joint` trained in the base are missing."""
+    record = read_record(checkpoint)
+    if record.get("stage") == "train_joint":
+        layers = checkpoint / ("lora" if record["params"]["base_layers"] == "lora" else LAYERS_FILE)
+        if not layers.exists():
+            raise FileNotFoundError(
+                f"{layers} not found: train_joint wrote it beside the adapter, which doesn't do without it: "
+                "copy the whole folder"
+            )
 
 
 def load_adapter(checkpoint: Path) -> SizeAdapter:

@@ -6,7 +6,7 @@ from typing import Any
 from safetensors.torch import save_file
 
 from model.weights import seeded
-from pipeline.checkpoints import LAYERS_FILE, image_size, load_adapter, load_base
+from pipeline.checkpoints import LAYERS_FILE, image_size, load_adapter, load_base, require_base
 from pipeline.stage import run_stage
 from pipeline.training.run import FROZEN_TYPE, TrainingRun, write_losses
 from pipeline.training.size_task import size_task
@@ -20,6 +20,7 @@ def run(params: TrainJointParams, *, shards: Path, base: Path, size: Path, out: 
     Writes `adapter/`, `lora/` (what diffusers' `load_lora_adapter` reads) or `layers.safetensors`, and the
     losses of every step.
     """
+    require_base(size, base)
     run_ = TrainingRun.begin("train_joint", params, shards, out, image_size(base), base, size)
     networks = load_base(base, torch_dtype=FROZEN_TYPE[params.runtime.mixed_precision])
     adapter = load_adapter(size).to(networks.device)
@@ -35,7 +36,7 @@ def run(params: TrainJointParams, *, shards: Path, base: Path, size: Path, out: 
     ]
     judge = ladder_validation(run_, networks, adapter, base)
     rows = run_.fit(task, params.optimisation, "joint", groups, judge, task.encoder)
-    with run_.output(out) as partial:
+    with run_.output(out, base) as partial:
         adapter.save_pretrained(partial / "adapter", run_.provenance)
         if params.base_layers == "lora":
             networks.denoiser.save_lora_adapter(partial / "lora")

@@ -42,7 +42,7 @@ def run(params: TrainSizeParams, *, shards: Path, base: Path, out: Path) -> None
     task = size_task(run_, networks, adapter, base)
     judge = ladder_validation(run_, networks, adapter, base)
     rows = run_.fit(task, params.optimisation, "adapter", validation=judge, encoder=task.encoder)
-    with run_.output(out) as partial:
+    with run_.output(out, base) as partial:
         adapter.save_pretrained(partial / "adapter", run_.provenance)
         write_losses(rows, partial / "losses" / "adapter.csv")
 

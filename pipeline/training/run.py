@@ -15,7 +15,7 @@ import torch
 import xxhash
 from accelerate import PartialState
 
-from pipeline.checkpoints import RECORD
+from pipeline.checkpoints import BASE, FINGERPRINT, RECORD, read_record
 from preprocess.identity import identity
 from preprocess.whole import whole_folder
 from shards.index import CATEGORIES, INDEX_NAME, MASK, ShardIndex
@@ -184,11 +184,11 @@ class TrainingRun:
         return self.checkpoint_dir / "validation"
 
     @contextmanager
-    def output(self, out: Path) -> Iterator[Path]:
+    def output(self, out: Path, base: Path | None = None) -> Iterator[Path]:
         """Yield an empty folder that becomes `out` when the block ends well; its checkpoints go then.
 
         Those of runs that didn't end stay, for whoever goes back to their parameters. What other processes
-        than the first write is thrown away.
+        than the first write is thrown away. The record names the `base` that was trained on.
         """
         if not processes_of_run().is_main_process:
             with TemporaryDirectory() as unused:
@@ -202,7 +202,8 @@ class TrainingRun:
             MASK: header.get(MASK),
             CATEGORIES: list(header[CATEGORIES]) if CATEGORIES in header else None,
             "params": asdict(self.params),
-            "fingerprint": self.fingerprint,
+            FINGERPRINT: self.fingerprint,
+            BASE: base and read_record(base).get(FINGERPRINT),
             "versions": {name: version(name) for name in VERSIONED},
         }
         with whole_folder(out) as partial:

@@ -135,6 +135,7 @@ def test_training_leaves_whole_outputs_and_no_checkpoints(trained: Path) -> None
     assert read_record(trained / "base")["image_height"] == 96
     assert not [path for path in (trained / "work" / "checkpoints").rglob("*") if path.is_file()]
     for stage in ("size", "joint"):
+        assert read_record(trained / stage)["base"] == read_record(trained / "base")["fingerprint"]
         found = sorted(path.name for path in (trained / stage / "validation").iterdir())
         assert found == ["step-000001.json", "step-000001.png", "step-000002.json", "step-000002.png"]
         figures = json.loads((trained / stage / "validation" / "step-000002.json").read_text())

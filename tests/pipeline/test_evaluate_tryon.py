@@ -179,6 +179,33 @@ def test_networks_are_not_judged_on_garments_that_they_never_saw(
     require_trained(networks / "joint", ["lower"])
 
 
+def test_a_checkpoint_without_its_layers_or_beside_another_base_is_refused(
+    networks: Path, tmp_path: Path
+) -> None:
+    """What earlier versions wrote, as `networks`, doesn't say so and loads."""
+    shutil.copytree(networks, tmp_path, dirs_exist_ok=True)
+    base, joint = tmp_path / "base", tmp_path / "joint"
+
+    def tell(folder: Path, **more: object) -> None:
+        record = folder / RECORD
+        record.write_text(json.dumps(json.loads(record.read_text()) | more))
+
+    tell(base, fingerprint="b1")
+    load_size_aware(base, joint)
+    tell(joint, base="b1", stage="train_joint", params={"base_layers": "lora"})
+    load_size_aware(base, joint)
+    tell(base, fingerprint="b2")
+    with pytest.raises(ValueError, match=r"joint was trained on another base than .*has the fingerprint b1"):
+        load_size_aware(base, joint)
+    tell(base, fingerprint="b1")
+    shutil.rmtree(joint / "lora")
+    with pytest.raises(FileNotFoundError, match=r"joint/lora not found: train_joint wrote it"):
+        load_size_aware(base, joint)
+    tell(joint, params={"base_layers": "all"})
+    with pytest.raises(FileNotFoundError, match=r"joint/layers\.safetensors not found"):
+        load_size_aware(base, joint)
+
+
 def test_a_base_is_no_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"base has no adapter/: name what train_size or train_joint"):
         load_adapter(tmp_path / "base")
