@@ -14,7 +14,9 @@ from pipeline.training.sample_encodings import encoder_of
 from pipeline.training.tiny import train_tiny, train_tiny_catvton, train_tiny_klein
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.vocabulary import TRIED_ON
-from shards.index import INDEX_NAME, ShardIndex
+from shards.index import CATEGORIES, INDEX_NAME, ShardIndex
+from shards.reader import ShardReader
+from shards.storage import open_folder
 from train.params import TrainBaseParams
 from train.perception import CriticTask, SegmenterTask
 from train.state import LogRow
@@ -68,7 +70,8 @@ def require_known_people(shards: Path) -> None:
     Raises:
         FileNotFoundError: There is no test split.
         ValueError: Nobody of the train split is known on any axis, or of the test split, where validation and
-            evaluation look for people.
+            evaluation look for people; all of the train split are alike; or the test split has garments of a
+            category that the train split lacks.
     """
     for split, use in (("train", "there is no size to learn"), ("test", "nobody can be judged")):
         index = shards / split / INDEX_NAME
@@ -85,6 +88,30 @@ def require_known_people(shards: Path) -> None:
                 "`cinderella inspect`; photos with parse maps and joints are known more often, and "
                 "compute_size_ratios.max_uncertainty says what counts as known"
             )
+    trained, tested = (ShardIndex(shards / split).header.get(CATEGORIES, {}) for split in ("train", "test"))
+    further = [category for category in tested if category not in trained]
+    if trained and further:
+        raise ValueError(
+            f"the train split has garments of {', '.join(trained)} alone, but the test split also of "
+            f"{', '.join(further)}, on which nothing could be judged: leave these out "
+            "(prepare_dataset.category), or add them to the train split"
+        )
+    if not sizes_vary(shards / "train"):
+        raise ValueError(
+            "the people of the train split whose size is known are all alike, so there is no size to learn: "
+            "add photos in which the garments fit otherwise"
+        )
+
+
+def sizes_vary(folder: Path) -> bool:
+    """Tell whether two people in garments of one category are known to differ; reads on until they do."""
+    reader = ShardReader(open_folder(folder), 1, 1)  # whose pictures nobody decodes
+    first: dict[tuple[str, int], float] = {}
+    return any(
+        ratio is not None and first.setdefault((record.category, axis), ratio) != ratio
+        for record in reader.records()
+        for axis, ratio in enumerate(record.ratios)
+    )
 
 
 def known_of(folder: Path) -> dict[str, int] | None:

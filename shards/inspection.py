@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 from preprocess.sizes.axes import AXIS_NAMES
 from shards.batch import Batch
 from shards.reader import ShardReader
-from shards.sample import RECORD_SUFFIX, decode_record, require_member
 from shards.storage import open_folder
 from shards.stream import SampleStream
-from shards.ustar import unpack
 
 QUANTILES = (0.05, 0.5, 0.95)
 SMALLEST = 8
@@ -74,7 +72,7 @@ def stream_keys(
 def statistics(location: str | Path) -> dict[str, Any]:
     """Count what the shards hold, and give quantiles of the ratios; every record is read and checked."""
     reader = ShardReader(open_folder(location), SMALLEST, SMALLEST)
-    records = list(_records(reader))
+    records = list(reader.records())
     ratios = np.array([record.ratio_array() for record in records]).reshape(-1, len(AXIS_NAMES))
     index = reader.index
     return {
@@ -89,14 +87,6 @@ def statistics(location: str | Path) -> dict[str, Any]:
         "picture_sizes": dict(Counter(f"{record.image_width}x{record.image_height}" for record in records)),
         "ratios": {name: quantiles(ratios[:, place]) for place, name in enumerate(AXIS_NAMES)},
     }
-
-
-def _records(reader: ShardReader) -> Iterator[Any]:
-    """Yield the record of every sample."""
-    for shard, line in enumerate(reader.index.shards):
-        for row in range(line.num_samples):
-            key, packed = reader.packed(shard, row)
-            yield decode_record(key, require_member(key, unpack(key, packed), RECORD_SUFFIX))
 
 
 def quantiles(values: NDArray[np.float32]) -> dict[str, float | int | None]:

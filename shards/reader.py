@@ -2,7 +2,7 @@
 
 import os
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import FileIO
 from threading import Lock
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from shards.batch import Batch, empty_batch, fill_described, fill_row
 from shards.index import ShardIndex
 from shards.latents import EncodingsSpec, PackedLayout
+from shards.sample import RECORD_SUFFIX, SizeRecord, decode_record, require_member
 from shards.storage import Folder
 from shards.ustar import BLOCK, SampleError, unpack
 
@@ -72,6 +73,18 @@ class ShardReader:
         packed = bytearray(num_bytes)
         self._read(shard, found, memoryview(packed))
         return key, bytes(packed)
+
+    def records(self) -> Iterator[SizeRecord]:
+        """Yield the record of every sample by shard and row; no picture is decoded.
+
+        Raises:
+            DamageError: A sample is missing or damaged.
+            SampleError: It has no record, or another sample's.
+        """
+        for shard, line in enumerate(self.index.shards):
+            for row in range(line.num_samples):
+                key, packed = self.packed(shard, row)
+                yield decode_record(key, require_member(key, unpack(key, packed), RECORD_SUFFIX))
 
     def _read(self, shard: int, found: tuple[str, int, int, int], into: memoryview) -> None:
         """Read the tar bytes of a sample that the index found; see `packed`."""

@@ -1,6 +1,7 @@
 """The base that is made from scratch, and what is refused before anything is made."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from preprocess.places import place
 from shards.plan import sha256_of
 from tests.object_storage import upload
 from tests.preprocess.flaky import Flaky
-from tests.shards.making import write_people
+from tests.shards.making import sample, write_people, write_shards
 from train.params import OptimisationParams, RuntimeParams, TrainBaseParams
 
 FEW = OptimisationParams(steps=2, batch_size=2, learning_rate=1e-3, warmup_steps=0)
@@ -29,10 +30,10 @@ QUICK = TrainBaseParams(
 )
 
 
-def told(shards: Path, split: str, **known: int) -> None:
-    """Write into the index how many people of a split are known on each axis."""
+def told(shards: Path, split: str, name: str = "known", /, **counts: int) -> None:
+    """Write counts into the index of a split: how many people are known, by axis, or another `name`."""
     index = shards / split / "index.json"
-    index.write_text(index.read_text().replace("{", '{"known": ' + json.dumps(known) + ", ", 1))
+    index.write_text(index.read_text().replace("{", f'{{"{name}": {json.dumps(counts)}, ', 1))
 
 
 def test_data_on_which_a_later_stage_would_stop_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
@@ -49,6 +50,25 @@ def test_data_on_which_a_later_stage_would_stop_is_refused_before_anything_is_tr
     (alone / "test" / "index.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"the data has no test split, .* so nobody can be judged"):
         train_base.run(QUICK, shards=alone, out=out)
+    assert not out.exists()
+
+
+def test_garments_that_are_only_tested_and_people_who_are_all_alike_are_refused_before_anything_is_trained(
+    tmp_path: Path,
+) -> None:
+    shards, out = write_people(tmp_path / "shards"), tmp_path / "base"
+    told(shards, "train", "categories", upper=6)
+    told(shards, "test", "categories", upper=4, dress=2)
+    with pytest.raises(ValueError, match="garments of upper alone, but the test split also of dress"):
+        train_base.run(QUICK, shards=shards, out=out)
+    shutil.rmtree(shards / "train")
+    write_shards([sample("00000_00"), sample("00001_00")], shards / "train", "train", samples_per_shard=1)
+    told(shards, "train", "categories", upper=2, dress=1)
+    with pytest.raises(ValueError, match="of the train split whose size is known are all alike"):
+        train_base.run(QUICK, shards=shards, out=out)
+    one = write_people(tmp_path / "one", 1)
+    with pytest.raises(ValueError, match="of the train split whose size is known are all alike"):
+        train_base.run(QUICK, shards=one, out=out)
     assert not out.exists()
 
 
