@@ -56,7 +56,7 @@ def switched_on(params: Path) -> str:
     try:
         names = YAML(typ="safe").load(params.read_text())["axes"]
         return ",".join(name for name in names if name in OPTIONAL_AXES)
-    except (OSError, YAMLError, LookupError, TypeError):
+    except (OSError, YAMLError, LookupError, TypeError, ValueError):
         return ""  # `load_params` tells what is wrong with it
 
 

@@ -138,11 +138,11 @@ def read_yaml(path: Path, model: type[Model]) -> Model:
         message = f"{path}: no such file; run from the repository root or pass --params"
     except (OSError, UnicodeDecodeError) as error:
         message = f"{path} must be a text file that can be read: {error}"
-    except YAMLError as error:
-        message = f"{path}: not valid YAML: {error}"
     except ValidationError as error:
         problems = [f"  {'.'.join(map(str, e['loc']))}: {e['msg']}{what_was_got(e)}" for e in error.errors()]
         message = "\n".join([f"{path}: {len(problems)} problem(s)", *problems])
+    except (YAMLError, ValueError) as error:  # a day that there isn't, 2024-13-40, is a ValueError
+        message = f"{path}: not valid YAML: {error}"
     sys.stderr.write(message + "\n")
     raise SystemExit(USAGE_ERROR)
 

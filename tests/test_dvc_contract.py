@@ -86,6 +86,14 @@ def test_a_folder_may_be_named_by_a_date(tmp_path: Path) -> None:
     assert load_params(tmp_path / "params.yaml").prepare_dataset.root == "2024-05-01"
 
 
+def test_a_day_that_there_is_not_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (ROOT / "params.yaml").read_text().replace("root: data ", "root: 2024-13-40 ")
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(SystemExit):
+        load_params(tmp_path / "params.yaml")
+    assert "params.yaml: not valid YAML: month must be in 1..12" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", STAGES)
 def test_stage_is_one_module_and_one_section(name: str) -> None:
     stage = STAGES[name]

@@ -255,7 +255,7 @@ def uncertainties(table: pa.Table, name: str) -> NDArray[np.floating]:
 
 def segmented_keys(annotations: Path, keys: list[str]) -> set[tuple[str, str]]:
     """Split and key of those of some samples whose garment was found by its colours."""
-    columns, wanted = ["split", "key", "reason"], pc.field("key").isin(keys)
+    columns, wanted = ["split", "key", "reason"], pc.field("key").isin(pa.array(keys, pa.string()))
     rows = pq.read_table(annotations, columns=columns, filters=wanted).to_pylist()
     return {(row["split"], row["key"]) for row in rows if SEGMENTED in (row["reason"] or "").split("; ")}
 

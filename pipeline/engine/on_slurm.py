@@ -15,6 +15,7 @@ from itertools import count, islice
 from pathlib import Path
 
 from submitit import SlurmExecutor, SlurmJob
+from submitit.core.utils import FailedJobError
 from submitit.helpers import Checkpointable
 
 from pipeline.engine.engines import SlurmSettings
@@ -46,7 +47,7 @@ class SlurmArrays:
         """Keep the queue filled; see `Engine`.
 
         Raises:
-            OSError: A part failed, or was lost again and again.
+            OSError: A part failed, or was lost again and again; or Slurm takes none.
         """
         folder = work.store.root / ".slurm"
         cancel(folder)
@@ -78,7 +79,11 @@ class SlurmArrays:
             cancel(folder)
 
     def send(self, tasks: list["Task"], work: Work, folder: Path) -> list["Sent"]:
-        """Send tasks as one array."""
+        """Send tasks as one array.
+
+        Raises:
+            OSError: Slurm refuses it.
+        """
         if not tasks:
             return []
         settings = self.settings
@@ -94,8 +99,11 @@ class SlurmArrays:
             additional_parameters={"requeue": True, **settings.options}
             | ({"gpus-per-node": work.gpus} if work.gpus else {}),
         )
-        with executor.batch():
-            jobs = [executor.submit(task) for task in tasks]
+        try:
+            with executor.batch():
+                jobs = [executor.submit(task) for task in tasks]
+        except FailedJobError as error:
+            raise OSError(f"Slurm takes no tasks as `slurm` of engine.yaml has them: {error}") from error
         with (folder / JOBS).open("a") as file:
             file.writelines(f"{number}\n" for number in {job.job_id.split("_")[0] for job in jobs})
         return [Sent(task, job, list(task.parts)) for task, job in zip(tasks, jobs, strict=True)]

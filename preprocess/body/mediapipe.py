@@ -51,6 +51,7 @@ class PoseDetector:
 
         Raises:
             FileNotFoundError: There is no such file.
+            ValueError: It is no pose landmarker.
         """
         if not model.is_file():
             raise FileNotFoundError(
@@ -64,7 +65,10 @@ class PoseDetector:
         )
         self._image = mp.Image
         self._rgb = mp.ImageFormat.SRGB
-        self._landmarker: Any = mp.tasks.vision.PoseLandmarker.create_from_options(options)
+        try:
+            self._landmarker: Any = mp.tasks.vision.PoseLandmarker.create_from_options(options)
+        except RuntimeError as error:
+            raise ValueError(f"{model} must be a pose landmarker (.task): {error}") from error
 
     def detect(self, picture: NDArray[np.uint8]) -> Keypoints:
         """Find the person in an (H, W, 3) RGB picture, as MediaPipe places the joints.

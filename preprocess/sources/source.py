@@ -175,9 +175,11 @@ def manifest_root(path: Path, schema: pa.Schema) -> Path:
     """Return the folder that a manifest's paths are below.
 
     Raises:
-        ValueError: The manifest has another schema version.
+        ValueError: The table is no manifest, or has another schema version.
     """
     metadata = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
+    if "root" not in metadata:
+        raise ValueError(f"{path} must be a manifest.parquet, as prepare_dataset writes it, but has no root")
     if metadata.get("schema_version") != SCHEMA_VERSION:
         raise ValueError(
             f"{path} must have manifest schema {SCHEMA_VERSION}, got {metadata.get('schema_version')}: "

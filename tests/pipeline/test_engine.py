@@ -304,6 +304,20 @@ def test_a_wrong_engine_file_lists_every_problem(
     assert all(word in said for word in ("3 problem(s)", "engine:", "process.workers:", "process.adress:"))
 
 
+def test_what_slurm_says_to_tasks_that_it_refuses_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("submitit", reason="needs `pip install submitit`")
+    for name, text in (("sbatch", "echo invalid partition >&2; exit 1"), ("srun", "exit 0")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv(ENGINE_VARIABLE, "slurm")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OSError, match=r"Slurm takes no tasks .*engine\.yaml.*: invalid partition"):
+        made(tmp_path, Numbers(10), open_engine(workers=1))
+
+
 def test_the_commands_take_an_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ENGINE_VARIABLE, "process")  # put back afterwards
     root = new_root(tmp_path)

@@ -82,6 +82,11 @@ def test_the_histogram_of_one_value_ranges_over_that_value(annotations: Path, tm
     assert said in (tmp_path / "gallery.html").read_text()
 
 
+def test_a_gallery_of_no_rows_is_empty(annotations: Path, tmp_path: Path) -> None:
+    assert inspect(annotations, where="width_ratio > 99", html=tmp_path / "g.html").startswith("0 rows")
+    assert "data:image" not in (tmp_path / "g.html").read_text()
+
+
 def test_where_selects_by_duckdb(annotations: Path) -> None:
     assert inspect(annotations, where="width_ratio > 1.5 and status = 'ok'").startswith("1 rows")
     with pytest.raises(ValueError, match="where must be a DuckDB condition"):

@@ -57,12 +57,14 @@ def said(code: str, folder: Path, **environment: str) -> str:
         ("prepare_dataset: {}", ""),
         ("axes: sleeve\n", ""),
         ("axes: [shoulder", ""),
+        ("axes: [shoulder]\nroot: 2024-13-40", ""),
     ],
 )
 def test_params_tell_what_is_switched_on(text: str, expected: str, tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text(text)
     assert switched_on(tmp_path / "params.yaml") == expected
-    assert switched_on(tmp_path / "other.yaml") == ""
+    (tmp_path / "latin-1.yaml").write_bytes("# für\n".encode("latin-1"))
+    assert switched_on(tmp_path / "latin-1.yaml") == switched_on(tmp_path / "other.yaml") == ""
 
 
 def test_the_table_and_the_columns_have_the_axis_where_it_is_switched_on(folder: Path) -> None:

@@ -37,6 +37,12 @@ def picture() -> np.ndarray:
     return np.asarray(Image.open(shared_data() / "data/mediapipe_pose/pose.jpg").convert("RGB"))
 
 
+def test_what_is_no_pose_landmarker_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "no.task").write_bytes(b"no network")
+    with pytest.raises(ValueError, match=r"no\.task must be a pose landmarker \(\.task\): "):
+        PoseDetector(tmp_path / "no.task")
+
+
 def test_measured_joints_match_mediapipes_reference(detector: PoseDetector) -> None:
     text = (shared_data() / "data/mediapipe_pose/expected_pose_landmarks.prototxt").read_text()
     values = np.array(re.findall(r"x: ([\d.-]+)\s+y: ([\d.-]+)", text), dtype=float)[:33]

@@ -235,6 +235,9 @@ def test_a_manifest_that_is_missing_or_older_is_refused(root: Path) -> None:
     pq.write_table(table.replace_schema_metadata({"root": str(root), "schema_version": "0"}), path)
     with pytest.raises(ValueError, match="must have manifest schema 2, got 0"):
         read_manifest(path)
+    pq.write_table(table.replace_schema_metadata({"schema_version": "2"}), path)  # as keypoints.parquet
+    with pytest.raises(ValueError, match=r"must be a manifest\.parquet, as prepare_dataset writes it"):
+        read_manifest(path)
 
 
 def test_a_relative_root_is_read_from_the_working_folder(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
