@@ -1,5 +1,6 @@
 """Weights: drawn from a seed, or read from files, here or on the hub, and given to the network they fit."""
 
+import json
 import pickle
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -118,6 +119,19 @@ def load_weight_file(file: Path) -> dict[str, Any]:
         raise
     except (RuntimeError, EOFError, OSError) as error:
         raise ValueError(f"{file} {NOT_WHOLE}: {error}") from error
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """Read what stands beside weights: a config, or what a training stage says of itself.
+
+    Raises:
+        OSError: There is no such file, or it may not be read.
+        ValueError: It holds no JSON object.
+    """
+    try:
+        return dict(**json.loads(file.read_text()))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{file} must be a whole JSON object, so copy it again: {error}") from error
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Load what the training stages wrote."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from torch import nn
 from model.adapter.adapter import SizeAdapter
 from model.bases import BASES
 from model.bases.base import TryOnBase
-from model.weights import load_weight_file
+from model.weights import load_weight_file, read_json
 from preprocess.sizes.axes import MEANINGS
 from preprocess.vocabulary import AXES_VARIABLE, OPTIONAL_AXES, TRIED_ON
 
@@ -29,14 +28,14 @@ def read_record(folder: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: `folder` is not the output of a training stage.
+        ValueError: Its record isn't whole.
     """
     path = folder / RECORD
     if not path.is_file():
         raise FileNotFoundError(
             f"{path} not found: run the stage that writes {folder.name} first (dvc repro)"
         )
-    record: dict[str, Any] = json.loads(path.read_text())
-    return record
+    return read_json(path)
 
 
 def load_base(

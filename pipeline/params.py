@@ -133,6 +133,7 @@ def read_yaml(path: Path, model: type[Model]) -> Model:
     """Read and check a file of settings; see `load_params`."""
     try:
         values = YAML(typ="safe").load(path.read_text())  # DVC's reader: 1e-5 is a float, `no` a string
+        values = {} if values is None else values  # nothing but comments
         return model.model_validate_json(json.dumps(values, default=str))  # a folder may be named by a date
     except FileNotFoundError:
         message = f"{path}: no such file; run from the repository root or pass --params"

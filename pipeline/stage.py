@@ -85,7 +85,11 @@ def fail(name: str, error: Exception) -> None:
 
 
 def words_of(error: Exception) -> str:
-    """Return an error's message; where it is the file system's own, the file comes first."""
+    """Return an error's message; where it is the file system's own, the file comes first.
+
+    Of a missing file pyarrow says the name alone.
+    """
     if isinstance(error, OSError) and error.errno in SYSTEM_SAYS and error.filename is not None:
         return f"{os.fsdecode(error.filename)}: {SYSTEM_SAYS[error.errno]}"
-    return str(error)
+    words = str(error)
+    return f"{words}: not found" if isinstance(error, FileNotFoundError) and " " not in words else words

@@ -22,7 +22,7 @@ from model.bases.base import Residual, Sites
 from model.bases.conditions import SizeCondition
 from model.model_card import model_card, versions
 from model.pixels import sent
-from model.weights import load_weight_file, local_folder, require_same_weights
+from model.weights import load_weight_file, local_folder, read_json, require_same_weights
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class AdapterConfig:
 
 def read_config(file: Path) -> AdapterConfig:
     """Read what `SizeAdapter.save_pretrained` wrote beside the weights."""
-    saved = json.loads(file.read_text())
+    saved = read_json(file)
     saved.pop("provenance", None)
     saved.setdefault("categories", [ONLY_CATEGORY])
     try:
@@ -296,7 +296,7 @@ class SizeAdapter(nn.Module):
         if not (source / CONFIG_FILE).is_file():
             raise FileNotFoundError(f"no {CONFIG_FILE} in {source}: not a saved size adapter")
         adapter = cls(read_config(source / CONFIG_FILE))
-        adapter.provenance = json.loads((source / CONFIG_FILE).read_text())["provenance"]
+        adapter.provenance = read_json(source / CONFIG_FILE)["provenance"]
         weights = load_weight_file(source / WEIGHTS_FILE)
         require_same_weights(adapter.state_dict(), weights, source)
         adapter.load_state_dict(weights)

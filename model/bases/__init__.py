@@ -5,7 +5,6 @@ A base is added by a folder whose class implements `model.bases.base.TryOnBase`,
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -139,8 +138,8 @@ def entry_of(name: str) -> BaseEntry:
 def open_base(folder: str | Path, torch_dtype: torch.dtype | None = None) -> TryOnBase:
     """Load the networks of a folder, or of a repository of the hub, whichever base they are."""
     from model.bases.base import BASE_FILE
-    from model.weights import local_folder
+    from model.weights import local_folder, read_json
 
     says = local_folder(folder, [BASE_FILE]) / BASE_FILE
-    name = json.loads(says.read_text())["base"] if says.is_file() else RELEASED
+    name = read_json(says)["base"] if says.is_file() else RELEASED
     return entry_of(name).load().from_pretrained(folder, torch_dtype)

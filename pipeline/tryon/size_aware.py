@@ -217,8 +217,8 @@ class SizeAwareTryOn:
                 isn't prepared.
 
         Raises:
-            ValueError: A size is out of range or of another category than the person is prepared for, or
-                something given is not what it should be.
+            ValueError: No size is asked for, or one is out of range or of another category than the person is
+                prepared for, or something given is not what it should be.
         """
         if not isinstance(person, PreparedPerson):
             person = self.prepare(person, **given)
@@ -229,7 +229,7 @@ class SizeAwareTryOn:
         self.require_trained(person.category)
         size = SizeRequest.natural(category=person.category) if size is None else size
         asked = [size] if isinstance(size, SizeRequest) else list(size)
-        require_category(person, asked)
+        require_sizes(person, asked)
         requests = [request.resolved(person.natural_size) for request in asked]
         requests = [
             one.clamped(within) if clamp else one.required_in_range(within)
@@ -302,8 +302,10 @@ class SizeAwareTryOn:
         return found
 
 
-def require_category(person: PreparedPerson, asked: Sequence[SizeRequest]) -> None:
-    """Raise ValueError where a size is asked of another category than a person is prepared for."""
+def require_sizes(person: PreparedPerson, asked: Sequence[SizeRequest]) -> None:
+    """Raise ValueError where no size is asked for, or one of another category than the person's."""
+    if not asked:
+        raise ValueError("a size must be asked for, got an empty list: leave `size` out for the natural one")
     others = {request.category for request in asked} - {person.category}
     if others:
         raise ValueError(

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch.testing import assert_close
 from transformers.utils.logging import is_progress_bar_enabled
 
-from model.adapter.adapter import WEIGHTS_FILE, SizeAdapter
+from model.adapter.adapter import CONFIG_FILE, WEIGHTS_FILE, SizeAdapter
 from model.bases import open_base
 from model.bases.folders import header_of
 from model.bases.sdxl.networks import SdxlBase
@@ -104,6 +104,14 @@ def test_weights_that_were_cut_are_named(tmp_path: Path, name: str) -> None:
     file.write_bytes(file.read_bytes()[:-500])
     with pytest.raises(ValueError, match=rf"{name} must have whole weights, so copy or download it again"):
         load_weight_file(file)
+
+
+@pytest.mark.parametrize("text", [b'{"a": ', b"[]", b"\xff"])
+def test_a_config_that_is_not_whole_is_named(base: SdxlBase, tmp_path: Path, text: bytes) -> None:
+    SizeAdapter.for_sites(base.sites(), MEANINGS).save_pretrained(tmp_path)
+    (tmp_path / CONFIG_FILE).write_bytes(text)
+    with pytest.raises(ValueError, match=rf"{CONFIG_FILE} must be a whole JSON object, so copy it again: "):
+        SizeAdapter.from_pretrained(tmp_path)
 
 
 def test_what_git_lfs_left_in_the_place_of_weights_is_named(base: SdxlBase, tmp_path: Path) -> None:

@@ -284,6 +284,8 @@ def test_the_engine_is_chosen_by_option_variable_or_file(
     assert open_engine(workers=3) == Processes(3)
     assert isinstance(open_engine(workers=1), Inline)
     settings = Path("engine.yaml")
+    settings.write_text("# engine: inline\n")
+    assert open_engine(workers=3) == Processes(3)
     settings.write_text("engine: inline\nprocess: {workers: 5}\n")
     assert isinstance(open_engine(workers=3), Inline)
     monkeypatch.setenv(ENGINE_VARIABLE, "process")

@@ -204,6 +204,9 @@ def test_a_checkpoint_without_its_layers_or_beside_another_base_is_refused(
     tell(joint, params={"base_layers": "all"})
     with pytest.raises(FileNotFoundError, match=r"joint/layers\.safetensors not found"):
         load_size_aware(base, joint)
+    (joint / RECORD).write_text('{"stage": ')
+    with pytest.raises(ValueError, match=r"joint/record\.json must be a whole JSON object"):
+        load_size_aware(base, joint)
 
 
 def test_a_base_is_no_checkpoint(tmp_path: Path) -> None:

@@ -128,6 +128,8 @@ def test_sizes_are_counted_from_the_natural_one_and_kept_in_range(
     clamped = tryon(person, garment, SizeRequest(width=3), ONE_STEP, clamp=True)
     assert clamped.requests == [SizeRequest(width=2.2)]
     assert "clamped" in caplog.text
+    with pytest.raises(ValueError, match="a size must be asked for, got an empty list"):
+        tryon(person, garment, [])
 
 
 def test_a_photo_of_other_proportions_keeps_its_own_pixels(

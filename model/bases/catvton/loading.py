@@ -4,7 +4,6 @@ The released attention file names its layers by a number alone. CatVTON's own lo
 fit, and is silent about the rest; here every name and shape must match.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from torch import Tensor
 from model.bases.catvton.attention import install_catvton_attention
 from model.bases.sdxl.garment_attention import SELF_ATTENTION
 from model.bases.sdxl.unet import open_time_embedding
-from model.weights import assign_weights, load_weight_file, load_weights, require_same_weights
+from model.weights import assign_weights, load_weight_file, load_weights, read_json, require_same_weights
 
 PARTS = ("unet", "vae", "scheduler")
 """Sub-folders of a base."""
@@ -50,7 +49,7 @@ def load_unet(root: Path, torch_dtype: torch.dtype | None = None) -> tuple[UNet2
         ValueError: It is none for inpainting, or weights are missing or not expected; the message lists them.
         FileNotFoundError: There is no weight file where there should be one.
     """
-    config = json.loads((root / "unet" / "config.json").read_text())
+    config = read_json(root / "unet" / "config.json")
     if config["in_channels"] != IN_CHANNELS:
         raise ValueError(
             f"{root / 'unet'} must be a UNet for inpainting, which reads {IN_CHANNELS} channels, got "

@@ -6,7 +6,6 @@ them, and weights counted. What a pass holds beside them was counted for the 4B 
 attention holds no scores.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from model.bases.memory import (
     training_memory,
 )
 from model.params import MemorySwitches
+from model.weights import read_json
 
 CONFIGS: dict[str, dict[str, Any]] = {
     "transformer": {
@@ -100,10 +100,7 @@ def examine(folder: Path) -> tuple[list[str], list[str]]:
 def configs_in(folder: Path) -> dict[str, dict[str, Any]]:
     """Read the configurations of a folder; where one is missing, that of the 4B network stands for it."""
     files = {part: folder / part / "config.json" for part in CONFIGS}
-    return {
-        part: json.loads(file.read_text()) if file.is_file() else CONFIGS[part]
-        for part, file in files.items()
-    }
+    return {part: read_json(file) if file.is_file() else CONFIGS[part] for part, file in files.items()}
 
 
 def networks_of(configs: Mapping[str, dict[str, Any]]) -> dict[str, nn.Module]:

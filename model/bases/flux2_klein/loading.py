@@ -1,6 +1,5 @@
 """Read and write FLUX.2 klein's folder, in the layout of diffusers' pipelines."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from transformers import Qwen2TokenizerFast, Qwen3ForCausalLM
 from model.bases.autoencoded import load_autoencoder
 from model.bases.base import BASE_FILE
 from model.bases.flux2_klein.sequence import open_for_size
-from model.weights import assign_weights, files_of, load_encoder, load_weights, local_folder
+from model.weights import assign_weights, files_of, load_encoder, load_weights, local_folder, read_json
 
 PARTS = ("transformer", "vae", "text_encoder", "tokenizer", "scheduler")
 """Sub-folders of a base, whose names are those of its attributes."""
@@ -54,7 +53,7 @@ def distilled(folder: Path) -> list[str]:
         return []
     if not index.is_file():
         return [f"{index} is missing: it says whether the networks were distilled, whom nothing guides"]
-    if not json.loads(index.read_text()).get("is_distilled"):
+    if not read_json(index).get("is_distilled"):
         return []
     return [f"{folder}: a distilled klein, drawn in 4 steps without guidance: take its base instead"]
 

@@ -5,7 +5,6 @@ the meta device. What a pass holds beside them was counted for one picture of 10
 it.
 """
 
-import json
 from pathlib import Path
 
 import torch
@@ -30,6 +29,7 @@ from model.bases.sdxl.networks import SdxlBase
 from model.bases.sdxl.presets import NUM_TIME_IDS, Preset, SdxlPreset
 from model.bases.sdxl.unet import make_tryon_unet, open_time_embedding
 from model.params import MemorySwitches
+from model.weights import read_json
 
 ENCODER_WEIGHTS = {
     "vae": 83_653_863,
@@ -85,7 +85,7 @@ def find_problems(preset: SdxlPreset, folder: Path) -> list[str]:
 
 def wrong_widths(folder: Path, preset: Preset) -> list[str]:
     """Return a line for every part whose configuration does not fit the UNets of `preset`."""
-    read = {part: json.loads((folder / part / "config.json").read_text()) for part in (*ENCODERS, "vae")}
+    read = {part: read_json(folder / part / "config.json") for part in (*ENCODERS, "vae")}
     unet, resampler = preset.unet_config(preset.tryon_channels), preset.resampler_config()
     pooled = unet["projection_class_embeddings_input_dim"] - NUM_TIME_IDS * unet["addition_time_embed_dim"]
     text = [read[part].get("hidden_size") for part in ("text_encoder", "text_encoder_2")]

@@ -4,7 +4,6 @@ The stock UNet class refuses the released `encoder_hid_dim_type: ip_image_proj`,
 image projections, so the UNet is built from its config on the meta device and given its weights by name.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +21,7 @@ from transformers import (
 
 from model.bases.autoencoded import load_autoencoder
 from model.bases.sdxl.unet import make_tryon_unet
-from model.weights import assign_weights, files_of, load_encoder, load_weights, local_folder
+from model.weights import assign_weights, files_of, load_encoder, load_weights, local_folder, read_json
 
 SHARED_PARTS = (
     "image_encoder",
@@ -121,7 +120,7 @@ def load_garment_unet(folder: Path, torch_dtype: torch.dtype | None = None) -> U
 
 def stock_config(folder: Path) -> dict[str, Any]:
     """Read `config.json` without the fields that a stock constructor refuses."""
-    return without_image_projection(json.loads((folder / "config.json").read_text()))
+    return without_image_projection(read_json(folder / "config.json"))
 
 
 def without_image_projection(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,7 +133,7 @@ def without_image_projection(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def dim_head_in(folder: Path) -> int:
     """Read the channels of a head of the resampler from a try-on UNet's folder."""
-    config = json.loads((folder / "config.json").read_text())
+    config = read_json(folder / "config.json")
     return int(config.get(RESAMPLER_DIM_HEAD) or RELEASED_DIM_HEAD)
 
 
