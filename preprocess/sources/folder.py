@@ -14,7 +14,6 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from heapq import nsmallest
 from pathlib import Path
@@ -65,6 +64,7 @@ class Folder:
 
         Raises:
             FileNotFoundError: The root is no folder.
+            PermissionError: It may not be read.
             ValueError: It has no photo that can be read.
         """
         if not self.root.is_dir():
@@ -95,7 +95,7 @@ class Folder:
         """Return the photos by their paths, and what lies beside photos by `filed`."""
         photos: Shelf[Path] = Shelf()
         maps: Shelf[Path] = Shelf()
-        for path in everything_below(self.root):
+        for path in everything_below(self.root, passed):
             if is_map(path):
                 name = filed(path.parent, *parted(path.name))
                 if (other := maps.get(name)) is None or other < path:
@@ -188,15 +188,26 @@ def shared_names(photos: Iterable[Path]) -> set[str]:
     return {name for name in names if not seen.add(name, True)}
 
 
-def everything_below(folder: Path) -> Iterator[Path]:
-    """Yield the files and folders below one, however deep, as they come; links aren't followed."""
+def everything_below(folder: Path, passed: PassedOver) -> Iterator[Path]:
+    """Yield the files and folders below one, however deep, as they come; links aren't followed.
+
+    Raises:
+        PermissionError: The folder itself may not be read; others are counted.
+    """
     if isinstance(folder, RemotePath):
         yield from folder.rglob("*")
         return
     todo = [folder]
     while todo:
         below = todo.pop()
-        with suppress(PermissionError), os.scandir(below) as found:
+        try:
+            found = os.scandir(below)
+        except PermissionError:
+            if below == folder:
+                raise
+            passed.counts["folders that you have no permission for"] += 1
+            continue
+        with found:
             for entry in found:
                 path = below / entry.name
                 yield path

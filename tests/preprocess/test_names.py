@@ -1,6 +1,7 @@
 """Folders, lists, tables and names as people have them."""
 
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,9 @@ from preprocess.sources.pairs import read_pairs, stem_of
 from preprocess.sources.viton_hd import VitonHd
 from preprocess.untrusted import read_table
 from shards.ustar import KEY
+
+NOBODY = 65534
+"""A user who owns nothing."""
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
@@ -244,6 +248,27 @@ def test_junk_is_passed_over_and_counted(tmp_path: Path, caplog: pytest.LogCaptu
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"has no photo that can be read, but nothing at all"):
         list(Folder(tmp_path / "empty").samples())
+
+
+def test_folders_that_may_not_be_read_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tmp_path.chmod(0o755)
+    monkeypatch.chdir(tmp_path)  # the folders around it are root's
+    for name in ("me.jpg", "sub/her.jpg", "sub/deep/him.jpg"):
+        photo(Path("photos", name))
+    Path("photos").chmod(0o755)
+    Path("photos/sub").chmod(0)
+    user = os.geteuid()
+    os.seteuid(user or NOBODY)  # root reads all
+    try:
+        assert [sample.key for sample in Folder(Path("photos")).samples()] == ["me"]
+        assert "photos: passed over 1 folders that you have no permission for" in caplog.text
+        with pytest.raises(PermissionError, match="photos/sub"):
+            list(Folder(Path("photos/sub")).samples())
+    finally:
+        os.seteuid(user)
+        Path("photos/sub").chmod(0o755)
 
 
 def splits_of(root: Path, split: str | None = None) -> dict[str, str]:
