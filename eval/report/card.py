@@ -15,6 +15,13 @@ SYSTEM = "system"
 PICTURES = "pictures"
 """Key of the system's counts of pictures, wanted and found."""
 
+COVERAGE = "coverage"
+"""Share of the pictures asked for that could be measured; each section of fit figures has its own."""
+
+COVERAGE_MARGIN = 0.05
+"""How much less than the largest coverage that of the best may be: systems that draw everything as asked
+differ by a few hundredths."""
+
 BEHIND = (
     ("image.counterfactual.", "ladder"),
     ("image.unpaired.counterfactual.", "unpaired_ladder"),
@@ -33,12 +40,16 @@ SET_FIGURES = (*INCEPTION_FIGURES, *EFFNET_FIGURES)
 FITTING: tuple[tuple[str, int], ...] = (
     *((f"ladder.{name}.order_accuracy", 1) for name in AXIS_NAMES),
     *((f"ladder.{name}.mae", -1) for name in AXIS_NAMES),
+    *((f"ladder.{name}.{COVERAGE}", 1) for name in AXIS_NAMES),
     ("size_accuracy.balanced", 1),
     ("size_accuracy.macro_f1", 1),
+    (f"size_accuracy.{COVERAGE}", 1),
     ("gfd.mean", -1),
     ("gfd.hd95", -1),
+    (f"gfd.{COVERAGE}", 1),
     (f"unpaired.{FIT_AXIS}.order_accuracy", 1),
     (f"unpaired.{FIT_AXIS}.mae", -1),
+    (f"unpaired.{FIT_AXIS}.{COVERAGE}", 1),
 )
 """Figures that each category has."""
 
@@ -122,8 +133,9 @@ def compare(cards: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
 
     Returns:
         A row for each figure of `COMPARED`, and of `FITTING` for every further category: `figure`, each
-        name's value (None where absent), `best`, the names with the best value if all have the same pictures
-        behind it, and, where somebody lacks some, `pictures`: how many of the wanted ones they have.
+        name's value (None where absent), and `best`, the names with the best value if all have the same
+        pictures behind it, without those that cover too few of them. Where somebody lacks some, `pictures`:
+        how many of the wanted ones they have; where somebody covers too few, `coverage`: their share.
 
     Raises:
         ValueError: Protocols differ; the message says in what.
@@ -154,17 +166,27 @@ def pictures_of(card: Mapping[str, Any], figure: str) -> tuple[str, str | None]:
     return f"{counts['found']} of {counts['wanted']}", counts["missing"]
 
 
+def coverage_of(card: Mapping[str, Any], figure: str) -> float:
+    """Share of the pictures behind a figure that could be measured; all of them where that isn't counted."""
+    share = lookup(card, f"{figure.rpartition('.')[0]}.{COVERAGE}")
+    return 1.0 if share is None else float(share)
+
+
 def comparison_row(cards: Mapping[str, Mapping[str, Any]], figure: str, sign: int) -> dict[str, Any]:
     """One figure of every card, who has the best, and the pictures behind it where somebody lacks some.
 
-    Nobody is best where the pictures aren't the same: whoever leaves out the hard ones would win.
+    Nobody is best where the pictures aren't the same, or with fewer of them measured than others by more than
+    `COVERAGE_MARGIN`: whoever leaves out the hard ones would win.
     """
     found = {name: lookup(card, figure) for name, card in cards.items()}
     numbers = {name: value for name, value in found.items() if isinstance(value, int | float)}
+    covered = {name: coverage_of(cards[name], figure) for name in numbers}
+    least = max(covered.values(), default=0.0) - COVERAGE_MARGIN
+    thin = {name: share for name, share in covered.items() if share < least}
     best = max((sign * value for value in numbers.values()), default=None)
-    winners = [name for name, value in numbers.items() if sign * value == best]
+    winners = [name for name, value in numbers.items() if sign * value == best and name not in thin]
     behind = {name: pictures_of(card, figure) for name, card in cards.items()}
     equal = len({missing for _, missing in behind.values()}) == 1
     row = {"figure": figure, **{name: numbers.get(name) for name in cards}, "best": winners if equal else []}
     lacking = {name: count for name, (count, missing) in behind.items() if missing is not None}
-    return row | {PICTURES: lacking} if lacking else row
+    return row | ({PICTURES: lacking} if lacking else {}) | ({COVERAGE: thin} if thin else {})

@@ -124,7 +124,7 @@ def compare(
     from rich.console import Console
     from rich.table import Table
 
-    from eval.report.card import PICTURES, read_card
+    from eval.report.card import COVERAGE, PICTURES, read_card
     from eval.report.card import compare as tabulate
 
     cards = {str(path): read_card(path) for path in reports}
@@ -132,7 +132,9 @@ def compare(
     for row in tabulate(cards):
         figures = ["-" if row[name] is None else f"{row[name]:.4f}" for name in cards]
         lacking = [f"{name} has {count} pictures" for name, count in row.get(PICTURES, {}).items()]
-        table.add_row(row["figure"], *figures, ", ".join(row["best"] or lacking))
+        thin = [f"{name} covers {share * 100:.0f} %" for name, share in row.get(COVERAGE, {}).items()]
+        told = filter(None, (", ".join(row["best"] or lacking), ", ".join(thin)))
+        table.add_row(row["figure"], *figures, "; ".join(told))
     Console().print(table)
 
 

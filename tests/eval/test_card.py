@@ -1,12 +1,13 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from eval.report.card import compare, folder_hash, protocol_differences, read_card
 
 
-def card(order: float, gfd: float, **protocol: object) -> dict[str, object]:
+def card(order: float, gfd: float, **protocol: object) -> dict[str, Any]:
     return {
         "protocol": {"people": 24, "seed": 0, "system": {"steps": int(order * 100)}} | protocol,
         "ladder": {"width": {"order_accuracy": order}},
@@ -20,6 +21,30 @@ def test_ranks_cards_of_one_protocol_whatever_the_system() -> None:
     assert rows["ladder.width.order_accuracy"]["best"] == ["ours"]
     assert rows["gfd.mean"]["best"] == ["theirs"]
     assert rows["image.ssim"] == {"figure": "image.ssim", "ours": None, "theirs": None, "best": []}
+
+
+@pytest.mark.parametrize(
+    ("coverage", "best", "thin"),
+    [
+        pytest.param((1.0, 0.33), [], {"theirs": 0.33}, id="a third"),
+        pytest.param((0.82, 0.78), ["theirs"], None, id="about as many"),
+        pytest.param((0.33, 1.0), ["theirs"], {"ours": 0.33}, id="more"),
+    ],
+)
+def test_who_has_fewer_pictures_measured_is_not_the_best(
+    coverage: tuple[float, float], best: list[str], thin: dict[str, float] | None
+) -> None:
+    """Of good pictures at the easy rungs and white elsewhere only the good ones have figures."""
+    cards = {"ours": card(0.8, 0.02), "theirs": card(0.9, 0.01)}
+    for judged, share in zip(cards.values(), coverage, strict=True):
+        judged["gfd"] = judged["gfd"] | {"coverage": share}
+        judged["lower"] = {"gfd": judged["gfd"]}
+        judged["protocol"] = judged["protocol"] | {"lower": {"people": 24}}
+    rows = {row["figure"]: row for row in compare(cards)}
+    for figure in ("gfd.mean", "lower.gfd.mean"):
+        assert (rows[figure]["best"], rows[figure].get("coverage")) == (best, thin)
+    assert (rows["gfd.coverage"]["ours"], rows["gfd.coverage"]["theirs"]) == coverage
+    assert rows["ladder.width.order_accuracy"]["best"] == ["theirs"], "a figure has its own coverage"
 
 
 def test_refuses_to_rank_other_protocols_and_says_in_what_they_differ() -> None:
