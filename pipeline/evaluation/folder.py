@@ -21,7 +21,7 @@ from eval.ladder.people import Scene
 from eval.ladder.scoring import Cell
 from preprocess.pictures import PictureError, photo_suffixes, read_picture
 from preprocess.sizes.axes import AXIS_NAMES
-from preprocess.sources.keys import name_of
+from preprocess.sources.keys import SHORTENED, name_of
 from shards.batch import Batch
 
 Picture = NDArray[np.uint8]
@@ -95,9 +95,10 @@ class GeneratedFolder:
     def _files(self, key: str) -> dict[str, Path]:
         """A person's pictures by name without suffix; a folder may be named as the photo was."""
         if key not in self._listed:
-            folders = (self.folder / key, self.folder / name_of(key))
-            folder = next((folder for folder in folders if folder.is_dir()), None)
-            self._listed[key] = {} if folder is None else pictures_in(folder)
+            folder = self.folder / key
+            if not folder.is_dir() and SHORTENED not in key:
+                folder = self.folder / name_of(key)
+            self._listed[key] = pictures_in(folder) if folder.is_dir() else {}
         return self._listed[key]
 
 
