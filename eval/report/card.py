@@ -120,8 +120,8 @@ def read_card(path: Path) -> dict[str, Any]:
         card: dict[str, Any] = json.loads(file.read_text())
     except ValueError as error:  # no JSON, or no text
         raise ValueError(f"{file} must be a metrics.json, but is no JSON: {error}") from error
-    if not isinstance(card, dict) or "protocol" not in card:
-        raise ValueError(f"{file} must be a metrics.json of evaluate_tryon, but has no `protocol`")
+    if not isinstance(card, dict) or not isinstance(card.get("protocol"), dict):
+        raise ValueError(f"{file} must be a metrics.json of evaluate_tryon, but has no `protocol` object")
     return card
 
 

@@ -62,7 +62,9 @@ def test_reads_a_card_from_its_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("{", "is no JSON"), ("{}", "has no `protocol`")], ids=["broken", "foreign"]
+    ("text", "message"),
+    [("{", "is no JSON"), ("{}", "has no `protocol`"), ('{"protocol": 3}', "has no `protocol`")],
+    ids=["broken", "foreign", "number"],
 )
 def test_says_why_a_file_is_no_card(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "metrics.json").write_text(text)
