@@ -1,5 +1,6 @@
 """Commands of `cinderella` about networks: how they are put together, trained in other ways, and judged."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -135,7 +136,10 @@ def compare(
         thin = [f"{name} covers {share * 100:.0f} %" for name, share in row.get(COVERAGE, {}).items()]
         told = filter(None, (", ".join(row["best"] or lacking), ", ".join(thin)))
         table.add_row(row["figure"], *figures, "; ".join(told))
-    Console().print(table)
+    console = Console(markup=False, emoji=False)  # the names are paths
+    if not sys.stdout.isatty():  # nobody's window to fit into
+        console.width = console.measure(table, options=console.options.update(max_width=sys.maxsize)).maximum
+    console.print(table)
 
 
 def recipes(

@@ -1,5 +1,6 @@
 """The command line: examples in the help name real options, mistakes are one message and status 2."""
 
+import json
 import os
 import re
 import shlex
@@ -112,12 +113,30 @@ def test_what_is_no_file_of_its_kind_is_named(tmp_path: Path, arguments: list[st
     (tmp_path / "text").write_text("a text\n")
     (tmp_path / "number").write_text("5\n")
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
-    done = subprocess.run(
+    done = run_in(tmp_path, *arguments)
+    assert (done.returncode, done.stderr[: len(message)]) == (2, message)
+
+
+def run_in(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `cinderella` there, its output into pipes."""
+    return subprocess.run(
         [sys.executable, "-c", "from pipeline.cli import main; main()", *arguments],
-        cwd=tmp_path,
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stderr[: len(message)]) == (2, message)
+
+
+def test_a_comparison_that_is_no_window_wide_loses_nothing(tmp_path: Path) -> None:
+    names = [f"a_system_with_a_long_[name]_{number}" for number in range(6)]
+    for number, name in enumerate(names):
+        gfd = {"mean": 10.12345 + number, "coverage": 1 / (number + 1)}
+        (tmp_path / name).write_text(json.dumps({"protocol": {}, "gfd": gfd}))
+    done = run_in(tmp_path, "compare", *names)
+    assert all(name in done.stdout.splitlines()[1] for name in names)
+    (row,) = (line for line in done.stdout.splitlines() if "gfd.mean" in line)
+    assert row.split("│")[2:7] == [f" {10.12345 + n:.4f}".ljust(len(names[0]) + 2) for n in range(5)]
+    assert f" {names[0]}; {names[1]} covers 50 %, " in row
+    assert f"{names[5]} covers 17 % " in row
