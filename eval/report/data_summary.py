@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from preprocess.garment.known import known_only
 from preprocess.garment.size_ratios import fit_label_thresholds, thresholds_key
@@ -114,9 +114,9 @@ def sizes_of(rows: Rows, category: Category, metadata: Mapping[bytes, bytes]) ->
         return None
     trusted = ratios[known[0]]
     widths = trusted[:, FIT_PLACE]
-    cuts = json.loads(metadata.get(thresholds_key(category), b"[]"))
-    if not cuts and np.isfinite(widths).any():
-        cuts = fit_label_thresholds(widths)
+    cuts: ArrayLike = ()
+    if np.isfinite(widths).any():
+        cuts = json.loads(metadata.get(thresholds_key(category), b"[]")) or fit_label_thresholds(widths)
     return CategorySizes(
         ratios=ratios,
         trusted=trusted,

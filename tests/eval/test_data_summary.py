@@ -8,7 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from eval.report.data_summary import summarize_data
+from eval.report.plots import data_histograms
 from preprocess.garment.known import BOUNDS_PARTS, MAX_UNCERTAINTY_KEY
+from preprocess.garment.size_ratios import thresholds_key
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.same_photo import SAME_PHOTO
 from preprocess.vocabulary import Category
@@ -95,9 +97,11 @@ def test_without_a_known_width_there_are_no_fit_labels(tmp_path: Path) -> None:
         column = table[f"width_{part}"].to_pylist()
         place = table.column_names.index(f"width_{part}")
         table = table.set_column(place, f"width_{part}", pa.array([*column[:-1], None], pa.float64()))
-    pq.write_table(table, path)
+    stale = {thresholds_key(Category.DRESS): b"[1.0, 1.1, 1.2]"}
+    pq.write_table(table.replace_schema_metadata(table.schema.metadata | stale), path)
     sizes = summarize_data(path).sizes
     assert [len(own.thresholds) for own in sizes.values()] == [3, 0]
+    assert "svg" in data_histograms(sizes[Category.DRESS].ratios, sizes[Category.DRESS].thresholds)
 
 
 def test_each_category_has_a_range_and_fit_labels_of_its_own(tmp_path: Path) -> None:
