@@ -140,6 +140,9 @@ class Evaluation:
         categories = list(stream.reader.index.header.get(CATEGORIES, ()))
         require_trained(base, categories)
         data = summarize_data(size_annotations)
+        for category in (category for category in categories if category not in data.sizes):
+            words = category, size_annotations
+            log.warning("no ladders of %s, which the test split has: nobody's size is in %s", *words)
         ends = params.lowest_quantile, params.highest_quantile
         trusted = {category: sizes.trusted for category, sizes in data.sizes.items()}
         values = ladders_of(trusted, *ends, params.num_rungs)

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -375,6 +376,17 @@ def test_the_unpaired_ladder_is_measured_by_the_garment_that_is_tried_on(data: P
         evaluation, *evaluate_tryon.load_trained(evaluation, networks / "base", networks / "joint")
     )
     np.testing.assert_array_equal(np.concatenate(told), others.people.cloth.repeat(PARAMS.num_rungs, axis=0))
+
+
+def test_says_which_garments_of_the_shards_nobody_is_known_in(
+    data: Path, networks: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    index = shutil.copytree(data / "shards", tmp_path / "shards") / "test/index.json"
+    index.write_bytes(re.sub(rb'("categories": *{\s*)"upper"', rb'\1"lower"', index.read_bytes()))
+    paths = {"shards": tmp_path / "shards", "size_annotations": data / "size_annotations.parquet"}
+    Evaluation.prepare(PARAMS, **paths, base=networks / "base")
+    (told,) = (line for line in caplog.messages if "nobody's size" in line)
+    assert told.startswith("no ladders of lower, which the test split has: ")
 
 
 def test_names_the_folder_that_has_no_pictures(data: Path, networks: Path, tmp_path: Path) -> None:
