@@ -16,7 +16,7 @@ from eval.ladder.trials import Trials, beyond
 from eval.params import EvaluateParams
 from eval.report.card import folder_hash
 from eval.report.summary import ADAPTER, BEYOND, SCALE_ZERO, SIZE_ONLY, UNPAIRED
-from eval.report.write import HEADLINE_FILE
+from eval.report.write import HEADLINE_FILE, METRICS_FILE
 from model.adapter.adapter import SizeAdapter
 from model.bases.base import TryOnBase
 from model.composite import composite
@@ -35,6 +35,7 @@ from pipeline.evaluation.evaluation import Evaluation, require_trained
 from pipeline.stage import run_stage
 from preprocess.body.inpaint_mask import MaskParams
 from preprocess.sizes.axes import FIT_PLACE
+from preprocess.whole import require_replaceable
 from shards.batch import Batch
 from shards.index import MASK
 
@@ -54,6 +55,7 @@ def run(
 
     The few figures of the report's headline.json are copied to `headline`, which git keeps.
     """
+    require_replaceable(out, METRICS_FILE, shards, base, size, joint)
     evaluation = Evaluation.prepare(params, shards=shards, size_annotations=size_annotations, base=base)
     size_only = score_size_only(evaluation, base, size)  # whose networks are gone before the others come
     networks = load_trained(evaluation, base, joint)

@@ -7,26 +7,35 @@ from pipeline.engine.parts import Engine, open_engine
 from pipeline.stage import run_stage
 from pipeline.tables.manifest import write_manifest
 from preprocess.places import place
-from preprocess.sources.paper_dolls.dataset import render_dataset
+from preprocess.sources.paper_dolls.dataset import TRUTH_FILE, render_dataset
 from preprocess.sources.params import PrepareDatasetParams
 from preprocess.sources.registry import open_source
 from preprocess.sources.source import Source
-from preprocess.whole import whole_folder
+from preprocess.whole import require_replaceable, whole_folder
 
 log = logging.getLogger(__name__)
 
+NOTE_FILE = "read_elsewhere.txt"
 NOTE = "This data set is read where it lies ({root}); only paper dolls are drawn into this folder.\n"
 
 
 def prepared(params: PrepareDatasetParams, raw: Path) -> Source:
-    """Open the data set: paper dolls are drawn into `raw`, of others there is only a note."""
+    """Open the data set: paper dolls are drawn into `raw`, of others there is only a note.
+
+    Raises:
+        FileExistsError: Something else than dolls, or such a note, lies at `raw`.
+        ValueError: `raw` is or contains the data set; see also `open_source`.
+    """
     drawn = params.source == "paper_dolls"
-    source = open_source(params.source, raw if drawn else place(params.root), category=params.category)
-    with whole_folder(raw) as partial:
+    root = raw if drawn else place(params.root)
+    marker = TRUTH_FILE if drawn else NOTE_FILE
+    require_replaceable(raw, marker, *([] if drawn else [root]))
+    source = open_source(params.source, root, category=params.category)
+    with whole_folder(raw, marker) as partial:
         if drawn:
             render_dataset(params.paper_dolls, partial)
         else:
-            (partial / "README").write_text(NOTE.format(root=params.root))
+            (partial / NOTE_FILE).write_text(NOTE.format(root=params.root))
     return source
 
 

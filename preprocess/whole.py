@@ -67,15 +67,59 @@ def folder_for(out: Path, last: str) -> Iterator[Path]:
             places[file].put(file)
 
 
+def require_replaceable(out: Path, marker: str | None, *inputs: Path) -> None:
+    """Refuse to write a folder where something lies that nobody asked to lose.
+
+    Args:
+        out: Folder to be written.
+        marker: File that says that a folder is an earlier result, which may go; None: nothing may.
+        inputs: What is read on the way.
+
+    Raises:
+        FileExistsError: `out` is a file, or has something but no `marker`.
+        ValueError: `out` is an input or contains one, or lies in object storage.
+    """
+    if isinstance(out, RemotePath):
+        raise ValueError(f"{out} must be a folder of this machine: copy it to object storage afterwards")
+    for place in inputs:
+        if not isinstance(place, RemotePath) and place.resolve().is_relative_to(out.resolve()):
+            raise ValueError(f"{out} would take the place of {place}, which is read: name another folder")
+    if out.is_dir() and (not any(out.iterdir()) or (marker and (out / marker).is_file())):
+        return
+    if out.exists():
+        why = f"is no earlier result (it has no {marker})" if marker and out.is_dir() else "exists already"
+        raise FileExistsError(f"{out} {why}: name another folder, or remove it")
+
+
 @contextmanager
-def whole_folder(out: Path) -> Iterator[Path]:
-    """Yield an empty folder that takes the place of `out` when the block ends well."""
-    partial = out.with_name(f".{out.name}.partial")
+def whole_folder(out: Path, marker: str | None = None) -> Iterator[Path]:
+    """Yield an empty folder that takes the place of `out` when the block ends well.
+
+    Args:
+        out: Final place; a link stays one, and what it leads to is replaced.
+        marker: File that says that a folder is an earlier result; see `require_replaceable`.
+
+    Raises:
+        FileExistsError: Something else lies there.
+        OSError: The finished folder can't be put there; the message says where it is.
+        ValueError: `out` lies in object storage.
+    """
+    require_replaceable(out, marker)
+    out = out.resolve()
+    partial, old = (out.with_name(f".{out.name}.{state}") for state in ("partial", "replaced"))
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
         yield partial
-        shutil.rmtree(out, ignore_errors=True)
-        partial.replace(out)
-    finally:
+    except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
+        raise
+    try:
+        require_replaceable(out, marker)
+        shutil.rmtree(old, ignore_errors=True)
+        if out.exists():
+            out.rename(old)
+        partial.replace(out)
+    except OSError as error:
+        raise OSError(f"{error}; what was to be there is in {partial}") from error
+    shutil.rmtree(old, ignore_errors=True)

@@ -39,11 +39,15 @@ CONFUSION_COLUMNS = ("requested", "measured")
 
 
 def write_report(report: Report, keys: Sequence[str], out: Path) -> None:
-    """Write numbers, report.html, both strips, readings.parquet and DVC's plots below `out`."""
-    with whole_folder(out) as partial:
+    """Write numbers, report.html, both strips, readings.parquet and DVC's plots below `out`.
+
+    Raises:
+        FileExistsError: Something else than a report lies there.
+    """
+    with whole_folder(out, METRICS_FILE) as partial:
         (partial / "plots").mkdir()
         metrics = json.dumps(report.metrics, indent=2, sort_keys=True, allow_nan=False)
-        (partial / "metrics.json").write_text(metrics + "\n")
+        (partial / METRICS_FILE).write_text(metrics + "\n")
         headline = json.dumps(headline_figures(report.metrics), indent=2, allow_nan=False)
         (partial / HEADLINE_FILE).write_text(headline + "\n")
         (partial / "report.html").write_text(render(report), encoding="utf-8")
@@ -67,7 +71,7 @@ def write_plots(part: Part, folder: Path, prefix: str) -> None:
     write_csv(folder / f"{prefix}confusion.csv", CONFUSION_COLUMNS, confusion_points(counts))
 
 
-HEADLINE_FILE = "headline.json"
+METRICS_FILE, HEADLINE_FILE = "metrics.json", "headline.json"
 
 FITTING = (
     *(f"ladder.{name}.{figure}" for name in AXIS_NAMES for figure in ("order_accuracy", "slope", "mae")),

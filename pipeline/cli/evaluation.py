@@ -83,16 +83,21 @@ def evaluate(
     `cinderella evaluate --generated pictures --base artifacts/base --shards artifacts/shards
     --size-annotations artifacts/size_annotations.parquet --out report`
     """
+    from eval.report.write import METRICS_FILE
     from pipeline.cli.without_dvc import evaluation_data
     from pipeline.evaluate_tryon import evaluate_checkpoint
     from pipeline.evaluation.generated import evaluate_generated
     from pipeline.params import load_params
     from pipeline.tryon.loading import trained_mask
+    from preprocess.whole import require_replaceable
 
     if (checkpoint is None) == (generated is None):
         raise ValueError("what is judged must be named by one of --checkpoint and --generated")
-    if base is None and checkpoint is None:
-        raise ValueError("--generated needs --base, whose segmenter measures the pictures")
+    if base is None:
+        if checkpoint is None:
+            raise ValueError("--generated needs --base, whose segmenter measures the pictures")
+        base = checkpoint.absolute().parent / "base"
+    require_replaceable(out, METRICS_FILE, *filter(None, (checkpoint, generated, base, root, shards)))
     loaded = load_params(params)
     found, annotations = evaluation_data(
         loaded,
@@ -104,14 +109,12 @@ def evaluate(
         work=out.with_name(f".{out.name}.data"),
         mask=trained_mask(checkpoint) if checkpoint and root else None,
     )
-    inputs = {"shards": found, "size_annotations": annotations, "out": out}
+    inputs = {"shards": found, "size_annotations": annotations, "base": base, "out": out}
     if generated is not None:
-        assert base is not None
-        evaluate_generated(loaded.evaluate_tryon, **inputs, base=base, generated=generated)
+        evaluate_generated(loaded.evaluate_tryon, **inputs, generated=generated)
     else:
         assert checkpoint is not None
-        beside = base or checkpoint.absolute().parent / "base"
-        evaluate_checkpoint(loaded.evaluate_tryon, **inputs, base=beside, checkpoint=checkpoint)
+        evaluate_checkpoint(loaded.evaluate_tryon, **inputs, checkpoint=checkpoint)
     typer.echo(f"{out / 'report.html'}")
 
 
@@ -182,10 +185,9 @@ def assemble(
     import torch
 
     from model.bases.sdxl.starting import start_from_inpainting
-    from preprocess.whole import whole_folder
+    from preprocess.whole import require_replaceable, whole_folder
 
-    if out.exists():
-        raise FileExistsError(f"{out} exists already: name another folder, or remove it")
+    require_replaceable(out, None)
     base = start_from_inpainting(
         inpainting,
         garment=garment,

@@ -17,7 +17,7 @@ from accelerate import PartialState
 
 from pipeline.checkpoints import BASE, FINGERPRINT, RECORD, read_record
 from preprocess.identity import identity
-from preprocess.whole import whole_folder
+from preprocess.whole import require_replaceable, whole_folder
 from shards.index import CATEGORIES, INDEX_NAME, MASK, ShardIndex
 from shards.latents import LATENTS_FOLDER
 from shards.stream import SampleStream
@@ -64,7 +64,13 @@ class TrainingRun:
         """Identify the run by code, parameters, the indices of the shards and `inputs`; work beside `out`.
 
         Where and how the work runs (`runtime`) doesn't count: a run may go on with more processes or threads.
+
+        Raises:
+            FileNotFoundError: There is no train split.
+            FileExistsError: Something else than a training stage's output lies at `out`.
+            ValueError: `out` is or contains an input.
         """
+        require_replaceable(out, RECORD, shards, *inputs)
         index = shards / "train" / INDEX_NAME
         if not index.is_file():
             raise FileNotFoundError(
@@ -206,7 +212,7 @@ class TrainingRun:
             BASE: base and read_record(base).get(FINGERPRINT),
             "versions": {name: version(name) for name in VERSIONED},
         }
-        with whole_folder(out) as partial:
+        with whole_folder(out, RECORD) as partial:
             yield partial
             (partial / RECORD).write_text(json.dumps(record, indent=2) + "\n")
             if self.validation_dir.is_dir():

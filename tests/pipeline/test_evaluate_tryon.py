@@ -23,6 +23,7 @@ from model.params import switches_of
 from model.sampling import where_loaded
 from pipeline import compute_size_ratios, evaluate_tryon, extract_keypoints, prepare_dataset, write_shards
 from pipeline.checkpoints import RECORD, load_adapter, load_size_aware
+from pipeline.cli.evaluation import evaluate as command
 from pipeline.cli.without_dvc import evaluation_data
 from pipeline.evaluation.evaluation import Evaluation, require_trained
 from pipeline.evaluation.generated import evaluate_generated, request_pictures
@@ -319,6 +320,20 @@ def test_scores_pictures_of_another_system(data: Path, networks: Path, tmp_path:
     any_picture.resize((256, 256)).save(path.with_suffix(".webp"))
     with pytest.raises(ValueError, match=r"webp must have the proportions of 72x96, got 256x256"):
         evaluate_generated(PARAMS, **inputs, generated=tmp_path / "theirs", out=tmp_path / "reports")
+
+
+def test_pictures_to_be_judged_are_never_replaced_by_their_report(tmp_path: Path) -> None:
+    pictures = tmp_path / "mine"
+    (pictures / "90000_00").mkdir(parents=True)
+    (pictures / "metrics.json").touch()
+    given = {"generated": pictures, "base": tmp_path / "base", "shards": tmp_path / "shards"}
+    for out in (pictures, tmp_path):
+        with pytest.raises(ValueError, match="mine, which is read: name another folder"):
+            command(**given, out=out)
+    (pictures / "metrics.json").unlink()
+    with pytest.raises(FileExistsError, match=r"mine is no earlier result \(it has no metrics.json\)"):
+        command(**given | {"generated": tmp_path / "others"}, out=pictures)
+    assert (pictures / "90000_00").is_dir()
 
 
 def people_of(data: Path) -> list[str]:

@@ -38,6 +38,7 @@ def test_a_second_run_replaces_what_the_first_left(tmp_path: Path) -> None:
     raw, out = tmp_path / "raw", tmp_path / "manifest.parquet"
     raw.mkdir()
     (raw / "stale.txt").write_text("from another run")
+    (raw / "truth.parquet").touch()
     (tmp_path / ".raw.partial").mkdir()
     (tmp_path / ".raw.partial" / "half.txt").write_text("from an interrupted run")
     run(PrepareDatasetParams(paper_dolls=DOLLS), raw=raw, out=out)
@@ -53,9 +54,14 @@ def test_a_real_data_set_stays_where_it_is(tmp_path: Path) -> None:
     run(PrepareDatasetParams(paper_dolls=DOLLS), raw=data, out=tmp_path / "drawn.parquet")
     params = PrepareDatasetParams(source="viton_hd", root=str(data))
     run(params, raw=tmp_path / "raw", out=tmp_path / "manifest.parquet")
-    assert [path.name for path in (tmp_path / "raw").iterdir()] == ["README"]
+    assert [path.name for path in (tmp_path / "raw").iterdir()] == ["read_elsewhere.txt"]
     drawn, read = (read_manifest(tmp_path / f"{name}.parquet") for name in ("drawn", "manifest"))
     assert [row.input_hash for row in read] == [row.input_hash for row in drawn]
+    with pytest.raises(ValueError, match=r"data would take the place of .*data, which is read"):
+        run(params, raw=data, out=tmp_path / "manifest.parquet")
+    with pytest.raises(FileExistsError, match=r"is no earlier result \(it has no truth.parquet\)"):
+        run(PrepareDatasetParams(paper_dolls=DOLLS), raw=data / "test", out=tmp_path / "manifest.parquet")
+    assert len(list(data.rglob("*.jpg"))) == 4 * len(drawn)
 
 
 @pytest.mark.usefixtures("later")

@@ -50,6 +50,18 @@ def test_a_run_with_other_parameters_has_other_checkpoints_and_one_that_runs_oth
     assert again.checkpoint_dir != plain.checkpoint_dir
 
 
+def test_a_run_refuses_at_once_to_replace_what_no_stage_wrote_and_what_it_reads(tmp_path: Path) -> None:
+    shards, out = write_people(tmp_path / "shards"), tmp_path / "base"
+    out.mkdir()
+    (out / "photo.png").touch()
+    with pytest.raises(FileExistsError, match=r"base is no earlier result \(it has no record.json\)"):
+        TrainingRun.begin("train_size", TrainSizeParams(), shards, out, (32, 32))
+    (out / "record.json").touch()
+    TrainingRun.begin("train_size", TrainSizeParams(), shards, out, (32, 32))
+    with pytest.raises(ValueError, match="base, which is read"):
+        TrainingRun.begin("train_size", TrainSizeParams(), shards, out, (32, 32), out)
+
+
 def test_the_end_of_a_run_leaves_the_checkpoints_of_others(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

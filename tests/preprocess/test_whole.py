@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from preprocess.whole import whole_file, whole_folder
+from preprocess.whole import require_replaceable, whole_file, whole_folder
 
 
 def names(folder: Path) -> set[str]:
@@ -50,7 +50,7 @@ def test_a_folder_appears_when_it_is_whole_without_what_a_killed_run_left(tmp_pa
     (tmp_path / ".a.partial" / "half").touch()
     out.mkdir()
     (out / "old").touch()
-    with whole_folder(out) as partial:
+    with whole_folder(out, "old") as partial:
         (partial / "new").touch()
         assert names(out) == {"old"}
     assert names(out) == {"new"}
@@ -61,7 +61,51 @@ def test_a_folder_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
     out = tmp_path / "a"
     out.mkdir()
     (out / "old").touch()
-    with pytest.raises(OSError, match="no space"), whole_folder(out) as partial:
+    with pytest.raises(OSError, match="no space"), whole_folder(out, "old") as partial:
         half_written(partial / "new")
     assert names(out) == {"old"}
     assert names(tmp_path) == {"a"}
+
+
+@pytest.mark.parametrize("marker", [None, "metrics.json"])
+def test_what_is_no_earlier_result_stays(tmp_path: Path, marker: str | None) -> None:
+    out = tmp_path / "mine"
+    out.mkdir()
+    require_replaceable(out, marker)
+    (out / "photo.png").touch()
+    with pytest.raises(FileExistsError, match=r"mine .*: name another folder"), whole_folder(out, marker):
+        pytest.fail("nothing must be done that is lost afterwards")
+    assert names(out) == {"photo.png"}
+    with pytest.raises(FileExistsError, match=r"photo.png exists already: name another folder"):
+        require_replaceable(out / "photo.png", marker)
+
+
+def test_an_input_stays(tmp_path: Path) -> None:
+    base = tmp_path / "artifacts" / "base"
+    base.mkdir(parents=True)
+    for folder in (base, base.parent):
+        (folder / "record.json").touch()
+        with pytest.raises(ValueError, match=r"would take the place of .*base, which is read"):
+            require_replaceable(folder, "record.json", tmp_path / "shards", base)
+    require_replaceable(base, "record.json", base.parent, base.parent / "size")
+
+
+def test_a_link_to_a_folder_stays_one(tmp_path: Path) -> None:
+    out = tmp_path / "link"
+    out.symlink_to(tmp_path / "big" / "report")
+    for number in range(2):
+        with whole_folder(out, "metrics.json") as partial:
+            (partial / "metrics.json").write_text(str(number))
+        assert out.is_symlink()
+        assert (tmp_path / "big" / "report" / "metrics.json").read_text() == str(number)
+    assert names(tmp_path / "big") == {"report"}
+
+
+def test_a_finished_folder_outlives_what_stands_in_its_way(tmp_path: Path) -> None:
+    out = tmp_path / "a"
+    writing = whole_folder(out)
+    (writing.__enter__() / "new").touch()
+    out.touch()
+    with pytest.raises(OSError, match=r"a exists already: .* is in .*\.a\.partial"):
+        writing.__exit__(None, None, None)
+    assert names(tmp_path / ".a.partial") == {"new"}
