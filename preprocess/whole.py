@@ -1,7 +1,8 @@
 """Files and folders that appear whole: written beside their place, and renamed into it when they are done.
 
 A run that is killed leaves `.NAME.partial`, which counts for nothing; the next run writes over it. In object
-storage an object appears when all of it has arrived.
+storage an object appears when all of it has arrived. What is written is as readable as the umask says: some
+libraries (safetensors) make files that nobody but their owner can read.
 """
 
 import shutil
@@ -31,8 +32,12 @@ def whole_file(out: Path, writer: str = "") -> Iterator[Path]:
         return
     partial = out.with_name(f".{out.name}{writer and '.'}{writer}.partial")
     out.parent.mkdir(parents=True, exist_ok=True)
+    partial.unlink(missing_ok=True)
+    partial.touch()  # which heeds the umask
+    mode = partial.stat().st_mode
     try:
         yield partial
+        partial.chmod(mode)
         partial.replace(out)
     finally:
         partial.unlink(missing_ok=True)
@@ -114,6 +119,10 @@ def whole_folder(out: Path, marker: str | None = None) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+    mode = partial.stat().st_mode & 0o666  # it was made as the umask says
+    for path in partial.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            path.chmod(mode)
     try:
         require_replaceable(out, marker)
         shutil.rmtree(old, ignore_errors=True)

@@ -1,8 +1,13 @@
 """What is written appears when it is whole, or not at all."""
 
+import os
+import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from preprocess.whole import require_replaceable, whole_file, whole_folder
 
@@ -109,3 +114,22 @@ def test_a_finished_folder_outlives_what_stands_in_its_way(tmp_path: Path) -> No
     with pytest.raises(OSError, match=r"a exists already: .* is in .*\.a\.partial"):
         writing.__exit__(None, None, None)
     assert names(tmp_path / ".a.partial") == {"new"}
+
+
+@pytest.fixture
+def group_reads() -> Iterator[None]:
+    before = os.umask(0o027)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("group_reads")
+def test_weights_are_as_readable_as_other_files(tmp_path: Path) -> None:
+    weights = {"w": torch.zeros(1)}
+    with whole_file(tmp_path / "kept.safetensors") as file:
+        save_file(weights, file)
+    with whole_folder(tmp_path / "published") as folder:
+        (folder / "unet").mkdir()
+        save_file(weights, folder / "unet" / "w.safetensors")
+    for path in (tmp_path / "kept.safetensors", tmp_path / "published" / "unet" / "w.safetensors"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o640
