@@ -204,9 +204,12 @@ def publish(
 
     Example: `cinderella publish --model artifacts --out published`
     """
+    from model.publishing import PICTURE_FILE
     from pipeline.tryon.loading import load_tryon
     from pipeline.tryon.loading import publish as run
+    from preprocess.whole import require_replaceable
 
+    require_replaceable(out, PICTURE_FILE, model)
     run(load_tryon(model), out)
     typer.echo(f"{out}: SizeAwareTryOn.from_pretrained({str(out)!r}) loads it")
 

@@ -13,6 +13,7 @@ from pipeline.checkpoints import RECORD, image_size, load_size_aware, read_recor
 from pipeline.tryon.size_aware import SizeAwareTryOn
 from preprocess.body.inpaint_mask import MaskParams
 from preprocess.body.mediapipe import POSE_MODEL
+from preprocess.whole import whole_folder
 from shards.index import CATEGORIES, MASK
 
 STAGES = ("joint", "size")
@@ -94,21 +95,20 @@ def publish(tryon: SizeAwareTryOn, out: Path) -> None:
 
     Low-rank updates become part of the base's weights. They are small: beside a base that lies in half
     precision most of each would be rounded away, so that all is written in full precision then.
+
+    Raises:
+        FileExistsError: Something else than what was published lies at `out`.
     """
     unet = tryon.base.denoiser
-    if getattr(unet, "peft_config", None):
-        tryon.base.float()
-        unet.fuse_lora()
-        unet.unload_lora()
-    save_pipeline(
-        tryon.base,
-        tryon.adapter,
-        out,
-        picture={
-            "image_height": tryon.image_height,
-            "image_width": tryon.image_width,
-            "mask": asdict(tryon.mask),
-            "categories": tryon.categories,
-        },
-        segmenter=tryon.segmenter,
-    )
+    picture = {
+        "image_height": tryon.image_height,
+        "image_width": tryon.image_width,
+        "mask": asdict(tryon.mask),
+        "categories": tryon.categories,
+    }
+    with whole_folder(out, PICTURE_FILE) as partial:
+        if getattr(unet, "peft_config", None):
+            tryon.base.float()
+            unet.fuse_lora()
+            unet.unload_lora()
+        save_pipeline(tryon.base, tryon.adapter, partial, picture=picture, segmenter=tryon.segmenter)

@@ -16,6 +16,7 @@ from model.params import SWITCHES, MemorySwitches
 from model.pixels import from_uint8
 from pipeline import compute_size_ratios, extract_keypoints, prepare_dataset, write_shards
 from pipeline.checkpoints import load_size_aware
+from pipeline.cli.tryon import publish as publish_command
 from pipeline.evaluate_tryon import drawer_of
 from pipeline.training.run import TrainingRun
 from pipeline.tryon.loading import from_stages, load_tryon, publish
@@ -220,7 +221,17 @@ def test_attention_in_chunks_is_the_same_attention(
 def test_a_published_folder_draws_the_same(
     fitting_artifacts: Path, tryon: SizeAwareTryOn, person: PreparedPerson, garment: Path, tmp_path: Path
 ) -> None:
-    publish(load_tryon(fitting_artifacts, "cpu"), tmp_path / "published")
+    out = tmp_path / "published"
+    out.mkdir()
+    (out / "mine.txt").touch()
+    with pytest.raises(FileExistsError, match=r"no earlier result \(it has no picture.json\)"):
+        publish(tryon, out)
+    (out / "picture.json").touch()
+    with pytest.raises(ValueError, match="published, which is read"):
+        publish_command(out, model=out)
+    publish(load_tryon(fitting_artifacts, "cpu"), out)
+    assert {path.name for path in tmp_path.iterdir()} == {"published"}
+    assert not (out / "mine.txt").exists()
     loaded = SizeAwareTryOn.from_pretrained(tmp_path / "published", "cpu")
     assert (loaded.image_height, loaded.image_width) == (64, 48)
     np.testing.assert_allclose(
