@@ -1,9 +1,11 @@
 """The `cinderella` command. Heavy libraries are imported only by the commands that need them."""
 
+from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import typer
 
@@ -11,7 +13,7 @@ from pipeline.cli.evaluation import Source, assemble, compare, evaluate, recipes
 from pipeline.cli.tryon import ladder, publish, try_on
 from pipeline.stage import choose_engine, configure_logging, fail
 from preprocess.body.mediapipe import POSE_MODEL
-from preprocess.places import StorageError, place
+from preprocess.places import RemotePath, StorageError, place
 
 app = typer.Typer(
     help="""Size-aware virtual try-on: measure how garments sit, train, evaluate.
@@ -263,8 +265,30 @@ COMMANDS = {
 }
 """Every command, as `--help` groups them."""
 
+
+def local(location: str | Path) -> Path:
+    """Return a path of this machine; `file://` is one.
+
+    Raises:
+        BadParameter: It is the URL of something else, which a path would take for a folder named `s3:`.
+    """
+    path = place(location)
+    if isinstance(path, RemotePath):
+        raise typer.BadParameter(f"{path} is a URL, where a path of this machine is wanted")
+    return path
+
+
+def keep_local(command: Callable[..., None]) -> None:
+    """Read all paths of a command by `local` that no `place` reads."""
+    for parameter in signature(command).parameters.values():
+        kind, option = get_args(parameter.annotation)
+        if option.parser is None and Path in (kind, *get_args(kind)):
+            option.parser = local
+
+
 for group, commands in COMMANDS.items():
     for command in commands:
+        keep_local(command)
         app.command(rich_help_panel=group)(command)
 
 

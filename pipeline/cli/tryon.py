@@ -103,7 +103,9 @@ def try_on(
     table: Annotated[
         Path | None, typer.Option(help="CSV with the columns person and garment: try on all rows.")
     ] = None,
-    shards: Annotated[Path | None, typer.Option(help="Folder of shards: try on all samples.")] = None,
+    shards: Annotated[
+        str | None, typer.Option(help="Folder or URL of one split's shards: try on all samples.")
+    ] = None,
     model: Model = Path("artifacts"),
     pose_model: PoseModel = POSE_MODEL,
     clamp: Annotated[bool, typer.Option(help="Move sizes out of range to the nearest one.")] = False,

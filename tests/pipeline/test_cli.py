@@ -85,6 +85,28 @@ def test_what_is_wrong_is_one_message_and_status_2(arguments: list[str], message
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["try-on", "--person", "a.jpg", "--garment", "b.jpg", "--out", "s3://bucket/x"],
+        ["publish", "--out", "s3://bucket/x"],
+        ["inspect", "a.parquet", "--html", "s3://bucket/x"],
+        ["inspect", "a.parquet", "--png", "s3://bucket/x"],
+        ["evaluate", "--checkpoint", "joint", "--out", "s3://bucket/x"],
+        ["compare", "reports", "s3://bucket/x"],
+        ["fetch-models", "--out", "s3://bucket/x"],
+    ],
+)
+def test_a_url_is_no_folder_of_this_machine(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
+    assert done.exit_code == 2
+    assert "s3://bucket/x is a URL, where a path of this machine is wanted" in done.output
+    assert not list(tmp_path.iterdir())
+
+
 def test_help_starts_without_heavy_libraries() -> None:
     code = "import sys, pipeline.cli.app; print(*sys.modules)"
     loaded = subprocess.run(

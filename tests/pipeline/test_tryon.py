@@ -288,6 +288,7 @@ def test_the_command_says_what_is_wrong(fitting_artifacts: Path, tmp_path: Path)
         ([*person[:2], "--out", "x"], "--person needs --garment"),
         (["--table", "t.csv", *person[2:], "--caption", "red", "--out", "x"], "--garment, --caption go with"),
         (["--shards", "s", "--parse", "p.png", "--out", "x"], "--parse go with --person"),
+        (["--shards", "memory://none/test", "--out", "x"], "memory://none/test/index.json"),
         ([*person, "--out", "x", "--model", str(tmp_path)], "make repro"),
         ([*person, "--out", "x", "--preview"], "with --person alone, not --garment"),
         (["--table", "t.csv", "--out", "x", "--preview"], "with --person alone"),
