@@ -17,6 +17,7 @@ from eval.ladder.figures import (
 )
 from eval.ladder.trials import Trials
 from eval.params import EvaluateParams
+from eval.report.card import COVERAGE, COVERAGE_MARGIN
 from preprocess.garment.size_ratios import fit_label
 from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE
 
@@ -157,6 +158,7 @@ def without_nan(value: Any) -> Any:
 
 
 BETTER, WORSE, UNDECIDED, UNKNOWN = "better", "worse", "intervals overlap", "not measured"
+UNEQUAL = "not over as many pictures"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -176,7 +178,8 @@ class Verdict:
     """The rival's figure."""
 
     outcome: str
-    """`BETTER` or `WORSE` only where the 95 % intervals don't overlap."""
+    """`BETTER` or `WORSE` only where the 95 % intervals don't overlap, and the better one doesn't cover fewer
+    pictures by more than `COVERAGE_MARGIN`."""
 
 
 def verdicts(metrics: Mapping[str, Any]) -> list[Verdict]:
@@ -216,4 +219,7 @@ def compare(
     else:
         (low, high), (their_low, their_high) = (sorted(sign * end for end in pair) for pair in intervals)
         outcome = BETTER if low > their_high else WORSE if high < their_low else UNDECIDED
+        lead = ours[COVERAGE] - theirs[COVERAGE]
+        if (outcome == BETTER and -lead > COVERAGE_MARGIN) or (outcome == WORSE and lead > COVERAGE_MARGIN):
+            outcome = UNEQUAL
     return Verdict(rival=rival, figure=label, ours=ours[figure], theirs=theirs[figure], outcome=outcome)

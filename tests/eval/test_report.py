@@ -26,6 +26,7 @@ from eval.report.summary import (
     BETTER,
     SCALE_ZERO,
     UNDECIDED,
+    UNEQUAL,
     UNKNOWN,
     WORSE,
     compare,
@@ -276,6 +277,24 @@ report_once = report(OBEDIENT)
 def test_a_rival_is_beaten_where_the_intervals_lie_apart(
     ours: list[float] | None, theirs: list[float], more_is_better: str, less_is_better: str
 ) -> None:
-    sections = [{"mae": 0.25, "mae_ci95": interval} for interval in (ours, theirs)]
+    sections = [{"mae": 0.25, "mae_ci95": interval, "coverage": 1.0} for interval in (ours, theirs)]
     found = [compare("rival", "width mae", *sections, "mae", sign).outcome for sign in (1, -1)]
     assert found == [more_is_better, less_is_better]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "better", "worse"),
+    [
+        pytest.param(0.33, 1.0, UNEQUAL, WORSE, id="a third"),
+        pytest.param(0.78, 0.82, BETTER, WORSE, id="about as many"),
+        pytest.param(1.0, 0.33, BETTER, UNEQUAL, id="more"),
+    ],
+)
+def test_who_has_fewer_pictures_measured_beats_nobody(
+    ours: float, theirs: float, better: str, worse: str
+) -> None:
+    sections = [
+        {"mae": mae, "mae_ci95": [mae, mae], "coverage": share} for mae, share in ((0.1, ours), (0.2, theirs))
+    ]
+    found = [compare("rival", "width mae", *sections, "mae", sign).outcome for sign in (-1, 1)]
+    assert found == [better, worse]
