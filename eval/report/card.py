@@ -132,8 +132,8 @@ def compare(cards: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
         cards: metrics.json by a name, at least one.
 
     Returns:
-        A row for each figure of `COMPARED`, and of `FITTING` for every further category: `figure`, each
-        name's value (None where absent), and `best`, the names with the best value if all have the same
+        A row for each figure of `COMPARED`, and of `FITTING` for every further category: `figure`,
+        `values`, by name (None where absent), and `best`, the names with the best value if all have the same
         pictures behind it, without those that cover too few of them. Where somebody lacks some, `pictures`:
         how many of the wanted ones they have; where somebody covers too few, `coverage`: their share.
 
@@ -187,6 +187,7 @@ def comparison_row(cards: Mapping[str, Mapping[str, Any]], figure: str, sign: in
     winners = [name for name, value in numbers.items() if sign * value == best and name not in thin]
     behind = {name: pictures_of(card, figure) for name, card in cards.items()}
     equal = len({missing for _, missing in behind.values()}) == 1
-    row = {"figure": figure, **{name: numbers.get(name) for name in cards}, "best": winners if equal else []}
+    values = {name: numbers.get(name) for name in cards}
+    row = {"figure": figure, "values": values, "best": winners if equal else []}
     lacking = {name: count for name, (count, missing) in behind.items() if missing is not None}
     return row | ({PICTURES: lacking} if lacking else {}) | ({COVERAGE: thin} if thin else {})

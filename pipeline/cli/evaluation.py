@@ -134,7 +134,7 @@ def compare(
     cards = {str(path): read_card(path) for path in reports}
     table = Table("figure", *cards, "best")
     for row in tabulate(cards):
-        figures = ["-" if row[name] is None else f"{row[name]:.4f}" for name in cards]
+        figures = ["-" if value is None else f"{value:.4f}" for value in row["values"].values()]
         lacking = [f"{name} has {count} pictures" for name, count in row.get(PICTURES, {}).items()]
         thin = [f"{name} covers {share * 100:.0f} %" for name, share in row.get(COVERAGE, {}).items()]
         told = filter(None, (", ".join(row["best"] or lacking), ", ".join(thin)))

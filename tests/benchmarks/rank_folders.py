@@ -94,7 +94,8 @@ def main(artifacts: Path, num_people: int, num_rungs: int) -> None:
             cards[system] = evaluate_generated(params, **inputs, generated=work / system, out=out)
     for row in compare(cards):
         figures = "  ".join(
-            f"{name} {'-' if row[name] is None else format(row[name], '.4f')}" for name in systems
+            f"{name} {'-' if value is None else format(value, '.4f')}"
+            for name, value in row["values"].items()
         )
         sys.stdout.write(f"{row['figure']:32s} {figures}  best: {', '.join(row['best'])}\n")
 

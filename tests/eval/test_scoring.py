@@ -88,7 +88,7 @@ def test_every_fit_figure_ranks_truth_first(truth: Trials, natural: Trials, one_
     assert figures["gfd.mean"]["best"] == ["truth"]
     assert figures["size_accuracy.balanced"]["best"] == ["truth"]
     for name in UPPER:  # one size off keeps the order, and is wrong by its step
-        assert figures[f"ladder.{name}.order_accuracy"]["one size off"] == 1.0
+        assert figures[f"ladder.{name}.order_accuracy"]["values"]["one size off"] == 1.0
         assert figures[f"ladder.{name}.mae"]["best"] == ["truth"]
 
 

@@ -152,13 +152,15 @@ def run_in(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_comparison_that_is_no_window_wide_loses_nothing(tmp_path: Path) -> None:
-    names = [f"a_system_with_a_long_[name]_{number}" for number in range(6)]
+    names = ["best", *(f"a_system_with_a_long_[name]_{number}" for number in range(1, 6))]
     for number, name in enumerate(names):
         gfd = {"mean": 10.12345 + number, "coverage": 1 / (number + 1)}
         (tmp_path / name).write_text(json.dumps({"protocol": {}, "gfd": gfd}))
     done = run_in(tmp_path, "compare", *names)
     assert all(name in done.stdout.splitlines()[1] for name in names)
     (row,) = (line for line in done.stdout.splitlines() if "gfd.mean" in line)
-    assert row.split("│")[2:7] == [f" {10.12345 + n:.4f}".ljust(len(names[0]) + 2) for n in range(5)]
+    assert row.split("│")[2:8] == [
+        f" {10.12345 + n:.4f} ".ljust(len(name) + 2) for n, name in enumerate(names)
+    ]
     assert f" {names[0]}; {names[1]} covers 50 %, " in row
     assert f"{names[5]} covers 17 % " in row
