@@ -1,5 +1,8 @@
 """Photographs of people: against a tailor's marks, and the ones that mislead poses and parse maps."""
 
+from itertools import islice
+from pathlib import Path
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -7,6 +10,7 @@ import pytest
 from pipeline.cli.without_dvc import DataChain
 from preprocess.garment.known import known_ratios
 from tests.benchmarks.measure_marks import comparisons
+from tests.benchmarks.measure_ruler import widths
 from tests.shared_data import shared_data
 from tests.sizes import UPPER
 
@@ -38,6 +42,16 @@ def test_most_people_are_known(people: dict[str, dict[str, float]]) -> None:
     known = np.isfinite([[row[name] for name in UPPER] for row in people.values()])
     assert (known.mean(axis=0) >= 0.75).all()
     assert known.all(axis=1).mean() >= 0.6
+
+
+def test_widths_are_known_in_small_pictures_as_they_are_in_the_photos(tmp_path: Path) -> None:
+    chain = DataChain(source="viton_hd", root=shared_data() / "data/viton192", split="test")
+    split = chain.shard("test", tmp_path / "work", tmp_path / "shards")
+    data, alone, seen = np.array(list(islice(widths(split, 96), 60))).T
+    assert np.isfinite(seen).mean() >= 0.7 > 0.1 > np.isfinite(alone).mean()
+    off = np.abs(seen / data - 1)
+    assert np.nanmedian(off) <= 0.02
+    assert np.nanquantile(off, 0.95) <= 0.06
 
 
 @pytest.mark.parametrize(
