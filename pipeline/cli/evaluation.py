@@ -97,7 +97,8 @@ def evaluate(
         if checkpoint is None:
             raise ValueError("--generated needs --base, whose segmenter measures the pictures")
         base = checkpoint.absolute().parent / "base"
-    require_replaceable(out, METRICS_FILE, *filter(None, (checkpoint, generated, base, root, shards)))
+    read = (checkpoint, generated, base, root, shards, size_annotations)
+    require_replaceable(out, METRICS_FILE, *filter(None, read))
     loaded = load_params(params)
     found, annotations = evaluation_data(
         loaded,
