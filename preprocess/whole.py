@@ -1,8 +1,9 @@
 """Files and folders that appear whole: written beside their place, and renamed into it when they are done.
 
-A run that is killed leaves `.NAME.partial`, which counts for nothing; the next run writes over it. In object
-storage an object appears when all of it has arrived. What is written is as readable as the umask says: some
-libraries (safetensors) make files that nobody but their owner can read.
+A run that is killed leaves `.NAME.partial`, which counts for nothing; the next run writes over it. One killed
+just when a folder is exchanged leaves the earlier one as `.NAME.replaced`. In object storage an object
+appears when all of it has arrived. What is written is as readable as the umask says: some libraries
+(safetensors) make files that nobody but their owner can read.
 """
 
 import shutil
