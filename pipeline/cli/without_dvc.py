@@ -151,7 +151,8 @@ def evaluation_data(
     chain = DataChain(
         source=source,
         root=root,
-        split="test" if size_annotations else None,
+        # of a flat folder a split that is named takes every photo, those that were trained on as well
+        split="test" if size_annotations and source != "folder" else None,
         category=category,
         keypoints=params.extract_keypoints,
         sizes=params.compute_size_ratios,

@@ -1,16 +1,17 @@
 """The stages one after another on a folder, as the commands run them."""
 
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipeline.cli.without_dvc import DataChain, annotate_to, evaluation_data
-from pipeline.params import load_params
+from pipeline.params import Params, load_params
 from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
-from shards.inspection import contact_sheet, statistics
+from shards.inspection import contact_sheet, statistics, stream_keys
 from shards.params import WriteShardsParams
 from shards.stream import SampleStream
 from tests.pipeline.folders import add_sample, new_root
@@ -51,18 +52,43 @@ def test_what_cannot_end_well_ends_before_any_work(tmp_path: Path) -> None:
     assert not out.exists()
 
 
+def quick_params() -> Params:
+    sections = {
+        "extract_keypoints": ExtractKeypointsParams(workers=1),
+        "compute_size_ratios": SizeRatioParams(workers=1),
+        "write_shards": PARAMS,
+    }
+    return load_params(ROOT / "params.yaml").model_copy(update=sections)
+
+
+def test_of_a_flat_folder_the_same_photos_are_judged_by_whatever_annotations(tmp_path: Path) -> None:
+    """Three of six are dealt to the test split; another table sets the range and the labels alone."""
+    root = new_root(tmp_path)
+    add_sample(root, "0", openpose(body_25_numbers(person())), 5 * tunic().astype("uint8"))
+    (tmp_path / "photos").mkdir()
+    ends = {
+        "image/0.jpg": ".jpg",
+        "openpose_json/0_keypoints.json": ".json",
+        "image-parse-v3/0.png": ".parse.png",
+    }
+    for number in range(6):
+        for file, end in ends.items():
+            shutil.copy(root / "test" / file, tmp_path / "photos" / f"{number}{end}")
+    given = {"root": tmp_path / "photos", "source": "folder", "shards": None}
+    judged = []
+    for work, table in ((tmp_path / "own", None), (tmp_path / "frozen", tmp_path / "others.parquet")):
+        shards, _ = evaluation_data(quick_params(), **given, size_annotations=table, work=work)
+        judged.append([*stream_keys(shards / "test", seed=0, num_workers=0)])
+    assert len(judged[0]) == 3
+    assert judged[0] == judged[1]
+
+
 def test_data_to_evaluate_on_is_measured_whole_and_sharded_in_part(tmp_path: Path) -> None:
     root, parse = new_root(tmp_path), 5 * tunic().astype("uint8")
     add_sample(root, "00001_00", openpose(body_25_numbers(person())), parse)
     (root / "train").symlink_to(root / "test")
     (root / "train_pairs.txt").write_text("00001_00.jpg 00001_00.jpg\n")
-    params = load_params(ROOT / "params.yaml").model_copy(
-        update={
-            "extract_keypoints": ExtractKeypointsParams(workers=1),
-            "compute_size_ratios": SizeRatioParams(workers=1),
-            "write_shards": PARAMS,
-        }
-    )
+    params = quick_params()
     given = {"root": root, "source": "viton_hd", "shards": None, "work": tmp_path / "work"}
     shards, annotations = evaluation_data(params, **given, size_annotations=None)
     assert statistics(shards / "test")["samples"] == 1
