@@ -189,30 +189,25 @@ class Answers:
         """Show what is there once more, with or without lines over it."""
         visit = self.visit(values)
         visit.overlays = values[self.controls.overlays]
-        return self.shown_again(visit, visit.overlays, picture=True, strip=True)
+        return self.shown_again(visit, values, picture=True, strip=True)
 
     @as_message
     def catch_up(self, values: Values) -> Update:
-        """Show the picture that was just drawn once more if boxes were ticked while it was on its way.
+        """Show the last picture once more, after an answer has reached the page.
 
-        What is ticked now is the visit's to tell: `values` may be older than the tick.
+        Answers to touches may pass each other: boxes may have been ticked while the picture was on its way,
+        and the answer to a tick, which shows the picture before, may arrive behind it.
         """
-        visit = self.visit(values)
-        ticked = self.overlays(visit, values)
-        late = set(ticked) != set(visit.result_overlays)
-        return self.shown_again(visit, ticked, picture=late, strip=False)
+        return self.shown_again(self.visit(values), values, picture=True, strip=False)
 
     @as_message
     def catch_up_strip(self, values: Values) -> Update:
         """Do so with the sizes side by side, which a picture that is drawn later doesn't concern."""
-        visit = self.visit(values)
-        ticked = self.overlays(visit, values)
-        late = set(ticked) != set(visit.strip_overlays)
-        return self.shown_again(visit, ticked, picture=False, strip=late)
+        return self.shown_again(self.visit(values), values, picture=False, strip=True)
 
-    def shown_again(self, visit: Visit, overlays: Sequence[str], *, picture: bool, strip: bool) -> Update:
-        """Show the last picture or the sizes side by side with other overlays."""
-        shown, beside = visit.result, visit.strip
+    def shown_again(self, visit: Visit, values: Values, *, picture: bool, strip: bool) -> Update:
+        """Show the last picture or the sizes side by side with what is ticked now."""
+        shown, beside, overlays = visit.result, visit.strip, self.overlays(visit, values)
         pictures: Update = {}
         if picture and shown is not None:
             pictures[self.controls.picture] = pictures_of(shown, overlays)[0]
@@ -312,11 +307,10 @@ class Answers:
     def drawn(self, visit: Visit, values: Values, progress: gr.Progress) -> Update:
         """Draw at the size of the visit; remember the result for overlays."""
         visit.result = self.try_on(visit, [visit.size], values, progress)
-        visit.result_overlays = self.overlays(visit, values)
         notes = visit.person.notes if visit.person else []
         moved = clamped(visit.size, visit.result.requests[0], self.room.range(visit.category))
         return self.kept(visit) | {
-            self.controls.picture: pictures_of(visit.result, visit.result_overlays)[0],
+            self.controls.picture: pictures_of(visit.result, self.overlays(visit, values))[0],
             self.controls.fit: fit_table(visit.result.fit, [*notes, *moved]),
         }
 
@@ -344,8 +338,7 @@ class Answers:
         told = [f"{FIT_AXIS} unknown" if ratio is None else f"{ratio:.2f}" for ratio in ratios]
         names = [f"{name}: {one}" for name, one in zip(sizes, told, strict=True)]
         visit.strip = names, result
-        visit.strip_overlays = self.overlays(visit, values)
-        pictures = pictures_of(result, visit.strip_overlays)
+        pictures = pictures_of(result, self.overlays(visit, values))
         return self.kept(visit) | {self.controls.strip: list(zip(pictures, names, strict=True))}
 
     def try_on(

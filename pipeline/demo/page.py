@@ -269,17 +269,17 @@ def wire(page: gr.Blocks, controls: Controls, answers: Answers) -> None:
         controls.charted.click(answers.draw_chart, given, strip, **NETWORKS),
         controls.previewed.click(answers.preview_around, given, strip, **NETWORKS),
     )
-    # a box that is ticked while a picture is on its way has its answer before the picture arrives
+    # a box that is ticked while a picture is on its way has its answer before or behind the picture
     overlaid: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
-    for drawing in drawings:
-        drawing.success(answers.catch_up, given, [controls.picture, controls.visit], **overlaid)
-    for drawing in strips:
-        drawing.success(answers.catch_up_strip, given, strip, **overlaid)
-    controls.overlays.input(
+    ticked = controls.overlays.input(
         answers.switch_overlays,
         given,
         [controls.picture, *strip],
         trigger_mode="always_last",
         **overlaid,
     )
+    for answer in (*drawings, ticked):
+        answer.success(answers.catch_up, given, [controls.picture, controls.visit], **overlaid)
+    for answer in (*strips, ticked):
+        answer.success(answers.catch_up_strip, given, strip, **overlaid)
     page.unload(answers.leave)

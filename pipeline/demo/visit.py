@@ -94,17 +94,11 @@ class Visit:
     result: TryOnResult | None = None
     """The picture that is shown; overlays may be switched later."""
 
-    result_overlays: Sequence[str] = ()
-    """With which `result` was first shown."""
-
     over: bool = False
     """The page was closed: what is still being drawn for it is for nobody."""
 
     strip: tuple[list[str], TryOnResult] | None = None
     """The sizes that are shown side by side, with their names."""
-
-    strip_overlays: Sequence[str] = ()
-    """With which `strip` was first shown."""
 
     def turn_to(self, category: Category) -> None:
         """Try on garments of a category from now on; no size of it has been asked for."""

@@ -19,6 +19,7 @@ from pipeline.demo.pictures import (
     OUTLINE,
     OUTLINE_COLOUR,
     fit_table,
+    pictures_of,
     shown,
     slider_mark,
 )
@@ -193,11 +194,23 @@ def test_a_strip_whose_boxes_were_ticked_is_not_sent_again_with_every_later_pict
     values = {answers.controls.visit: visit, answers.controls.overlays: []}
     assert strip in answers.preview_around(values)
     assert strip in answers.switch_overlays(values | {answers.controls.overlays: [OUTLINE]})
-    visit.result, visit.result_overlays = answers.room.try_on(visit, [SizeRequest()], QUICK), [OUTLINE]
-    assert set(answers.catch_up(values)) == {answers.controls.visit}
-    visit.result_overlays = []  # it was on its way when the box was ticked
+    visit.result = answers.room.try_on(visit, [SizeRequest()], QUICK)
     assert set(answers.catch_up(values)) == {answers.controls.visit, answers.controls.picture}
     assert set(answers.catch_up_strip(values)) == {answers.controls.visit, strip}
+
+
+def test_what_is_shown_once_more_is_the_last_picture_with_what_was_ticked_last(session: Session) -> None:
+    """The page may still show the picture before, or one without the outline: its values are as old."""
+    answers, picture = session.answers, session.answers.controls.picture
+    visit = answers.room.new_visit()
+    answers.room.arrive(visit)
+    values = {answers.controls.visit: visit, answers.controls.overlays: []}
+    visit.result = answers.room.try_on(visit, [SizeRequest()], QUICK)
+    before = answers.switch_overlays(values | {answers.controls.overlays: [OUTLINE]})[picture]
+    visit.result = answers.room.try_on(visit, [SizeRequest(width=1.6)], QUICK)
+    now = answers.catch_up(values)[picture]
+    np.testing.assert_array_equal(now, pictures_of(visit.result, [OUTLINE])[0])
+    assert not np.array_equal(now, before)
 
 
 def test_a_visitor_finds_what_was_left_and_nobody_else_does(session: Session) -> None:

@@ -35,7 +35,7 @@ from shards.stream import SampleStream
 from tests.pipeline.fitting import files_of
 from tests.preprocess.people import shifted
 from tests.sizes import of_tops
-from train.params import TrainJointParams
+from train.params import TrainSizeParams
 
 ONE_STEP, TWO_STEPS = DrawingOptions(num_steps=1), DrawingOptions(num_steps=2)
 USUAL = MaskParams()
@@ -301,7 +301,7 @@ def narrow_artifacts(fitting_artifacts: Path, tmp_path_factory: pytest.TempPathF
     folder = tmp_path_factory.mktemp("narrow")
     shutil.copytree(fitting_artifacts / "base", folder / "base")
     shards_of(fitting_artifacts, folder, 64, 48, NARROW)
-    run = TrainingRun.begin("train_joint", TrainJointParams(), folder / "shards", folder / "joint", (64, 48))
+    run = TrainingRun.begin("train_size", TrainSizeParams(), folder / "shards", folder / "joint", (64, 48))
     with run.output(folder / "joint") as partial:
         shutil.copytree(fitting_artifacts / "joint" / "adapter", partial / "adapter")
     return folder
