@@ -270,14 +270,8 @@ def wire(page: gr.Blocks, controls: Controls, answers: Answers) -> None:
         controls.previewed.click(answers.preview_around, given, strip, **NETWORKS),
     )
     # a box that is ticked while a picture is on its way has its answer before or behind the picture
-    overlaid: dict[str, Any] = {"queue": False, "show_progress": "hidden"}
-    ticked = controls.overlays.input(
-        answers.switch_overlays,
-        given,
-        [controls.picture, *strip],
-        trigger_mode="always_last",
-        **overlaid,
-    )
+    overlaid: dict[str, Any] = {"queue": False, "show_progress": "hidden", "trigger_mode": "always_last"}
+    ticked = controls.overlays.input(answers.switch_overlays, given, [controls.picture, *strip], **overlaid)
     for answer in (*drawings, ticked):
         answer.success(answers.catch_up, given, [controls.picture, controls.visit], **overlaid)
     for answer in (*strips, ticked):
