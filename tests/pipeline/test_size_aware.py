@@ -21,7 +21,9 @@ from pipeline.evaluate_tryon import drawer_of
 from pipeline.training.run import TrainingRun
 from pipeline.tryon.loading import from_stages, load_tryon, publish
 from pipeline.tryon.outfits import shard_fittings
+from pipeline.tryon.preview import preview
 from pipeline.tryon.size_aware import DrawingOptions, PreparedPerson, SizeAwareTryOn, SizeRequest
+from preprocess.body.drawing import draw_body
 from preprocess.body.inpaint_mask import MaskParams, inpainting_mask
 from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
@@ -33,7 +35,7 @@ from preprocess.vocabulary import Category
 from shards.params import WriteShardsParams
 from shards.stream import SampleStream
 from tests.pipeline.fitting import files_of
-from tests.preprocess.people import shifted
+from tests.preprocess.people import SKIN, beside, hanging, paint_photo, shifted, tunic
 from tests.sizes import of_tops
 from train.params import TrainSizeParams
 
@@ -81,6 +83,33 @@ def test_a_result_has_an_entry_for_every_size(
     assert np.ptp(result.expected_outlines[2][:, 0]) > np.ptp(result.expected_outlines[0][:, 0])
     assert [fit.requested["width"] for fit in result.fit] == [1.0, 1.6, 2.2]
     assert seen == [(3, 6), (6, 6)]
+
+
+def test_a_fit_is_measured_with_the_edges_of_the_picture(
+    tryon: SizeAwareTryOn, garment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """240 px of cloth, 8 px of an arm's shade that the mask takes for cloth, then a bare arm; B is 200 px."""
+    wearer, worn = hanging(150, 150), tunic(shoulder=300, width=256)
+    photo = paint_photo(tunic(width=240), wearer, (200, 220, 255))
+    photo[beside(120, 129)] = 40
+    photo[beside(128, 180)] = SKIN
+    corner = np.zeros(worn.shape, bool)
+    corner[:40, :40] = True
+    person = PreparedPerson(
+        key="me",
+        photo=photo,
+        keypoints=wearer,
+        inpaint_mask=corner,  # so that the photo is what is drawn
+        densepose=draw_body(wearer, *worn.shape),
+        garment_mask=worn,
+        natural_size=SizeRequest(width=1.2),
+    )
+    monkeypatch.setattr(SizeAwareTryOn, "garment_in", lambda *_: worn)  # random weights would find noise
+    drawn = tryon(person, garment, SizeRequest(width=1.2), ONE_STEP)
+    shown = preview(person, [SizeRequest(width=1.2)])
+    assert (np.asarray(drawn.pictures[0]) == photo)[~corner].all()
+    for result in (drawn, shown):
+        assert result.fit[0].regions["width"].measured == pytest.approx(1.2, abs=0.02), "1.28 by the mask"
 
 
 def test_the_same_seed_gives_the_same_pictures(
