@@ -67,12 +67,13 @@ class Scene:
     def expected(self, person: int, natural: Floats, requested: Floats) -> Reading:
         """Read the layout at (A,) requested ratios, where `worn` found (A,) natural ones.
 
-        Where it found the width, the layout's sides are as sure as those that it moved.
+        Its sides are as sure as those that it moved: where the data knows the width, and `worn` found it.
+        Of a sleeve that hides one a mask doesn't tell where it ends, and a layout would cut into the panel.
         """
         garment = enlarge(self.garment_covers[person], self.factor)
         keypoints = enlarge_keypoints(self.keypoints[person], self.factor)
         layout = layout_at(garment, keypoints, natural, requested, self.categories[person])
-        known = bool(np.isfinite(natural[FIT_PLACE]))
+        known = bool(np.isfinite([natural[FIT_PLACE], self.natural[person, FIT_PLACE]]).all())
         return read_garment(
             layout, keypoints, self.categories[person], waist_seen=self.waist_seen(person), sure=known
         )

@@ -306,6 +306,26 @@ def test_an_arm_beside_the_panel_hides_nothing_where_the_picture_shows_its_edge(
     np.testing.assert_array_equal(laid_out.outline.xy, seen.outline.xy)
 
 
+def test_a_layout_is_held_against_nothing_where_the_data_does_not_know_the_width() -> None:
+    wearer, garment = hanging(150, 150), tunic(shoulder=300, width=240)
+    picture = paint_photo(tunic(width=240), wearer, (200, 220, 255))
+    picture[beside(120, 180)] = SKIN
+    requested = of_tops([[np.nan, np.nan, 1.1]])[0]
+    for width, there in ((1.2, True), (np.nan, False)):
+        scene = replace(
+            STUDIO.scene,
+            factor=1,
+            photos=picture[None],
+            garment_covers=garment[None].astype(np.float32),
+            keypoints=wearer.flat().reshape(1, 25, 3),
+            natural=of_tops([[1.5, width, 1.25]]),
+            categories=[Category.UPPER],
+        )
+        worn = scene.worn(0)
+        assert worn.ratios[FIT_PLACE] == pytest.approx(1.2, abs=0.015)
+        assert bool(len(scene.expected(0, worn.ratios, requested).outline)) is there
+
+
 @pytest.mark.parametrize("top", [395, 410, 450])
 def test_trousers_under_a_hanging_top_are_read_without_their_waist(top: int) -> None:
     """Hips at row 400: what begins below is the hem of a top, which a mask doesn't tell from a waistband."""
