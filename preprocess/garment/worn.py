@@ -46,7 +46,7 @@ TUCKED_ABOVE = 0.93
 """Row, in T, above which a waistband is: hems further down hang free, however wide the trousers."""
 
 TWO_GARMENTS: dict[Category, tuple[tuple[Lip, ...], tuple[Lip, ...]]] = {
-    Category.UPPER: ((Lip.UPPER_CLOTHES,), (Lip.COAT,)),
+    Category.UPPER: ((Lip.UPPER_CLOTHES, Lip.DRESS), (Lip.COAT,)),
     Category.DRESS: ((Lip.DRESS,), (Lip.UPPER_CLOTHES, Lip.COAT)),
 }
 """Labels of two garments that aren't one."""

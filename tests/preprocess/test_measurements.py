@@ -329,8 +329,10 @@ def test_hair_over_a_shoulder_is_named() -> None:
     assert flags_of(parse) == ["hair_over_shoulder"]
 
 
-def test_an_open_jacket_is_named() -> None:
+@pytest.mark.parametrize("below", [Lip.UPPER_CLOTHES, Lip.DRESS])
+def test_an_open_jacket_is_named(below: Lip) -> None:
     parse = labels(tunic())
+    parse[parse > 0] = below
     parse[:, :340][parse[:, :340] > 0] = Lip.COAT
     assert flags_of(parse) == ["open_jacket"]
 
