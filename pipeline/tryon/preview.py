@@ -98,7 +98,9 @@ def preview(person: PreparedPerson, sizes: Sequence[SizeRequest], *, clamp: bool
         )
     require_in_place(person, person.garment_mask)
     requests = [on_known_axes(size, person.natural_size) for size in sizes]
-    requests = [one.clamped() if clamp else one.required_in_range() for one in requests]
+    requests = [
+        one.clamped() if clamp else one.required_in_range(None, person.natural_size) for one in requests
+    ]
     body = nearest_parts(person.densepose)
     shown = [resized(person, person.garment_mask, request, body) for request in requests]
     no_map = np.zeros(person.photo.shape[:2], np.float32)

@@ -218,7 +218,7 @@ class SizeAwareTryOn:
 
         Raises:
             ValueError: No size is asked for, or one is out of range or of another category than the person is
-                prepared for, or something given is not what it should be.
+                prepared for, or something given is not what it should be. What is natural is clamped instead.
         """
         if not isinstance(person, PreparedPerson):
             person = self.prepare(person, **given)
@@ -232,7 +232,7 @@ class SizeAwareTryOn:
         require_sizes(person, asked)
         requests = [request.resolved(person.natural_size) for request in asked]
         requests = [
-            one.clamped(within) if clamp else one.required_in_range(within)
+            one.clamped(within) if clamp else one.required_in_range(within, person.natural_size)
             for one in requests
             for within in [self.mask.asked(one.category)]
         ]

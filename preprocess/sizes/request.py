@@ -181,15 +181,25 @@ class SizeRequest:
             if not smallest - ROUNDING <= value <= largest + ROUNDING
         ]
 
-    def required_in_range(self, within: Range | None = None) -> Self:
+    def required_in_range(
+        self, within: Range | None = None, natural: "SizeRequest | None" = None
+    ) -> "SizeRequest":
         """Return this request; `within` as in `out_of_range`.
 
+        A ratio of the `natural` size was measured, and nobody asked for it: out of range it is clamped.
+
         Raises:
-            ValueError: A ratio is out of range.
+            ValueError: Another ratio is out of range.
         """
+        own = set(self.asked).intersection(natural.asked if natural else ())
+        worn = SizeRequest.of(dict(own), category=self.category)
+        if worn.out_of_range(within):
+            ratios = dict(self.asked) | dict(worn.clamped(within).asked)
+            moved = SizeRequest.of(ratios, steps=self.steps, category=self.category)
+            return moved.required_in_range(within)
         problems = self.out_of_range(within)
         if problems:
-            raise ValueError(f"{'; '.join(problems)}, or be clamped to the nearest size")
+            raise ValueError(f"{'; '.join(problems)}, or be clamped to the nearest size (--clamp)")
         return self
 
     def clamped(self, within: Range | None = None) -> "SizeRequest":

@@ -160,6 +160,12 @@ def test_sizes_are_counted_from_the_natural_one_and_kept_in_range(
     assert "clamped" in caplog.text
     with pytest.raises(ValueError, match="a size must be asked for, got an empty list"):
         tryon(person, garment, [])
+    long = replace(person, natural_size=SizeRequest(width=1.1, length=1.87))
+    for drawn in (
+        tryon(long, garment, SizeRequest.natural(), ONE_STEP),
+        preview(long, [SizeRequest.natural()]),
+    ):
+        assert drawn.requests == [SizeRequest(width=1.1, length=1.8)]
 
 
 def test_a_photo_of_other_proportions_keeps_its_own_pixels(

@@ -157,13 +157,29 @@ def test_what_is_no_size_is_refused(text: str, message: str) -> None:
 
 def test_sizes_out_of_range_are_refused_or_clamped_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     size = SizeRequest(width=3.0, length=1.0)
-    with pytest.raises(ValueError, match=r"width must be between 0.7 and 2.2, got 3, or be clamped to"):
+    with pytest.raises(
+        ValueError,
+        match=r"width must be between 0.7 and 2.2, got 3, or be clamped to the nearest size \(--clamp",
+    ):
         size.required_in_range()
     with caplog.at_level(logging.WARNING):
         assert size.clamped() == SizeRequest(width=2.2, length=1.0)
     assert "width must be between 0.7 and 2.2, got 3: clamped" in caplog.text
     largest = SizeRequest(width=2.2, shoulder=0.7)
     assert largest.required_in_range() is largest
+
+
+def test_a_natural_ratio_out_of_range_is_clamped_and_what_was_asked_for_is_refused(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A long coat reaches further than may be asked for; nobody who wants it wider has to ask for less."""
+    natural = SizeRequest(width=1.1, length=1.87)
+    asked = SizeRequest(width=1.4, steps=0).resolved(natural)
+    assert asked.required_in_range(natural=natural) == SizeRequest(width=1.4, length=1.8)
+    assert "length must be between 0.3 and 1.8, got 1.87: clamped" in caplog.text
+    for refused in (SizeRequest(width=3.0, steps=0), SizeRequest.natural(1)):  # one step: length 1.9
+        with pytest.raises(ValueError, match=r"(width .* got 3|length .* got 1.9), or be clamped"):
+            refused.resolved(natural).required_in_range(natural=natural)
 
 
 CSV = "size,chest_cm,shoulder_cm,length_cm\nS,96,44,68\nOne size,104,,70\n"
