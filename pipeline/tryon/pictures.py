@@ -33,6 +33,7 @@ LINES = 5
 """Lines below each picture."""
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9.+=-]+")
+_PICTURE_NAME = re.compile(r"\d+_[A-Za-z0-9.+=_-]*\.png")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,15 +93,42 @@ def write_fitting(
         caption=caption,
         on_step=on_step,
     )
+    names = write_pictures(person.photo, photo, sizes, result, out)
+    report = fit_report(person, sizes, names, result, options, tryon.mask) | dict(facts or {})
+    write_json(report, out / FIT_FILE)
+    return report
+
+
+def write_pictures(
+    person: Picture, garment: Picture | None, sizes: Sequence[NamedSize], result: TryOnResult, out: Path
+) -> list[str]:
+    """Write a picture a size and the strip, in place of those of an earlier run; return the pictures' names.
+
+    Args:
+        person: (H, W, 3) photo.
+        garment: (h, w, 3) photo; None where there is none of its own.
+        sizes: Whose pictures the result has.
+        result: What was drawn.
+        out: Folder; made where there is none. The earlier `fit.json` goes with the pictures that it names.
+    """
     out.mkdir(parents=True, exist_ok=True)
+    for name in told_pictures(out / FIT_FILE):
+        (out / name).unlink(missing_ok=True)
     (out / FIT_FILE).unlink(missing_ok=True)
     names = [f"{number:02d}_{file_name(size.name)}.png" for number, size in enumerate(sizes)]
     for name, picture in zip(names, result.pictures, strict=True):
         write_picture(picture, out / name)
-    write_picture(draw_strip(person.photo, photo, cells_of(sizes, result)), out / STRIP_FILE)
-    report = fit_report(person, sizes, names, result, options, tryon.mask) | dict(facts or {})
-    write_json(report, out / FIT_FILE)
-    return report
+    write_picture(draw_strip(person, garment, cells_of(sizes, result)), out / STRIP_FILE)
+    return names
+
+
+def told_pictures(fit: Path) -> list[str]:
+    """Return the names of the pictures that a `fit.json` tells of; none where it is no such file."""
+    try:
+        names = [str(entry["picture"]) for entry in json.loads(fit.read_text())["sizes"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return [name for name in names if _PICTURE_NAME.fullmatch(name)]
 
 
 def fit_report(

@@ -17,7 +17,7 @@ from pipeline.cli.without_dvc import DataChain
 from pipeline.tryon.batch import write_fittings
 from pipeline.tryon.loading import load_tryon
 from pipeline.tryon.outfits import FilesFitting, beside, shard_fittings, table_fittings
-from pipeline.tryon.pictures import file_name, ladder_order, write_fitting
+from pipeline.tryon.pictures import file_name, ladder_order, told_pictures, write_fitting
 from pipeline.tryon.preview import prepare_for_preview, preview, write_preview
 from pipeline.tryon.size_aware import SizeAwareTryOn, SizeRequest
 from pipeline.tryon.size_list import NamedSize, SizeChoice, ladder_sizes
@@ -344,6 +344,20 @@ def test_a_preview_says_what_it_can_not_resize_and_what_it_moved(
     longest = axes_of(Category.UPPER)["length"].asked
     assert long["clamped"] == [f"length: 9 asked for, {longest[1]:.3g} drawn ({longest[0]} to {longest[1]})"]
     assert json.loads((tmp_path / "fit.json").read_text()) == report
+
+
+def test_a_folder_has_the_pictures_of_its_last_run_alone(worn: PreparedPerson, tmp_path: Path) -> None:
+    """Of another person, or at other sizes, they would pass for this one's; what isn't ours stays."""
+    (tmp_path / "01_mine.png").write_bytes(b"")
+    wide, long = (SizeRequest(width=1.8), SizeRequest(length=1.1))
+    for sizes in ({"long": long, "wide": wide}, {"wide": wide}):
+        write_preview(worn, [NamedSize(name=name, request=size) for name, size in sizes.items()], tmp_path)
+    expected = ["00_wide.png", "01_mine.png", "fit.json", "strip.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == expected
+    (tmp_path / "fit.json").write_text(
+        '{"sizes": [{"picture": "../elsewhere.png"}, {"picture": "mine.png"}]}'
+    )
+    assert told_pictures(tmp_path / "fit.json") == []
 
 
 def test_no_garment_is_resized_that_leaves_the_chest_bare(worn: PreparedPerson) -> None:
