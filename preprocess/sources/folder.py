@@ -115,6 +115,8 @@ class Folder:
                 )
             return lambda name: split_below(name) or "test"
         if (only := self.split) is not None:
+            words = "%s has neither %s/ nor %s/: all %d photos are of %s, and would be of the other split"
+            log.warning(words, self.root, *SPLITS, len(photos), only)
             return lambda _: only
         names = (photo.relative_to(self.root) for photo in photos.values())
         few = {*nsmallest(min(FEWEST_TEST, (len(photos) + 1) // 2), names, key=drawn)}

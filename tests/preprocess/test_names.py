@@ -275,13 +275,16 @@ def splits_of(root: Path, split: str | None = None) -> dict[str, str]:
     return {sample.key: sample.split for sample in Folder(root, split).samples()}
 
 
-def test_a_flat_folder_is_dealt_to_both_splits_by_name(tmp_path: Path) -> None:
+def test_a_flat_folder_is_dealt_to_both_splits_by_name(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     for index in range(12):
         photo(tmp_path / f"{index}.jpg")
     before = splits_of(tmp_path)
     assert sorted(before.values()) == 6 * ["test"] + 6 * ["train"]
     assert set(splits_of(tmp_path, "test").values()) == {"test"}, "a split that is named takes every photo"
     assert len(splits_of(tmp_path, "test")) == 12
+    assert "all 12 photos are of test, and would be of the other split" in caplog.text
     for upto in (13, 20, 40, 200):
         for index in range(len(before), upto):
             photo(tmp_path / f"{index}.jpg")
