@@ -9,7 +9,7 @@ from typing import Annotated, Literal, get_args
 
 import typer
 
-from pipeline.cli.evaluation import Source, assemble, compare, evaluate, recipes, requests
+from pipeline.cli.evaluation import DataCategory, Source, assemble, compare, evaluate, recipes, requests
 from pipeline.cli.tryon import ladder, publish, try_on
 from pipeline.stage import choose_engine, configure_logging, fail
 from preprocess.body.mediapipe import POSE_MODEL
@@ -48,10 +48,7 @@ def annotate(
     out: Annotated[Path, typer.Option(parser=place, help="Parquet file to write, or its URL.")],
     source: Source = "viton_hd",
     split: Annotated[str | None, typer.Option(help="train or test; all there are when left out.")] = None,
-    category: Annotated[
-        Literal["upper", "lower", "dress"] | None,
-        typer.Option(help="What is worn, where the data set doesn't tell; else the only one to read."),
-    ] = None,
+    category: DataCategory = None,
     mediapipe_model: DetectorModel = None,
     bodypix_model: PartsModel = None,
     segmenter: Annotated[
@@ -69,14 +66,14 @@ def annotate(
     from pipeline.cli.without_dvc import DataChain, annotate_to
     from preprocess.body.keypoints import ExtractKeypointsParams
     from preprocess.garment.size_ratios import SizeRatioParams
-    from preprocess.vocabulary import Category
 
     choose_engine(engine)
     model, parts_model = (str(path) if path else None for path in (mediapipe_model, bodypix_model))
     keypoints = ExtractKeypointsParams(mediapipe_model=model, bodypix_model=parts_model)
     sizes = SizeRatioParams(segmenter=segmenter) if segmenter else None
-    worn = Category(category) if category else None
-    chain = DataChain(source=source, root=root, split=split, category=worn, keypoints=keypoints, sizes=sizes)
+    chain = DataChain(
+        source=source, root=root, split=split, category=category, keypoints=keypoints, sizes=sizes
+    )
     annotate_to(chain, out)
 
 
@@ -132,6 +129,7 @@ def shard(
     split: Annotated[str, typer.Option(help="train or test.")],
     out: Annotated[Path, typer.Option(parser=place, help="Folder for the shards, or its URL.")],
     source: Source = "viton_hd",
+    category: DataCategory = None,
     mediapipe_model: DetectorModel = None,
     checkpoint: Annotated[
         Path | None,
@@ -159,6 +157,7 @@ def shard(
         source=source,
         root=root,
         split=split,
+        category=category,
         keypoints=ExtractKeypointsParams(mediapipe_model=model),
         shards=WriteShardsParams(mask=mask),
     )

@@ -137,7 +137,8 @@ def evaluation_data(
         The folder of shards, and size_annotations.parquet.
 
     Raises:
-        ValueError: Neither or both of `root` and `shards` are given, or shards without annotations.
+        ValueError: Neither or both of `root` and `shards` are given, or shards without annotations or with a
+            category.
     """
     if (root is None) == (shards is None):
         raise ValueError("the data must be named by --root, or by --shards and --size-annotations")
@@ -145,6 +146,11 @@ def evaluation_data(
         if size_annotations is None:
             raise ValueError(
                 "--shards needs --size-annotations, the size_annotations.parquet of the same data"
+            )
+        if category is not None:
+            raise ValueError(
+                "--category chooses what is read below --root; shards of one category are written by "
+                "`cinderella shard --category`, or with prepare_dataset.category"
             )
         return shards, size_annotations
     assert root is not None

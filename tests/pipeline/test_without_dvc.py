@@ -1,16 +1,20 @@
 """The stages one after another on a folder, as the commands run them."""
 
+import json
 import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from pipeline.cli.app import app
 from pipeline.cli.without_dvc import DataChain, annotate_to, evaluation_data
 from pipeline.params import Params, load_params
 from preprocess.body.keypoints import ExtractKeypointsParams
 from preprocess.garment.size_ratios import SizeRatioParams
+from preprocess.vocabulary import Category
 from shards.inspection import contact_sheet, statistics, stream_keys
 from shards.params import WriteShardsParams
 from shards.stream import SampleStream
@@ -97,3 +101,18 @@ def test_data_to_evaluate_on_is_measured_whole_and_sharded_in_part(tmp_path: Pat
     assert statistics(shards / "test")["left_out"] == {}
     _, others = evaluation_data(params, **given, size_annotations=tmp_path / "others.parquet")
     assert others == tmp_path / "others.parquet"
+
+
+def test_a_category_is_chosen_where_shards_are_written(tmp_path: Path) -> None:
+    """Beside shards it chose nothing, and the refusal of the others said to name it."""
+    given = {"root": None, "source": "dress_code", "shards": tmp_path, "work": tmp_path / "work"}
+    with pytest.raises(ValueError, match=r"--category chooses what is read below --root; shards of one cat"):
+        evaluation_data(
+            quick_params(), **given, size_annotations=tmp_path / "sizes.parquet", category=Category.UPPER
+        )
+    root = new_root(tmp_path)
+    add_sample(root, "00001_00", openpose(body_25_numbers(person())), 6 * tunic().astype("uint8"))
+    arguments = ["shard", "--root", str(root), "--split", "test", "--category", "dress"]
+    CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "shards")], catch_exceptions=False)
+    index = json.loads((tmp_path / "shards" / "test" / "index.json").read_text())
+    assert index["categories"] == {"dress": 1}
