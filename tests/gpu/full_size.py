@@ -33,8 +33,9 @@ from train.watch import Watch, accelerator_of
 TIMED_STEPS = 5
 RANK = 16
 STRIP = np.linspace(0.9, 1.8, 7)
-BATCHES = {0: (1, 4), 1: (8,)}
-"""Samples of a step, by the place of the pictures' size in `Setting.sizes`."""
+BATCHES = {0: (1, 8), 1: (8,)}
+"""Samples of a step, by the place of the pictures' size in `Setting.sizes`. Of few the CPU, which starts some
+tens of thousands of kernels a step, would be what is timed."""
 
 WITHIN = 0.10
 """How far the measured peak of memory may be from doctor's figure."""
@@ -81,7 +82,7 @@ def questions(setting: Setting) -> Iterator[Question]:
 
 
 def compiled_question(setting: Setting) -> Question:
-    """Ask how fast steps of full size are, compiled: to compile them takes minutes."""
+    """Ask how fast steps of full size are, compiled and with nothing computed twice: it takes minutes."""
     return Question(
         name="train_joint at full size, compiled, channels last",
         budget_s=400,
@@ -110,7 +111,10 @@ def noise_prediction(setting: Setting) -> Mapping[str, float]:
 def training_steps(
     setting: Setting, stage: str, hw: tuple[int, int], batch_size: int, *, fast: bool = False
 ) -> Mapping[str, Any]:
-    """Take steps of a stage through the training loop, encodings kept: speed, use of the card, memory."""
+    """Take steps of a stage through the training loop, encodings kept: speed, use of the card, memory.
+
+    Networks that aren't compiled run under gradient checkpointing.
+    """
     base = setting.base
     runtime = RuntimeParams(
         mixed_precision=setting.precision,
@@ -118,7 +122,8 @@ def training_steps(
         compile=fast,
         channels_last=fast,  # type: ignore[arg-type]
     )
-    base.denoiser.enable_gradient_checkpointing()
+    if not fast:
+        base.denoiser.enable_gradient_checkpointing()
     try:
         task, groups = task_of(setting, stage, hw, batch_size)
         with tempfile.TemporaryDirectory() as name:
@@ -243,7 +248,7 @@ def pictures(setting: Setting, widths: Any) -> Mapping[str, float]:
 
 
 def capped(setting: Setting, limit_gib: float, switches: MemorySwitches) -> Mapping[str, float]:
-    """Draw two sizes in a few steps while the process may hold no more than so much of the card."""
+    """Draw what is drawn together, in two steps, while the process may hold no more than so much."""
     base = setting.base
     base.to("cpu")
     free_memory()
@@ -257,7 +262,7 @@ def capped(setting: Setting, limit_gib: float, switches: MemorySwitches) -> Mapp
 
         def work() -> None:
             nonlocal seconds
-            seconds = setting.seconds(lambda: draw(0, requests(STRIP[:2])), warm_up=0)
+            seconds = setting.seconds(lambda: draw(0, requests(STRIP[: switches.batch_size])), warm_up=0)
 
         peak = setting.peak_bytes(work)
         figures = {"seconds_of_2_steps": seconds, "peak_gib": peak / GIB}

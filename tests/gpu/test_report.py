@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.benchmarks.gpu_report import all_questions, main
-from tests.gpu import small
+from tests.gpu import full_size, small
 from tests.gpu.launching import answer, configurations, kind_of, require_launched
 from tests.gpu.report import OutOfTimeError, Question, Report, alarm, missed
 from tests.gpu.setting import Setting
@@ -112,6 +112,14 @@ def test_every_question_of_the_documents_is_asked(tmp_path: Path) -> None:
     wanted += ["--low-memory 8", "the stream feeds", "preset small"]
     assert [word for word in wanted if not any(word in name for name in names)] == []
     assert sum("accelerate launch" in name for name in names) == len(configurations())
+
+
+def test_speed_and_memory_at_full_size_are_asked_first(tmp_path: Path) -> None:
+    """No CPU can rehearse those: launches and compilations, a minute each, must not take their time."""
+    setting = Setting(device=torch.device("cpu"), tiny=False, out=tmp_path, left=lambda: 480.0)
+    names = [question.name for question in all_questions(setting)]
+    last = names.index("--low-memory 8 in 8 GiB")
+    assert names[: last + 1] == [question.name for question in full_size.questions(setting)]
 
 
 def test_words_that_choose_rows_of_numbers_choose_no_row_of_speed(tmp_path: Path) -> None:
