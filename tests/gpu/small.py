@@ -100,9 +100,12 @@ class Trial:
 
     @property
     def runtime(self) -> Any:
-        """The preset's, on this device, not compiled: three stages would spend the minutes left on it."""
+        """The preset's, on this device, not compiled: three stages would spend the minutes left on it.
+
+        Nobody goes on with a stage, so there are no checkpoints but the last.
+        """
         wanted = self.params.train_base.runtime
-        options = {"mixed_precision": self.setting.precision, "tracker": "none"}
+        options = {"mixed_precision": self.setting.precision, "tracker": "none", "checkpoint_every": 100_000}
         return replace(wanted, **options, compile=False)
 
     def prepare(self) -> Mapping[str, Any]:
@@ -217,13 +220,15 @@ class Trial:
     def schedule(self, name: str, wanted: OptimisationParams, left_s: float) -> OptimisationParams:
         """As many steps as the network's share of the time allows, and no more than the preset has.
 
-        `left_s` is asked for anew before each stage: those behind make up for one that took longer.
+        The learning rate rises over as large a part of them. `left_s` is asked for anew before each stage:
+        those behind make up for one that took longer.
         """
         if self.setting.tiny:
             return replace(wanted, steps=1, batch_size=2, warmup_steps=0)
         share, beside = SHARES[name]
-        steps = int(share * (left_s - RESERVED_S) / (beside * self.step_s))
-        return replace(wanted, steps=max(10, min(wanted.steps, steps)))
+        timely = int(share * (left_s - RESERVED_S) / (beside * self.step_s))
+        steps = max(10, min(wanted.steps, timely))
+        return replace(wanted, steps=steps, warmup_steps=wanted.warmup_steps * steps // wanted.steps)
 
 
 BASE_NETWORKS = ("autoencoder", "encoders", "unets", "segmenter", "critic")

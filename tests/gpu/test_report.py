@@ -139,9 +139,10 @@ def test_the_word_small_chooses_every_row_that_the_others_of_preset_small_need(t
 def test_a_stage_of_preset_small_has_steps_for_the_time_that_is_left_when_it_begins(tmp_path: Path) -> None:
     """Behind one that took longer there are fewer: the evaluation still has its minute."""
     trial = small.Trial(Setting(torch.device("cpu"), tiny=False, out=tmp_path, left=lambda: 0.0), step_s=0.25)
-    wanted = OptimisationParams(steps=350, batch_size=32, learning_rate=1e-3)
-    steps = [trial.schedule("joint", wanted, left_s).steps for left_s in (1000, 160, 110, 60, 0)]
-    assert steps == [350, 300, 150, 10, 10]  # 0.9 of what is beyond 60 s, in steps of 0.3 s
+    wanted = OptimisationParams(steps=350, batch_size=32, learning_rate=1e-3, warmup_steps=70)
+    told = [trial.schedule("joint", wanted, left_s) for left_s in (1000, 160, 110, 60, 0)]
+    assert [one.steps for one in told] == [350, 300, 150, 10, 10]  # 0.9 of what is beyond 60 s, each 0.3 s
+    assert [one.warmup_steps for one in told] == [70, 60, 30, 2, 2]
 
 
 def test_a_launch_of_another_kind_is_no_answer() -> None:
