@@ -37,6 +37,9 @@ BATCHES = {0: (1, 8), 1: (8,)}
 """Samples of a step, by the place of the pictures' size in `Setting.sizes`. Of few the CPU, which starts some
 tens of thousands of kernels a step, would be what is timed."""
 
+UNSPARED = 4
+"""Samples of a step in which nothing is computed twice: their activations take tens of GB."""
+
 WITHIN = 0.10
 """How far the measured peak of memory may be from doctor's figure."""
 
@@ -64,6 +67,13 @@ def questions(setting: Setting) -> Iterator[Question]:
                     if first
                     else {},
                 )
+    height, width = setting.sizes[0]
+    yield Question(
+        name=f"train_joint at {height}x{width}, batch {UNSPARED}, nothing computed twice",
+        budget_s=45,
+        work=partial(training_steps, setting, "train_joint", (height, width), UNSPARED, sparing=False),
+        bars={"mfu": (">=", 0.35)},
+    )
     yield Question(
         name=f"a picture of {setting.steps} steps",
         budget_s=40,
@@ -86,7 +96,15 @@ def compiled_question(setting: Setting) -> Question:
     return Question(
         name="train_joint at full size, compiled, channels last",
         budget_s=400,
-        work=partial(training_steps, setting, "train_joint", setting.sizes[0], BATCHES[0][-1], fast=True),
+        work=partial(
+            training_steps,
+            setting,
+            "train_joint",
+            setting.sizes[0],
+            BATCHES[0][-1],
+            sparing=False,
+            fast=True,
+        ),
         bars={"mfu": (">=", 0.35)},
     )
 
@@ -109,11 +127,17 @@ def noise_prediction(setting: Setting) -> Mapping[str, float]:
 
 
 def training_steps(
-    setting: Setting, stage: str, hw: tuple[int, int], batch_size: int, *, fast: bool = False
+    setting: Setting,
+    stage: str,
+    hw: tuple[int, int],
+    batch_size: int,
+    *,
+    sparing: bool = True,
+    fast: bool = False,
 ) -> Mapping[str, Any]:
     """Take steps of a stage through the training loop, encodings kept: speed, use of the card, memory.
 
-    Networks that aren't compiled run under gradient checkpointing.
+    `sparing` is gradient checkpointing; `fast` compiles the networks, their channels last.
     """
     base = setting.base
     runtime = RuntimeParams(
@@ -122,7 +146,7 @@ def training_steps(
         compile=fast,
         channels_last=fast,  # type: ignore[arg-type]
     )
-    if not fast:
+    if sparing:
         base.denoiser.enable_gradient_checkpointing()
     try:
         task, groups = task_of(setting, stage, hw, batch_size)
