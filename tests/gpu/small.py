@@ -4,7 +4,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -42,16 +42,19 @@ WATCHED_STEPS = 20
 RESERVED_S = 60.0
 """For the evaluation."""
 
+COMPILES_ABOVE_S = 400.0
+"""With less left the stream feeds steps that aren't compiled: to compile them takes a minute or two."""
+
 SHARES = {
     "autoencoder": (0.08, 0.15),
     "encoders": (0.02, 0.15),
     "unets": (0.30, 1.0),
     "segmenter": (0.07, 0.1),
     "critic": (0.06, 0.2),
-    "size": (0.07, 1.0),
-    "joint": (0.40, 1.2),
+    "size": (0.15, 1.0),
+    "joint": (0.90, 1.2),
 }
-"""Of the time that is left, and how long a step is beside one of the UNets."""
+"""Of the time that is left when its stage begins, and how long a step is beside one of the UNets."""
 
 
 def questions(setting: Setting) -> Iterator[Question]:
@@ -97,9 +100,12 @@ class Trial:
 
     @property
     def runtime(self) -> Any:
-        """The preset's, on this device, not compiled: three stages would spend the minutes left on it."""
+        """The preset's, on this device, not compiled: three stages would spend the minutes left on it.
+
+        Nobody goes on with a stage, so there are no checkpoints but the last.
+        """
         wanted = self.params.train_base.runtime
-        options = {"mixed_precision": self.setting.precision, "tracker": "none"}
+        options = {"mixed_precision": self.setting.precision, "tracker": "none", "checkpoint_every": 100_000}
         return replace(wanted, **options, compile=False)
 
     def prepare(self) -> Mapping[str, Any]:
@@ -126,15 +132,19 @@ class Trial:
     def feed(self) -> Mapping[str, float]:
         """Train the UNets for some steps from pictures that the stream decodes; how long they wait for it.
 
-        They are compiled where that can be done, as the preset wants it, and a few steps more are not.
+        Steps are what `learn` will take, timed first as it takes them. Then they are compiled, as the preset
+        wants it, where that can be done and leaves `learn` its minutes.
         """
-        runtime = replace(self.runtime, compile=self.setting.on_gpu and self.setting.compiles)
+        section = self.params.train_base
+        timely = self.setting.left() > COMPILES_ABOVE_S
+        runtime = replace(self.runtime, compile=self.setting.on_gpu and timely and self.setting.compiles)
         base = build_tiny_base(SMALL, 0, SmallBase).to(self.setting.device).requires_grad_(False)
         base.tryon_unet.requires_grad_(True)
         base.garment_unet.requires_grad_(True)
-        task = TryOnTask(base, SampleEncoder(base), loss=LossParams(), text_dropout=0.1)
-        batch_size = 2 if self.setting.tiny else self.params.train_base.unets.batch_size
-        steps = OptimisationParams(steps=10_000, batch_size=batch_size, learning_rate=1e-4)
+        loss = LossParams(**asdict(section.loss))
+        task = TryOnTask(base, SampleEncoder(base), loss=loss, text_dropout=section.dropout)
+        batch_size = 2 if self.setting.tiny else section.unets.batch_size
+        steps = replace(section.unets, batch_size=batch_size)
         stream = SampleStream(
             self.folder / "shards" / "train",
             batch_size=batch_size,
@@ -146,21 +156,23 @@ class Trial:
         accelerator = accelerator_of(runtime, self.folder)
         trainer = Trainer(accelerator, task, stream, steps, runtime, seed=0)
         watch = Watch(accelerator, "small", steps, runtime, self.folder, trainer.state)
-        for _ in range(1 if self.setting.tiny else 3):
-            trainer.step(watch)
-        watch.spent.clear()
-        repeats = 1 if self.setting.tiny else WATCHED_STEPS
-        step_s = self.setting.seconds(lambda: trainer.step(watch), repeats=repeats, warm_up=0)
-        waited = watch.spent["data"] / (watch.spent["data"] + watch.spent["compute"])
-        self.step_s = step_s
+        warm_up, repeats = (1, 1) if self.setting.tiny else (3, WATCHED_STEPS)
+
+        def step_s() -> float:
+            for _ in range(warm_up):
+                trainer.step(watch)
+            watch.spent.clear()
+            return self.setting.seconds(lambda: trainer.step(watch), repeats=repeats, warm_up=0)
+
+        with torch.compiler.set_stance("force_eager"):
+            self.step_s = wanted_s = step_s()
         if runtime.compile:
-            with torch.compiler.set_stance("force_eager"):
-                self.step_s = self.setting.seconds(lambda: trainer.step(watch), repeats=3)
+            wanted_s = step_s()
         return {
             "compiled": runtime.compile,
-            "waits": waited,
-            "samples_per_s": batch_size / step_s,
-            "step_ms": 1000 * step_s,
+            "waits": watch.spent["data"] / (watch.spent["data"] + watch.spent["compute"]),
+            "samples_per_s": batch_size / wanted_s,
+            "step_ms": 1000 * wanted_s,
             "eager_step_ms": 1000 * self.step_s,
         }
 
@@ -168,7 +180,10 @@ class Trial:
         """Train all stages in the time left, draw ladders of held-out people, and keep the strip."""
         out, params = self.folder, self.params
         shards = out / "shards"
-        networks = {name: self.schedule(name, getattr(params.train_base, name)) for name in BASE_NETWORKS}
+        left = self.setting.left()
+        networks = {
+            name: self.schedule(name, getattr(params.train_base, name), left) for name in BASE_NETWORKS
+        }
         base = replace(params.train_base, **networks, runtime=self.runtime)
         train_base.run(base, shards=shards, out=out / "base")
         stages = (("size", train_size, params.train_size), ("joint", train_joint, params.train_joint))
@@ -176,7 +191,7 @@ class Trial:
         for name, stage, section in stages:
             told = replace(
                 section,
-                optimisation=self.schedule(name, section.optimisation),
+                optimisation=self.schedule(name, section.optimisation, self.setting.left()),
                 validation=replace(section.validation, every=0),
                 runtime=self.runtime,
             )
@@ -202,14 +217,18 @@ class Trial:
         }
         return found | image | steps
 
-    def schedule(self, name: str, wanted: OptimisationParams) -> OptimisationParams:
-        """As many steps as the network's share of the time allows, and no more than the preset has."""
+    def schedule(self, name: str, wanted: OptimisationParams, left_s: float) -> OptimisationParams:
+        """As many steps as the network's share of the time allows, and no more than the preset has.
+
+        The learning rate rises over as large a part of them. `left_s` is asked for anew before each stage:
+        those behind make up for one that took longer.
+        """
         if self.setting.tiny:
             return replace(wanted, steps=1, batch_size=2, warmup_steps=0)
         share, beside = SHARES[name]
-        self.total_s = getattr(self, "total_s", self.setting.left() - RESERVED_S)
-        steps = int(share * self.total_s / (beside * self.step_s))
-        return replace(wanted, steps=max(10, min(wanted.steps, steps)))
+        timely = int(share * (left_s - RESERVED_S) / (beside * self.step_s))
+        steps = max(10, min(wanted.steps, timely))
+        return replace(wanted, steps=steps, warmup_steps=wanted.warmup_steps * steps // wanted.steps)
 
 
 BASE_NETWORKS = ("autoencoder", "encoders", "unets", "segmenter", "critic")

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from tests.benchmarks.gpu_report import all_questions, main
-from tests.gpu import small
+from tests.gpu import full_size, small
 from tests.gpu.launching import answer, configurations, kind_of, require_launched
 from tests.gpu.report import OutOfTimeError, Question, Report, alarm, missed
 from tests.gpu.setting import Setting
 from tests.train.small_try_on import TASKS
+from train.params import OptimisationParams
 
 
 def failing() -> dict[str, float]:
@@ -113,6 +114,14 @@ def test_every_question_of_the_documents_is_asked(tmp_path: Path) -> None:
     assert sum("accelerate launch" in name for name in names) == len(configurations())
 
 
+def test_speed_and_memory_at_full_size_are_asked_first(tmp_path: Path) -> None:
+    """No CPU can rehearse those: launches and compilations, a minute each, must not take their time."""
+    setting = Setting(device=torch.device("cpu"), tiny=False, out=tmp_path, left=lambda: 480.0)
+    names = [question.name for question in all_questions(setting)]
+    last = names.index("--low-memory 8 in 8 GiB")
+    assert names[: last + 1] == [question.name for question in full_size.questions(setting)]
+
+
 def test_words_that_choose_rows_of_numbers_choose_no_row_of_speed(tmp_path: Path) -> None:
     setting = Setting(device=torch.device("cpu"), tiny=False, out=tmp_path, left=lambda: 480.0)
     chosen = [q.name for q in all_questions(setting) if "under checkpointing" in q.name]
@@ -125,6 +134,15 @@ def test_the_word_small_chooses_every_row_that_the_others_of_preset_small_need(t
     chosen = [question.name for question in all_questions(setting) if "small" in question.name]
     assert chosen == [question.name for question in small.questions(setting)]
     assert len(chosen) == 3
+
+
+def test_a_stage_of_preset_small_has_steps_for_the_time_that_is_left_when_it_begins(tmp_path: Path) -> None:
+    """Behind one that took longer there are fewer: the evaluation still has its minute."""
+    trial = small.Trial(Setting(torch.device("cpu"), tiny=False, out=tmp_path, left=lambda: 0.0), step_s=0.25)
+    wanted = OptimisationParams(steps=350, batch_size=32, learning_rate=1e-3, warmup_steps=70)
+    told = [trial.schedule("joint", wanted, left_s) for left_s in (1000, 160, 110, 60, 0)]
+    assert [one.steps for one in told] == [350, 300, 150, 10, 10]  # 0.9 of what is beyond 60 s, each 0.3 s
+    assert [one.warmup_steps for one in told] == [70, 60, 30, 2, 2]
 
 
 def test_a_launch_of_another_kind_is_no_answer() -> None:

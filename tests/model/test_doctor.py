@@ -103,9 +103,9 @@ def test_full_size_memory_is_what_a_walk_through_every_tensor_found() -> None:
     drawing = {name: to_draw(tryon, garment, switches, 4) for name, switches in SWITCHES.items()}
     assert {name: round(sum(needed) / GIB, 1) for name, needed in drawing.items()} == {
         "off": 44.5,
-        "24": 15.1,
-        "16": 7.5,
-        "8": 6.7,
+        "24": 14.0,
+        "16": 6.3,
+        "8": 6.2,
     }
     frozen = tryon + garment + sum(ENCODER_WEIGHTS.values())
     assert round(sum(to_draw(tryon, garment, SWITCHES["off"], 2)) / GIB, 1) == 22.2
