@@ -1,6 +1,5 @@
 """DVC stage `extract_keypoints`: manifest.parquet -> keypoints.parquet."""
 
-import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cache, partial
@@ -28,8 +27,6 @@ from preprocess.pictures import PictureError, look_at, read_picture
 from preprocess.places import refuse_lost
 from preprocess.sources.source import ManifestRow
 from preprocess.vocabulary import NUM_JOINTS, Category, RowStatus
-
-log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = "2"
 

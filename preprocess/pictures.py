@@ -147,9 +147,9 @@ def look_at(
         )
 
 
-def check_picture(source: str | Path | bytes, what: str = "picture", *, limits: Limits = LIMITS) -> None:
+def check_picture(source: str | Path | bytes, *, limits: Limits = LIMITS) -> None:
     """Decode a picture to its last row, a JPEG at an eighth of its size; raises what `read_picture` does."""
-    with opened(source, what, limits=limits) as picture:
+    with opened(source, "picture", limits=limits) as picture:
         picture.draft("L", (picture.width // 8, picture.height // 8))
         picture.load()
 

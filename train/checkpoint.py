@@ -8,7 +8,6 @@
 What ends in `.partial` was being written, or removed, when a run died; it counts for nothing.
 """
 
-import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -16,8 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors import SafetensorError
-
-log = logging.getLogger(__name__)
 
 LATEST, BEST = "latest", "best"
 PARTIAL = ".partial"

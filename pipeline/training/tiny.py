@@ -1,6 +1,5 @@
 """How the tiny and small bases are made from scratch: autoencoder, encoders and UNets, in turn."""
 
-import logging
 from dataclasses import asdict
 
 from model.bases import BASES
@@ -18,8 +17,6 @@ from train.perception import AutoencoderTask, EncodersTask, pictures_to_encode
 from train.sample_encoder import SampleEncoder
 from train.state import LogRow
 from train.tryon import TryOnTask
-
-log = logging.getLogger(__name__)
 
 FITTED_SAMPLES = 128
 """Samples that the autoencoder's linear start and the scale of its latents are computed from."""

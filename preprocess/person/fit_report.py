@@ -43,11 +43,6 @@ class RegionFit:
     obedience: str
     """Measured against requested, such as `3 % less than asked`."""
 
-    @property
-    def deviation(self) -> float | None:
-        """Measured over natural, minus 1."""
-        return deviation(self.measured, self.natural)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FitReport:
