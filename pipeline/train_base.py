@@ -13,7 +13,7 @@ from pipeline.training.run import FROZEN_TYPE, TrainingRun, processes_of_run, wr
 from pipeline.training.sample_encodings import encoder_of
 from pipeline.training.tiny import train_tiny, train_tiny_catvton, train_tiny_klein
 from preprocess.sizes.axes import AXIS_NAMES
-from preprocess.vocabulary import TRIED_ON
+from preprocess.vocabulary import SPLITS, TRIED_ON
 from shards.index import CATEGORIES, INDEX_NAME, ShardIndex
 from shards.reader import ShardReader
 from shards.storage import open_folder
@@ -88,7 +88,7 @@ def require_known_people(shards: Path) -> None:
                 "`cinderella inspect`; photos with parse maps and joints are known more often, and "
                 "compute_size_ratios.max_uncertainty says what counts as known"
             )
-    trained, tested = (ShardIndex(shards / split).header.get(CATEGORIES, {}) for split in ("train", "test"))
+    trained, tested = (ShardIndex(shards / split).header.get(CATEGORIES, {}) for split in SPLITS)
     further = [category for category in tested if category not in trained]
     if trained and further:
         raise ValueError(

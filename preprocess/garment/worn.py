@@ -24,6 +24,9 @@ from preprocess.vocabulary import Category, Lip
 
 Labels = NDArray[np.uint8]
 
+NOT_ON_BODY = frozenset({"garment_off_body", "garment_out_of_frame"})
+"""Flags of measures that leave nothing to measure."""
+
 EDGES_WIDTH = 384
 """px. The photo may be read smaller, for its edges, as long as it stays this wide."""
 

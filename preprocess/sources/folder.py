@@ -27,7 +27,7 @@ from preprocess.sources.dress_code import CATEGORY_FOLDERS
 from preprocess.sources.finding import PassedOver, composed, plain
 from preprocess.sources.keys import safe_key
 from preprocess.sources.source import SourceSample
-from preprocess.vocabulary import Category
+from preprocess.vocabulary import SPLITS, Category
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,6 @@ CATEGORIES = {str(category): category for category in Category} | {
 }
 """Names of folders whose photos are of a category, as ours and as Dress Code's."""
 
-SPLITS = ("train", "test")
 TEST_SHARE, FEWEST_TEST = 0.2, 6
 """Photos that are dealt to the test split: this share of them, but some where that is few; at most half."""
 

@@ -22,11 +22,10 @@ from preprocess.sources.finding import Found, Part, file_counts
 from preprocess.sources.keys import safe_key
 from preprocess.sources.pairs import Pair, read_pairs, stem_of
 from preprocess.sources.source import SourceSample
-from preprocess.vocabulary import Category
+from preprocess.vocabulary import SPLITS, Category
 
 log = logging.getLogger(__name__)
 
-SPLITS = ("train", "test")
 NAMED = 12
 """Names of a root without a list of pairs that are told: enough to see which folder it is."""
 
