@@ -162,6 +162,11 @@ class ShardIndex:
         """In all shards."""
         return sum(shard.num_samples for shard in self.shards)
 
+    def places(self) -> Iterator[tuple[int, int]]:
+        """Yield shard and row of every sample."""
+        for shard, line in enumerate(self.shards):
+            yield from ((shard, row) for row in range(line.num_samples))
+
     def entries(self) -> Iterator[ShardEntry]:
         """Yield the shards with their rows."""
         for number in range(len(self.shards)):
