@@ -79,8 +79,14 @@ def file_hash(path: Path) -> str:
 
 def folder_hash(folder: Path) -> str:
     """Hash names and contents of every weight and configuration file below a folder."""
-    files = [path for path in sorted(folder.rglob("*")) if path.suffix in {".safetensors", ".json"}]
-    return text_hash(f"{path.relative_to(folder).as_posix()} {file_hash(path)}" for path in files)
+    return files_hash(
+        folder, (path for path in folder.rglob("*") if path.suffix in {".safetensors", ".json"})
+    )
+
+
+def files_hash(folder: Path, files: Iterable[Path]) -> str:
+    """Hash names and contents of some files below a folder."""
+    return text_hash(f"{path.relative_to(folder).as_posix()} {file_hash(path)}" for path in sorted(files))
 
 
 def text_hash(lines: Iterable[str]) -> str:
