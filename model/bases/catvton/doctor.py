@@ -21,7 +21,7 @@ from model.bases.catvton.loading import (
     named_attention,
 )
 from model.bases.catvton.networks import CatvtonBase
-from model.bases.folders import differences, header_of, header_shapes, missing_parts, stored_bytes
+from model.bases.folders import header_of, missing_parts, stored_bytes, wrong_shapes
 from model.bases.memory import (
     HALF,
     USUAL_RANK,
@@ -116,13 +116,9 @@ def find_problems(unet: UNet2DConditionModel, folder: Path) -> list[str]:
     attention = folder / ATTENTION_FOLDER / ATTENTION_FILE
     if attention.parent.is_dir() and not attention.is_file():
         missing.append(f"no {ATTENTION_FILE} in {attention.parent}")
-    return missing or wrong_shapes(unet, folder)
-
-
-def wrong_shapes(unet: UNet2DConditionModel, folder: Path) -> list[str]:
-    """Return how the headers of the UNet's and the attention's files differ from `unet`."""
-    problems = differences(unet.state_dict(), header_shapes(folder / "unet"), folder / "unet")
-    attention = folder / ATTENTION_FOLDER / ATTENTION_FILE
+    if missing:
+        return missing
+    problems = wrong_shapes(folder, {"unet": unet})
     if attention.is_file():
         try:
             named_attention(unet, header_of(attention), attention)
