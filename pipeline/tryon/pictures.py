@@ -92,15 +92,26 @@ def write_fitting(
         caption=caption,
         on_step=on_step,
     )
+    names = write_pictures(person.photo, photo, sizes, result, out)
+    report = fit_report(person, sizes, names, result, options, tryon.mask) | dict(facts or {})
+    write_json(report, out / FIT_FILE)
+    return report
+
+
+def write_pictures(
+    photo: Picture, garment: Picture | None, sizes: Sequence[NamedSize], result: TryOnResult, out: Path
+) -> list[str]:
+    """Write a picture a size and a strip, in place of earlier ones; return the names of the pictures' files.
+
+    An earlier `fit.json` goes first, so that one is there only where all that it tells of is.
+    """
     out.mkdir(parents=True, exist_ok=True)
     (out / FIT_FILE).unlink(missing_ok=True)
     names = [f"{number:02d}_{file_name(size.name)}.png" for number, size in enumerate(sizes)]
     for name, picture in zip(names, result.pictures, strict=True):
         write_picture(picture, out / name)
-    write_picture(draw_strip(person.photo, photo, cells_of(sizes, result)), out / STRIP_FILE)
-    report = fit_report(person, sizes, names, result, options, tryon.mask) | dict(facts or {})
-    write_json(report, out / FIT_FILE)
-    return report
+    write_picture(draw_strip(photo, garment, cells_of(sizes, result)), out / STRIP_FILE)
+    return names
 
 
 def fit_report(

@@ -11,16 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from pipeline.tryon.pictures import (
-    FIT_FILE,
-    STRIP_FILE,
-    cells_of,
-    clamped,
-    draw_strip,
-    file_name,
-    write_json,
-    write_picture,
-)
+from pipeline.tryon.pictures import FIT_FILE, clamped, write_json, write_pictures
 from pipeline.tryon.size_aware import PreparedPerson, TryOnResult, expected_outline
 from pipeline.tryon.size_list import NamedSize
 from preprocess.body.densepose import nearest_parts
@@ -188,12 +179,7 @@ def write_preview(
     """
     asked = [size.request for size in sizes]
     result = preview(person, asked, clamp=clamp)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / FIT_FILE).unlink(missing_ok=True)
-    names = [f"{number:02d}_{file_name(size.name)}.png" for number, size in enumerate(sizes)]
-    for name, picture in zip(names, result.pictures, strict=True):
-        write_picture(picture, out / name)
-    write_picture(draw_strip(person.photo, None, cells_of(sizes, result)), out / STRIP_FILE)
+    names = write_pictures(person.photo, None, sizes, result, out)
     assert person.natural_size is not None
     entries = [
         {
