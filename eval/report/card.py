@@ -79,9 +79,8 @@ def file_hash(path: Path) -> str:
 
 def folder_hash(folder: Path) -> str:
     """Hash names and contents of every weight and configuration file below a folder."""
-    return files_hash(
-        folder, (path for path in folder.rglob("*") if path.suffix in {".safetensors", ".json"})
-    )
+    kinds = {".safetensors", ".json"}
+    return files_hash(folder, (path for path in folder.rglob("*") if path.suffix in kinds))
 
 
 def files_hash(folder: Path, files: Iterable[Path]) -> str:

@@ -78,12 +78,11 @@ def examine(folder: Path) -> tuple[list[str], list[str]]:
     ]
 
 
-def find_problems(preset: SdxlPreset, folder: Path) -> list[str]:
+def find_problems(preset: Preset, folder: Path) -> list[str]:
     """Return a line for everything that is missing; where nothing is, what differs from `preset`."""
-    networks = {"unet": tryon_unet_of(preset), "unet_encoder": garment_unet_of(preset)}
     return missing_parts(folder, PARTS) or [
         *wrong_widths(folder, widths(folder, preset)),
-        *wrong_shapes(folder, networks),
+        *wrong_shapes(folder, {"unet": tryon_unet_of(preset), "unet_encoder": garment_unet_of(preset)}),
     ]
 
 
