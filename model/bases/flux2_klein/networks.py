@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -20,7 +21,6 @@ from transformers import Qwen2TokenizerFast, Qwen3ForCausalLM
 from model.bases.autoencoded import AutoencodedBase
 from model.bases.base import Encodings, Sites, as_read
 from model.bases.conditions import Conditioning, Photos, SizeCondition, described
-from model.bases.flux2_klein.conditioning import POOLED, KleinConditioning
 from model.bases.flux2_klein.flow import FlowNoising
 from model.bases.flux2_klein.loading import PARTS, load_parts, pipeline_of
 from model.bases.flux2_klein.sequence import (
@@ -39,8 +39,43 @@ if TYPE_CHECKING:
 PATCH = 2
 """Latent cells along each side of a token."""
 
+POOLED = 4
+"""Cells along each side of the grid to which a garment's tokens are pooled for the size encoder."""
+
 MOST_FREE_HEADS = 24
 """Attention heads of the 4B network, which is free; the 9B one has more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KleinConditioning(Conditioning):
+    """What the transformer reads beside noise, time and size."""
+
+    person_latents: Tensor
+    """(B, C, h, w), the person with the mask's region grey."""
+
+    garment_latents: Tensor
+    """(B, C, h, w)."""
+
+    text: Tensor
+    """(B, L, channels) of what is asked for."""
+
+    no_text: Tensor
+    """(B, L, channels) of nothing asked for."""
+
+    @property
+    def canvas(self) -> Tensor:
+        """(B, C, h, w): the person's latents are denoised."""
+        return self.person_latents
+
+    @property
+    def garment_features(self) -> Tensor:
+        """(B, C * `POOLED`^2) the garment's latents on a coarse grid."""
+        return F.adaptive_avg_pool2d(self.garment_latents, POOLED).flatten(1)
+
+    def unconditional(self, rows: Tensor | None = None) -> Self:
+        """Return the branch without text, as klein is guided; the garment stays."""
+        hidden = self.text.new_ones(len(self.text)).bool() if rows is None else rows
+        return replace(self, text=torch.where(hidden[:, None, None], self.no_text, self.text))
 
 
 class KleinBase(AutoencodedBase):
