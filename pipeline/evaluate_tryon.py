@@ -153,15 +153,7 @@ def ceiling(params: EvaluateParams, networks: TryOnBase) -> dict[str, Make]:
 def evaluate_checkpoint(
     params: EvaluateParams, *, shards: Path, size_annotations: Path, base: Path, checkpoint: Path, out: Path
 ) -> dict[str, Any]:
-    """Draw and measure what one training stage made, on any data in shards.
-
-    Args:
-        params: The protocol.
-        shards: Has `test/index.json`.
-        size_annotations: size_annotations.parquet of the same data.
-        base: Folder of `train_base`.
-        checkpoint: Folder of `train_size` or `train_joint`.
-        out: The reports folder.
+    """Draw and measure what `train_size` or `train_joint` made, on the test split of any data in shards.
 
     Returns:
         metrics.json.

@@ -146,13 +146,9 @@ class PackedLayout:
         }
 
     def settle(self, arrays: Arrays, row: int, key: str, packed: memoryview) -> dict[str, memoryview]:
-        """See to it that a sample's tensors lie where `views` shows them, and return its other members.
+        """See to it that a sample's tensors lie where `views` showed them, and return its other members.
 
-        Args:
-            arrays: What `views` returned.
-            row: Of the sample.
-            key: Of the sample.
-            packed: Its tar bytes, which stand in that row.
+        Its tar bytes stand in its row of the arrays.
 
         Raises:
             SampleError: It has no such tensors.

@@ -39,13 +39,7 @@ class EmptyBatch:
 
 
 class ShardReader:
-    """Reads and decodes samples of an index; safe to use from several threads.
-
-    Args:
-        folder: Where the index and the shards are.
-        image_height: Rows of decoded pictures.
-        image_width: Columns of decoded pictures.
-    """
+    """Reads samples of an index, decoded at a height and width (px); safe to use from several threads."""
 
     def __init__(self, folder: Folder, image_height: int, image_width: int) -> None:
         self.folder = folder

@@ -156,11 +156,7 @@ def scene_of(people: Batch, measured_height: int) -> Scene:
 
 
 class Wardrobe:
-    """Every garment of a split, by the key of the sample whose own it is: for people in another's garment.
-
-    Args:
-        reader: Of the split's shards.
-    """
+    """Every garment of a split, by the key of the sample whose own it is: for people in another's garment."""
 
     def __init__(self, reader: ShardReader) -> None:
         self.reader = reader

@@ -203,12 +203,7 @@ def batches(cells: Sequence[Cell], batch_size: int) -> Iterator[tuple[int, list[
 def annotator_section(
     readings: Sequence[Reading], worn: Sequence[Reading], category: Category
 ) -> dict[str, Any]:
-    """Compare the segmenter's readings of the untouched photos with those of the data's own masks.
-
-    Args:
-        readings: Of the segmenter's masks.
-        worn: Of the data's masks of the same people.
-        category: Of their garments.
+    """Compare the segmenter's readings of the untouched photos with those of the data's own masks, `worn`.
 
     Returns:
         `annotator` of metrics.json: for each ratio the mean absolute difference, the mean difference, and the

@@ -112,10 +112,7 @@ def protocol_differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> li
 
 
 def read_card(path: Path) -> dict[str, Any]:
-    """Read a metrics.json.
-
-    Args:
-        path: The file, or the report folder that has it.
+    """Read a metrics.json, or that of a report's folder.
 
     Raises:
         ValueError: The file isn't JSON of this kind.
@@ -131,10 +128,7 @@ def read_card(path: Path) -> dict[str, Any]:
 
 
 def compare(cards: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Tabulate cards figure by figure.
-
-    Args:
-        cards: metrics.json by a name, at least one.
+    """Tabulate metrics.json of several names, at least one, figure by figure.
 
     Returns:
         A row for each figure of `COMPARED`, and of `FITTING` for every further category: `figure`,

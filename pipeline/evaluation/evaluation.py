@@ -281,11 +281,9 @@ class Evaluation:
 
 
 def require_trained(folder: Path, categories: Iterable[str]) -> None:
-    """Refuse to judge what a training stage wrote on garments that it was never shown.
+    """Refuse to judge what a training stage wrote on garments of categories that it was never shown.
 
-    Args:
-        folder: Of `train_base`, whose segmenter measures, `train_size` or `train_joint`.
-        categories: Of the garments.
+    Of `train_base` that is the segmenter, which measures.
 
     Raises:
         ValueError: The stage's shards lacked one of them; an earlier version's record doesn't tell.

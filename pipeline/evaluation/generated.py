@@ -32,15 +32,9 @@ def evaluate_generated(
     generated: Path,
     out: Path,
 ) -> dict[str, Any]:
-    """Measure a folder of generated pictures and write its report.
+    """Measure a folder of generated pictures, named as `pipeline.evaluation.folder` says; write its report.
 
-    Args:
-        params: The protocol; sampler and guidance are not read.
-        shards: Has `test/index.json`.
-        size_annotations: size_annotations.parquet.
-        base: Has the segmenter that measures.
-        generated: Pictures, named as `pipeline.evaluation.folder` says.
-        out: The reports folder.
+    The segmenter of `base` measures. Of the parameters sampler and guidance are not read.
 
     Returns:
         metrics.json; the judged system stands where the adapter does.

@@ -28,16 +28,7 @@ def protocol(
     data: DataSummary,
     judges: Judges,
 ) -> dict[str, Any]:
-    """Write down how is measured.
-
-    Args:
-        params: Rungs, points, bootstrap, seed.
-        index: Of the split.
-        segmenter: Folder of the network that finds garments.
-        scene: The people on the ladders.
-        values: By category, (A, R) what each ratio is asked to be.
-        data: Where the ladders' range and the fit labels come from.
-        judges: Networks of the image metrics.
+    """Write down how is measured; `values` are by category, (A, R), what each ratio is asked to be.
 
     Returns:
         `protocol` of metrics.json without the judged system.
