@@ -79,11 +79,7 @@ def shuffled_requests(requests: Floats, seed: int) -> Floats:
 class Scorer:
     """Measures methods on one scene; what a request should look like is worked out once.
 
-    Args:
-        scene: The people.
-        segment: Finds the garment in a picture.
-        batch_size: Pictures drawn together.
-        num_points: Points on each outline.
+    `batch_size` pictures are drawn together, `num_points` taken on each outline.
     """
 
     def __init__(self, scene: Scene, segment: Segment, *, batch_size: int, num_points: int) -> None:

@@ -76,13 +76,8 @@ def serve(
 ) -> None:
     """Serve the demo until it is interrupted.
 
-    Args:
-        model: Folder of the networks, such as artifacts/.
-        manifest: manifest.parquet with a test split: the examples.
-        chart: Sizes of a brand; `EXAMPLE_CHART` when None.
-        host: Address to listen at.
-        port: Its port.
-        num_examples: People, and as many garments, to choose from, of each category.
+    Examples are of the test split: so many people, and as many garments, of each category. Without a chart
+    the sizes are `EXAMPLE_CHART`.
 
     Raises:
         FileNotFoundError: Networks or examples are missing.
@@ -102,11 +97,7 @@ def serve(
 def serving(room: FittingRoom, chart: SizeChart, *, host: str, port: int | None) -> Iterator[str]:
     """Serve a fitting room from threads; what was stored is gone at the end.
 
-    Args:
-        room: Networks and examples.
-        chart: Sizes for the buttons.
-        host: Address to listen at.
-        port: Its port; a free one when None.
+    Without a port a free one is taken.
 
     Yields:
         The page's URL.

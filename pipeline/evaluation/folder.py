@@ -42,9 +42,7 @@ def rung_name(cell: Cell, *, unpaired: bool = False) -> str:
 class GeneratedFolder:
     """A folder of pictures by the names above, of any suffix; a picture that isn't there can't be measured.
 
-    Args:
-        folder: The folder.
-        scene: The people; pictures of another resolution are resized to theirs.
+    Pictures of another resolution are resized to that of the scene's people.
 
     Raises:
         FileNotFoundError: There is no folder, or it has a picture of nobody.

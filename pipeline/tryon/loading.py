@@ -59,14 +59,7 @@ def find_tryon(folder: Path, device: str, torch_dtype: torch.dtype | None) -> Si
 def from_stages(
     base: Path, checkpoint: Path, device: str | None = None, torch_dtype: torch.dtype | None = None
 ) -> SizeAwareTryOn:
-    """Load what `train_base` and `train_size` or `train_joint` wrote.
-
-    Args:
-        base: Folder of `train_base`.
-        checkpoint: Folder of `train_size` or `train_joint`.
-        device: Where the networks shall lie; the GPU where there is one when None.
-        torch_dtype: Type of the weights in memory; as stored when None.
-    """
+    """Load what `train_base` and `train_size` or `train_joint` wrote; see `load_size_aware`."""
     networks, adapter = load_size_aware(base, checkpoint, device, torch_dtype)
     image_height, image_width = image_size(base)
     tryon = SizeAwareTryOn(

@@ -44,11 +44,8 @@ def prepare_for_preview(
 ) -> PreparedPerson:
     """Prepare a photo whose own garment is to be resized; without a parse map its colours tell the garment.
 
-    Args:
-        photo: Of one person, seen from the front.
-        given: `keypoints`, `parse`, `densepose`, `inpaint_mask`, as far as there are files.
-        pose_model: MediaPipe's pose landmarker, for a photo without keypoints.
-        category: Of the garment.
+    `given` has `keypoints`, `parse`, `densepose` and `inpaint_mask`, as far as there are files; without
+    keypoints the pose model finds some.
 
     Raises:
         ValueError: Something given is not what it should be, nobody is found with the joints that such

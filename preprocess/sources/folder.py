@@ -123,14 +123,7 @@ class Folder:
         return lambda name: "test" if drawn(name) < TEST_SHARE or name in few else "train"
 
     def sample(self, photo: Path, name: Path, split: str, maps: Shelf[Path]) -> SourceSample:
-        """Collect the files of one photo.
-
-        Args:
-            photo: The file.
-            name: Below the root; with its suffix where that tells it from another photo.
-            split: Which it is of.
-            maps: What lies beside photos.
-        """
+        """Collect the files of one photo; its name has a suffix where that tells it from another photo."""
 
         def beside(ends: Sequence[str]) -> Path | None:
             names = dict.fromkeys((composed(name.name), composed(photo.name)))

@@ -76,11 +76,7 @@ class CatvtonBase(AutoencodedBase):
 
     Source: Chong et al. 2025, "CatVTON: Concatenation Is All You Need for Virtual Try-On with Diffusion".
 
-    Args:
-        unet: A stock one, made by `make_unet`.
-        vae: The autoencoder.
-        scheduler: How latents are noised.
-        released_attention: Whether the UNet's self-attention is the one that CatVTON released.
+    `released_attention`: the UNet's self-attention is the one that CatVTON released.
     """
 
     name: ClassVar[str] = "catvton"

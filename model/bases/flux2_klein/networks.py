@@ -83,13 +83,6 @@ class KleinBase(AutoencodedBase):
 
     diffusers' `Flux2KleinInpaintPipeline` looks at the whole photo, with the garment that is worn in it; here
     the person's picture is grey under the mask.
-
-    Args:
-        transformer: A stock one, made by `make_transformer`.
-        vae: The autoencoder.
-        text_encoder: Some of its layers' states are what the transformer reads.
-        tokenizer: Its own.
-        scheduler: How latents are noised.
     """
 
     name: ClassVar[str] = "flux2_klein"

@@ -88,14 +88,7 @@ PICTURE = TinyKleinPreset()
 
 
 class NormalisedAutoencoder(PatchAutoencoder):
-    """The tiny autoencoder, with the statistics by which FLUX.2's normalises its latents.
-
-    Args:
-        latent_channels: Of its latents.
-        patch: Side of a patch (px).
-        width: Channels of the corrections.
-        batch_norm_eps: Added to the variances.
-    """
+    """The tiny autoencoder, with the statistics by which FLUX.2's normalises its latents."""
 
     @register_to_config  # type: ignore[untyped-decorator]
     def __init__(
