@@ -14,6 +14,7 @@ from pipeline.cli.tryon import ladder, publish, try_on
 from pipeline.stage import choose_engine, configure_logging, fail
 from preprocess.body.mediapipe import POSE_MODEL
 from preprocess.places import RemotePath, StorageError, place
+from preprocess.vocabulary import Category
 
 app = typer.Typer(
     help="""Size-aware virtual try-on: measure how garments sit, train, evaluate.
@@ -47,7 +48,7 @@ def annotate(
     source: Source = "viton_hd",
     split: Annotated[str | None, typer.Option(help="train or test; all there are when left out.")] = None,
     category: Annotated[
-        Literal["upper", "lower", "dress"] | None,
+        Category | None,
         typer.Option(help="What is worn, where the data set doesn't tell; else the only one to read."),
     ] = None,
     mediapipe_model: DetectorModel = None,
@@ -67,14 +68,14 @@ def annotate(
     from pipeline.cli.without_dvc import DataChain, annotate_to
     from preprocess.body.keypoints import ExtractKeypointsParams
     from preprocess.garment.size_ratios import SizeRatioParams
-    from preprocess.vocabulary import Category
 
     choose_engine(engine)
     model, parts_model = (str(path) if path else None for path in (mediapipe_model, bodypix_model))
     keypoints = ExtractKeypointsParams(mediapipe_model=model, bodypix_model=parts_model)
     sizes = SizeRatioParams(segmenter=segmenter) if segmenter else None
-    worn = Category(category) if category else None
-    chain = DataChain(source=source, root=root, split=split, category=worn, keypoints=keypoints, sizes=sizes)
+    chain = DataChain(
+        source=source, root=root, split=split, category=category, keypoints=keypoints, sizes=sizes
+    )
     annotate_to(chain, out)
 
 

@@ -275,10 +275,8 @@ class Split:
     def warn(self, used: Set[str], lacking: int, first: str) -> None:
         """Say what the samples don't use or lack.
 
-        Args:
-            used: Parts that a sample has.
-            lacking: Number of people whose line names a garment without a photo.
-            first: The first such line.
+        `used` are the parts that a sample has; `lacking` people, of whose lines the first is told, try on a
+        garment without a photo.
         """
         for part, found in self.parts.items():
             if part not in used and any(found.files):

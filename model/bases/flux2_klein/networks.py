@@ -126,9 +126,8 @@ class KleinBase(AutoencodedBase):
     def from_pretrained(cls, folder: str | Path, torch_dtype: torch.dtype | None = None) -> Self:
         """Load a base from a folder in diffusers' layout, or from the hub by its repository's name.
 
-        Args:
-            folder: Has `transformer/`, `vae/`, `text_encoder/`, `tokenizer/` and `scheduler/`.
-            torch_dtype: Type of the weights in memory; as stored when None. bf16 in place of fp16.
+        It has `transformer/`, `vae/`, `text_encoder/`, `tokenizer/` and `scheduler/`. Where fp16 is
+        asked for it is loaded in bf16.
 
         Raises:
             ValueError: Weights are missing or not expected; the message lists them.

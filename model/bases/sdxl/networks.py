@@ -114,10 +114,8 @@ class SdxlBase(AutoencodedBase):
     def from_pretrained(cls, folder: str | Path, torch_dtype: torch.dtype | None = None) -> Self:
         """Load a base from a folder in IDM-VTON's layout, or from the hub by its repository's name.
 
-        Args:
-            folder: Has `unet/`, `unet_encoder/`, `image_encoder/`, `vae/`, `text_encoder/`, `tokenizer/`,
-                `text_encoder_2/`, `tokenizer_2/` and `scheduler/`.
-            torch_dtype: Type of the weights in memory; as stored when None.
+        It has `unet/`, `unet_encoder/`, `image_encoder/`, `vae/`, `text_encoder/`, `tokenizer/`,
+        `text_encoder_2/`, `tokenizer_2/` and `scheduler/`.
 
         Raises:
             ValueError: Weights are missing or not expected; the message lists them.
