@@ -43,10 +43,7 @@ def load_base(
 ) -> TryOnBase:
     """Load the base that `train_base` made, or the pretrained one that it checked and recorded, frozen.
 
-    Args:
-        folder: Of `train_base`.
-        device: Where it shall lie; the GPU where there is one when None.
-        torch_dtype: Type of the weights in memory; as stored when None.
+    It lies on the GPU where there is one and nothing else is said, in the type in which it is stored.
     """
     params = read_record(folder)["params"]
     entry = BASES[params["preset"]]

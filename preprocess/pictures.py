@@ -55,12 +55,7 @@ SAME_COLOUR = 3
 
 
 class PictureError(ValueError):
-    """Something that was given as a picture can't be used.
-
-    Args:
-        name: What it is, and its path.
-        problem: What must hold and what was found.
-    """
+    """Something that was given as a picture can't be used: what it is, and what must hold and was found."""
 
     def __init__(self, name: str, problem: str) -> None:
         super().__init__(name, problem)

@@ -213,9 +213,7 @@ def _range(offsets: Any) -> tuple[int, int]:
 def description(record: SizeRecord, joints: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Return what a batch of pictures knows of a sample beside them, as (N,) bytes.
 
-    Args:
-        record: Of the sample.
-        joints: (25, 3) x, y in px of the batch's pictures, and confidence.
+    Joints are (25, 3): x, y in px of the batch's pictures, and confidence.
 
     Raises:
         SampleError: The caption is too long, or ends in a null character.

@@ -218,12 +218,9 @@ def blurred(image: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def psnr(picture: Pictures, photo: Pictures, mask: NDArray[np.bool_] | None = None) -> float:
-    """Peak signal-to-noise ratio of two (H, W, 3) pictures in dB, infinite for equal ones.
+    """Peak signal-to-noise ratio of two (H, W, 3) uint8 pictures in dB, infinite for equal ones.
 
-    Args:
-        picture: (H, W, 3) uint8.
-        photo: (H, W, 3) uint8.
-        mask: (H, W) bool; only these pixels count. All of them if None.
+    With an (H, W) mask only its pixels count.
     """
     error = (picture.astype(np.float32) - photo) ** 2
     mean = float((error if mask is None else error[mask]).mean(dtype=np.float64))

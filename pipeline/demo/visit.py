@@ -108,10 +108,7 @@ class Visit:
 class FittingRoom:
     """Persons and garments put together; the state of a visit is the caller's.
 
-    Args:
-        tryon: The networks.
-        people: Examples.
-        garments: Examples; those of categories that the networks weren't trained on are left out.
+    Examples of garments of categories that the networks weren't trained on are left out.
     """
 
     def __init__(self, tryon: SizeAwareTryOn, people: Sequence[Person], garments: Sequence[Garment]) -> None:
@@ -298,10 +295,6 @@ def chosen(choices: Sequence[Choice], place: int) -> Choice:
 
 def read_examples(manifest: Path, num_examples: int) -> tuple[list[Person], list[Garment]]:
     """Read the first people of the test split, and as many other garments, of each category that it has.
-
-    Args:
-        manifest: manifest.parquet; its files must still be there.
-        num_examples: Of each, in each category.
 
     Raises:
         FileNotFoundError: The manifest or a file that it names is gone.

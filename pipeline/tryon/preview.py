@@ -68,12 +68,8 @@ def preview(person: PreparedPerson, sizes: Sequence[SizeRequest], *, clamp: bool
     """Show the garment worn in the photo at every size.
 
     A ratio that isn't known in the photo stays as it is: nothing says by how much the cloth should change.
-    The requests of the result leave it open.
-
-    Args:
-        person: Prepared, with the worn garment.
-        sizes: What is asked for.
-        clamp: Move a size out of range to the nearest one in it, with a warning, instead of refusing it.
+    The requests of the result leave it open. `clamp` moves a size out of range to the nearest one in it, with
+    a warning, instead of refusing it.
 
     Raises:
         ValueError: A size is out of range, the garment or its natural size is not known, or nothing of it

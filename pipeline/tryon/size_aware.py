@@ -139,12 +139,7 @@ class SizeAwareTryOn:
         return self
 
     def save_memory(self, switches: MemorySwitches, device: str | torch.device) -> Self:
-        """Draw in less memory.
-
-        Args:
-            switches: What to do; `half` is for whoever loads.
-            device: Where the networks run; with `offload` they wait in the computer's memory meanwhile.
-        """
+        """Draw in less memory; see `TryOnBase.save_memory`. Half precision is for whoever loads."""
         self.memory = switches
         self.base.save_memory(switches, device)
         for networks in (self.adapter, self.segmenter):
@@ -290,10 +285,7 @@ class SizeAwareTryOn:
     ) -> NDArray[np.bool_]:
         """Return where the segmenter sees the garment in an (H, W, 3) picture of the photo's size.
 
-        Args:
-            view: Whose picture it is.
-            picture: The person.
-            garment: (h, w, 3) photo of the garment alone, where it is known.
+        It is told what to look for by the (h, w, 3) photo of the garment alone, where that is known.
         """
         assert self.segmenter is not None
         cloths = None if garment is None else garment[None]

@@ -78,10 +78,7 @@ BACKWARD = 1_795_056_652
 
 
 def examine(folder: Path) -> tuple[list[str], list[str]]:
-    """Check the folder of a base, and estimate memory; `cinderella doctor` calls it.
-
-    Args:
-        folder: As `KleinBase.from_pretrained` reads it; nothing of it is loaded.
+    """Check a folder that `KleinBase.from_pretrained` reads, and estimate memory; nothing is loaded.
 
     Returns:
         A line for everything that is missing or has the wrong shape, and one for each setting of

@@ -58,10 +58,7 @@ MEASURED = (
 
 
 def examine(folder: Path) -> tuple[list[str], list[str]]:
-    """Check the folder of a base, and estimate memory; `cinderella doctor` calls it.
-
-    Args:
-        folder: In IDM-VTON's layout; nothing of it is loaded.
+    """Check the folder of a base, in IDM-VTON's layout, and estimate memory; nothing is loaded.
 
     Returns:
         A line for everything that is missing or has the wrong shape, and one for each setting of

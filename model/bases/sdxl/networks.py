@@ -269,10 +269,7 @@ class SdxlBase(AutoencodedBase):
 def garment_pass(base: SdxlBase, conditioning: SdxlConditioning, timesteps: Tensor) -> GarmentTokens:
     """Run the garment UNet and return what its self-attention layers see.
 
-    Args:
-        base: The networks.
-        conditioning: Its `garment_latents` and `garment_text` are read.
-        timesteps: (B,) or (). IDM-VTON gives the try-on UNet's; zeros make the tokens those of every step.
+    Timesteps are (B,) or (). IDM-VTON gives the try-on UNet's; zeros make the tokens those of every step.
     """
     with base.resident(base.garment_unet):
         return base.seen_of_garment(conditioning.garment_latents, timesteps, conditioning.garment_text)
