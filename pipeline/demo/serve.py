@@ -5,7 +5,6 @@ are read, pictures for a quarter of an hour, and nothing of it outlives the comm
 """
 
 import logging
-import os
 import signal
 import sys
 import tempfile
@@ -15,6 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING
+
+from accelerate.utils import patch_environment
 
 from pipeline.demo.visit import FittingRoom, read_examples
 from pipeline.tryon.loading import load_tryon
@@ -104,7 +105,7 @@ def serving(room: FittingRoom, chart: SizeChart, *, host: str, port: int | None)
     """
     with (
         tempfile.TemporaryDirectory(prefix="cinderella-") as private,
-        environment(**ENVIRONMENT, GRADIO_TEMP_DIR=private),
+        patch_environment(**ENVIRONMENT, GRADIO_TEMP_DIR=private),
     ):
         from pipeline.demo import page as demo_page
         from pipeline.demo.answers import Answers
@@ -118,21 +119,6 @@ def serving(room: FittingRoom, chart: SizeChart, *, host: str, port: int | None)
         finally:
             over.set()
             page.close(verbose=False)
-
-
-@contextmanager
-def environment(**values: str) -> Iterator[None]:
-    """Set variables of this process; at the end they are as they were, for a page that was served before."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def keep_forgetting(answers: "Answers", private: Path, over: Event) -> None:
