@@ -9,7 +9,6 @@ from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from eval.images.counterfactual import Counterfactual
@@ -36,7 +35,7 @@ from eval.report.page import Part, Report
 from eval.report.summary import ADAPTER, SHUFFLED, UNPAIRED, summarize, without_nan
 from eval.report.write import write_report
 from model.judges.segmenter import Segmenter, segment_with
-from pipeline.checkpoints import image_size, read_record
+from pipeline.checkpoints import image_size, read_record, usual_device
 from pipeline.evaluation.protocol import protocol
 from preprocess.sizes.axes import FIT_PLACE
 from preprocess.sources.params import PaperDollParams
@@ -323,7 +322,7 @@ def held_out(stream: SampleStream, params: EvaluateParams, needed: Needed) -> Ba
 def scorer_of(scene: Scene, folder: Path, params: EvaluateParams) -> Scorer:
     """Measure with the frozen segmenter in `folder`."""
     segmenter = Segmenter.from_pretrained(folder).eval().requires_grad_(False)
-    segmenter.to("cuda" if torch.cuda.is_available() else "cpu")
+    segmenter.to(usual_device())
     return Scorer(
         scene,
         partial(segment_with, segmenter),

@@ -18,7 +18,7 @@ from model.judges.segmenter import Segmenter, segment_with
 from model.params import DrawingOptions, MemorySwitches
 from model.publishing import load_pipeline, trained_pictures
 from model.sampling import OnStep, SizedDrawer, TryOnInputs
-from pipeline.checkpoints import for_sizes_here
+from pipeline.checkpoints import for_sizes_here, usual_device
 from preprocess.body.inpaint_mask import MaskParams
 from preprocess.body.mediapipe import POSE_MODEL
 from preprocess.layout.possible import possible_on
@@ -129,7 +129,7 @@ class SizeAwareTryOn:
             categories=pictures.get("categories"),
             segmenter=segmenter,
         )
-        return tryon.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        return tryon.to(device or usual_device())
 
     def to(self, device: str | torch.device) -> Self:
         """Move the networks to a device."""
