@@ -121,14 +121,7 @@ def measured_alone(
 
 
 def parse_flags(parse: Labels, worn: WornMeasures, frame: BodyFrame, category: Category) -> list[str]:
-    """Name what the (H, W) LIP labels tell against a measure.
-
-    Args:
-        parse: Labels of the picture that `worn` was measured in.
-        worn: Where the garment's edges were found.
-        frame: Whose body, in px of that picture.
-        category: Of the garment.
-    """
+    """Name what the (H, W) LIP labels of a picture tell against what was measured in it."""
     torso = frame.torso_length
     shoulder_rows = np.linspace(SHOULDER_ROWS[0] * torso, SHOULDER_ROWS[1] * torso, 5)
     width_rows = np.linspace(*worn.width_rows, 15)

@@ -211,11 +211,7 @@ def with_worn_garment(
 ) -> PreparedPerson:
     """Add the garment that is worn in the photo, where no parse map tells it, and measure its size.
 
-    Args:
-        person: Without them.
-        garment: (H, W) bool, found by somebody.
-        source: Who found it; stands in the notes.
-        densepose: DensePose's parts, where they are known.
+    It is (H, W) bool, found by `source`, who stands in the notes.
     """
     if not garment.any():
         return with_natural_size(person, garment, None, source)
