@@ -1,6 +1,6 @@
 """Who tries on what: the demo without its page."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -36,14 +36,8 @@ class Person:
     key: str = ""
     """Of an example, as its data set names it."""
 
-    openpose_json: Path | None = None
-    """OpenPose's keypoints."""
-
-    parse: Path | None = None
-    """LIP labels."""
-
-    densepose: Path | None = None
-    """Parts in DensePose's colours."""
+    files: Mapping[str, Path | None] = field(default_factory=dict)
+    """Of an example's keypoints, parse map and DensePose, by their names in `SizeAwareTryOn.prepare`."""
 
     category: Category = Category.UPPER
     """What the person wears, as far as that is known."""
@@ -271,14 +265,7 @@ class FittingRoom:
         return ready
 
     def _prepare(self, person: Person, category: Category) -> PreparedPerson:
-        return self.tryon.prepare(
-            person.photo,
-            keypoints=person.openpose_json,
-            parse=person.parse,
-            densepose=person.densepose,
-            key=person.key,
-            category=category,
-        )
+        return self.tryon.prepare(person.photo, **person.files, key=person.key, category=category)
 
 
 def on_sliders(ratios: Iterable[tuple[str, float]], category: Category = Category.UPPER) -> SizeRequest:
@@ -323,8 +310,6 @@ def example_person(row: ManifestRow) -> Person:
     return Person(
         key=row.key,
         photo=read_picture(row.image, beside=row.maps()),
-        openpose_json=row.openpose_json,
-        parse=row.parse,
-        densepose=row.densepose,
+        files={"keypoints": row.openpose_json, "parse": row.parse, "densepose": row.densepose},
         category=row.category,
     )
