@@ -67,15 +67,8 @@ def model_card(
 ) -> str:
     """Return the text of a model card.
 
-    Args:
-        title: Its heading.
-        axes: What the size ratios mean, by name.
-        parts: What the adapter is made of, a line each.
-        provenance: Parameters, hash of the data and versions.
-        base: Folder of the base, as a user of the card reaches it.
-        adapter: Folder of the adapter.
-        categories: Of the garments that it was trained on, where they are known.
-        licence: Of the weights beside the card.
+    `axes` says what each size ratio means, `parts` what the adapter is made of; the provenance is parameters,
+    hash of the data and versions. Folders are as a user of the card reaches them.
     """
     lines, ratios = ("\n".join(f"- {name}: {value}" for name, value in of.items()) for of in (parts, axes))
     facts = json.dumps(dict(provenance), indent=2, sort_keys=True)

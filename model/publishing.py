@@ -34,12 +34,8 @@ def save_pipeline(
 ) -> None:
     """Write base, adapter and a model card, which tells where the adapter comes from.
 
-    Args:
-        base: The networks.
-        adapter: Its size conditioning; goes to a folder of its own.
-        folder: Where to; `load_pipeline` and `model.bases.open_base` read it.
-        picture: What pictures they were trained on, as `trained_pictures` returns it.
-        segmenter: Measures what was drawn.
+    `picture` says what pictures they were trained on, as `trained_pictures` returns it. The adapter goes to a
+    folder of its own; `load_pipeline` and `model.bases.open_base` read the whole.
     """
     target = Path(folder)
     base.save_pretrained(target)

@@ -38,20 +38,22 @@ def read_record(folder: Path) -> dict[str, Any]:
     return read_json(path)
 
 
+def usual_device() -> str:
+    """Where networks run that are told nothing else: the GPU where there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def load_base(
     folder: Path, device: str | torch.device | None = None, torch_dtype: torch.dtype | None = None
 ) -> TryOnBase:
     """Load the base that `train_base` made, or the pretrained one that it checked and recorded, frozen.
 
-    Args:
-        folder: Of `train_base`.
-        device: Where it shall lie; the GPU where there is one when None.
-        torch_dtype: Type of the weights in memory; as stored when None.
+    It lies on the GPU where there is one and nothing else is said, in the type in which it is stored.
     """
     params = read_record(folder)["params"]
     entry = BASES[params["preset"]]
     base = entry.load().from_pretrained(params["pretrained"] if entry.pretrained else folder, torch_dtype)
-    return base.requires_grad_(False).to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return base.requires_grad_(False).to(device or usual_device())
 
 
 def image_size(base: Path) -> tuple[int, int]:

@@ -25,6 +25,7 @@ from pipeline.tables.incremental import (
     Job,
     Row,
     Table,
+    column,
     iter_manifest,
     streamed,
     update,
@@ -48,35 +49,31 @@ log = logging.getLogger(__name__)
 SCHEMA_VERSION = "4"
 
 
-def _field(name: str, kind: pa.DataType, unit: str = "", *, nullable: bool = False) -> pa.Field:
-    return pa.field(name, kind, nullable=nullable, metadata={"unit": unit} if unit else None)
-
-
 def _measures(names: tuple[str, ...], unit: str) -> list[pa.Field]:
-    return [_field(name, pa.float64(), unit, nullable=True) for name in names]
+    return [column(name, pa.float64(), unit, nullable=True) for name in names]
 
 
 RATIO_COLUMNS = tuple(f"{name}_{part}" for name in MEASURED_NAMES for part in BOUNDS_PARTS)
 
 SCHEMA = pa.schema(
     [
-        _field("key", pa.string()),
-        _field("split", pa.string()),
-        _field("category", pa.string()),
-        _field("status", pa.string()),
-        _field("reason", pa.string(), nullable=True),
-        _field("keypoint_source", pa.string()),
-        _field("keypoint_format", pa.string()),
+        column("key", pa.string()),
+        column("split", pa.string()),
+        column("category", pa.string()),
+        column("status", pa.string()),
+        column("reason", pa.string(), nullable=True),
+        column("keypoint_source", pa.string()),
+        column("keypoint_format", pa.string()),
         *_measures(RATIO_COLUMNS, "1"),
         *_measures(tuple(n for n in ("ease_ratio", "sleeve_ratio") if n not in RATIO_COLUMNS), "1"),
-        _field("fit_label", pa.string(), nullable=True),
-        _field("confidence", pa.float64(), "1"),
+        column("fit_label", pa.string(), nullable=True),
+        column("confidence", pa.float64(), "1"),
         *_measures(LENGTH_COLUMNS, "px"),
         *_measures(("tilt_deg",), "deg"),
-        _field("image_width", pa.int32(), "px"),
-        _field("image_height", pa.int32(), "px"),
-        _field("input_hash", pa.string()),
-        _field(SAME_PHOTO, pa.string(), nullable=True),
+        column("image_width", pa.int32(), "px"),
+        column("image_height", pa.int32(), "px"),
+        column("input_hash", pa.string()),
+        column(SAME_PHOTO, pa.string(), nullable=True),
     ],
     metadata={"schema_version": SCHEMA_VERSION},
 )
@@ -128,12 +125,7 @@ def jobs(params: SizeRatioParams, manifest: Path, keypoint_file: Path) -> Iterat
                 f"{keypoint_file} must have a row for {sample.split}/{sample.key} of {manifest}: "
                 "run `dvc repro extract_keypoints` first"
             )
-        yield Job(
-            split=sample.split,
-            key=sample.key,
-            input_hash=sample.input_hash,
-            payload=MeasureJob(sample=sample, found=row, params=params),
-        )
+        yield Job.of(sample, MeasureJob(sample=sample, found=row, params=params))
 
 
 def keypoint_rows(path: Path) -> Iterator[dict[str, Any]]:

@@ -30,7 +30,7 @@ from model.sampling import (
     text_guidance_of,
     where_loaded,
 )
-from pipeline.checkpoints import load_size_aware, read_record
+from pipeline.checkpoints import load_size_aware, read_record, usual_device
 from pipeline.evaluation.evaluation import Evaluation, require_trained
 from pipeline.stage import run_stage
 from preprocess.body.inpaint_mask import MaskParams
@@ -101,7 +101,7 @@ def load_trained(evaluation: Evaluation, base: Path, checkpoint: Path) -> tuple[
     require_trained(checkpoint, evaluation.categories)
     require_masks(checkpoint, evaluation.protocol[MASK])
     switches = switches_of(evaluation.params.low_memory)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = usual_device()
     networks, adapter = load_size_aware(base, checkpoint, *where_loaded(switches, device))
     networks.save_memory(switches, device)
     return networks, adapter.to(device)
@@ -153,15 +153,7 @@ def ceiling(params: EvaluateParams, networks: TryOnBase) -> dict[str, Make]:
 def evaluate_checkpoint(
     params: EvaluateParams, *, shards: Path, size_annotations: Path, base: Path, checkpoint: Path, out: Path
 ) -> dict[str, Any]:
-    """Draw and measure what one training stage made, on any data in shards.
-
-    Args:
-        params: The protocol.
-        shards: Has `test/index.json`.
-        size_annotations: size_annotations.parquet of the same data.
-        base: Folder of `train_base`.
-        checkpoint: Folder of `train_size` or `train_joint`.
-        out: The reports folder.
+    """Draw and measure what `train_size` or `train_joint` made, on the test split of any data in shards.
 
     Returns:
         metrics.json.

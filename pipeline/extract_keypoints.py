@@ -1,6 +1,5 @@
 """DVC stage `extract_keypoints`: manifest.parquet -> keypoints.parquet."""
 
-import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cache, partial
@@ -15,7 +14,7 @@ import pyarrow.parquet as pq
 
 from pipeline.engine.parts import Engine, open_engine
 from pipeline.stage import run_stage
-from pipeline.tables.incremental import Job, Row, Table, iter_manifest, update
+from pipeline.tables.incremental import Job, Row, Table, column, iter_manifest, update
 from preprocess.body.bodypix import LONG_SIDE, PartDetector, of_wearer
 from preprocess.body.keypoints import ExtractKeypointsParams, KeypointError, Keypoints
 from preprocess.body.legs import HIPS
@@ -29,29 +28,23 @@ from preprocess.places import refuse_lost
 from preprocess.sources.source import ManifestRow
 from preprocess.vocabulary import NUM_JOINTS, Category, RowStatus
 
-log = logging.getLogger(__name__)
-
 SCHEMA_VERSION = "2"
-
-
-def _field(name: str, kind: pa.DataType, unit: str = "", *, nullable: bool = False) -> pa.Field:
-    return pa.field(name, kind, nullable=nullable, metadata={"unit": unit} if unit else None)
 
 
 SCHEMA = pa.schema(
     [
-        _field("key", pa.string()),
-        _field("split", pa.string()),
-        _field("status", pa.string()),
-        _field("reason", pa.string(), nullable=True),
-        _field("keypoint_source", pa.string()),
-        _field("keypoint_format", pa.string()),
-        _field("num_people", pa.int32()),
-        _field("image_width", pa.int32(), "px"),
-        _field("image_height", pa.int32(), "px"),
-        _field("keypoints", pa.list_(pa.float32(), 3 * NUM_JOINTS), "px, px, 1"),
-        _field("body_parts", pa.binary(), nullable=True),
-        _field("input_hash", pa.string()),
+        column("key", pa.string()),
+        column("split", pa.string()),
+        column("status", pa.string()),
+        column("reason", pa.string(), nullable=True),
+        column("keypoint_source", pa.string()),
+        column("keypoint_format", pa.string()),
+        column("num_people", pa.int32()),
+        column("image_width", pa.int32(), "px"),
+        column("image_height", pa.int32(), "px"),
+        column("keypoints", pa.list_(pa.float32(), 3 * NUM_JOINTS), "px, px, 1"),
+        column("body_parts", pa.binary(), nullable=True),
+        column("input_hash", pa.string()),
     ],
     metadata={"schema_version": SCHEMA_VERSION},
 )
@@ -102,12 +95,7 @@ def made_by(params: ExtractKeypointsParams) -> str:
 def jobs(params: ExtractKeypointsParams, manifest: Path) -> Iterator[Job]:
     """Yield the work of every sample."""
     for sample in iter_manifest(manifest):
-        yield Job(
-            split=sample.split,
-            key=sample.key,
-            input_hash=sample.input_hash,
-            payload=KeypointJob(sample=sample, params=params),
-        )
+        yield Job.of(sample, KeypointJob(sample=sample, params=params))
 
 
 def keypoint_row(job: KeypointJob) -> Row:

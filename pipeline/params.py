@@ -23,6 +23,8 @@ from shards.params import WriteShardsParams
 from train.params import TrainBaseParams, TrainJointParams, TrainSizeParams
 
 USAGE_ERROR = 2
+"""Exit status where something is the user's to mend."""
+
 ALWAYS = tuple(name for name in axes_of(Category.UPPER) if name not in OPTIONAL_AXES)
 
 

@@ -10,10 +10,9 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
-from pipeline.params import load_params, require_axes
+from pipeline.params import USAGE_ERROR, load_params, require_axes
 from preprocess.places import StorageError, place
 
-USAGE_ERROR = 2
 ENGINE_VARIABLE = "CINDERELLA_ENGINE"
 """Names the engine that data stages run on: `inline`, `process`, `ray` or `slurm`. It changes no result."""
 

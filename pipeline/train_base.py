@@ -11,9 +11,9 @@ from model.weights import seeded
 from pipeline.stage import run_stage
 from pipeline.training.run import FROZEN_TYPE, TrainingRun, processes_of_run, write_losses
 from pipeline.training.sample_encodings import encoder_of
-from pipeline.training.tiny import train_tiny, train_tiny_catvton, train_tiny_klein
+from pipeline.training.tiny import TWO_NETWORKS, train_tiny, train_two_networks
 from preprocess.sizes.axes import AXIS_NAMES
-from preprocess.vocabulary import TRIED_ON
+from preprocess.vocabulary import SPLITS, TRIED_ON
 from shards.index import CATEGORIES, INDEX_NAME, ShardIndex
 from shards.reader import ShardReader
 from shards.storage import open_folder
@@ -26,8 +26,7 @@ log = logging.getLogger(__name__)
 RECIPES = {
     "tiny": train_tiny,
     "small": train_tiny,
-    "tiny_catvton": train_tiny_catvton,
-    "tiny_klein": train_tiny_klein,
+    **dict.fromkeys(TWO_NETWORKS, train_two_networks),
 }
 """How the bases that are made from scratch are made, by the names of `BASES`."""
 
@@ -88,7 +87,7 @@ def require_known_people(shards: Path) -> None:
                 "`cinderella inspect`; photos with parse maps and joints are known more often, and "
                 "compute_size_ratios.max_uncertainty says what counts as known"
             )
-    trained, tested = (ShardIndex(shards / split).header.get(CATEGORIES, {}) for split in ("train", "test"))
+    trained, tested = (ShardIndex(shards / split).header.get(CATEGORIES, {}) for split in SPLITS)
     further = [category for category in tested if category not in trained]
     if trained and further:
         raise ValueError(

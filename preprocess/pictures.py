@@ -55,12 +55,7 @@ SAME_COLOUR = 3
 
 
 class PictureError(ValueError):
-    """Something that was given as a picture can't be used.
-
-    Args:
-        name: What it is, and its path.
-        problem: What must hold and what was found.
-    """
+    """Something that was given as a picture can't be used: what it is, and what must hold and was found."""
 
     def __init__(self, name: str, problem: str) -> None:
         super().__init__(name, problem)
@@ -147,9 +142,9 @@ def look_at(
         )
 
 
-def check_picture(source: str | Path | bytes, what: str = "picture", *, limits: Limits = LIMITS) -> None:
+def check_picture(source: str | Path | bytes, *, limits: Limits = LIMITS) -> None:
     """Decode a picture to its last row, a JPEG at an eighth of its size; raises what `read_picture` does."""
-    with opened(source, what, limits=limits) as picture:
+    with opened(source, "picture", limits=limits) as picture:
         picture.draft("L", (picture.width // 8, picture.height // 8))
         picture.load()
 

@@ -55,9 +55,6 @@ def scratch(cache_kib: int = CACHE_KIB) -> Database:
     """Open an empty database of this process, which is never committed and goes when it is closed.
 
     One thread at a time may use it; any may close it, as whoever collects garbage does.
-
-    Args:
-        cache_kib: Memory of it, and once more while it is read in order.
     """
     db = sqlite3.connect("", isolation_level=None, check_same_thread=False, factory=Database)
     db.executescript(f"PRAGMA cache_size = -{cache_kib}; PRAGMA journal_mode = OFF; BEGIN;")

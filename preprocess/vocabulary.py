@@ -5,6 +5,8 @@ from enum import IntEnum, StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+SPLITS = ("train", "test")
+
 FIT_LABELS = ("tight", "fitted", "loose", "oversized")
 """Fit labels in rising order of `width_ratio`."""
 

@@ -22,11 +22,7 @@ class WorkerPool(ProcessPoolExecutor):
     """
 
     def __init__(self, workers: int | None = None) -> None:
-        """Start none yet.
-
-        Args:
-            workers: How many, at most; None: one for each core.
-        """
+        """Start none yet, and never more than `workers`; None: one for each core."""
         super().__init__(workers, get_context("spawn"), initializer=settle_in)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:

@@ -109,11 +109,7 @@ def empty_batch(
 ) -> Batch:
     """Return a batch whose arrays wait to be filled by `fill_row`; its lists are as long as `positions`.
 
-    Args:
-        positions: (B,) global positions.
-        image_height: Rows of pictures.
-        image_width: Columns of pictures.
-        encodings: What the samples have in place of pictures, B first.
+    Encodings, B first, are what the samples have in place of pictures.
     """
     count = len(positions)
     pictures = {}
@@ -207,15 +203,7 @@ def fill_described(batch: Batch) -> None:
 def fill_pictures(
     batch: Batch, row: int, key: str, members: Mapping[str, memoryview], frame: Frame | None = None
 ) -> None:
-    """Decode the pictures of a sample into row `row`.
-
-    Args:
-        batch: To be filled.
-        row: Of the batch.
-        key: Of the sample.
-        members: Of the sample.
-        frame: How to look at the photo and its maps, where it has other proportions.
-    """
+    """Decode the pictures of a sample into row `row`, by a frame where its photo has other proportions."""
     height, width = batch.image.shape[1:3]
     for name in STORED_BESIDE_LATENTS if batch.encodings else SUFFIXES:
         array: NDArray[np.uint8] = getattr(batch, name)

@@ -188,11 +188,7 @@ def cut_out(
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Cut a worn garment out onto white, as large as fits, so that its scale tells nothing of its size.
 
-    Args:
-        photo: (H, W, 3) RGB of the wearer.
-        garment: (H, W) where the garment is.
-        image_height: Rows of the result.
-        image_width: Columns of the result.
+    The photo is (H, W, 3) RGB of the wearer, the garment (H, W).
 
     Returns:
         (image_height, image_width, 3) RGB and (image_height, image_width) bool.

@@ -16,6 +16,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from preprocess.sizes.axes import AXIS_NAMES
+from preprocess.vocabulary import SPLITS
 from preprocess.whole import whole_file
 
 INDEX_NAME = "index.json"
@@ -138,7 +139,7 @@ class ShardIndex:
     def __init__(self, path: Path) -> None:
         self.path = path / INDEX_NAME if path.is_dir() else path
         if not self.path.is_file():
-            below = [self.path.parent / split for split in ("train", "test")]
+            below = [self.path.parent / split for split in SPLITS]
             splits = [folder for folder in below if (folder / INDEX_NAME).is_file()]
             raise FileNotFoundError(
                 f"{self.path} not found: name the shards of one split, {' or '.join(map(str, splits))}"
@@ -160,6 +161,11 @@ class ShardIndex:
     def num_samples(self) -> int:
         """In all shards."""
         return sum(shard.num_samples for shard in self.shards)
+
+    def places(self) -> Iterator[tuple[int, int]]:
+        """Yield shard and row of every sample."""
+        for shard, line in enumerate(self.shards):
+            yield from ((shard, row) for row in range(line.num_samples))
 
     def entries(self) -> Iterator[ShardEntry]:
         """Yield the shards with their rows."""

@@ -35,16 +35,10 @@ def stream_keys(
     num_workers: int = 0,
     skip: int = 0,
 ) -> Iterator[str]:
-    """Yield the keys of one epoch in the order that a rank will see them.
+    """Yield the keys of one epoch, counted from 0, in the order that a rank will see them.
 
-    Args:
-        location: Path or URL of the index or its folder.
-        seed: Of the order.
-        epoch: Which pass, from 0.
-        world_size: Number of ranks.
-        rank: Which of them.
-        num_workers: Threads that read and decode the samples on the way; 0 reads nothing but the index.
-        skip: Samples of this rank to leave out, as after an interruption.
+    Workers are threads that read and decode the samples on the way; 0 reads nothing but the index. The first
+    `skip` samples of the rank are left out, as after an interruption.
 
     Raises:
         ValueError: `epoch` or `skip` is negative, or there is no such rank.

@@ -146,13 +146,9 @@ class PackedLayout:
         }
 
     def settle(self, arrays: Arrays, row: int, key: str, packed: memoryview) -> dict[str, memoryview]:
-        """See to it that a sample's tensors lie where `views` shows them, and return its other members.
+        """See to it that a sample's tensors lie where `views` showed them, and return its other members.
 
-        Args:
-            arrays: What `views` returned.
-            row: Of the sample.
-            key: Of the sample.
-            packed: Its tar bytes, which stand in that row.
+        Its tar bytes stand in its row of the arrays.
 
         Raises:
             SampleError: It has no such tensors.
@@ -217,9 +213,7 @@ def _range(offsets: Any) -> tuple[int, int]:
 def description(record: SizeRecord, joints: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Return what a batch of pictures knows of a sample beside them, as (N,) bytes.
 
-    Args:
-        record: Of the sample.
-        joints: (25, 3) x, y in px of the batch's pictures, and confidence.
+    Joints are (25, 3): x, y in px of the batch's pictures, and confidence.
 
     Raises:
         SampleError: The caption is too long, or ends in a null character.

@@ -89,14 +89,7 @@ class SampleOrder:
         self._blocks: OrderedDict[tuple[int, int, int], NDArray[np.int32]] = OrderedDict()
 
     def at(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Find samples.
-
-        Args:
-            positions: (P,) global positions, not negative.
-
-        Returns:
-            (P, 2) shard and row in the shard.
-        """
+        """Find the samples at (P,) global positions, not negative: (P, 2) shard and row in the shard."""
         positions = np.asarray(positions, dtype=np.int64)
         found = np.empty((len(positions), 2), dtype=np.int64)
         epochs = positions // self.num_samples

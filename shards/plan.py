@@ -95,10 +95,7 @@ def shard_number(key: str, num_shards: int) -> int:
 
 
 class Rows(Generic[T]):
-    """What the samples of some shards will be made from, on disk.
-
-    Args:
-        rows: One for each sample, in any order.
+    """What the samples of some shards will be made from, in any order, on disk.
 
     Raises:
         ValueError: Two have the same key.
@@ -135,12 +132,8 @@ class Rows(Generic[T]):
 class KnownShards:
     """What the index says about a folder of shards; the rows of a shard are read when they are asked for.
 
-    Args:
-        out_dir: The folder.
-        prefix: Of the tars' names.
-
     Raises:
-        ValueError: The folder has tars that no index of ours names.
+        ValueError: The folder has tars of that prefix that no index of ours names.
     """
 
     def __init__(self, out_dir: Path, prefix: str) -> None:

@@ -39,13 +39,7 @@ class EmptyBatch:
 
 
 class ShardReader:
-    """Reads and decodes samples of an index; safe to use from several threads.
-
-    Args:
-        folder: Where the index and the shards are.
-        image_height: Rows of decoded pictures.
-        image_width: Columns of decoded pictures.
-    """
+    """Reads samples of an index, decoded at a height and width (px); safe to use from several threads."""
 
     def __init__(self, folder: Folder, image_height: int, image_width: int) -> None:
         self.folder = folder
@@ -74,17 +68,19 @@ class ShardReader:
         self._read(shard, found, memoryview(packed))
         return key, bytes(packed)
 
-    def records(self) -> Iterator[SizeRecord]:
-        """Yield the record of every sample by shard and row; no picture is decoded.
+    def record(self, shard: int, row: int) -> SizeRecord:
+        """Return the record of a sample; no picture is decoded.
 
         Raises:
-            DamageError: A sample is missing or damaged.
+            DamageError: The sample is missing or damaged.
             SampleError: It has no record, or another sample's.
         """
-        for shard, line in enumerate(self.index.shards):
-            for row in range(line.num_samples):
-                key, packed = self.packed(shard, row)
-                yield decode_record(key, require_member(key, unpack(key, packed), RECORD_SUFFIX))
+        key, packed = self.packed(shard, row)
+        return decode_record(key, require_member(key, unpack(key, packed), RECORD_SUFFIX))
+
+    def records(self) -> Iterator[SizeRecord]:
+        """Yield the record of every sample by shard and row; see `record`."""
+        yield from (self.record(*place) for place in self.index.places())
 
     def _read(self, shard: int, found: tuple[str, int, int, int], into: memoryview) -> None:
         """Read the tar bytes of a sample that the index found; see `packed`."""

@@ -112,8 +112,7 @@ class SampleStream:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on at the sample after the last that was given when `state` was taken.
 
-        Args:
-            state: From `state_dict`, whatever rank, world size or number of threads it is from.
+        It may be from any rank, world size or number of threads.
 
         Raises:
             ValueError: The data or the order have changed, so there is no such place; the message says what.

@@ -23,11 +23,7 @@ COLUMNS = ("keys", "offsets", "sizes", "xxh3", "input_hashes")
 def fill_shard(plan: ShardPlan[T], build: Callable[[T], bytes], file: BinaryIO) -> tuple[ShardEntry, int]:
     """Write the samples of a shard, copying those that the old tar has.
 
-    Args:
-        plan: Of the shard.
-        build: Makes the packed bytes of a sample. A `SampleError` leaves the sample out, and its message in
-            the entry.
-        file: Where to.
+    `build` makes the packed bytes of a sample; its `SampleError` leaves the sample out.
 
     Returns:
         The shard's entry in the index, and how many samples were built rather than copied.

@@ -32,7 +32,7 @@ PLUGGED_IN = ("preprocess.sources.", "model.bases.")
 MOST_MODULES = 237
 MOST_MODULES_OF_A_FOLDER = 18
 MOST_MODULES_WITH_ONE_IMPORTER = 40
-MOST_LINES = 42_540
+MOST_LINES = 41_970
 """Ratchets: what there is today, and a little air. Whoever raises one says why."""
 
 MEDIAN_FUNCTION_LINES = 9

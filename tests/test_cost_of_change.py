@@ -23,23 +23,17 @@ from model.bases.base import TryOnBase
 from model.params import DrawingOptions
 from model.sampling import SizedDrawer, TryOnInputs
 from pipeline import (
-    compute_size_ratios,
-    extract_keypoints,
-    prepare_dataset,
     train_base,
     train_size,
-    write_shards,
 )
 from pipeline.checkpoints import load_size_aware
 from pipeline.cli.without_dvc import DataChain
-from preprocess.body.keypoints import ExtractKeypointsParams
-from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.sources.params import PrepareDatasetParams
 from preprocess.sources.registry import SOURCES
 from preprocess.sources.source import SourceSample
 from preprocess.vocabulary import AXES_VARIABLE, Category, Lip
-from shards.params import WriteShardsParams
 from shards.stream import SampleStream
+from tests.data_stages import run_data_stages
 from tests.made_up_base import MadeUpBase
 from tests.pipeline.folders import blank_photo
 from tests.preprocess.people import HEIGHT, WIDTH, body_25_numbers, openpose, person, tunic
@@ -110,17 +104,7 @@ def test_a_data_set_is_a_class_and_a_line(
 ) -> None:
     with monkeypatch.context() as registered:
         registered.setitem(SOURCES, "wardrobes", Wardrobes)
-        tables = {
-            name: tmp_path / f"{name}.parquet" for name in ("manifest", "keypoints", "size_annotations")
-        }
-        manifest, keypoints = tables["manifest"], tables["keypoints"]
-        params = PrepareDatasetParams(source="wardrobes", root=str(wardrobes))
-        prepare_dataset.run(params, raw=tmp_path / "raw", out=manifest)
-        extract_keypoints.run(ExtractKeypointsParams(workers=1), manifest=manifest, out=keypoints)
-        compute_size_ratios.run(
-            SizeRatioParams(workers=1), manifest=manifest, keypoints=keypoints, out=tables["size_annotations"]
-        )
-        write_shards.run(WriteShardsParams(num_workers=0), **tables, out=tmp_path / "shards")
+        run_data_stages(tmp_path, PrepareDatasetParams(source="wardrobes", root=str(wardrobes)))
         by_command = DataChain(source="wardrobes", root=wardrobes).shard(
             "train", tmp_path, tmp_path / "again"
         )

@@ -8,7 +8,6 @@
 What ends in `.partial` was being written, or removed, when a run died; it counts for nothing.
 """
 
-import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -16,8 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors import SafetensorError
-
-log = logging.getLogger(__name__)
 
 LATEST, BEST = "latest", "best"
 PARTIAL = ".partial"
@@ -75,10 +72,7 @@ def explaining_full_disk(checkpoint: Path) -> Iterator[None]:
 def publish(checkpoint: Path, *, best: bool, keep: int) -> None:
     """Let a checkpoint that was written at `writing_at(checkpoint)` appear, then remove the old ones.
 
-    Args:
-        checkpoint: Its final place.
-        best: Whether it is the best so far.
-        keep: How many of the newest stay, beside the best.
+    The newest `keep` stay, and the best.
     """
     partial = writing_at(checkpoint)
     for file in partial.iterdir():

@@ -25,12 +25,7 @@ RECENT, ENOUGH = 50, 20
 
 
 def report_skip(skipped: int, step: int, keys: Sequence[str]) -> None:
-    """Log a batch that was not learned from; stop when too many come in a row.
-
-    Args:
-        skipped: Batches in a row, this one included.
-        step: Number of the optimizer step.
-        keys: The samples to blame.
+    """Log a batch that was not learned from, and the samples to blame; stop when too many come in a row.
 
     Raises:
         ValueError: `skipped` is over the limit. The message names the last samples.

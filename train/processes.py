@@ -30,12 +30,8 @@ class Counts(Protocol):
 def totals_per_piece(counts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     """By loss: what all pieces of all processes count, at least 1, by the number of pieces.
 
-    Args:
-        counts: Of each piece of this process's share of a step.
-
-    Returns:
-        What each piece divides its sums by. Their mean over all pieces is then the whole batch's sum by its
-        count, whichever piece has how many.
+    By that each piece of this process's share of a step divides its sums. Their mean over all pieces is then
+    the whole batch's sum by its count, whichever piece has how many.
     """
     summed = {loss: torch.stack([piece[loss] for piece in counts]).sum() for loss in counts[0]}
     return {loss: count_per_process(count) / len(counts) for loss, count in summed.items()}

@@ -39,17 +39,7 @@ class Compilable(Protocol):
 
 
 class Trainer:
-    """What changes while a task is trained, and how it is saved and restored.
-
-    Args:
-        accelerator: Device, processes, precision.
-        task: Its weights that require gradients are trained.
-        stream: This process's batches.
-        params: The schedule.
-        runtime: How a step is split.
-        seed: Keys noise, timesteps and dropout.
-        parameter_groups: For the optimiser, where not everything has the same learning rate.
-    """
+    """What changes while a task is trained, and how it is saved and restored; for the arguments see `fit`."""
 
     def __init__(
         self,

@@ -23,8 +23,6 @@ log = logging.getLogger(__name__)
 SMOOTHING = 0.1
 """Weight of the last step in the running means of times."""
 
-PACKAGES = {"dvclive": "dvclive", "tensorboard": "tensorboard", "wandb": "wandb"}
-
 UNREACHED_WEIGHTS = DistributedDataParallelKwargs(find_unused_parameters=True)
 """The garment UNet is left at its last self-attention, so that what is behind it has no gradient."""
 
@@ -34,13 +32,7 @@ KNOWN_LAUNCHES = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType
 class Watch:
     """Progress bar and tracker of one run; times every step, split into waiting for data and computing.
 
-    Args:
-        accelerator: From `accelerator_of`, which knows the tracker.
-        name: Of the run.
-        params: The schedule.
-        runtime: The tracker and how often it is told.
-        live_dir: Where the tracker keeps its files.
-        state: What earlier processes did and validation found; the tracker is told it again.
+    The tracker is told again what the state has of earlier processes.
     """
 
     def __init__(
@@ -159,8 +151,8 @@ def accelerator_of(runtime: RuntimeParams, live_dir: Path) -> Accelerator:
         )
     if tracker and not accelerator.log_with:
         raise ValueError(
-            f"runtime.tracker is {tracker}, but the package {PACKAGES[tracker]} isn't installed: "
-            f"pip install {PACKAGES[tracker]}, or choose another tracker"
+            f"runtime.tracker is {tracker}, but the package {tracker} isn't installed: "
+            f"pip install {tracker}, or choose another tracker"
         )
     return accelerator
 

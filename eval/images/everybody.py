@@ -24,12 +24,7 @@ FLAT_COLOUR = "flat_colour"
 class ImageTest:
     """Image metrics at the pictures' own size and at every standard size that is smaller.
 
-    Args:
-        judges: Networks.
-        image_hw: Height and width of the pictures (px).
-        standard: Heights and widths to compare at as well.
-        paired: Whether each picture has its own photo.
-        seed: Of the kernel distance's subsets.
+    `paired`: each picture has its own photo. Sizes are height and width (px).
     """
 
     def __init__(

@@ -124,15 +124,9 @@ class Lpips(nn.Module):
         self.requires_grad_(False).eval()
 
     def forward(self, one: Tensor, other: Tensor, masks: Tensor | None = None) -> Tensor:
-        """Compare pictures.
+        """Return (N,) distances of (N, 3, H, W) pictures in 0..1.
 
-        Args:
-            one: (N, 3, H, W) in 0..1.
-            other: (N, 3, H, W) in 0..1.
-            masks: (N, 1, H, W) weights of the pixels; a coarser grid takes their means. All count if None.
-
-        Returns:
-            (N,) distances.
+        Masks are (N, 1, H, W) weights of the pixels; a coarser grid takes their means. All count if None.
         """
         return self.distances(one, other, [masks])[0]
 

@@ -50,12 +50,9 @@ C1, C2 = 0.01**2, 0.03**2
 
 
 class ImageMeter:
-    """Collects pictures at one resolution and compares them with photos.
+    """Collects pictures at one resolution and compares them with photos, `paired` with each its own.
 
-    Args:
-        judges: Networks.
-        paired: Whether each picture has its own photo.
-        seed: Of the kernel distance's subsets.
+    The seed is that of the kernel distance's subsets.
     """
 
     def __init__(self, judges: Judges, *, paired: bool, seed: int) -> None:
@@ -146,11 +143,7 @@ def inside_garment(picture: Pictures, truth: Truth, row: int) -> dict[str, float
 
 
 class Given(nn.Identity):
-    """Stands where torchmetrics has its network, so that a picture's features are taken once for all metrics.
-
-    Args:
-        num_features: Length of a feature.
-    """
+    """Stands where torchmetrics has its network: a picture's features are taken once for all metrics."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()
@@ -161,10 +154,6 @@ class SetDistances:
     """Distances between two sets of pictures by one network's features; its figures say which are taken.
 
     Memory is flat but for a kernel distance, which keeps all features: its subsets are drawn at the end.
-
-    Args:
-        backbone: The network.
-        seed: Of the subsets.
     """
 
     def __init__(self, backbone: Backbone, seed: int) -> None:
@@ -229,12 +218,9 @@ def blurred(image: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def psnr(picture: Pictures, photo: Pictures, mask: NDArray[np.bool_] | None = None) -> float:
-    """Peak signal-to-noise ratio of two (H, W, 3) pictures in dB, infinite for equal ones.
+    """Peak signal-to-noise ratio of two (H, W, 3) uint8 pictures in dB, infinite for equal ones.
 
-    Args:
-        picture: (H, W, 3) uint8.
-        photo: (H, W, 3) uint8.
-        mask: (H, W) bool; only these pixels count. All of them if None.
+    With an (H, W) mask only its pixels count.
     """
     error = (picture.astype(np.float32) - photo) ** 2
     mean = float((error if mask is None else error[mask]).mean(dtype=np.float64))

@@ -1,8 +1,9 @@
 """The fit ladder: does the measured size follow the requested one?
 
-A ladder asks for the same person, garment and noise at a rising sequence of one ratio. P is people, R rungs.
-Each figure is first taken for every person, NaN where it can't be, and then averaged over the people whose
-figure exists; intervals resample the people. Nothing is imputed.
+A ladder asks for the same person, garment and noise at a rising sequence of one ratio. P is people, R rungs;
+requested and measured ratios are (P, R), NaN where a picture couldn't be measured. Each figure is first taken
+for every person, NaN where it can't be, and then averaged over the people whose figure exists; intervals
+resample the people. Nothing is imputed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,10 +22,6 @@ def order_accuracy(requested: Floats, measured: Floats) -> Floats:
 
     A tie of the measured counts one half. Pairs with a NaN, and pairs that ask for the same, are left out.
 
-    Args:
-        requested: (P, R) requested ratios.
-        measured: (P, R) measured ratios, NaN where the picture couldn't be measured.
-
     Returns:
         (P,) in [0, 1], NaN for a person without a pair. A guess scores 0.5.
     """
@@ -34,10 +31,6 @@ def order_accuracy(requested: Floats, measured: Floats) -> Floats:
 
 def kendall_tau(requested: Floats, measured: Floats) -> Floats:
     """Kendall's tau-b of each person's ladder.
-
-    Args:
-        requested: (P, R) requested ratios.
-        measured: (P, R) measured ratios, NaN where unknown.
 
     Returns:
         (P,) in [-1, 1]; 0 where all measured ratios are equal, NaN for a person without a pair.
@@ -99,12 +92,6 @@ def summarize_ladder(
 ) -> dict[str, float | list[float] | None]:
     """Average every figure over people, each beside its 95 % interval, and the coverage.
 
-    Args:
-        requested: (P, R) requested ratios.
-        measured: (P, R) measured ratios, NaN where unknown.
-        num_bootstrap: Resamples of the people.
-        seed: Seed of the resampling.
-
     Returns:
         `{figure: mean, figure_ci95: [low, high]}`, None where no person has the figure, `coverage`, the
         share of pictures that could be measured, and `people`.
@@ -121,12 +108,7 @@ def summarize_ladder(
 def mean_and_interval(
     per_person: Floats, num_bootstrap: int, seed: int
 ) -> tuple[float | None, list[float] | None]:
-    """Mean over the people whose figure is known, and its 95 % percentile bootstrap interval.
-
-    Args:
-        per_person: (P,) figures, NaN where unknown.
-        num_bootstrap: Resamples of the people.
-        seed: Seed of the resampling.
+    """Mean of (P,) figures over the people of whom it is known, and its 95 % percentile bootstrap interval.
 
     Returns:
         The mean and [low, high], both None when nobody's figure is known.
@@ -144,12 +126,7 @@ def shuffled_summary(
 ) -> dict[str, float | list[float] | None]:
     """Summarize the ladder against requests that were permuted between each person's rungs.
 
-    Args:
-        requested: (P, R) requested ratios.
-        measured: (P, R) measured ratios, NaN where unknown.
-        num_shuffles: Permutations; each person's figure is the mean over them.
-        num_bootstrap: Resamples of the people.
-        seed: Seed of the permutations and the resampling.
+    Each person's figure is the mean over the permutations.
 
     Returns:
         The keys of `summarize_ladder` but `people`. Order accuracy is 0.5 but for chance, whatever was

@@ -14,8 +14,7 @@ from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE
 from preprocess.vocabulary import Category
 from shards.batch import Batch, joined, select
 from shards.reader import ShardReader
-from shards.sample import RECORD_SUFFIX, SizeRecord, decode_record, require_member
-from shards.ustar import unpack
+from shards.sample import SizeRecord
 
 Floats = NDArray[np.float64]
 
@@ -157,18 +156,12 @@ def scene_of(people: Batch, measured_height: int) -> Scene:
 
 
 class Wardrobe:
-    """Every garment of a split, by the key of the sample whose own it is: for people in another's garment.
-
-    Args:
-        reader: Of the split's shards.
-    """
+    """Every garment of a split, by the key of the sample whose own it is: for people in another's garment."""
 
     def __init__(self, reader: ShardReader) -> None:
         self.reader = reader
         self.places = {
-            reader.index.rows(shard).key(row): (shard, row)
-            for shard, line in enumerate(reader.index.shards)
-            for row in range(line.num_samples)
+            reader.index.rows(shard).key(row): (shard, row) for shard, row in reader.index.places()
         }
 
     def unpaired_key(self, key: str) -> str | None:
@@ -184,8 +177,7 @@ class Wardrobe:
 
     def record(self, key: str) -> SizeRecord:
         """Return what a sample of the split knows beside its pictures."""
-        _, packed = self.reader.packed(*self.places[key])
-        return decode_record(key, require_member(key, unpack(key, packed), RECORD_SUFFIX))
+        return self.reader.record(*self.places[key])
 
     def swapped(self, people: Batch) -> tuple[list[int], Batch]:
         """Dress people in another's garment.

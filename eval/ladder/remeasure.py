@@ -16,14 +16,11 @@ from preprocess.garment.bounds import MAX_UNCERTAINTY
 from preprocess.garment.measurements import garment_panel
 from preprocess.garment.scene import Scene
 from preprocess.garment.size_ratios import over_body
-from preprocess.garment.worn import measured_alone
+from preprocess.garment.worn import NOT_ON_BODY, measured_alone
 from preprocess.sizes.axes import AXES, AXIS_NAMES, FIT_AXIS, axes_of
 from preprocess.vocabulary import Category
 
 Floats = NDArray[np.float64]
-
-NOT_ON_BODY = frozenset({"garment_off_body", "garment_out_of_frame"})
-"""Flags of measures that leave nothing to measure."""
 
 PANEL_AXES = frozenset(axis.name for axis in AXES if axis.garment == "width")
 

@@ -79,11 +79,7 @@ def shuffled_requests(requests: Floats, seed: int) -> Floats:
 class Scorer:
     """Measures methods on one scene; what a request should look like is worked out once.
 
-    Args:
-        scene: The people.
-        segment: Finds the garment in a picture.
-        batch_size: Pictures drawn together.
-        num_points: Points on each outline.
+    `batch_size` pictures are drawn together, `num_points` taken on each outline.
     """
 
     def __init__(self, scene: Scene, segment: Segment, *, batch_size: int, num_points: int) -> None:
@@ -203,12 +199,7 @@ def batches(cells: Sequence[Cell], batch_size: int) -> Iterator[tuple[int, list[
 def annotator_section(
     readings: Sequence[Reading], worn: Sequence[Reading], category: Category
 ) -> dict[str, Any]:
-    """Compare the segmenter's readings of the untouched photos with those of the data's own masks.
-
-    Args:
-        readings: Of the segmenter's masks.
-        worn: Of the data's masks of the same people.
-        category: Of their garments.
+    """Compare the segmenter's readings of the untouched photos with those of the data's own masks, `worn`.
 
     Returns:
         `annotator` of metrics.json: for each ratio the mean absolute difference, the mean difference, and the

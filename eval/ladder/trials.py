@@ -131,12 +131,7 @@ def ladder_values(
 ) -> Floats:
     """Place the rungs evenly over the range of the data, and warn of axes along which it has none.
 
-    Args:
-        category: Whose ratios these are.
-        train_ratios: (N, A) ratios of the train split, NaN where unknown.
-        lowest_quantile: Where the ladder starts.
-        highest_quantile: Where the ladder ends.
-        num_rungs: R.
+    `train_ratios` is (N, A), NaN where unknown; a ladder goes from its lower to its higher quantile.
 
     Returns:
         (A, R) rising requests along each axis; NaN along those that the data doesn't know, or on which all of

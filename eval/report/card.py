@@ -79,8 +79,13 @@ def file_hash(path: Path) -> str:
 
 def folder_hash(folder: Path) -> str:
     """Hash names and contents of every weight and configuration file below a folder."""
-    files = [path for path in sorted(folder.rglob("*")) if path.suffix in {".safetensors", ".json"}]
-    return text_hash(f"{path.relative_to(folder).as_posix()} {file_hash(path)}" for path in files)
+    kinds = {".safetensors", ".json"}
+    return files_hash(folder, (path for path in folder.rglob("*") if path.suffix in kinds))
+
+
+def files_hash(folder: Path, files: Iterable[Path]) -> str:
+    """Hash names and contents of some files below a folder."""
+    return text_hash(f"{path.relative_to(folder).as_posix()} {file_hash(path)}" for path in sorted(files))
 
 
 def text_hash(lines: Iterable[str]) -> str:
@@ -107,10 +112,7 @@ def protocol_differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> li
 
 
 def read_card(path: Path) -> dict[str, Any]:
-    """Read a metrics.json.
-
-    Args:
-        path: The file, or the report folder that has it.
+    """Read a metrics.json, or that of a report's folder.
 
     Raises:
         ValueError: The file isn't JSON of this kind.
@@ -126,10 +128,7 @@ def read_card(path: Path) -> dict[str, Any]:
 
 
 def compare(cards: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Tabulate cards figure by figure.
-
-    Args:
-        cards: metrics.json by a name, at least one.
+    """Tabulate metrics.json of several names, at least one, figure by figure.
 
     Returns:
         A row for each figure of `COMPARED`, and of `FITTING` for every further category: `figure`,

@@ -18,11 +18,7 @@ BLANK = 235  # grey of a picture that isn't there
 class Collector:
     """Called with every picture of a method; keeps the strip's people and the worst cases.
 
-    Args:
-        scorer: Knows what was expected.
-        requests: (P, A, R, A) what is asked for.
-        num_people: People of each category's strip: the first ones.
-        num_worst: Pictures with the largest deviation.
+    `requests` is (P, A, R, A), what is asked for. The first people of each category are in its strip.
     """
 
     def __init__(

@@ -17,7 +17,7 @@ from preprocess.garment.size_ratios import fit_label_thresholds, thresholds_key
 from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE
 from preprocess.sources.params import PaperDollParams
 from preprocess.sources.same_photo import SAME_PHOTO, Copies
-from preprocess.vocabulary import DRAWING_KEY, SOURCE_KEY, TRIED_ON, Category
+from preprocess.vocabulary import DRAWING_KEY, SOURCE_KEY, SPLITS, TRIED_ON, Category
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ def sizes_of(rows: Rows, category: Category, metadata: Mapping[bytes, bytes]) ->
     own = [row for row in rows if row["category"] == category]
     splits = sorted({row["split"] for row in own})
     ratios = {split: ratio_array(row for row in own if row["split"] == split) for split in splits}
-    known = [split for split in ("train", "test") if np.isfinite(ratios.get(split, np.nan)).any()]
+    known = [split for split in SPLITS if np.isfinite(ratios.get(split, np.nan)).any()]
     if not known:
         return None
     trusted = ratios[known[0]]

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from eval.ladder.trials import Trials
-from eval.report.summary import ADAPTER, SCALE_ZERO, SIZE_ONLY, masked_mean
+from eval.report.summary import ADAPTER, SCALE_ZERO, SHUFFLED, SIZE_ONLY, masked_mean
 from preprocess.sizes.axes import AXIS_NAMES, FIT_AXIS
 from preprocess.vocabulary import FIT_LABELS
 
@@ -25,16 +25,9 @@ COLOURS = {
     "scale": "#be123c",
     "resize": "#0369a1",
 }
-NAMES = {
-    ADAPTER: "adapter",
-    SIZE_ONLY: "after train_size",
-    SCALE_ZERO: "base alone",
-    "natural": "natural",
-    "dilate": "dilate",
-    "scale": "scale",
-    "resize": "resize",
-    "shuffled": "shuffled requests",
-}
+NAMES = {SIZE_ONLY: "after train_size", SCALE_ZERO: "base alone", SHUFFLED: "shuffled requests"}
+"""Of methods that aren't shown by their own."""
+
 INK = "#334155"
 
 STYLE: Any = {
@@ -107,6 +100,12 @@ def ladder_curves(trials: Mapping[str, Trials], seed: int) -> str:
     return draw(paint, 10.5, 3.9)
 
 
+def look_of(method: str) -> dict[str, Any]:
+    """Return colour, width and label of a method's line."""
+    width = 2.4 if method == ADAPTER else 1.4
+    return {"color": COLOURS[method], "lw": width, "label": NAMES.get(method, method)}
+
+
 def curve(
     axes: Axes, method: str, requested: NDArray[np.float64], measured: NDArray[np.float64], *, seed: int
 ) -> None:
@@ -114,9 +113,7 @@ def curve(
     if not np.isfinite(measured).any():
         return
     x, y = requested.mean(axis=0), masked_mean(measured.T)
-    axes.plot(
-        x, y, color=COLOURS[method], lw=2.4 if method == ADAPTER else 1.4, label=NAMES[method], zorder=3
-    )
+    axes.plot(x, y, **look_of(method), zorder=3)
     if method == ADAPTER:
         axes.plot(requested.T, measured.T, color=COLOURS[method], lw=0.5, alpha=0.22, zorder=2)
         low, high = interval(measured, seed)
@@ -189,8 +186,7 @@ def deviation_by_request(trials: Mapping[str, Trials], unit: str) -> str:
                 values = trial.gfd[:, dimension]
                 if method in COLOURS and np.isfinite(values).any():
                     x = trial.along(dimension)[0].mean(axis=0)
-                    line = 2.4 if method == ADAPTER else 1.4
-                    axes.plot(x, masked_mean(values.T), color=COLOURS[method], lw=line, label=NAMES[method])
+                    axes.plot(x, masked_mean(values.T), **look_of(method))
             axes.set(title=f"{name}_ratio", xlabel="requested")
         first = next(iter(panels.values()))
         first.set(ylabel=f"GFD (body {unit} widths)", ylim=(0, first.get_ylim()[1]))

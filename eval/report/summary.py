@@ -29,12 +29,9 @@ SHUFFLED, UNPAIRED = "shuffled", "unpaired"
 
 
 def summarize(trials: Mapping[str, Trials], thresholds: Floats, params: EvaluateParams) -> dict[str, Any]:
-    """Turn every method's trials into the fit sections of metrics.json.
+    """Turn every method's trials, among them `ADAPTER`'s, into the fit sections of metrics.json.
 
-    Args:
-        trials: By method; `ADAPTER` is required.
-        thresholds: (3,) width ratios between the fit labels.
-        params: Bootstrap, shuffles and seed.
+    There are (3,) thresholds: width ratios between the fit labels.
 
     Returns:
         `ladder`, `controls`, `baselines`, `size_accuracy`, `gfd`, `unpaired`, all JSON values.

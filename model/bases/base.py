@@ -136,7 +136,11 @@ class TryOnBase(nn.Module, ABC):
     @classmethod
     @abstractmethod
     def from_pretrained(cls, folder: str | Path, torch_dtype: torch.dtype | None = None) -> Self:
-        """Load from a folder, or from the hub by a repository's name; misfitting weights are a ValueError."""
+        """Load from a folder, or from the hub by a repository's name; without a type, as weights are stored.
+
+        Raises:
+            ValueError: Weights are missing or not expected; the message lists them.
+        """
 
     @abstractmethod
     def save_networks(self, folder: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from model.bases.memory import FULL, HALF
 from model.weights import (
@@ -51,13 +51,24 @@ def missing_files(folder: Path, part: str) -> list[str]:
     return lines
 
 
-def differences(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], source: Path) -> list[str]:
-    """Return how weights differ from those `expected` by name and shape: one text, or none."""
-    try:
-        require_same_weights(expected, found, source)
-    except ValueError as error:
-        return [str(error)]
-    return []
+def wrong_widths(folder: Path, found: Mapping[str, tuple[object, object]]) -> list[str]:
+    """Return a line for every width that a folder's configurations have and that isn't the one wanted."""
+    return [
+        f"{folder}: {name} must be {wanted}, got {got}"
+        for name, (got, wanted) in found.items()
+        if got != wanted
+    ]
+
+
+def wrong_shapes(folder: Path, networks: Mapping[str, nn.Module]) -> list[str]:
+    """Return how the headers of parts' weights differ from the networks that are wanted, by part."""
+    problems = []
+    for part, network in networks.items():
+        try:
+            require_same_weights(network.state_dict(), header_shapes(folder / part), folder / part)
+        except ValueError as error:
+            problems.append(str(error))
+    return problems
 
 
 def stored_bytes(part: Path) -> int:

@@ -31,8 +31,6 @@ app = typer.Typer(
 )
 
 Root = Annotated[Path, typer.Option(parser=place, help="Folder of the data set, or its URL (s3://...).")]
-Shards = Annotated[Path, typer.Option(help="Folder with train/ and test/ shards.")]
-Annotations = Annotated[Path, typer.Option(help="size_annotations.parquet of the same data.")]
 DetectorModel = Annotated[
     Path | None, typer.Option(help="MediaPipe pose landmarker (.task), for photos without keypoints.")
 ]

@@ -39,10 +39,8 @@ LEGS = ((9, 10), (10, 11), (12, 13), (13, 14))
 def draw_sample(sample: ManifestRow, found: Mapping[str, Any], *, segmented: bool = False) -> Picture:
     """Return the (H, W, 3) RGB photo of a sample with everything that was measured on it.
 
-    Args:
-        sample: Its files.
-        found: Its row of keypoints.parquet.
-        segmented: Whether the garment was found by its colours, for want of a parse map.
+    Its row of keypoints.parquet was `found`. The garment is `segmented` by its colours, for want of a parse
+    map.
 
     Raises:
         KeypointError: The person lacks the joints that the garment is measured against.

@@ -51,10 +51,7 @@ def as_message(handler: Callable[..., Any]) -> Callable[..., Any]:
 class Answers:
     """Handlers of the page's events. Each gets the page's values and returns what changes on it.
 
-    Args:
-        room: Does the work.
-        chart: Sizes for the buttons of garments of its category.
-        others: Charts for the buttons of other categories.
+    The buttons have the sizes of the chart, and for garments of other categories than its those of `others`.
     """
 
     controls: Controls

@@ -5,7 +5,6 @@ are read, pictures for a quarter of an hour, and nothing of it outlives the comm
 """
 
 import logging
-import os
 import signal
 import sys
 import tempfile
@@ -15,6 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING
+
+from accelerate.utils import patch_environment
 
 from pipeline.demo.visit import FittingRoom, read_examples
 from pipeline.tryon.loading import load_tryon
@@ -76,13 +77,8 @@ def serve(
 ) -> None:
     """Serve the demo until it is interrupted.
 
-    Args:
-        model: Folder of the networks, such as artifacts/.
-        manifest: manifest.parquet with a test split: the examples.
-        chart: Sizes of a brand; `EXAMPLE_CHART` when None.
-        host: Address to listen at.
-        port: Its port.
-        num_examples: People, and as many garments, to choose from, of each category.
+    Examples are of the test split: so many people, and as many garments, of each category. Without a chart
+    the sizes are `EXAMPLE_CHART`.
 
     Raises:
         FileNotFoundError: Networks or examples are missing.
@@ -102,18 +98,14 @@ def serve(
 def serving(room: FittingRoom, chart: SizeChart, *, host: str, port: int | None) -> Iterator[str]:
     """Serve a fitting room from threads; what was stored is gone at the end.
 
-    Args:
-        room: Networks and examples.
-        chart: Sizes for the buttons.
-        host: Address to listen at.
-        port: Its port; a free one when None.
+    Without a port a free one is taken.
 
     Yields:
         The page's URL.
     """
     with (
         tempfile.TemporaryDirectory(prefix="cinderella-") as private,
-        environment(**ENVIRONMENT, GRADIO_TEMP_DIR=private),
+        patch_environment(**ENVIRONMENT, GRADIO_TEMP_DIR=private),
     ):
         from pipeline.demo import page as demo_page
         from pipeline.demo.answers import Answers
@@ -127,21 +119,6 @@ def serving(room: FittingRoom, chart: SizeChart, *, host: str, port: int | None)
         finally:
             over.set()
             page.close(verbose=False)
-
-
-@contextmanager
-def environment(**values: str) -> Iterator[None]:
-    """Set variables of this process; at the end they are as they were, for a page that was served before."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def keep_forgetting(answers: "Answers", private: Path, over: Event) -> None:

@@ -1,6 +1,6 @@
 """Who tries on what: the demo without its page."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -36,14 +36,8 @@ class Person:
     key: str = ""
     """Of an example, as its data set names it."""
 
-    openpose_json: Path | None = None
-    """OpenPose's keypoints."""
-
-    parse: Path | None = None
-    """LIP labels."""
-
-    densepose: Path | None = None
-    """Parts in DensePose's colours."""
+    files: Mapping[str, Path | None] = field(default_factory=dict)
+    """Of an example's keypoints, parse map and DensePose, by their names in `SizeAwareTryOn.prepare`."""
 
     category: Category = Category.UPPER
     """What the person wears, as far as that is known."""
@@ -108,10 +102,7 @@ class Visit:
 class FittingRoom:
     """Persons and garments put together; the state of a visit is the caller's.
 
-    Args:
-        tryon: The networks.
-        people: Examples.
-        garments: Examples; those of categories that the networks weren't trained on are left out.
+    Examples of garments of categories that the networks weren't trained on are left out.
     """
 
     def __init__(self, tryon: SizeAwareTryOn, people: Sequence[Person], garments: Sequence[Garment]) -> None:
@@ -274,14 +265,7 @@ class FittingRoom:
         return ready
 
     def _prepare(self, person: Person, category: Category) -> PreparedPerson:
-        return self.tryon.prepare(
-            person.photo,
-            keypoints=person.openpose_json,
-            parse=person.parse,
-            densepose=person.densepose,
-            key=person.key,
-            category=category,
-        )
+        return self.tryon.prepare(person.photo, **person.files, key=person.key, category=category)
 
 
 def on_sliders(ratios: Iterable[tuple[str, float]], category: Category = Category.UPPER) -> SizeRequest:
@@ -298,10 +282,6 @@ def chosen(choices: Sequence[Choice], place: int) -> Choice:
 
 def read_examples(manifest: Path, num_examples: int) -> tuple[list[Person], list[Garment]]:
     """Read the first people of the test split, and as many other garments, of each category that it has.
-
-    Args:
-        manifest: manifest.parquet; its files must still be there.
-        num_examples: Of each, in each category.
 
     Raises:
         FileNotFoundError: The manifest or a file that it names is gone.
@@ -330,8 +310,6 @@ def example_person(row: ManifestRow) -> Person:
     return Person(
         key=row.key,
         photo=read_picture(row.image, beside=row.maps()),
-        openpose_json=row.openpose_json,
-        parse=row.parse,
-        densepose=row.densepose,
+        files={"keypoints": row.openpose_json, "parse": row.parse, "densepose": row.densepose},
         category=row.category,
     )

@@ -20,11 +20,7 @@ AHEAD = 2
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """Fresh processes on this computer, each with one thread.
-
-    Args:
-        workers: How many.
-    """
+    """Fresh processes on this computer, each with one thread."""
 
     workers: int
 

@@ -143,10 +143,7 @@ def open_engine(workers: int) -> Engine:
 def run_parts(stage: Stage, engine: Engine, store: PartStore) -> None:
     """Make the parts that aren't done, wherever the engine does that, and merge all of them.
 
-    Args:
-        stage: What is done.
-        engine: Does it.
-        store: Has what an earlier run left, which is checked; it is empty in the end.
+    What an earlier run left in the store is checked; the store is empty in the end.
 
     Raises:
         OSError: A part that was made isn't in the store.

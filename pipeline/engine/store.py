@@ -33,13 +33,10 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class PartStore:
-    """A folder of finished parts, which several processes and computers may put parts into.
-
-    Args:
-        root: Absolute, and on a file system that all of them share.
-    """
+    """A folder of finished parts, which several processes and computers may put parts into."""
 
     root: Path
+    """Absolute, and on a file system that all of them share."""
 
     def list(self) -> Iterator[str]:
         """Yield the keys of the parts that were put."""

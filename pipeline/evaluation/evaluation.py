@@ -1,4 +1,4 @@
-"""What every evaluation shares, whoever made the pictures: people, requests, baselines, protocol, report."""
+"""What every evaluation shares, whoever made the pictures: people, requests, baselines, report."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,12 +9,10 @@ from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from eval.images.counterfactual import Counterfactual
 from eval.images.everybody import Make, image_section
-from eval.images.fidelity import KEPT
 from eval.images.judges import Judges
 from eval.ladder.baselines import baseline_draws
 from eval.ladder.people import Needed, Scene, Wardrobe, first_people, scene_of
@@ -30,19 +28,20 @@ from eval.ladder.scoring import (
 )
 from eval.ladder.trials import Trials, has_ladder, ladders_of
 from eval.params import EvaluateParams
-from eval.report.card import PICTURES, SYSTEM, file_hash, folder_hash, text_hash
+from eval.report.card import PICTURES, SYSTEM
 from eval.report.collect import Collector
-from eval.report.data_summary import CategorySizes, DataSummary, summarize_data
+from eval.report.data_summary import DataSummary, summarize_data
 from eval.report.page import Part, Report
 from eval.report.summary import ADAPTER, SHUFFLED, UNPAIRED, summarize, without_nan
 from eval.report.write import write_report
 from model.judges.segmenter import Segmenter, segment_with
-from pipeline.checkpoints import image_size, read_record
-from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE
+from pipeline.checkpoints import image_size, read_record, usual_device
+from pipeline.evaluation.protocol import protocol
+from preprocess.sizes.axes import FIT_PLACE
 from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import Category
 from shards.batch import Batch
-from shards.index import CATEGORIES, MASK, ShardIndex
+from shards.index import CATEGORIES
 from shards.stream import SampleStream
 
 log = logging.getLogger(__name__)
@@ -281,11 +280,9 @@ class Evaluation:
 
 
 def require_trained(folder: Path, categories: Iterable[str]) -> None:
-    """Refuse to judge what a training stage wrote on garments that it was never shown.
+    """Refuse to judge what a training stage wrote on garments of categories that it was never shown.
 
-    Args:
-        folder: Of `train_base`, whose segmenter measures, `train_size` or `train_joint`.
-        categories: Of the garments.
+    Of `train_base` that is the segmenter, which measures.
 
     Raises:
         ValueError: The stage's shards lacked one of them; an earlier version's record doesn't tell.
@@ -325,84 +322,10 @@ def held_out(stream: SampleStream, params: EvaluateParams, needed: Needed) -> Ba
 def scorer_of(scene: Scene, folder: Path, params: EvaluateParams) -> Scorer:
     """Measure with the frozen segmenter in `folder`."""
     segmenter = Segmenter.from_pretrained(folder).eval().requires_grad_(False)
-    segmenter.to("cuda" if torch.cuda.is_available() else "cpu")
+    segmenter.to(usual_device())
     return Scorer(
         scene,
         partial(segment_with, segmenter),
         batch_size=params.batch_size,
         num_points=params.num_boundary_points,
     )
-
-
-def protocol(
-    params: EvaluateParams,
-    *,
-    index: ShardIndex,
-    segmenter: Path,
-    scene: Scene,
-    values: Mapping[Category, NDArray[np.float64]],
-    data: DataSummary,
-    judges: Judges,
-) -> dict[str, Any]:
-    """Write down how is measured.
-
-    Args:
-        params: Rungs, points, bootstrap, seed.
-        index: Of the split.
-        segmenter: Folder of the network that finds garments.
-        scene: The people on the ladders.
-        values: By category, (A, R) what each ratio is asked to be.
-        data: Where the ladders' range and the fit labels come from.
-        judges: Networks of the image metrics.
-
-    Returns:
-        `protocol` of metrics.json without the judged system.
-    """
-    first, *others = (
-        ladder_protocol(scene, category, own, data.sizes[category]) for category, own in values.items()
-    )
-    return {
-        **{told["category"]: told for told in others},
-        **first,
-        "data": data.source or "unknown",
-        "split": "test",
-        "pairing": "ladders: each person in the garment of the photo; unpaired: in another's",
-        "image_people": params.num_image_people or "all of the split",
-        "index_hash": file_hash(index.path),
-        MASK: index.header.get(MASK),
-        "image_height": scene.photos.shape[1],
-        "image_width": scene.photos.shape[2],
-        "image_sizes": [f"{height}x{width}" for height, width in params.image_sizes],
-        "resize": "JPEG decoded at a DCT scale, then area",
-        "repaint": "photo outside the inpainting mask, seam inside",
-        "rungs": params.num_rungs,
-        "segmenter_hash": folder_hash(segmenter),
-        "measured_by": "the segmenter's mask and the picture's edges",
-        "measured_height": params.measured_height,
-        "boundary_points": params.num_boundary_points,
-        "ssim": "Gaussian window 11x11, sigma 1.5, equal to torchmetrics",
-        "inside_mask": "pixels of the inpainting mask; features see grey elsewhere",
-        "garment": "pixels of the worn garment's mask; CIEDE2000 by scikit-image",
-        "print_kept": f"correlation with the doll's print of {KEPT} or more, the doll without it subtracted",
-        "counterfactual": "width ladders beside dolls drawn again at these ratios, in the same garment",
-        "backbones": dict(judges.hashes),
-        "bootstrap": params.num_bootstrap,
-        "seed": params.seed,
-    }
-
-
-def ladder_protocol(
-    scene: Scene, category: Category, values: NDArray[np.float64], sizes: CategorySizes
-) -> dict[str, Any]:
-    """Write down who stands on the ladders of a category, and where these begin and end."""
-    keys = [scene.keys[person] for person in scene.wearers(category)]
-    ends = [dict(zip(AXIS_NAMES, values[:, end].tolist(), strict=True)) for end in (0, -1)]
-    return {
-        "category": str(category),
-        "people": len(keys),
-        "people_hash": text_hash(keys),
-        "ladder_from": {name: value for name, value in ends[0].items() if np.isfinite(value)},
-        "ladder_to": {name: value for name, value in ends[1].items() if np.isfinite(value)},
-        "ladder_range_of": f"{sizes.trusted_split} split",
-        "fit_label_thresholds": sizes.thresholds.tolist(),
-    }

@@ -6,25 +6,20 @@
 {folder}/{key}/unpaired-{ratio}-{rung}.png the same in another's garment
 """
 
-import hashlib
 import logging
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
 from eval.ladder.people import Scene
 from eval.ladder.scoring import Cell
-from preprocess.pictures import PictureError, photo_suffixes, read_picture
+from eval.report.card import text_hash
+from preprocess.pictures import Picture, PictureError, photo_suffixes, read_picture
 from preprocess.sizes.axes import AXIS_NAMES
 from preprocess.sources.keys import SHORTENED, name_of
 from shards.batch import Batch
-
-Picture = NDArray[np.uint8]
+from shards.codec import resized
 
 log = logging.getLogger(__name__)
 
@@ -47,9 +42,7 @@ def rung_name(cell: Cell, *, unpaired: bool = False) -> str:
 class GeneratedFolder:
     """A folder of pictures by the names above, of any suffix; a picture that isn't there can't be measured.
 
-    Args:
-        folder: The folder.
-        scene: The people; pictures of another resolution are resized to theirs.
+    Pictures of another resolution are resized to that of the scene's people.
 
     Raises:
         FileNotFoundError: There is no folder, or it has a picture of nobody.
@@ -147,22 +140,15 @@ def of_size(picture: Picture, path: Path, image_height: int, image_width: int) -
             f"{path} must have the proportions of {image_width}x{image_height}, got {width}x{height}: "
             "squashed, its figures would be wrong; crop it as the photos in the shards are"
         )
-    if (height, width) == (image_height, image_width):
-        return picture
-    resized = cv2.resize(picture, (image_width, image_height), interpolation=cv2.INTER_AREA)
-    return np.asarray(resized, np.uint8)
+    return resized(picture, image_height, image_width)
 
 
 def counted(asked: Mapping[str, bool], group: str) -> dict[str, Any]:
     """Count the pictures of a group: wanted, found, and a hash of the names of those that are missing."""
     own = {name: there for name, there in asked.items() if group_of(name) == group}
     missing = sorted(name for name, there in own.items() if not there)
-    return {"wanted": len(own), "found": len(own) - len(missing), "missing": missing_hash(missing)}
-
-
-def missing_hash(names: list[str]) -> str | None:
-    """Name a set of missing pictures; None: nothing is missing."""
-    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16] if names else None
+    named = text_hash(missing) if missing else None
+    return {"wanted": len(own), "found": len(own) - len(missing), "missing": named}
 
 
 def group_of(name: str) -> str:

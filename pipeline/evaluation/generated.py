@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from eval.images.everybody import first_rows
 from eval.ladder.scoring import asked_cells
 from eval.params import EvaluateParams
-from eval.report.card import file_hash, text_hash
+from eval.report.card import files_hash
 from eval.report.summary import ADAPTER
 from pipeline.evaluation.evaluation import Evaluation
 from pipeline.evaluation.folder import NATURAL, UNPAIRED, GeneratedFolder, rung_name
+from preprocess.identity import files_below
 from preprocess.sizes.axes import AXIS_NAMES, FIT_PLACE
 
 Floats = NDArray[np.float64]
@@ -31,15 +32,9 @@ def evaluate_generated(
     generated: Path,
     out: Path,
 ) -> dict[str, Any]:
-    """Measure a folder of generated pictures and write its report.
+    """Measure a folder of generated pictures, named as `pipeline.evaluation.folder` says; write its report.
 
-    Args:
-        params: The protocol; sampler and guidance are not read.
-        shards: Has `test/index.json`.
-        size_annotations: size_annotations.parquet.
-        base: Has the segmenter that measures.
-        generated: Pictures, named as `pipeline.evaluation.folder` says.
-        out: The reports folder.
+    The segmenter of `base` measures. Of the parameters sampler and guidance are not read.
 
     Returns:
         metrics.json; the judged system stands where the adapter does.
@@ -52,7 +47,7 @@ def evaluate_generated(
     if np.isfinite(dressed.measured).any():
         trials[UNPAIRED] = dressed
     trials |= evaluation.baselines()
-    system = {"generated": pictures_hash(generated)}
+    system = {"generated": files_hash(generated, files_below(generated))}
     return evaluation.finish(trials, pictures.of, system, out, pictures.census)
 
 
@@ -105,9 +100,3 @@ def write_requests(wanted: Iterable[Wanted], path: Path) -> None:
         for picture in wanted:
             ratios = ("" if np.isnan(ratio) else f"{ratio:.6f}" for ratio in picture.ratios)
             writer.writerow([picture.file, picture.garment_key, *ratios])
-
-
-def pictures_hash(folder: Path) -> str:
-    """Hash names and contents of all files of a folder."""
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    return text_hash(f"{path.relative_to(folder).as_posix()} {file_hash(path)}" for path in files)

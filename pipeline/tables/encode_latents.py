@@ -62,7 +62,7 @@ def encode_latents(
         params.latents_base, pictures, params.image_height, params.image_width, params.latents_dtype
     )
     try:
-        base, reader = encoder.base(), encoder.reader()
+        base, reader = encoder.opened()
         if encoder.dtype == "float16" and not entry_of(base.name).fits_fp16:
             raise ValueError(f"write_shards.latents_dtype must be float32 for {base.name}, got float16")
         gpus = int(entry_of(base.name).pretrained)
@@ -99,23 +99,21 @@ class Encoder:
     image_width: int
     dtype: str
 
-    def base(self) -> TryOnBase:
-        """Return the networks that encode."""
-        return opened_base(self.latents_base)
-
-    def reader(self) -> ShardReader:
-        """Return what reads the pictures."""
-        return opened_reader(self.pictures, self.image_height, self.image_width)
+    def opened(self) -> tuple[TryOnBase, ShardReader]:
+        """Return the networks that encode, and what reads the pictures."""
+        where = self.pictures, self.image_height, self.image_width
+        return opened_base(self.latents_base), opened_reader(*where)
 
     def __call__(self, place: Place) -> bytes:
         """Read, encode and pack a sample."""
-        reader, kept = self.reader(), {RECORD_SUFFIX, *(SUFFIXES[name] for name in STORED_BESIDE_LATENTS)}
+        base, reader = self.opened()
+        kept = {RECORD_SUFFIX, *(SUFFIXES[name] for name in STORED_BESIDE_LATENTS)}
         key, packed = reader.packed(*place)
         batch = reader.batch([0], [place])
         beside = {suffix: bytes(member) for suffix, member in unpack(key, packed).items() if suffix in kept}
         arrays = {
             name: stored(name, tensor[0].float().cpu().numpy(), self.dtype)
-            for name, tensor in encode(self.base(), batch).items()
+            for name, tensor in encode(base, batch).items()
         }
         with blaming(key, RECORD_SUFFIX):
             record = decode_record(key, beside[RECORD_SUFFIX])
@@ -164,7 +162,7 @@ def opened_reader(pictures: Path, image_height: int, image_width: int) -> ShardR
 
 def spec_of(encoder: Encoder) -> EncodingsSpec:
     """Say what the encodings are, by those of the first sample."""
-    base, reader = encoder.base(), encoder.reader()
+    base, reader = encoder.opened()
     return EncodingsSpec(
         encoders=encoders_identity(base),
         scaling_factor=base.latent_scale,

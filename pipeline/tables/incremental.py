@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,6 +24,8 @@ from preprocess.vocabulary import RowStatus
 from preprocess.whole import whole_file
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 Row = dict[str, Any]
 Batches = Iterator[pa.RecordBatch]
@@ -62,6 +64,16 @@ class Job:
 
     payload: Any
     """What the work function gets; it must pickle."""
+
+    @classmethod
+    def of(cls, sample: ManifestRow, payload: Any) -> Self:
+        """Return the work of a sample of the manifest."""
+        return cls(split=sample.split, key=sample.key, input_hash=sample.input_hash, payload=payload)
+
+
+def column(name: str, kind: pa.DataType, unit: str = "", *, nullable: bool = False) -> pa.Field:
+    """Return a column of a table, with the unit of its numbers."""
+    return pa.field(name, kind, nullable=nullable, metadata={"unit": unit} if unit else None)
 
 
 def streamed(path: Path, **options: Any) -> pq.ParquetFile:
@@ -145,18 +157,7 @@ class Table:
     def plan(self) -> Iterator[Part]:
         """Cut the jobs whose rows can't be reused into parts."""
         old = SortedRows(parquet_rows(self.out, self.digest))
-        jobs: list[Job] = []
-        reused = 0
-        for job in self.jobs():
-            if old.take(job):
-                reused += 1
-                continue
-            jobs.append(job)
-            if len(jobs) == PART_ROWS:
-                yield self.part(jobs, reused)
-                jobs, reused = [], 0
-        if jobs:
-            yield self.part(jobs, reused)
+        yield from in_parts((None if old.take(job) else job for job in self.jobs()), self.part)
 
     def part(self, jobs: list[Job], reused: int) -> Part:
         """Name the part that makes the rows of `jobs`."""
@@ -196,6 +197,27 @@ class Table:
                 raise OSError(f"{self.out}: {job.split}/{job.key} changed while it was made: run it again")
             counts.update([row["status"], *(["reused"] if reused else [])])
             yield row
+
+
+def in_parts(work: Iterable[T | None], part: Callable[[list[T], int], Part]) -> Iterator[Part]:
+    """Cut work into parts of `PART_ROWS` rows.
+
+    Args:
+        work: What each row is made from; None: it is reused.
+        part: Makes a part of some work, before which so many rows are reused.
+    """
+    some: list[T] = []
+    reused = 0
+    for one in work:
+        if one is None:
+            reused += 1
+            continue
+        some.append(one)
+        if len(some) == PART_ROWS:
+            yield part(some, reused)
+            some, reused = [], 0
+    if some:
+        yield part(some, reused)
 
 
 def update(table: Table, engine: Engine) -> None:

@@ -21,10 +21,10 @@ import xxhash
 from pipeline.engine.parts import Engine, FinishedParts, Inline, Part, Run, run_parts
 from pipeline.tables.incremental import (
     BATCH,
-    PART_ROWS,
     Row,
     SortedRows,
     batched,
+    in_parts,
     part_rows,
     parts_beside,
     streamed,
@@ -127,21 +127,14 @@ class Manifest:
         """Cut the samples whose files may be others than before into parts."""
         now, root = time.time_ns(), str(self.root)
         before = SortedRows(rows_before(self.out, self.judged_by))
-        work: list[Payload] = []
-        reused = 0
-        for sample in self.samples.sorted():
-            facts, row = file_facts(sample, root, now), before.at(*place_of(sample))
-            if facts and row and row["facts"] == facts:
-                reused += 1
-                continue
-            work.append((sample, row, facts))
-            if len(work) == PART_ROWS:
-                yield self.part(work, reused, now)
-                work, reused = [], 0
-        if work:
-            yield self.part(work, reused, now)
 
-    def part(self, work: list[Payload], reused: int, now: int) -> Part:
+        def changed(sample: Entry) -> Payload | None:
+            facts, row = file_facts(sample, root, now), before.at(*place_of(sample))
+            return None if facts and row and row["facts"] == facts else (sample, row, facts)
+
+        yield from in_parts(map(changed, self.samples.sorted()), partial(self.part, now))
+
+    def part(self, now: int, work: list[Payload], reused: int) -> Part:
         """Name the part that judges some samples; one whose files' facts tell nothing is like no other."""
         names = "\n".join(f"{[*sample.row.values()]}\t{facts or now}" for sample, _, facts in work)
         key = xxhash.xxh3_128_hexdigest(f"{self.judged_by}\n{names}".encode())

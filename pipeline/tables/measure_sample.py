@@ -148,10 +148,6 @@ def unreadable(part: str, error: Exception) -> str:
 def parts_of(sample: ManifestRow, found: Mapping[str, Any]) -> Parts | None:
     """Load the body's parts: DensePose's, else what was found with the joints; None where there are none.
 
-    Args:
-        sample: Its files.
-        found: Its row of keypoints.parquet.
-
     Raises:
         KeypointError: Its DensePose can't be read, or hasn't the proportions of the photo.
     """

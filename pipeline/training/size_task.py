@@ -17,13 +17,7 @@ from train.tryon import TryOnTask
 
 
 def size_task(run: TrainingRun, networks: TryOnBase, adapter: SizeAdapter, base: Path) -> TryOnTask:
-    """Open the adapter and encode the samples.
-
-    Args:
-        run: With the parameters of `train_size` or `train_joint`.
-        networks: Those of the base; what else may learn of them is opened by the stage.
-        adapter: The size modules.
-        base: Folder of `train_base`, which has the critic.
+    """Open the adapter and encode the samples; what else may learn of the base is opened by the stage.
 
     Raises:
         ValueError: The base doesn't learn in the precision that is asked for.

@@ -30,11 +30,7 @@ def encoders_identity(base: TryOnBase) -> str:
 def stored_encodings(pictures: Path, base: TryOnBase, image_height: int, image_width: int) -> Path | None:
     """Return the folder of a split's stored encodings, if they are what this base would make of its pictures.
 
-    Args:
-        pictures: Folder of the split's shards.
-        base: Its encoders must be those that encoded.
-        image_height: Rows of the pictures that training wants encoded.
-        image_width: Columns of the same.
+    The size is that of the pictures which training wants encoded.
     """
     folder = pictures / LATENTS_FOLDER
     if not (folder / INDEX_NAME).is_file():

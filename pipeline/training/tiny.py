@@ -1,7 +1,8 @@
 """How the tiny and small bases are made from scratch: autoencoder, encoders and UNets, in turn."""
 
-import logging
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 
 from model.bases import BASES
 from model.bases.autoencoded import AutoencodedBase
@@ -19,14 +20,19 @@ from train.sample_encoder import SampleEncoder
 from train.state import LogRow
 from train.tryon import TryOnTask
 
-log = logging.getLogger(__name__)
-
 FITTED_SAMPLES = 128
 """Samples that the autoencoder's linear start and the scale of its latents are computed from."""
 
 
 Made = tuple[TryOnBase, SampleEncoder, dict[str, list[LogRow]]]
 """A base, frozen; its encoder of samples; and the losses of every step, by network."""
+
+
+TWO_NETWORKS: dict[str, Callable[[int], AutoencodedBase]] = {
+    "tiny_catvton": partial(build_tiny_catvton, TinyCatvtonPreset()),
+    "tiny_klein": partial(build_tiny_klein, TinyKleinPreset()),
+}
+"""Draw the bases of which two networks learn, from a seed."""
 
 
 def train_tiny(run: TrainingRun, params: TrainBaseParams) -> Made:
@@ -42,19 +48,9 @@ def train_tiny(run: TrainingRun, params: TrainBaseParams) -> Made:
     return base, encoder, losses
 
 
-def train_tiny_catvton(run: TrainingRun, params: TrainBaseParams) -> Made:
-    """Train both networks of the tiny_catvton base."""
-    return train_two_networks(build_tiny_catvton(TinyCatvtonPreset(), params.seed), run, params)
-
-
-def train_tiny_klein(run: TrainingRun, params: TrainBaseParams) -> Made:
-    """Train autoencoder and transformer of the tiny_klein base; its text encoder stays as it was drawn."""
-    return train_two_networks(build_tiny_klein(TinyKleinPreset(), params.seed), run, params)
-
-
-def train_two_networks(base: AutoencodedBase, run: TrainingRun, params: TrainBaseParams) -> Made:
-    """Train the autoencoder, then the network that denoises."""
-    base.to(processes_of_run().device)
+def train_two_networks(run: TrainingRun, params: TrainBaseParams) -> Made:
+    """Train the autoencoder, then the network that denoises; klein's text encoder stays as it was drawn."""
+    base = TWO_NETWORKS[params.preset](params.seed).to(processes_of_run().device)
     losses = {"autoencoder": train_autoencoder(base, run, params)}
     encoder = encoder_of(run, base)
     base.trainable("all", rank=0)

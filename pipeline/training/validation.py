@@ -45,14 +45,7 @@ ORDER = "_order_accuracy"
 
 
 class LadderJudge:
-    """Draws ladders with the networks as they are, measures them and leaves pictures.
-
-    Args:
-        run: Whose data and picture size are used.
-        networks: Try-on networks, their weights in training.
-        adapter: The same of the size adapter.
-        segmenter: Folder of the frozen segmenter that measures.
-    """
+    """Draws ladders with the networks and the adapter as they are, measures them and leaves pictures."""
 
     def __init__(self, run: TrainingRun, networks: TryOnBase, adapter: SizeAdapter, segmenter: Path) -> None:
         wanted = run.params.validation

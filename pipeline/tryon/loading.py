@@ -9,7 +9,7 @@ from model.judges.segmenter import Segmenter
 from model.params import switches_of
 from model.publishing import PICTURE_FILE, save_pipeline
 from model.sampling import where_loaded
-from pipeline.checkpoints import RECORD, image_size, load_size_aware, read_record
+from pipeline.checkpoints import RECORD, image_size, load_size_aware, read_record, usual_device
 from pipeline.tryon.size_aware import SizeAwareTryOn
 from preprocess.body.inpaint_mask import MaskParams
 from preprocess.body.mediapipe import POSE_MODEL
@@ -36,7 +36,7 @@ def load_tryon(
         ValueError: `low_memory` is neither.
     """
     switches = switches_of(low_memory)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = device or usual_device()
     tryon = find_tryon(folder, *where_loaded(switches, device))
     tryon.pose_model = pose_model
     tryon.save_memory(switches, device)
@@ -59,14 +59,7 @@ def find_tryon(folder: Path, device: str, torch_dtype: torch.dtype | None) -> Si
 def from_stages(
     base: Path, checkpoint: Path, device: str | None = None, torch_dtype: torch.dtype | None = None
 ) -> SizeAwareTryOn:
-    """Load what `train_base` and `train_size` or `train_joint` wrote.
-
-    Args:
-        base: Folder of `train_base`.
-        checkpoint: Folder of `train_size` or `train_joint`.
-        device: Where the networks shall lie; the GPU where there is one when None.
-        torch_dtype: Type of the weights in memory; as stored when None.
-    """
+    """Load what `train_base` and `train_size` or `train_joint` wrote; see `load_size_aware`."""
     networks, adapter = load_size_aware(base, checkpoint, device, torch_dtype)
     image_height, image_width = image_size(base)
     tryon = SizeAwareTryOn(

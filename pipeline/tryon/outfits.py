@@ -221,9 +221,8 @@ def table_fittings(table: Path, category: Category = Category.UPPER) -> Iterator
 def shard_fittings(folder: str | Path) -> Iterator[ShardFitting]:
     """Yield the samples of a folder of shards, in its order."""
     reader = ShardReader(open_folder(folder), 1, 1)
-    for shard, line in enumerate(reader.index.shards):
-        for row in range(line.num_samples):
-            yield ShardFitting(key=reader.index.rows(shard).key(row), reader=reader, shard=shard, row=row)
+    for shard, row in reader.index.places():
+        yield ShardFitting(key=reader.index.rows(shard).key(row), reader=reader, shard=shard, row=row)
 
 
 def below(root: Path, text: str) -> Path:

@@ -100,16 +100,11 @@ def write_fitting(
 
 
 def write_pictures(
-    person: Picture, garment: Picture | None, sizes: Sequence[NamedSize], result: TryOnResult, out: Path
+    photo: Picture, garment: Picture | None, sizes: Sequence[NamedSize], result: TryOnResult, out: Path
 ) -> list[str]:
-    """Write a picture a size and the strip, in place of those of an earlier run; return the pictures' names.
+    """Write a picture a size and a strip, in place of earlier ones; return the names of the pictures' files.
 
-    Args:
-        person: (H, W, 3) photo.
-        garment: (h, w, 3) photo; None where there is none of its own.
-        sizes: Whose pictures the result has.
-        result: What was drawn.
-        out: Folder; made where there is none. The earlier `fit.json` goes with the pictures that it names.
+    An earlier run's go first, and its `fit.json`, so that one is there only where all that it tells of is.
     """
     out.mkdir(parents=True, exist_ok=True)
     for name in told_pictures(out / FIT_FILE):
@@ -118,7 +113,7 @@ def write_pictures(
     names = [f"{number:02d}_{file_name(size.name)}.png" for number, size in enumerate(sizes)]
     for name, picture in zip(names, result.pictures, strict=True):
         write_picture(picture, out / name)
-    write_picture(draw_strip(person, garment, cells_of(sizes, result)), out / STRIP_FILE)
+    write_picture(draw_strip(photo, garment, cells_of(sizes, result)), out / STRIP_FILE)
     return names
 
 

@@ -44,11 +44,8 @@ def prepare_for_preview(
 ) -> PreparedPerson:
     """Prepare a photo whose own garment is to be resized; without a parse map its colours tell the garment.
 
-    Args:
-        photo: Of one person, seen from the front.
-        given: `keypoints`, `parse`, `densepose`, `inpaint_mask`, as far as there are files.
-        pose_model: MediaPipe's pose landmarker, for a photo without keypoints.
-        category: Of the garment.
+    `given` has `keypoints`, `parse`, `densepose` and `inpaint_mask`, as far as there are files; without
+    keypoints the pose model finds some.
 
     Raises:
         ValueError: Something given is not what it should be, nobody is found with the joints that such
@@ -71,12 +68,8 @@ def preview(person: PreparedPerson, sizes: Sequence[SizeRequest], *, clamp: bool
     """Show the garment worn in the photo at every size.
 
     A ratio that isn't known in the photo stays as it is: nothing says by how much the cloth should change.
-    The requests of the result leave it open.
-
-    Args:
-        person: Prepared, with the worn garment.
-        sizes: What is asked for.
-        clamp: Move a size out of range to the nearest one in it, with a warning, instead of refusing it.
+    The requests of the result leave it open. `clamp` moves a size out of range to the nearest one in it, with
+    a warning, instead of refusing it.
 
     Raises:
         ValueError: A size is out of range, the garment or its natural size is not known, or nothing of it

@@ -18,7 +18,7 @@ from model.judges.segmenter import Segmenter, segment_with
 from model.params import DrawingOptions, MemorySwitches
 from model.publishing import load_pipeline, trained_pictures
 from model.sampling import OnStep, SizedDrawer, TryOnInputs
-from pipeline.checkpoints import for_sizes_here
+from pipeline.checkpoints import for_sizes_here, usual_device
 from preprocess.body.inpaint_mask import MaskParams
 from preprocess.body.mediapipe import POSE_MODEL
 from preprocess.layout.possible import possible_on
@@ -129,7 +129,7 @@ class SizeAwareTryOn:
             categories=pictures.get("categories"),
             segmenter=segmenter,
         )
-        return tryon.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        return tryon.to(device or usual_device())
 
     def to(self, device: str | torch.device) -> Self:
         """Move the networks to a device."""
@@ -139,12 +139,7 @@ class SizeAwareTryOn:
         return self
 
     def save_memory(self, switches: MemorySwitches, device: str | torch.device) -> Self:
-        """Draw in less memory.
-
-        Args:
-            switches: What to do; `half` is for whoever loads.
-            device: Where the networks run; with `offload` they wait in the computer's memory meanwhile.
-        """
+        """Draw in less memory; see `TryOnBase.save_memory`. Half precision is for whoever loads."""
         self.memory = switches
         self.base.save_memory(switches, device)
         for networks in (self.adapter, self.segmenter):
@@ -290,10 +285,7 @@ class SizeAwareTryOn:
     ) -> NDArray[np.bool_]:
         """Return where the segmenter sees the garment in an (H, W, 3) picture of the photo's size.
 
-        Args:
-            view: Whose picture it is.
-            picture: The person.
-            garment: (h, w, 3) photo of the garment alone, where it is known.
+        It is told what to look for by the (h, w, 3) photo of the garment alone, where that is known.
         """
         assert self.segmenter is not None
         cloths = None if garment is None else garment[None]

@@ -40,22 +40,19 @@ _BITS = 5  # of each colour channel in the tables of the nearest parts; 4 take a
 _BLACK = 48  # no channel is lighter: the background, or a part's number
 
 
-def read_densepose(
-    source: MaskSource, what: str = "DensePose", *, limits: Limits = LIMITS
-) -> NDArray[np.uint8]:
+def read_densepose(source: MaskSource, *, limits: Limits = LIMITS) -> NDArray[np.uint8]:
     """Read DensePose's parts as (H, W, 3) RGB in its colours.
 
     Args:
         source: Its picture, or a map of part numbers: grey, palette, IUV, `.npy`, `.npz`, an array.
-        what: Its name in messages.
         limits: What is too large.
 
     Raises:
         PictureError: It is neither.
         OSError: The file can't be read.
     """
-    levels = read_levels(source, what, limits=limits).grey()
-    name = f"{what} {source}" if isinstance(source, str | Path) else what
+    levels = read_levels(source, "DensePose", limits=limits).grey()
+    name = f"DensePose {source}" if isinstance(source, str | Path) else "DensePose"
     numbers = part_numbers(levels)
     if numbers is not None:
         if levels.lossy and numbers.any():

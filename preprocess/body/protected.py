@@ -64,11 +64,7 @@ Its own edge would show the old garment's colour."""
 def protected(keypoints: Keypoints, category: Category, shape: tuple[int, int], parse: Labels | None) -> Mask:
     """Return what is kept of a photo.
 
-    Args:
-        keypoints: The person's joints, px.
-        category: Of the garment.
-        shape: Height and width of the photo.
-        parse: (H, W) LIP labels; without them what is kept is drawn from the joints.
+    Without (H, W) LIP labels what is kept is drawn from the joints, in px.
 
     Raises:
         KeypointError: The joints that the category's frame needs are missing.

@@ -226,14 +226,7 @@ def joint_doubts(keypoints: Keypoints | None, category: Category) -> dict[str, f
 def _confidence(
     unsure: Sequence[float], max_uncertainty: float, keypoints: Keypoints | None, category: Category
 ) -> float:
-    """Confidence 0 to 1; a ratio whose bounds are twice as wide as a known one's adds nothing to it.
-
-    Args:
-        unsure: `uncertainty` of each axis.
-        max_uncertainty: That of a known ratio, at most.
-        keypoints: What is trusted.
-        category: Of the garment.
-    """
+    """Confidence 0 to 1; a ratio whose bounds are twice as wide as a known one's adds nothing to it."""
     sure = np.clip([1 - far / (2 * max_uncertainty) for far in unsure], 0, 1)
     trust = 1.0 if keypoints is None else joint_confidence(keypoints, needs_of(category).trusted)
     return round(trust * float(sure.mean()), 4)

@@ -85,14 +85,7 @@ class Panel:
 
 
 def sleeve_bounds(canvas: BodyCanvas, arms: Sequence[Arm], panel: Panel, scene: Scene) -> Bounds:
-    """Return how far, in px, cloth covers the arms of mean length; unknown where neither arm tells.
-
-    Args:
-        canvas: The garment.
-        arms: Right and left.
-        panel: The garment without sleeves.
-        scene: What may lie in front.
-    """
+    """Return how far, in px, cloth covers arms (right, left) of mean length; unknown where neither tells."""
     found = [sleeve_on(canvas, arm, panel, scene) for arm in arms if tells(arm, canvas)]
     known = [share for share in found if share.uncertainty_at(1.0) <= MAX_UNCERTAINTY]
     if not known:

@@ -24,6 +24,9 @@ from preprocess.vocabulary import Category, Lip
 
 Labels = NDArray[np.uint8]
 
+NOT_ON_BODY = frozenset({"garment_off_body", "garment_out_of_frame"})
+"""Flags of measures that leave nothing to measure."""
+
 EDGES_WIDTH = 384
 """px. The photo may be read smaller, for its edges, as long as it stays this wide."""
 
@@ -118,14 +121,7 @@ def measured_alone(
 
 
 def parse_flags(parse: Labels, worn: WornMeasures, frame: BodyFrame, category: Category) -> list[str]:
-    """Name what the (H, W) LIP labels tell against a measure.
-
-    Args:
-        parse: Labels of the picture that `worn` was measured in.
-        worn: Where the garment's edges were found.
-        frame: Whose body, in px of that picture.
-        category: Of the garment.
-    """
+    """Name what the (H, W) LIP labels of a picture tell against what was measured in it."""
     torso = frame.torso_length
     shoulder_rows = np.linspace(SHOULDER_ROWS[0] * torso, SHOULDER_ROWS[1] * torso, 5)
     width_rows = np.linspace(*worn.width_rows, 15)

@@ -26,14 +26,7 @@ def possible_on(
     requested: Array,
     category: Category = Category.UPPER,
 ) -> Array:
-    """Return the (A,) ratios that a garment has on a body when others are asked for.
-
-    Args:
-        garment_mask: (H, W) bool, the garment as worn.
-        keypoints: Of its wearer, px.
-        natural: (A,) ratios it is worn at, in the order of `AXIS_NAMES`; NaN where unknown.
-        requested: (A,) ratios wanted; NaN leaves one open.
-        category: Of the garment.
+    """Return the (A,) ratios that a garment has on a body when others are asked for; see `layout_at`.
 
     Returns:
         The request; in place of a sleeve that would end where it can't, how far the rest covers the arms.

@@ -10,15 +10,12 @@ from numpy.typing import NDArray
 from preprocess.body.keypoints import Keypoints
 from preprocess.garment.scene import Scene
 from preprocess.garment.size_ratios import SizeRatioParams, size_ratios
-from preprocess.garment.worn import measured_alone
+from preprocess.garment.worn import NOT_ON_BODY, measured_alone
 from preprocess.sizes.axes import AXIS_NAMES, Axis
 from preprocess.sizes.request import SizeRequest
 
 JUST_RIGHT = 0.02
 """Deviations up to this are within what is measured in two pictures of the same garment."""
-
-NOT_THERE = frozenset({"garment_off_body", "garment_out_of_frame"})
-"""Flags of measures that leave nothing to report."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,11 +39,6 @@ class RegionFit:
 
     obedience: str
     """Measured against requested, such as `3 % less than asked`."""
-
-    @property
-    def deviation(self) -> float | None:
-        """Measured over natural, minus 1."""
-        return deviation(self.measured, self.natural)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,7 +108,7 @@ def measure_fit(
     """
     worn = measured_alone(garment, keypoints, requested.category, Scene(photo=picture), tops=tops)
     found = size_ratios(worn, SizeRatioParams(), category=requested.category, keypoints=keypoints)
-    lost = not NOT_THERE.isdisjoint(worn.flags)
+    lost = not NOT_ON_BODY.isdisjoint(worn.flags)
     ratios = np.full(len(AXIS_NAMES), np.nan) if lost else found.ratios
     measured = SizeRequest.measured(ratios, requested.category)
     usual = natural or SizeRequest(category=requested.category)

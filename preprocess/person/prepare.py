@@ -17,7 +17,7 @@ from preprocess.body.densepose import Parts, load_densepose, nearest_parts, read
 from preprocess.body.drawing import draw_body
 from preprocess.body.inpaint_mask import MaskParams, inpainting_mask
 from preprocess.body.keypoints import MIN_CONFIDENCE, KeypointError, Keypoints
-from preprocess.body.mediapipe import POSE_MODEL, PoseDetector, calibrate
+from preprocess.body.mediapipe import POSE_MODEL, PoseDetector, detect_person
 from preprocess.body.needs import require_body
 from preprocess.body.openpose import TRUNK, read_openpose
 from preprocess.body.protected import TOP_LABELS
@@ -211,11 +211,7 @@ def with_worn_garment(
 ) -> PreparedPerson:
     """Add the garment that is worn in the photo, where no parse map tells it, and measure its size.
 
-    Args:
-        person: Without them.
-        garment: (H, W) bool, found by somebody.
-        source: Who found it; stands in the notes.
-        densepose: DensePose's parts, where they are known.
+    It is (H, W) bool, found by `source`, who stands in the notes.
     """
     if not garment.any():
         return with_natural_size(person, garment, None, source)
@@ -263,8 +259,7 @@ def read_joints(
         )
     notes.append("no keypoints: MediaPipe finds the joints")
     with PoseDetector(pose_model) as detector:
-        found = calibrate(detector.detect(picture))
-    return found.without(~(found.confidence >= MIN_CONFIDENCE))
+        return detect_person(detector, picture, MIN_CONFIDENCE)
 
 
 def from_table(table: NDArray[np.float64]) -> Keypoints:

@@ -28,12 +28,9 @@ class Window:
 
     @classmethod
     def around(cls, mask: NDArray[np.bool_], image_height: int, image_width: int) -> Self:
-        """Choose the window for an (H, W) mask of what is to be painted.
+        """Choose the window for an (H, W) mask of what is to be painted, in px of the photo.
 
-        Args:
-            mask: In px of the photo.
-            image_height: Rows of the model's pictures.
-            image_width: Columns of the model's pictures.
+        The height and width are those of the model's pictures.
 
         Raises:
             ValueError: Nothing is to be painted.

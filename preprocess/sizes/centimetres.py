@@ -1,4 +1,4 @@
-"""Centimetres to size ratios and back: a wearer's body, a brand's size chart, ease.
+"""Centimetres to size ratios: a wearer's body, a brand's size chart.
 
 A size ratio is what a camera in front of the person sees, a tape measure goes around. The assumptions between
 the two stand here and nowhere else; all are rough, and a chart's words "chest" or "length" are rougher.
@@ -214,22 +214,10 @@ class GarmentMeasures:
         if {"inseam_cm", "length_cm"} <= set(given):
             raise ValueError("trousers must have one of inseam_cm and length_cm, got both")
 
-    @classmethod
-    def of(cls, request: SizeRequest, wearer: Wearer) -> Self:
-        """Return the measures of a garment that `wearer` wears at `request`; the inverse of `request`.
-
-        Lengths of trousers and skirts are those from the upper edge.
-        """
-        ways = LOWER if request.category is Category.LOWER else ON_TORSO
-        found = {way.measure: (way, request[way.axis]) for way in ways if way.measure != "inseam_cm"}
-        return cls(
-            **{measure: way.cm(ratio, wearer) for measure, (way, ratio) in found.items() if ratio is not None}
-        )
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Way:
-    """From a measure of a garment to a ratio and back."""
+    """From a measure of a garment to a ratio."""
 
     measure: str
     """A field of `GarmentMeasures`."""
@@ -250,11 +238,6 @@ class Way:
         """Return the ratio of a garment of that measure."""
         seen = front_width(cm, wearer.depth(self.measure)) if self.around else cm - self.starts(wearer)
         return seen / self.body(wearer)
-
-    def cm(self, ratio: float, wearer: Wearer) -> float:
-        """Return the measure of a garment of that ratio; the inverse of `ratio`."""
-        seen = ratio * self.body(wearer)
-        return girth(seen, wearer.depth(self.measure)) if self.around else seen + self.starts(wearer)
 
 
 ON_TORSO = tuple(
@@ -296,38 +279,6 @@ LOWER = (
 def front_width(girth_cm: float, depth_cm: float) -> float:
     """Return how wide (cm) a garment of `girth_cm` looks from the front on a body so deep."""
     return girth_cm / 2 - depth_cm * (pi / 2 - 1)
-
-
-def girth(front_width_cm: float, depth_cm: float) -> float:
-    """Return the girth (cm) of a garment so wide from the front; the inverse of `front_width`."""
-    return 2 * (front_width_cm + depth_cm * (pi / 2 - 1))
-
-
-def from_ease_cm(
-    wearer: Wearer,
-    *,
-    chest: float | None = None,
-    shoulder: float | None = None,
-    length: float | None = None,
-) -> SizeRequest:
-    """Ask for a garment by how much larger than the body it is.
-
-    Args:
-        wearer: The body.
-        chest: Garment's girth minus the body's (cm); a regular shirt has 8 to 12.
-        shoulder: Garment's shoulder minus the body's (cm).
-        length: How far the hem is below the hip joints (cm); below 0 it is above.
-
-    Raises:
-        ValueError: The chest's girth is needed, and not known.
-    """
-    if chest is not None and wearer.chest_cm is None:
-        raise ValueError("ease at the chest needs the wearer's chest_cm")
-    return GarmentMeasures(
-        chest_cm=None if chest is None or wearer.chest_cm is None else wearer.chest_cm + chest,
-        shoulder_cm=None if shoulder is None else wearer.shoulder + shoulder,
-        length_cm=None if length is None else (1 + NECK_ABOVE_JOINTS) * wearer.torso + length,
-    ).request(wearer)
 
 
 def require_cm(what: str, measures: Any) -> None:

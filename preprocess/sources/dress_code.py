@@ -20,7 +20,7 @@ from preprocess.sources.finding import Found, Part
 from preprocess.sources.keys import safe_key
 from preprocess.sources.pairs import read_pairs, stem_of
 from preprocess.sources.source import SourceSample
-from preprocess.vocabulary import Category, ParseLabels
+from preprocess.vocabulary import SPLITS, Category, ParseLabels
 
 CATEGORY_FOLDERS = {
     Category.UPPER: "upper_body",
@@ -76,7 +76,7 @@ class DressCode:
     def samples_of(self, category: Category, folder: Path) -> Iterator[SourceSample]:
         """Yield every person of one category."""
         parts = {name: Found.below(folder, part) for name, part in PARTS.items()}
-        for split in (self.split,) if self.split else ("train", "test"):
+        for split in (self.split,) if self.split else SPLITS:
             people, unpaired = people_of(folder, split), ids_of_pairs(folder / f"{split}_pairs_unpaired.txt")
             for person, _ in people.items():  # noqa: PERF102 - a Shelf isn't a dict
                 found = sample(folder, parts, (category, split), person, unpaired.get(person))

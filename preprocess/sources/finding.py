@@ -92,8 +92,7 @@ class Found:
     def missing(self, others: Mapping[str, int]) -> str | None:
         """Say what was looked for and what is there instead; None where there is some of it.
 
-        Args:
-            others: How many files the folders have that no part is found in, by name.
+        `others` has how many files the folders have that no part is found in, by name.
         """
         if any(self.files):
             return None

@@ -27,7 +27,7 @@ from preprocess.sources.dress_code import CATEGORY_FOLDERS
 from preprocess.sources.finding import PassedOver, composed, plain
 from preprocess.sources.keys import safe_key
 from preprocess.sources.source import SourceSample
-from preprocess.vocabulary import Category
+from preprocess.vocabulary import SPLITS, Category
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,6 @@ CATEGORIES = {str(category): category for category in Category} | {
 }
 """Names of folders whose photos are of a category, as ours and as Dress Code's."""
 
-SPLITS = ("train", "test")
 TEST_SHARE, FEWEST_TEST = 0.2, 6
 """Photos that are dealt to the test split: this share of them, but some where that is few; at most half."""
 
@@ -126,14 +125,7 @@ class Folder:
         return lambda name: "test" if drawn(name) < TEST_SHARE or name in few else "train"
 
     def sample(self, photo: Path, name: Path, split: str, maps: Shelf[Path]) -> SourceSample:
-        """Collect the files of one photo.
-
-        Args:
-            photo: The file.
-            name: Below the root; with its suffix where that tells it from another photo.
-            split: Which it is of.
-            maps: What lies beside photos.
-        """
+        """Collect the files of one photo; its name has a suffix where that tells it from another photo."""
 
         def beside(ends: Sequence[str]) -> Path | None:
             names = dict.fromkeys((composed(name.name), composed(photo.name)))

@@ -136,13 +136,7 @@ class Hashes(NamedTuple):
 
 
 def hashes_of(entry: Entry, sample: SourceSample, *, listed: bool = False) -> Hashes:
-    """Read a sample's files and return their hashes.
-
-    Args:
-        entry: Names the files.
-        sample: The same, with their paths.
-        listed: Take what a listing says of a file for its bytes.
-    """
+    """Read the files of a sample and its entry; `listed` takes what a listing says of one for its bytes."""
     digest = xxhash.xxh3_128(f"{sample.category}\0{sample.parse_labels}\0".encode())
     image_hash, all_read = None, True
     for part, path in sample.parts():

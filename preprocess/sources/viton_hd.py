@@ -22,11 +22,10 @@ from preprocess.sources.finding import Found, Part, file_counts
 from preprocess.sources.keys import safe_key
 from preprocess.sources.pairs import Pair, read_pairs, stem_of
 from preprocess.sources.source import SourceSample
-from preprocess.vocabulary import Category
+from preprocess.vocabulary import SPLITS, Category
 
 log = logging.getLogger(__name__)
 
-SPLITS = ("train", "test")
 NAMED = 12
 """Names of a root without a list of pairs that are told: enough to see which folder it is."""
 
@@ -145,13 +144,7 @@ Worn: TypeAlias = Shelf[str]
 
 
 def samples_of(split: "Split", lists: Lists, captions: Mapping[str, str]) -> Iterator[SourceSample]:
-    """Yield the samples of a split, and say what is missing in it.
-
-    Args:
-        split: What there is.
-        lists: Who tries on and who wears what; of several lines of a person the first counts.
-        captions: Descriptions of garments by key.
-    """
+    """Yield the samples of a split and say what is missing; of several lines of a person the first counts."""
     people: People = Shelf()
     stems, cloths = Stems(), Stems()
     for pair in chain(lists.tried(), lists.worn()):
@@ -216,15 +209,9 @@ def sample(
     wearers: Shelf[str],
     captions: Mapping[str, str],
 ) -> SourceSample:
-    """Collect the files of one person.
+    """Collect the files of one person, who wears the garment named `worn` and tries on that of the pair.
 
-    Args:
-        split: What there is.
-        image: The person's photo.
-        worn: Name of the garment they wear.
-        pair: Names the garment they try on.
-        wearers: Keys of who wears which garment, by its photo.
-        captions: Descriptions of garments by key.
+    Who wears which garment is said by its photo, captions by key.
     """
     key = safe_key(split.name_of(image.name))
     cloth, other = split.file("cloth", worn), split.cloth(pair)
@@ -261,11 +248,7 @@ class Split:
 
     @classmethod
     def listed(cls, folder: Path, category: Category) -> "Split":
-        """List a folder, and say what is missing in it and what is there instead.
-
-        Args:
-            folder: The split's.
-            category: What everybody in it wears.
+        """List a split's folder, and say what is missing in it and what is there instead.
 
         Raises:
             FileNotFoundError: There is no such folder.
@@ -292,10 +275,8 @@ class Split:
     def warn(self, used: Set[str], lacking: int, first: str) -> None:
         """Say what the samples don't use or lack.
 
-        Args:
-            used: Parts that a sample has.
-            lacking: Number of people whose line names a garment without a photo.
-            first: The first such line.
+        `used` are the parts that a sample has; `lacking` people, of whose lines the first is told, try on a
+        garment without a photo.
         """
         for part, found in self.parts.items():
             if part not in used and any(found.files):

@@ -17,8 +17,6 @@ from model.bases.sdxl.doctor import (
     to_draw,
     to_train,
     tryon_unet_of,
-    wrong_shapes,
-    wrong_widths,
 )
 from model.bases.sdxl.loading import PARTS
 from model.bases.sdxl.networks import SdxlBase
@@ -39,8 +37,7 @@ def folder(base: SdxlBase, tmp_path: Path) -> Path:
 
 def test_a_whole_folder_has_no_problem(folder: Path) -> None:
     assert missing_parts(folder, PARTS) == []
-    assert wrong_widths(folder, PRESET) == []
-    assert wrong_shapes(folder, PRESET) == []
+    assert find_problems(PRESET, folder) == []
 
 
 def test_missing_parts_are_named(folder: Path) -> None:
@@ -64,15 +61,15 @@ def test_missing_parts_are_named(folder: Path) -> None:
 def test_an_encoder_that_does_not_fit_is_named(folder: Path) -> None:
     config = folder / "image_encoder" / "config.json"
     config.write_text(config.read_text().replace('"hidden_size": 48', '"hidden_size": 1664'))
-    assert wrong_widths(folder, PRESET) == [f"{folder}: image_encoder: hidden_size must be 48, got 1664"]
+    assert find_problems(PRESET, folder) == [f"{folder}: image_encoder: hidden_size must be 48, got 1664"]
 
 
 def test_weights_of_another_shape_are_named_from_their_headers(folder: Path) -> None:
-    assert len(wrong_shapes(folder, TinyPreset())) == 2
+    assert sum("of another shape" in problem for problem in find_problems(TinyPreset(), folder)) == 2
     weights = load_file(folder / "unet" / WEIGHTS)
     weights["conv_in.weight"] = weights["conv_in.weight"][:, :4].contiguous()
     save_file(weights, folder / "unet" / WEIGHTS)
-    (problem,) = wrong_shapes(folder, PRESET)
+    (problem,) = find_problems(PRESET, folder)
     assert problem.endswith("1 of another shape:\n  conv_in.weight: (16, 4, 3, 3) for (16, 17, 3, 3)")
 
 
@@ -81,7 +78,7 @@ def test_weights_in_pickles_are_checked_too(folder: Path) -> None:
     (folder / "unet" / WEIGHTS).unlink()
     torch.save(weights, folder / "unet" / "diffusion_pytorch_model.bin")
     assert missing_parts(folder, PARTS) == []
-    assert wrong_shapes(folder, PRESET) == []
+    assert find_problems(PRESET, folder) == []
 
 
 def test_how_weights_are_stored_is_read_from_their_header(folder: Path, base: SdxlBase) -> None:

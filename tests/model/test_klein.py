@@ -20,7 +20,6 @@ from model.adapter.body_maps import NUM_BODY_MAPS, body_maps
 from model.bases import open_base
 from model.bases.base import BASE_FILE
 from model.bases.conditions import SizeCondition
-from model.bases.flux2_klein.conditioning import KleinConditioning
 from model.bases.flux2_klein.doctor import (
     ADAPTER_WEIGHTS,
     CONFIGS,
@@ -33,7 +32,7 @@ from model.bases.flux2_klein.doctor import (
 )
 from model.bases.flux2_klein.flow import FlowNoising
 from model.bases.flux2_klein.loading import make_transformer
-from model.bases.flux2_klein.networks import KleinBase
+from model.bases.flux2_klein.networks import KleinBase, KleinConditioning
 from model.bases.flux2_klein.sequence import RESIDUALS, add_to_first, as_grid, as_tokens
 from model.bases.flux2_klein.tiny import TinyKleinPreset, build_tiny_klein
 from model.bases.memory import GIB

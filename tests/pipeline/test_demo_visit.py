@@ -308,11 +308,11 @@ def halves(wardrobe: FittingRoom, tmp_path: Path) -> FittingRoom:
     whole, photo = wardrobe.people[0], wardrobe.garments[0].photo
     shoulders = Joint.LEFT_SHOULDER, Joint.RIGHT_SHOULDER
     knees = Joint.LEFT_KNEE, Joint.RIGHT_KNEE
-    legs = without(whole.openpose_json, tmp_path / "legs.json", *shoulders)
-    torso = without(whole.openpose_json, tmp_path / "torso.json", *knees)
+    legs = without(whole.files["keypoints"], tmp_path / "legs.json", *shoulders)
+    torso = without(whole.files["keypoints"], tmp_path / "torso.json", *knees)
     people = [
-        replace(whole, openpose_json=legs, category=Category.LOWER),
-        replace(whole, openpose_json=torso, category=Category.UPPER),
+        replace(whole, files={**whole.files, "keypoints": legs}, category=Category.LOWER),
+        replace(whole, files={**whole.files, "keypoints": torso}, category=Category.UPPER),
     ]
     top = Garment(photo=photo, caption="a top")
     return FittingRoom(

@@ -11,22 +11,16 @@ import torch
 from eval.params import EvaluateParams
 from model.adapter.adapter import SizeAdapter
 from pipeline import (
-    compute_size_ratios,
     evaluate_tryon,
-    extract_keypoints,
-    prepare_dataset,
     train_base,
     train_joint,
     train_size,
-    write_shards,
 )
 from pipeline.checkpoints import load_size_aware, read_record
-from preprocess.body.keypoints import ExtractKeypointsParams
-from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.identity import files_below
 from preprocess.sources.params import PrepareDatasetParams
 from preprocess.vocabulary import Category
-from shards.params import WriteShardsParams
+from tests.data_stages import run_data_stages
 from tests.shared_data import shared_data
 from train.params import (
     AugmentationParams,
@@ -77,23 +71,8 @@ def photos_with_parse_maps(folder: Path) -> PrepareDatasetParams:
 def data(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The data stages' files of a source, all by default; photos without JSON go through MediaPipe."""
     folder = tmp_path_factory.mktemp("photos")
-    source = request.param(folder)
-    detector = ExtractKeypointsParams(
-        mediapipe_model=str(shared_data() / "models" / "pose_landmarker_full.task")
-    )
-    manifest, keypoints = folder / "manifest.parquet", folder / "keypoints.parquet"
-    annotations = folder / "size_annotations.parquet"
-    prepare_dataset.run(source, raw=folder / "raw", out=manifest)
-    extract_keypoints.run(detector, manifest=manifest, out=keypoints)
-    sizes = SizeRatioParams()
-    compute_size_ratios.run(sizes, manifest=manifest, keypoints=keypoints, out=annotations)
-    write_shards.run(
-        WriteShardsParams(num_workers=0),
-        manifest=manifest,
-        keypoints=keypoints,
-        size_annotations=annotations,
-        out=folder / "shards",
-    )
+    model = shared_data() / "models" / "pose_landmarker_full.task"
+    run_data_stages(folder, request.param(folder), mediapipe_model=str(model))
     return folder
 
 

@@ -21,7 +21,7 @@ from model.bases.tiny.networks import TinyPreset, build_tiny_base
 from model.judges.segmenter import Segmenter
 from model.params import switches_of
 from model.sampling import where_loaded
-from pipeline import compute_size_ratios, evaluate_tryon, extract_keypoints, prepare_dataset, write_shards
+from pipeline import evaluate_tryon
 from pipeline.checkpoints import RECORD, load_adapter, load_size_aware
 from pipeline.cli.evaluation import evaluate as command
 from pipeline.cli.without_dvc import evaluation_data
@@ -30,8 +30,6 @@ from pipeline.evaluation.generated import evaluate_generated, request_pictures
 from pipeline.params import load_params
 from pipeline.tryon.loading import trained_mask
 from preprocess.body.inpaint_mask import MaskParams
-from preprocess.body.keypoints import ExtractKeypointsParams
-from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.identity import ROOT
 from preprocess.places import place
 from preprocess.sizes.axes import FIT_PLACE, MEANINGS
@@ -40,6 +38,7 @@ from preprocess.sources.params import PaperDollParams, PrepareDatasetParams
 from shards.index import ShardIndex
 from shards.params import WriteShardsParams
 from shards.stream import SampleStream
+from tests.data_stages import run_data_stages
 from tests.preprocess.flaky import Flaky
 
 PARAMS = EvaluateParams(
@@ -53,18 +52,8 @@ DOLLS = PaperDollParams(train=12, test=6, image_height=256, image_width=192)
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Shards and size annotations of a few paper dolls."""
     folder = tmp_path_factory.mktemp("data")
-    manifest, keypoints = folder / "manifest.parquet", folder / "keypoints.parquet"
-    annotations = folder / "size_annotations.parquet"
-    prepare_dataset.run(PrepareDatasetParams(paper_dolls=DOLLS), raw=folder / "raw", out=manifest)
-    extract_keypoints.run(ExtractKeypointsParams(), manifest=manifest, out=keypoints)
-    compute_size_ratios.run(SizeRatioParams(), manifest=manifest, keypoints=keypoints, out=annotations)
-    write_shards.run(
-        WriteShardsParams(image_height=128, image_width=96, num_workers=0),
-        manifest=manifest,
-        keypoints=keypoints,
-        size_annotations=annotations,
-        out=folder / "shards",
-    )
+    shards = WriteShardsParams(image_height=128, image_width=96, num_workers=0)
+    run_data_stages(folder, PrepareDatasetParams(paper_dolls=DOLLS), shards)
     return folder
 
 

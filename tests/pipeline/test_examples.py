@@ -9,12 +9,9 @@ import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from pipeline import compute_size_ratios, extract_keypoints, prepare_dataset, write_shards
 from pipeline.cli.app import app
-from preprocess.body.keypoints import ExtractKeypointsParams
-from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.sources.params import PrepareDatasetParams
-from shards.params import WriteShardsParams
+from tests.data_stages import run_data_stages
 from tests.object_storage import s3_server, upload
 from tests.pipeline.test_cli import examples
 from tests.shared_data import shared_data
@@ -77,21 +74,8 @@ def user(fitting_artifacts: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     shutil.copy(ROOT / "params.yaml", home)
     (home / "data").mkdir()
     (home / "data" / "zalando-hd-resized").symlink_to(artifacts / "raw")
-    manifest, keypoints = artifacts / "manifest.parquet", artifacts / "keypoints.parquet"
-    annotations = artifacts / "size_annotations.parquet"
     source = PrepareDatasetParams(source="viton_hd", root=str(artifacts / "raw"))
-    prepare_dataset.run(source, raw=home / "unused", out=manifest)
-    extract_keypoints.run(ExtractKeypointsParams(workers=1), manifest=manifest, out=keypoints)
-    compute_size_ratios.run(
-        SizeRatioParams(workers=1), manifest=manifest, keypoints=keypoints, out=annotations
-    )
-    write_shards.run(
-        WriteShardsParams(num_workers=0),
-        manifest=manifest,
-        keypoints=keypoints,
-        size_annotations=annotations,
-        out=artifacts / "shards",
-    )
+    annotations = run_data_stages(artifacts, source, raw="unused")["size_annotations"]
     (home / "months").mkdir()
     for month in ("may", "june"):
         shutil.copy(annotations, home / "months" / f"{month}.parquet")

@@ -10,13 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from pipeline import compute_size_ratios, extract_keypoints, prepare_dataset, write_shards
+from pipeline import extract_keypoints, write_shards
 from pipeline.cli.app import app
 from pipeline.cli.without_dvc import DataChain
 from pipeline.tables.manifest import write_manifest
 from preprocess import places
 from preprocess.body.keypoints import ExtractKeypointsParams
-from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.places import Facts, RemotePath, StorageError, place
 from preprocess.sources.dress_code import DressCode
 from preprocess.sources.manifest import Entry
@@ -25,6 +24,7 @@ from preprocess.sources.params import PaperDollParams, PrepareDatasetParams
 from preprocess.sources.registry import open_source
 from preprocess.sources.source import PARTS
 from shards.params import WriteShardsParams
+from tests.data_stages import run_data_stages
 from tests.object_storage import BUCKET, s3_server, upload
 from tests.preprocess.flaky import FAILS_ALWAYS, Flaky
 
@@ -47,19 +47,8 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def measured(root: str, out: Path, *, hash_remote: bool) -> Path:
     """Run the data stages."""
-    tables = {name: out / f"{name}.parquet" for name in ("manifest", "keypoints", "size_annotations")}
     params = PrepareDatasetParams(source="viton_hd", root=root, hash_remote=hash_remote)
-    prepare_dataset.run(params, raw=out / "raw", out=tables["manifest"])
-    joints, both = ExtractKeypointsParams(workers=1), {"manifest": tables["manifest"]}
-    extract_keypoints.run(joints, **both, out=tables["keypoints"])
-    both["keypoints"] = tables["keypoints"]
-    compute_size_ratios.run(SizeRatioParams(workers=1), **both, out=tables["size_annotations"])
-    write_shards.run(
-        WriteShardsParams(num_workers=0, samples_per_shard=2),
-        **both,
-        size_annotations=tables["size_annotations"],
-        out=out / "shards",
-    )
+    run_data_stages(out, params, WriteShardsParams(num_workers=0, samples_per_shard=2))
     return out
 
 

@@ -14,7 +14,6 @@ from eval.params import EvaluateParams
 from model.judges.segmenter import Segmenter
 from model.params import SWITCHES, MemorySwitches
 from model.pixels import from_uint8
-from pipeline import compute_size_ratios, extract_keypoints, prepare_dataset, write_shards
 from pipeline.checkpoints import load_size_aware
 from pipeline.cli.tryon import publish as publish_command
 from pipeline.evaluate_tryon import drawer_of
@@ -25,8 +24,6 @@ from pipeline.tryon.preview import preview
 from pipeline.tryon.size_aware import DrawingOptions, PreparedPerson, SizeAwareTryOn, SizeRequest
 from preprocess.body.drawing import draw_body
 from preprocess.body.inpaint_mask import MaskParams, inpainting_mask
-from preprocess.body.keypoints import ExtractKeypointsParams
-from preprocess.garment.size_ratios import SizeRatioParams
 from preprocess.person.prepare import PersonView
 from preprocess.pictures import read_picture
 from preprocess.sources.paper_dolls.sample import doll_sample, render_sample
@@ -34,6 +31,7 @@ from preprocess.sources.params import PaperDollParams, PrepareDatasetParams
 from preprocess.vocabulary import Category
 from shards.params import WriteShardsParams
 from shards.stream import SampleStream
+from tests.data_stages import run_data_stages
 from tests.pipeline.fitting import files_of
 from tests.preprocess.people import SKIN, beside, hanging, paint_photo, shifted, tunic
 from tests.sizes import of_tops
@@ -316,14 +314,8 @@ def shards_of(
 ) -> Path:
     """Write the dolls at this size and with these masks."""
     source = PrepareDatasetParams(source="viton_hd", root=str(artifacts / "raw"))
-    manifest, keypoints, sizes = (folder / f"{name}.parquet" for name in ("manifest", "keypoints", "sizes"))
-    prepare_dataset.run(source, raw=folder / "unused", out=manifest)
-    extract_keypoints.run(ExtractKeypointsParams(), manifest=manifest, out=keypoints)
-    compute_size_ratios.run(SizeRatioParams(), manifest=manifest, keypoints=keypoints, out=sizes)
     params = WriteShardsParams(image_height=image_height, image_width=image_width, mask=mask, num_workers=0)
-    write_shards.run(
-        params, manifest=manifest, keypoints=keypoints, size_annotations=sizes, out=folder / "shards"
-    )
+    run_data_stages(folder, source, params)
     return folder / "shards"
 
 

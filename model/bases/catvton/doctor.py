@@ -21,7 +21,7 @@ from model.bases.catvton.loading import (
     named_attention,
 )
 from model.bases.catvton.networks import CatvtonBase
-from model.bases.folders import differences, header_of, header_shapes, missing_parts, stored_bytes
+from model.bases.folders import header_of, missing_parts, stored_bytes, wrong_shapes
 from model.bases.memory import (
     HALF,
     USUAL_RANK,
@@ -81,10 +81,7 @@ def unet_of(config: dict[str, Any]) -> UNet2DConditionModel:
 
 
 def examine(folder: Path) -> tuple[list[str], list[str]]:
-    """Check the folder of a base, and estimate memory; `cinderella doctor` calls it.
-
-    Args:
-        folder: As `CatvtonBase.from_pretrained` reads it; nothing of it is loaded.
+    """Check a folder that `CatvtonBase.from_pretrained` reads, and estimate memory; nothing is loaded.
 
     Returns:
         A line for everything that is missing or has the wrong shape, and one for each setting of
@@ -116,13 +113,9 @@ def find_problems(unet: UNet2DConditionModel, folder: Path) -> list[str]:
     attention = folder / ATTENTION_FOLDER / ATTENTION_FILE
     if attention.parent.is_dir() and not attention.is_file():
         missing.append(f"no {ATTENTION_FILE} in {attention.parent}")
-    return missing or wrong_shapes(unet, folder)
-
-
-def wrong_shapes(unet: UNet2DConditionModel, folder: Path) -> list[str]:
-    """Return how the headers of the UNet's and the attention's files differ from `unet`."""
-    problems = differences(unet.state_dict(), header_shapes(folder / "unet"), folder / "unet")
-    attention = folder / ATTENTION_FOLDER / ATTENTION_FILE
+    if missing:
+        return missing
+    problems = wrong_shapes(folder, {"unet": unet})
     if attention.is_file():
         try:
             named_attention(unet, header_of(attention), attention)

@@ -38,10 +38,6 @@ IN_CHANNELS = LATENT_CHANNELS + 1 + LATENT_CHANNELS
 def load_unet(root: Path, torch_dtype: torch.dtype | None = None) -> tuple[UNet2DConditionModel, bool]:
     """Load `unet/`, and over it `attention/` where there is one.
 
-    Args:
-        root: Has those folders.
-        torch_dtype: Type of the weights in memory; as stored when None.
-
     Returns:
         The network, and whether its self-attention is the released one.
 

@@ -76,11 +76,7 @@ class CatvtonBase(AutoencodedBase):
 
     Source: Chong et al. 2025, "CatVTON: Concatenation Is All You Need for Virtual Try-On with Diffusion".
 
-    Args:
-        unet: A stock one, made by `make_unet`.
-        vae: The autoencoder.
-        scheduler: How latents are noised.
-        released_attention: Whether the UNet's self-attention is the one that CatVTON released.
+    `released_attention`: the UNet's self-attention is the one that CatVTON released.
     """
 
     name: ClassVar[str] = "catvton"
@@ -115,10 +111,8 @@ class CatvtonBase(AutoencodedBase):
     def from_pretrained(cls, folder: str | Path, torch_dtype: torch.dtype | None = None) -> Self:
         """Load a base from a folder, or from the hub by its repository's name.
 
-        Args:
-            folder: Has `unet/`, `vae/` and `scheduler/` of Stable Diffusion 1.5 inpainting, and `attention/`
-                of CatVTON; without that last one it is a base to train for try-on.
-            torch_dtype: Type of the weights in memory; as stored when None.
+        It has `unet/`, `vae/` and `scheduler/` of Stable Diffusion 1.5 inpainting, and `attention/` of
+        CatVTON; without that last one it is a base to train for try-on.
 
         Raises:
             ValueError: Weights are missing or not expected; the message lists them.

@@ -5,26 +5,14 @@ from typing import Any, ClassVar
 
 from model.bases.catvton.loading import IN_CHANNELS, LATENT_CHANNELS, make_unet
 from model.bases.catvton.networks import CatvtonBase
-from model.bases.tiny.autoencoder import PatchAutoencoder
+from model.bases.tiny.autoencoder import PatchAutoencoder, PatchPreset
 from model.bases.tiny.networks import tiny_scheduler
 from model.weights import seeded
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TinyCatvtonPreset:
+class TinyCatvtonPreset(PatchPreset):
     """Both networks at a size that a CPU trains in minutes."""
-
-    image_height: int = 96
-    """Height of the pictures (px), a multiple of the autoencoder's patch."""
-
-    image_width: int = 72
-    """Width of the pictures (px), a multiple of the autoencoder's patch."""
-
-    vae_patch: int = 4
-    """Side of the patches that the autoencoder makes one latent cell of (px)."""
-
-    vae_width: int = 64
-    """Channels of the autoencoder's convolutions."""
 
     unet_channels: tuple[int, ...] = (32, 64, 64)
     """Channels of the UNet's levels; all but the first, which costs most, have attention."""

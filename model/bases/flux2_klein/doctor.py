@@ -17,7 +17,7 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from model.bases.flux2_klein.loading import PARTS, distilled, make_transformer
 from model.bases.flux2_klein.networks import PATCH, KleinBase
-from model.bases.folders import differences, header_shapes, missing_parts, stored_bytes
+from model.bases.folders import missing_parts, stored_bytes, wrong_shapes, wrong_widths
 from model.bases.memory import (
     HALF,
     USUAL_RANK,
@@ -78,10 +78,7 @@ BACKWARD = 1_795_056_652
 
 
 def examine(folder: Path) -> tuple[list[str], list[str]]:
-    """Check the folder of a base, and estimate memory; `cinderella doctor` calls it.
-
-    Args:
-        folder: As `KleinBase.from_pretrained` reads it; nothing of it is loaded.
+    """Check a folder that `KleinBase.from_pretrained` reads, and estimate memory; nothing is loaded.
 
     Returns:
         A line for everything that is missing or has the wrong shape, and one for each setting of
@@ -115,28 +112,19 @@ def find_problems(
     """Return a line for everything that is missing; where nothing is, what does not go together."""
     return missing_parts(folder, PARTS) or [
         *distilled(folder),
-        *wrong_widths(configs, folder),
-        *(
-            line
-            for part in ("transformer", "vae")
-            for line in differences(networks[part].state_dict(), header_shapes(folder / part), folder / part)
-        ),
+        *wrong_widths(folder, widths(configs)),
+        *wrong_shapes(folder, {part: networks[part] for part in ("transformer", "vae")}),
     ]
 
 
-def wrong_widths(configs: Mapping[str, dict[str, Any]], folder: Path) -> list[str]:
-    """Return a line for every part whose configuration does not fit the transformer's."""
+def widths(configs: Mapping[str, dict[str, Any]]) -> dict[str, tuple[object, object]]:
+    """Return the widths that the other parts have, and those that fit the transformer's configuration."""
     transformer, vae, text = (configs[part] for part in ("transformer", "vae", "text_encoder"))
     layers = len(KleinBase.text_layers)
-    found = {
+    return {
         "vae: latent_channels": (vae.get("latent_channels"), transformer["in_channels"] // PATCH**2),
         "text_encoder: hidden_size": (text.get("hidden_size"), transformer["joint_attention_dim"] // layers),
     }
-    return [
-        f"{folder}: {name} must be {wanted}, got {got}"
-        for name, (got, wanted) in found.items()
-        if got != wanted
-    ]
 
 
 def to_draw(networks: Mapping[str, nn.Module], switches: MemorySwitches, stored: int) -> Memory:

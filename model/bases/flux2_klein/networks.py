@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -20,7 +21,6 @@ from transformers import Qwen2TokenizerFast, Qwen3ForCausalLM
 from model.bases.autoencoded import AutoencodedBase
 from model.bases.base import Encodings, Sites, as_read
 from model.bases.conditions import Conditioning, Photos, SizeCondition, described
-from model.bases.flux2_klein.conditioning import POOLED, KleinConditioning
 from model.bases.flux2_klein.flow import FlowNoising
 from model.bases.flux2_klein.loading import PARTS, load_parts, pipeline_of
 from model.bases.flux2_klein.sequence import (
@@ -39,8 +39,43 @@ if TYPE_CHECKING:
 PATCH = 2
 """Latent cells along each side of a token."""
 
+POOLED = 4
+"""Cells along each side of the grid to which a garment's tokens are pooled for the size encoder."""
+
 MOST_FREE_HEADS = 24
 """Attention heads of the 4B network, which is free; the 9B one has more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KleinConditioning(Conditioning):
+    """What the transformer reads beside noise, time and size."""
+
+    person_latents: Tensor
+    """(B, C, h, w), the person with the mask's region grey."""
+
+    garment_latents: Tensor
+    """(B, C, h, w)."""
+
+    text: Tensor
+    """(B, L, channels) of what is asked for."""
+
+    no_text: Tensor
+    """(B, L, channels) of nothing asked for."""
+
+    @property
+    def canvas(self) -> Tensor:
+        """(B, C, h, w): the person's latents are denoised."""
+        return self.person_latents
+
+    @property
+    def garment_features(self) -> Tensor:
+        """(B, C * `POOLED`^2) the garment's latents on a coarse grid."""
+        return F.adaptive_avg_pool2d(self.garment_latents, POOLED).flatten(1)
+
+    def unconditional(self, rows: Tensor | None = None) -> Self:
+        """Return the branch without text, as klein is guided; the garment stays."""
+        hidden = self.text.new_ones(len(self.text)).bool() if rows is None else rows
+        return replace(self, text=torch.where(hidden[:, None, None], self.no_text, self.text))
 
 
 class KleinBase(AutoencodedBase):
@@ -48,13 +83,6 @@ class KleinBase(AutoencodedBase):
 
     diffusers' `Flux2KleinInpaintPipeline` looks at the whole photo, with the garment that is worn in it; here
     the person's picture is grey under the mask.
-
-    Args:
-        transformer: A stock one, made by `make_transformer`.
-        vae: The autoencoder.
-        text_encoder: Some of its layers' states are what the transformer reads.
-        tokenizer: Its own.
-        scheduler: How latents are noised.
     """
 
     name: ClassVar[str] = "flux2_klein"
@@ -98,9 +126,8 @@ class KleinBase(AutoencodedBase):
     def from_pretrained(cls, folder: str | Path, torch_dtype: torch.dtype | None = None) -> Self:
         """Load a base from a folder in diffusers' layout, or from the hub by its repository's name.
 
-        Args:
-            folder: Has `transformer/`, `vae/`, `text_encoder/`, `tokenizer/` and `scheduler/`.
-            torch_dtype: Type of the weights in memory; as stored when None. bf16 in place of fp16.
+        It has `transformer/`, `vae/`, `text_encoder/`, `tokenizer/` and `scheduler/`. Where fp16 is
+        asked for it is loaded in bf16.
 
         Raises:
             ValueError: Weights are missing or not expected; the message lists them.

@@ -13,7 +13,7 @@ from transformers import Qwen2TokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from model.bases.flux2_klein.loading import PARTS, make_transformer
 from model.bases.flux2_klein.networks import PATCH, KleinBase
-from model.bases.tiny.autoencoder import PatchAutoencoder
+from model.bases.tiny.autoencoder import PatchAutoencoder, PatchPreset
 from model.bases.tiny.networks import byte_symbols
 from model.weights import seeded
 
@@ -24,23 +24,11 @@ CHAT_TEMPLATE = "{% for message in messages %}" + START + "{{ message.content }}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TinyKleinPreset:
+class TinyKleinPreset(PatchPreset):
     """All networks at a size that a CPU trains in minutes."""
-
-    image_height: int = 96
-    """Height of the pictures (px), a multiple of a token's."""
-
-    image_width: int = 72
-    """Width of the pictures (px), a multiple of a token's."""
 
     latent_channels: int = 8
     """Channels of the autoencoder's latents; a token has `PATCH`^2 as many."""
-
-    vae_patch: int = 4
-    """Side of the patches that the autoencoder makes one latent cell of (px)."""
-
-    vae_width: int = 64
-    """Channels of the autoencoder's convolutions."""
 
     num_double: int = 2
     """Blocks in which text and pictures have weights of their own."""
@@ -88,14 +76,7 @@ PICTURE = TinyKleinPreset()
 
 
 class NormalisedAutoencoder(PatchAutoencoder):
-    """The tiny autoencoder, with the statistics by which FLUX.2's normalises its latents.
-
-    Args:
-        latent_channels: Of its latents.
-        patch: Side of a patch (px).
-        width: Channels of the corrections.
-        batch_norm_eps: Added to the variances.
-    """
+    """The tiny autoencoder, with the statistics by which FLUX.2's normalises its latents."""
 
     @register_to_config  # type: ignore[untyped-decorator]
     def __init__(

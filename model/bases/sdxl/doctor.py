@@ -11,7 +11,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import nn
 
-from model.bases.folders import ENCODERS, differences, header_shapes, missing_parts, stored_bytes
+from model.bases.folders import ENCODERS, missing_parts, stored_bytes, wrong_shapes, wrong_widths
 from model.bases.memory import (
     HALF,
     USUAL_RANK,
@@ -59,10 +59,7 @@ MEASURED = (
 
 
 def examine(folder: Path) -> tuple[list[str], list[str]]:
-    """Check the folder of a base, and estimate memory; `cinderella doctor` calls it.
-
-    Args:
-        folder: In IDM-VTON's layout; nothing of it is loaded.
+    """Check the folder of a base, in IDM-VTON's layout, and estimate memory; nothing is loaded.
 
     Returns:
         A line for everything that is missing or has the wrong shape, and one for each setting of
@@ -79,18 +76,21 @@ def examine(folder: Path) -> tuple[list[str], list[str]]:
     ]
 
 
-def find_problems(preset: SdxlPreset, folder: Path) -> list[str]:
+def find_problems(preset: Preset, folder: Path) -> list[str]:
     """Return a line for everything that is missing; where nothing is, what differs from `preset`."""
-    return missing_parts(folder, PARTS) or [*wrong_widths(folder, preset), *wrong_shapes(folder, preset)]
+    return missing_parts(folder, PARTS) or [
+        *wrong_widths(folder, widths(folder, preset)),
+        *wrong_shapes(folder, {"unet": tryon_unet_of(preset), "unet_encoder": garment_unet_of(preset)}),
+    ]
 
 
-def wrong_widths(folder: Path, preset: Preset) -> list[str]:
-    """Return a line for every part whose configuration does not fit the UNets of `preset`."""
+def widths(folder: Path, preset: Preset) -> dict[str, tuple[object, object]]:
+    """Return the widths that the folder's parts have, and those that fit the UNets of `preset`."""
     read = {part: read_json(folder / part / "config.json") for part in (*ENCODERS, "vae")}
     unet, resampler = preset.unet_config(preset.tryon_channels), preset.resampler_config()
     pooled = unet["projection_class_embeddings_input_dim"] - NUM_TIME_IDS * unet["addition_time_embed_dim"]
     text = [read[part].get("hidden_size") for part in ("text_encoder", "text_encoder_2")]
-    found = {
+    return {
         "image_encoder: hidden_size": (read["image_encoder"].get("hidden_size"), resampler["embedding_dim"]),
         "text_encoder_2: projection_dim": (read["text_encoder_2"].get("projection_dim"), pooled),
         "vae: latent_channels": (read["vae"].get("latent_channels"), preset.latent_channels),
@@ -99,21 +99,6 @@ def wrong_widths(folder: Path, preset: Preset) -> list[str]:
             unet["cross_attention_dim"],
         ),
     }
-    return [
-        f"{folder}: {name} must be {wanted}, got {got}"
-        for name, (got, wanted) in found.items()
-        if got != wanted
-    ]
-
-
-def wrong_shapes(folder: Path, preset: Preset) -> list[str]:
-    """Return how the headers of both UNets' weights differ from the networks of `preset`."""
-    networks = {"unet": tryon_unet_of(preset), "unet_encoder": garment_unet_of(preset)}
-    return [
-        line
-        for part, network in networks.items()
-        for line in differences(network.state_dict(), header_shapes(folder / part), folder / part)
-    ]
 
 
 def tryon_unet_of(preset: Preset) -> UNet2DConditionModel:

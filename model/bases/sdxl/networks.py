@@ -114,10 +114,8 @@ class SdxlBase(AutoencodedBase):
     def from_pretrained(cls, folder: str | Path, torch_dtype: torch.dtype | None = None) -> Self:
         """Load a base from a folder in IDM-VTON's layout, or from the hub by its repository's name.
 
-        Args:
-            folder: Has `unet/`, `unet_encoder/`, `image_encoder/`, `vae/`, `text_encoder/`, `tokenizer/`,
-                `text_encoder_2/`, `tokenizer_2/` and `scheduler/`.
-            torch_dtype: Type of the weights in memory; as stored when None.
+        It has `unet/`, `unet_encoder/`, `image_encoder/`, `vae/`, `text_encoder/`, `tokenizer/`,
+        `text_encoder_2/`, `tokenizer_2/` and `scheduler/`.
 
         Raises:
             ValueError: Weights are missing or not expected; the message lists them.
@@ -271,10 +269,7 @@ class SdxlBase(AutoencodedBase):
 def garment_pass(base: SdxlBase, conditioning: SdxlConditioning, timesteps: Tensor) -> GarmentTokens:
     """Run the garment UNet and return what its self-attention layers see.
 
-    Args:
-        base: The networks.
-        conditioning: Its `garment_latents` and `garment_text` are read.
-        timesteps: (B,) or (). IDM-VTON gives the try-on UNet's; zeros make the tokens those of every step.
+    Timesteps are (B,) or (). IDM-VTON gives the try-on UNet's; zeros make the tokens those of every step.
     """
     with base.resident(base.garment_unet):
         return base.seen_of_garment(conditioning.garment_latents, timesteps, conditioning.garment_text)

@@ -5,6 +5,7 @@ It stands where `AutoencoderKL` stands in the sdxl base, and has the part of its
 Shapes: B batch, H x W the picture, h x w the latent grid (a `patch`-th of it), C latent channels.
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -22,6 +23,23 @@ class Encoded(NamedTuple):
 
     latent_dist: DiagonalGaussianDistribution
     """Of (B, C, h, w)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PatchPreset:
+    """Pictures and autoencoder of networks that a CPU trains in minutes."""
+
+    image_height: int = 96
+    """Height of the pictures (px), a multiple of the autoencoder's patch, or of a token's."""
+
+    image_width: int = 72
+    """Width of the pictures (px), likewise."""
+
+    vae_patch: int = 4
+    """Side of the patches that the autoencoder makes one latent cell of (px)."""
+
+    vae_width: int = 64
+    """Channels of the autoencoder's convolutions."""
 
 
 class PatchAutoencoder(ModelMixin, ConfigMixin):

@@ -25,7 +25,7 @@ from model.bases.sdxl.presets import (
     sdxl_unet_config,
 )
 from model.bases.sdxl.unet import make_tryon_unet
-from model.bases.tiny.autoencoder import PatchAutoencoder
+from model.bases.tiny.autoencoder import PatchAutoencoder, PatchPreset
 from model.bases.tiny.laid_garment import lay_on_body
 from model.pixels import from_uint8, sent
 from model.weights import seeded
@@ -34,23 +34,11 @@ START, END = "<|startoftext|>", "<|endoftext|>"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TinyPreset:
+class TinyPreset(PatchPreset):
     """Every part of the sdxl networks at a size that a CPU trains in minutes."""
-
-    image_height: int = 96
-    """Height of the pictures (px), a multiple of the autoencoder's patch."""
-
-    image_width: int = 72
-    """Width of the pictures (px), a multiple of the autoencoder's patch."""
-
-    vae_patch: int = 4
-    """Side of the patches that the autoencoder makes one latent cell of (px)."""
 
     latent_channels: int = 16
     """Channels of the autoencoder's latents: what four lose are prints, buttons and edges."""
-
-    vae_width: int = 64
-    """Channels of the autoencoder's convolutions."""
 
     unet_channels: tuple[int, ...] = (64, 64, 64)
     """Channels of the UNets' levels; as in SDXL the first level has no attention."""

@@ -30,8 +30,8 @@ from preprocess.sources.paper_dolls.sample import (
 )
 from preprocess.sources.params import PaperDollParams
 from preprocess.sources.source import SourceSample
-from preprocess.sources.viton_hd import SPLITS, VitonHd
-from preprocess.vocabulary import DRAWING_KEY, Category, ParseLabels
+from preprocess.sources.viton_hd import VitonHd
+from preprocess.vocabulary import DRAWING_KEY, SPLITS, Category, ParseLabels
 from preprocess.workers import WorkerPool
 
 TRUTH_FILE = "truth.parquet"

@@ -207,11 +207,8 @@ def sample_doll(rng: np.random.Generator) -> Doll:
 def with_legs(doll: Doll, rng: np.random.Generator, *, headless: float, at_knees: float) -> Doll:
     """Show the legs of somebody, mostly the whole figure.
 
-    Args:
-        doll: Somebody of whom the upper body was shown.
-        rng: Draws the legs and the frame.
-        headless: Share of pictures that begin between chest and waist, as many of trousers do.
-        at_knees: Share of pictures that end at the knees or shins.
+    These are shares of pictures: `headless` ones begin between chest and waist, as many of trousers do;
+    `at_knees` ones end at the knees or shins.
     """
     legs = Legs(
         hips=rng.uniform(0.56, 0.66),

@@ -91,14 +91,8 @@ def render(
 ) -> DollPicture:
     """Draw `doll` wearing `design` at a size.
 
-    Args:
-        doll: The person; the same one stands the same way in every garment and at every size.
-        design: The garment.
-        ratios: (3,) ratios of the garment's category to draw.
-        image_height: Pixels.
-        image_width: Pixels.
-        top: What is worn with a garment of the lower body.
-        dress: Whether a garment that hangs from the shoulders is a dress.
+    The same doll stands the same way in every garment and at every size: (3,) ratios of its category. A
+    `top` is worn with a garment of the lower body; a `dress` hangs from the shoulders, as tops do.
 
     Returns:
         The picture with everything that a data set would have beside it.

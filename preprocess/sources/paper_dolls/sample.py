@@ -18,9 +18,7 @@ from preprocess.sources.paper_dolls.lower_fabric import flat_dress, flat_lower
 from preprocess.sources.paper_dolls.person import Doll, sample_doll, with_legs
 from preprocess.sources.paper_dolls.render import Design, DollPicture, render
 from preprocess.sources.params import LARGEST_SPLIT, PaperDollParams
-from preprocess.vocabulary import SLEEVE, Category
-
-SPLITS = ("train", "test")
+from preprocess.vocabulary import SLEEVE, SPLITS, Category
 
 DRAWN = {Category.UPPER: garment.DRAWN, Category.LOWER: lower.DRAWN, Category.DRESS: dress.DRAWN}
 """What dolls of a category are drawn at: bounds by axis, in the order of their (3,) ratios."""
