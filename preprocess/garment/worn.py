@@ -142,7 +142,7 @@ def labels_at(parse: Labels, frame: BodyFrame, ab: Array) -> NDArray[np.int64]:
     x, y = index.T
     on = (x >= 0) & (y >= 0) & (x < parse.shape[1]) & (y < parse.shape[0])
     index[~on] = 0
-    return np.where(on, parse[index[:, 1], index[:, 0]], -1)
+    return np.where(on, parse[index[:, 1], index[:, 0]].astype(np.int64), -1)
 
 
 def _lies_outside(
