@@ -236,10 +236,12 @@ def shade_offsets(lines: Scores, end: Array, unit: float) -> Array:
     Args:
         lines: (R, K, 3) Lab, by columns that lead outward from the body axis.
         end: (R,) column of the edge; NaN: nowhere.
-        unit: Columns per B.
+        unit: Columns per B. Of few no shade is seen.
     """
-    depth = round(SHADE_DEPTH * unit)
-    offsets = np.arange(-depth - round(SHADE_PANEL * unit), round(ARM_STRIP * unit) + 1)
+    depth, strip = round(SHADE_DEPTH * unit), round(SHADE_PANEL * unit)
+    if strip == 0:
+        return np.zeros(len(end))
+    offsets = np.arange(-depth - strip, round(ARM_STRIP * unit) + 1)
     columns = np.rint(np.nan_to_num(end)).astype(int)[:, None] + offsets
     columns = np.clip(columns, 0, lines.shape[1] - 1)
     aligned = cv2.blur(lines[np.arange(len(end))[:, None], columns], (1, EVENED))

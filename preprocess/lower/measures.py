@@ -149,7 +149,8 @@ def _mean_width(view: LegView, rows: NDArray[np.int64], px: Array) -> Bounds:
     """
     seen, enclosed, beside = px
     touched = np.asarray(enclosed + beside > 2 * view.step, np.uint8)
-    clean: Mask = cv2.dilate(touched, np.ones((2 * round(1.5 / view.step) + 1, 1), np.uint8))[:, 0] == 0
+    near = np.ones((2 * round(1.5 / view.step) + 1, 1), np.uint8)
+    clean: Mask = cv2.dilate(touched[:, None], near)[:, 0] == 0  # OpenCV takes (R,) for one row of R columns
     if not clean.all() and clean.mean() >= CLEAN_ROWS:
         slope, intercept = np.polyfit(view.a[rows][clean], seen[clean], 1)
         value = float(slope * view.a[rows].mean() + intercept)

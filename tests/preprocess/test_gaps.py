@@ -168,6 +168,13 @@ def test_a_shade_begins_where_the_colour_leaves_that_of_the_panel(shade: int, mo
     assert set(shade_offsets(lines, np.full(12, np.nan), 100).tolist()) == {0.0}
 
 
+def test_a_body_of_few_columns_shows_no_shade() -> None:
+    """Of 9 columns to B not one is panel: 0.05 of them are looked at."""
+    lines = np.zeros((12, 70, 3), np.float32)
+    lines[:, 44:] = ARM
+    np.testing.assert_array_equal(shade_offsets(lines, np.full(12, 44.0), 9), np.zeros(12))
+
+
 def test_a_side_slants_no_more_than_it_may() -> None:
     """Known at row 2 alone, at 10 px; half a px further out for each row away from it."""
     ends = np.array([np.nan, np.nan, 10.0, np.nan])

@@ -107,7 +107,7 @@ LEFT_OF_THIGH, WAIST_SIDE = slice(469, 500), slice(474, 510)
             id="an open jacket that hides one side of a thigh",
         ),
         pytest.param(
-            painted((slice(100, 485), slice(270, 500), Lip.UPPER_CLOTHES)),
+            painted((slice(100, 505), slice(270, 500), Lip.UPPER_CLOTHES)),
             "waist_not_measurable",
             ["waist", "width"],
             id="a top hangs down over the thighs",
@@ -154,6 +154,22 @@ def test_what_hides_an_axis_leaves_the_others_known(
     result = ratios(parse, legs())
     assert flag in str(result.reason).split("; ")
     assert known(result) == [name for name in ("waist", "width", "length") if name not in lost]
+
+
+def test_a_top_over_fewer_than_half_of_the_thighs_rows_leaves_the_width_to_the_others() -> None:
+    """Of rows 470 to 510 it hides 17; through the others goes a line. By all of them it would lose these."""
+    result = ratios(painted((slice(100, 485), slice(270, 500), Lip.UPPER_CLOTHES)), legs())
+    assert values(result)["width"] == pytest.approx(1.4, abs=0.006)
+    assert known(result) == ["width", "length"]
+
+
+def test_a_large_photo_measures_as_a_small_one() -> None:
+    """Thighs of 800 px, as telephones take them, have rows that are 4 px apart."""
+    _, wearer, parse = trousers()
+    large = cv2.resize(parse, None, fx=4, fy=4, interpolation=cv2.INTER_NEAREST)
+    result = ratios(large, Keypoints(xy=4 * wearer.xy, confidence=wearer.confidence))
+    assert values(result) == pytest.approx({"waist": 1.8, "width": 1.4, "length": 0.95}, abs=0.006)
+    assert result.status is RowStatus.OK
 
 
 def test_a_hand_in_front_of_the_thigh_is_within_the_garment() -> None:
