@@ -127,13 +127,9 @@ class Answers:
         """Take the visitor's own garment."""
         visit = self.visit(values)
         self.room.bring_garment(visit, self.uploads.take(Path(values[self.controls.garment_upload])))
-        gallery = last_of([garment.photo for garment in visit.garments])
-        update = {
-            self.controls.garments: gallery,
-            self.controls.garment_upload: None,
-            self.controls.caption: "",
-        }
-        values = {**values, self.controls.caption: ""}
+        controls, gallery = self.controls, last_of([garment.photo for garment in visit.garments])
+        update = {controls.garments: gallery, controls.garment_upload: None, controls.caption: ""}
+        values = {**values, controls.caption: ""}
         return update | self.without_strip(visit) | self.drawn(visit, values, progress)
 
     @as_message
@@ -278,10 +274,7 @@ class Answers:
 
     def worn(self, visit: Visit) -> Update:
         """Say what is tried on, and what its sizes are."""
-        return {
-            self.controls.category: str(visit.category),
-            self.controls.hint: measured_by(visit.category),
-        }
+        return {self.controls.category: str(visit.category), self.controls.hint: measured_by(visit.category)}
 
     def moved(self, visit: Visit) -> Update:
         """Put the sliders where the size of the visit is; of what its category lacks there is none."""
