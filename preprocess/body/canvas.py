@@ -22,6 +22,9 @@ ROWS_PER_TORSO = 240
 INSIDE = 127.5
 """Half of full cover: where the outline runs between two samples."""
 
+FINEST = 16
+"""Lines into which one is divided at most: somebody of 4,000 px has as many pixels between two of them."""
+
 BESIDE = 0.35
 """Columns on either side of the garment, in B: an arm's thickness, and some air."""
 
@@ -96,8 +99,7 @@ class BodyCanvas:
             rows: (R,) consecutive rows.
         """
         levels = np.ascontiguousarray(mask).view(np.uint8) * np.uint8(255)
-        cover: NDArray[np.uint8] = self.seen(levels, rows)
-        return cover
+        return self.seen(levels, rows)
 
     def seen(
         self, picture: NDArray[np.uint8], rows: Rows, border: int = cv2.BORDER_CONSTANT
@@ -111,18 +113,22 @@ class BodyCanvas:
         """
         if len(rows) == 0:
             return np.zeros((0, self.cover.shape[1], *picture.shape[2:]), np.uint8)
+        size = self.cover.shape[1], len(rows)
+        # what lies between the grid lines counts as well in a large picture: the average of finer lines
+        finer = int(np.clip(self.step * self.scale_of(picture)[0], 1, FINEST))
+        step, before = self.step / finer, self.step * (finer - 1) / (2 * finer)
         # warpAffine's inverse map: canvas (column, row) -> picture, whose samples lie half a pixel in
-        origin = self.frame.to_image(np.array([[self.a_of(rows[:1])[0], self.b0]]))[0]
-        grid = np.column_stack([self.step * self.frame.v, self.step * self.frame.u, origin])
+        origin = self.frame.to_image(np.array([[self.a_of(rows[:1])[0], self.b0]]) - before)[0]
+        grid = np.column_stack([step * self.frame.v, step * self.frame.u, origin])
         inverse = grid * np.array(self.scale_of(picture))[:, None] - np.array([0, 0, 0.5])
         levels: NDArray[np.uint8] = cv2.warpAffine(
             np.ascontiguousarray(picture),
             inverse,
-            (self.cover.shape[1], len(rows)),
+            (finer * size[0], finer * size[1]),
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=border,
         )
-        return levels
+        return levels if finer == 1 else np.asarray(cv2.resize(levels, size, interpolation=cv2.INTER_AREA))
 
     def scale_of(self, picture: NDArray[np.generic]) -> tuple[float, float]:
         """Size of a picture over that of the mask's, across and down."""

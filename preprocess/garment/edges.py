@@ -82,9 +82,6 @@ class Path:
 
 def photo_lines(canvas: BodyCanvas, photo: Photo, rows: Rows) -> Scores:
     """(R, C, 3) CIE Lab of an (h, w, 3) RGB photo in (R,) consecutive rows of a canvas."""
-    finer = int(canvas.step * canvas.scale_of(photo)[0] / 1.5)
-    if finer > 1:
-        photo = cv2.resize(photo, None, fx=1 / finer, fy=1 / finer, interpolation=cv2.INTER_AREA)
     lines = canvas.seen(photo, rows, cv2.BORDER_REPLICATE).astype(np.float32) / 255
     return np.asarray(cv2.cvtColor(lines, cv2.COLOR_RGB2LAB), np.float32)
 

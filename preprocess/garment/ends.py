@@ -61,8 +61,8 @@ CLEAR, CLEAR_ROWS = 0.02, 0.5
 """What goes on no further than this beyond the garment, in B, doesn't hide its end, and the share of the rows
 below in which that must be so."""
 
-SLACK_PX = 0.75
-"""px. How far an outline of the parse map is off at most."""
+SLACK_PX, SLACK = 0.75, 0.003
+"""px, and B: how far an outline of the parse map is off at most; the larger of the two counts."""
 
 
 def shoulder_bounds(canvas: BodyCanvas, overlays: Mask | None) -> tuple[Bounds, tuple[float, float]]:
@@ -76,7 +76,7 @@ def shoulder_bounds(canvas: BodyCanvas, overlays: Mask | None) -> tuple[Bounds, 
         px between the ends, and `b` px of the two ends. The bounds take in the rows a little above and below,
         and what hides an end.
     """
-    torso = canvas.frame.torso_length
+    torso, slack = canvas.frame.torso_length, max(SLACK_PX, SLACK * canvas.frame.shoulder_width)
     first, last = (share * torso for share in SHOULDER_ROWS)
     low, high = _median_ends(canvas, first, last)
     shifts = (-JOINT_SLACK * torso, JOINT_SLACK * torso)
@@ -86,15 +86,15 @@ def shoulder_bounds(canvas: BodyCanvas, overlays: Mask | None) -> tuple[Bounds, 
         extents_px.append(2 * max(high, -low))  # as far out on the side that lacks a piece
     bounds = Bounds.spanning(high - low, extents_px)
     if overlays is None or np.isnan(bounds.value):
-        return bounds.widened(SLACK_PX), (low, high)
+        return bounds.widened(slack), (low, high)
     hidden = _hidden_beyond(canvas, first, last, overlays)
     sloped = _sloped(canvas, last, overlays, hidden)
     if np.isfinite(sloped).any():
         low, high = np.where(np.isfinite(sloped), sloped * (-1, 1), (low, high))
         span = float(high - low)
         bounds = Bounds(value=span, low=span, high=span)
-        return bounds.widened(SLACK_PX + SLOPE_SLACK * span), (float(low), float(high))
-    return bounds.widened(SLACK_PX, SLACK_PX + float(hidden.beyond.sum())), (low, high)
+        return bounds.widened(slack + SLOPE_SLACK * span), (float(low), float(high))
+    return bounds.widened(slack, slack + float(hidden.beyond.sum())), (low, high)
 
 
 def _median_ends(canvas: BodyCanvas, first: float, last: float) -> tuple[float, float]:

@@ -97,8 +97,8 @@ THINNEST = 0.1
 UNEVEN = 0.3
 """Sleeves that differ by this share of the arm can't both be sleeves: a panel hides one of the arms."""
 
-ANCHOR_SPREAD = 2.0
-"""px. How far a path may leave the outline where that is seen."""
+ANCHOR_SPREAD_PX, ANCHOR_SPREAD = 2.0, 0.005
+"""px, and T: how far a path may leave the outline where that is seen; the larger of the two counts."""
 
 ANCHOR_PULL = 4.0
 """What leaving it costs at most, a row."""
@@ -347,7 +347,8 @@ def _gains(
 ) -> Scores:
     """(R, K) what a path through each point gains: on the outline, or on an edge near the guess."""
     away = view.b - outline[:, None]
-    anchored = np.maximum(-0.5 * (away / ANCHOR_SPREAD) ** 2, -ANCHOR_PULL)
+    spread_px = max(ANCHOR_SPREAD_PX, ANCHOR_SPREAD * view.side.torso_px)
+    anchored = np.maximum(-0.5 * (away / spread_px) ** 2, -ANCHOR_PULL)
     inside = np.clip(-away / max(SLEEVE_EDGE * view.side.shoulder_px, SLEEVE_EDGE_PX) - 1, 0, 1)
     doubt = np.minimum(np.nan_to_num(0.5 * ((view.b - guess[:, None]) / spread[:, None]) ** 2), MOST_DOUBT)
     through = EDGE_GAIN * scores * inside - doubt / INDEPENDENT_ROWS

@@ -13,7 +13,7 @@ from preprocess.garment.measurements import WornMeasures, garment_panel, measure
 from preprocess.garment.parse import garment_mask, load_parse, scene_of
 from preprocess.garment.scene import Scene
 from preprocess.garment.size_ratios import SizeRatioParams, size_ratios
-from preprocess.garment.worn import parse_flags
+from preprocess.garment.worn import measure_parsed, parse_flags
 from preprocess.sources.paper_dolls.sample import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import ARM_PARTS, CLOTHED_TORSO, TORSO_PARTS, Category, Joint, Lip
@@ -283,6 +283,26 @@ def test_fresh_paper_dolls_measure_as_drawn(image_height: int, image_width: int,
     assert len(errors) > 0.7 * params.train
     assert np.median(np.abs(errors), axis=0).max() < tolerance / 4
     assert np.quantile(np.abs(errors), 0.95, axis=0).max() < tolerance
+
+
+def test_twelve_megapixels_are_measured_as_truly_as_one() -> None:
+    params = PaperDollParams(train=32, test=2, image_height=4096, image_width=3072, seed=11)
+    for index in range(16, 24):
+        picture = render_sample(params, doll_sample(params, "train", index))
+        found = Keypoints.from_flat(picture.keypoints)
+        _, measured = measure_parsed(
+            garment_mask(picture.parse, Category.UPPER),
+            picture.parse,
+            found,
+            SizeRatioParams(),
+            category=Category.UPPER,
+            photo=cv2.resize(picture.image, (384, 512), interpolation=cv2.INTER_AREA),
+            densepose=None,
+        )
+        for name in filter(measured.is_known, UPPER):
+            ratio, truth = measured.bounds[name], picture.truth[f"{name}_ratio"]
+            assert ratio.low <= truth <= ratio.high, (index, name)
+            assert ratio.value == pytest.approx(truth, rel=0.04), (index, name)
 
 
 @settings(max_examples=150, deadline=None)
