@@ -268,5 +268,4 @@ def by_lightness(levels: NDArray[Any], name: str) -> Mask:
             f"must have two levels, dark outside and light inside, but {between.mean():.0%} of its "
             "pixels lie between: is it a photo?",
         )
-    inside: Mask = levels > low + span / 2
-    return inside
+    return np.asarray(levels > low + span / 2)

@@ -14,8 +14,7 @@ _ONE_PX = 1 << _FRACTION_BITS
 
 def fixed_point(xy: Array) -> NDArray[np.int32]:
     """Turn continuous px, where a pixel's centre is at .5, into OpenCV's fixed-point pixel centres."""
-    points: NDArray[np.int32] = np.rint((xy - 0.5) * _ONE_PX).clip(-(2**24), 2**24).astype(np.int32)
-    return points
+    return np.asarray(np.rint((xy - 0.5) * _ONE_PX).clip(-(2**24), 2**24).astype(np.int32))
 
 
 def fill(picture: Picture, outline: Array, colour: Colour = 1) -> None:

@@ -170,8 +170,7 @@ class BodyCanvas:
         painted = cv2.warpAffine(
             inside.astype(np.uint8) * np.uint8(255), forward, (width, height), flags=cv2.INTER_LINEAR
         )
-        inside_picture: Mask = painted > INSIDE
-        return inside_picture
+        return np.asarray(painted > INSIDE)
 
 
 def _clipped(low: Array, high: Array, frame: BodyFrame) -> tuple[Array, Array]:

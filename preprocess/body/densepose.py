@@ -114,8 +114,7 @@ def reduced(path: Path) -> NDArray[np.uint8] | None:
 
 def nearest_parts(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the part, 0 to 24, whose colour is nearest to that of each pixel of (..., 3) RGB."""
-    found: NDArray[np.uint8] = _parts_table()[_cells(picture)]
-    return found
+    return np.asarray(_parts_table()[_cells(picture)])
 
 
 def with_sides_swapped(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -148,8 +147,7 @@ def _distances() -> NDArray[np.float64]:
     """(32768, 25) squared distance of each coarse RGB cell to each part's colour."""
     levels = (np.arange(1 << _BITS) + 0.5) * (1 << (8 - _BITS))
     cells = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 1, 3)
-    distances: NDArray[np.float64] = ((cells - DENSEPOSE_COLOURS.astype(np.float64)) ** 2).sum(axis=-1)
-    return distances
+    return np.asarray(((cells - DENSEPOSE_COLOURS.astype(np.float64)) ** 2).sum(axis=-1))
 
 
 @cache
@@ -161,5 +159,4 @@ def _parts_table() -> NDArray[np.uint8]:
 @cache
 def _far_table() -> Mask:
     """(32768,) bool: whether no part's colour is near a coarse RGB cell."""
-    far: Mask = _distances().min(axis=1) > FAR**2
-    return far
+    return np.asarray(_distances().min(axis=1) > FAR**2)

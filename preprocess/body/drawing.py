@@ -67,8 +67,7 @@ def draw_body(keypoints: Keypoints, image_height: int, image_width: int) -> NDAr
         draw_trunk(parts, keypoints, frame)
     else:  # a photo of trousers that ends at the chest
         draw_limbs(parts, keypoints, LEGS, SHOULDERS_OF_HIPS * LegFrame.from_keypoints(keypoints).hip_width)
-    coloured: NDArray[np.uint8] = DENSEPOSE_COLOURS[parts]
-    return coloured
+    return np.asarray(DENSEPOSE_COLOURS[parts])
 
 
 def draw_trunk(parts: Labels, keypoints: Keypoints, frame: BodyFrame) -> None:

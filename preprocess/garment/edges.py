@@ -113,8 +113,7 @@ def stands_out(strength: Scores, pattern: Scores) -> Scores:
     """(R, C) score, 0 to `STRONGEST`, of edges against the (R, P) edges of the cloth's own pattern."""
     usual = np.quantile(pattern, PATTERN_QUANTILE, axis=1, keepdims=True).astype(np.float32)
     usual = np.maximum(cv2.blur(usual, (1, PATTERN_ROWS)), FAINTEST)
-    score: Scores = np.clip(np.log(np.maximum(strength, FAINTEST) / usual), 0, STRONGEST)
-    return score
+    return np.asarray(np.clip(np.log(np.maximum(strength, FAINTEST) / usual), 0, STRONGEST))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

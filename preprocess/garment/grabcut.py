@@ -139,8 +139,7 @@ def _skin(picture: Picture, keypoints: Keypoints, core: Picture) -> Mask:
     spread = np.maximum(1.4826 * np.median(np.abs(colours - middle), axis=0), LEAST_SPREAD)
     distance = np.sqrt((((lab - middle) / spread) ** 2).sum(axis=-1))
     told_apart = np.median(distance[core > 0]) >= NO_SKIN
-    near: Mask = (distance < SKIN) & told_apart
-    return near
+    return np.asarray((distance < SKIN) & told_apart)
 
 
 def _in_one_piece(found: Picture, core: Picture, torso: Picture) -> Picture:

@@ -96,24 +96,30 @@ def seen_hem(canvas: BodyCanvas, columns: Rows, ends: Array, scene: Scene) -> Se
         return SeenHem()
     steps, leaning = steps_of(view), leaning_of(view, view.a[:, None] - lowest)
     spread = spread_of(view, steps)
-    line = main if _is_hem(view, spread, leaning, main, lowest) else lowest
+    main_is_hem = _is_hem(view, spread, leaning, main, lowest)
+    line = main if main_is_hem else lowest
     found, sure = _others(view, spread, leaning, line)
     if sure != 0:
         line = _followed(view, steps, line + sure)
         found, _ = _others(view, spread, leaning, line)
+    if main_is_hem is None:
+        higher = float(np.quantile(lowest, MOST) - np.quantile(main, MOST))
+        found = replace(found, higher=max(found.higher, higher), clear=False)
     return found if line is lowest else replace(found, moved=float(np.quantile(line, MOST)))
 
 
-def _is_hem(view: HemView, steps: Scores, leaning: Scores, main: Array, lowest: Array) -> bool:
-    """Whether the line of most columns is the hem, and that of the lowest a sleeve's or a stray piece's."""
+def _is_hem(view: HemView, steps: Scores, leaning: Scores, main: Array, lowest: Array) -> bool | None:
+    """Whether the line of most columns is the hem, and that of the lowest a sleeve's or a stray piece's.
+
+    None where edges say the one and colours the other.
+    """
     own, other = (strength_of(view.at(steps, line[None]))[0] for line in (lowest, main))
-    if other <= STRONGER * own:
-        return False
     between, above, below = (
         view.between(leaning, *ends)
         for ends in ((main, lowest), (main - SIDE, main), (lowest, lowest + SIDE))
     )
-    return between < (above + below) / 2
+    leans = between < (above + below) / 2
+    return leans if leans == (other > STRONGER * own) or np.isnan(between) else None
 
 
 def _others(view: HemView, steps: Scores, leaning: Scores, line: Array) -> tuple[SeenHem, float]:

@@ -79,5 +79,4 @@ def shares_on(
     x, y = places[..., 0], places[..., 1]
     inside = (x >= 0) & (y >= 0) & (x < parse.shape[1]) & (y < parse.shape[0])
     found = parse[np.where(inside, y, 0), np.where(inside, x, 0)]
-    shares: NDArray[np.float64] = (allowed()[joints, found] & inside).mean(axis=1)
-    return shares
+    return np.asarray((allowed()[joints, found] & inside).mean(axis=1))

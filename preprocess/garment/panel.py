@@ -178,8 +178,7 @@ def _sleeve_in_run(side: Side, a: Array, runs: Runs, step: float) -> Mask:
     below = a[:, None] - bone_a
     near = (below > -step) & (below < DROOP * side.shoulder_px)
     inside = (bone_b > side.hull(a)[:, None]) & (end[:, None] > bone_b)
-    found: Mask = (near & inside).any(axis=1)
-    return found
+    return np.asarray((near & inside).any(axis=1))
 
 
 def may_be_hidden(side: Side, a: Array, end: Array, outer: Array) -> Mask:

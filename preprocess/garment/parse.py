@@ -136,8 +136,7 @@ def labels_mask(parse: NDArray[np.uint8], labels: Sequence[Lip]) -> Mask:
     """Return where (H, W) labels are one of `labels`."""
     table = np.zeros(256, np.uint8)
     table[list(labels)] = 1
-    found: Mask = cv2.LUT(parse, table).view(np.bool_)
-    return found
+    return np.asarray(cv2.LUT(parse, table).view(np.bool_))
 
 
 def scene_of(

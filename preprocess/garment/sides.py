@@ -269,8 +269,7 @@ def _offsets(view: SideView, strength: Scores) -> Array:
     found = strength[np.arange(len(at))[:, None], at] + FAINTEST
     found *= 1 - OUTLINE_TRUST * np.abs(offsets) / reach
     moved = offsets[found.argmax(axis=1)] * view.step
-    evened: Array = median_filter(moved.astype(np.float64), EVENED, mode="nearest")
-    return evened
+    return np.asarray(median_filter(moved.astype(np.float64), EVENED, mode="nearest"))
 
 
 def _bitten(view: SideView, seen: _Seen | None) -> Mask:
@@ -289,8 +288,7 @@ def _bitten(view: SideView, seen: _Seen | None) -> Mask:
 
 def _with_corners(sleeve: Mask, side: Side, step: float) -> Mask:
     """(R,) rows with a sleeve, and those beside its end."""
-    found: Mask = binary_dilation(sleeve, iterations=max(1, round(CORNER * side.torso_px / step)))
-    return found
+    return np.asarray(binary_dilation(sleeve, iterations=max(1, round(CORNER * side.torso_px / step))))
 
 
 def _guess(view: SideView, canvas: BodyCanvas, rows: Rows, densepose: Parts | None) -> tuple[Array, Array]:
@@ -332,8 +330,8 @@ def _sleeved(view: SideView, edge: Array) -> Mask:
 def _may_be_sleeved(view: SideView, edge: Array) -> Mask:
     """(R,) the same where only a hand need show."""
     half = edge - bones_at(view.side, view.a)[0]
-    thick: Mask = np.nan_to_num(half) >= THINNEST * view.side.shoulder_px
-    return thick & (view.hand_shows and not view.one_sleeve)
+    thick = np.nan_to_num(half) >= THINNEST * view.side.shoulder_px
+    return np.asarray(thick & (view.hand_shows and not view.one_sleeve))
 
 
 def _gains(

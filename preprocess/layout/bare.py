@@ -189,8 +189,7 @@ def nearest_after(mask: Mask, axis: int) -> NDArray[np.int32]:
 def grown(mask: Mask, px: int) -> Mask:
     """Add `px` to a mask all around."""
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * px + 1, 2 * px + 1))
-    larger: Mask = cv2.dilate(mask.view(np.uint8), kernel).view(np.bool_)
-    return larger
+    return np.asarray(cv2.dilate(mask.view(np.uint8), kernel).view(np.bool_))
 
 
 def softened(mask: Mask) -> NDArray[np.float32]:

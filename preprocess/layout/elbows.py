@@ -88,8 +88,7 @@ class Elbows:
 def arm_in(parts: Parts, keypoints: Keypoints, sign: int) -> Array:
     """(3, 2) shoulder, elbow and wrist: rows in T, and how far outwards in B."""
     px = parts.frame.to_body(keypoints.xy[list(ARM_JOINTS[sign])])
-    joints: Array = px / (parts.frame.torso_length, sign * parts.frame.shoulder_width)
-    return joints
+    return np.asarray(px / (parts.frame.torso_length, sign * parts.frame.shoulder_width))
 
 
 def given_way(

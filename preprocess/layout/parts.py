@@ -162,8 +162,7 @@ def without_scraps(mask: Mask, frame: BodyFrame) -> Mask:
     _, labels, stats, _ = cv2.connectedComponentsWithStats(opened)
     large = stats[:, cv2.CC_STAT_AREA] >= SMALLEST_SLEEVE * frame.shoulder_width**2
     large[0] = False
-    kept: Mask = large[labels]
-    return kept
+    return np.asarray(large[labels])
 
 
 def body_coordinates(frame: BodyFrame, shape: tuple[int, ...]) -> tuple[Floats, Floats]:
@@ -186,5 +185,4 @@ def sampled(mask: Mask, frame: BodyFrame, a: Floats, b: Floats) -> Mask:
 
 def looked_up(mask: Mask, x: Floats, y: Floats) -> Mask:
     """Look a mask up at (H, W) pixel centres."""
-    found: Mask = cv2.remap(mask.view(np.uint8) * np.uint8(255), x, y, cv2.INTER_LINEAR) > 127
-    return found
+    return np.asarray(cv2.remap(mask.view(np.uint8) * np.uint8(255), x, y, cv2.INTER_LINEAR) > 127)

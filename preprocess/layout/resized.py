@@ -172,8 +172,7 @@ def outline_at(
     edges, _ = cv2.findContours(layout.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     if not edges:
         return np.empty((0, 2))
-    outline: Array = (max(edges, key=cv2.contourArea)[:, 0] + 0.5) * stretch
-    return outline
+    return np.asarray((max(edges, key=cv2.contourArea)[:, 0] + 0.5) * stretch)
 
 
 def missed_by(layout: Mask, keypoints: Keypoints, width: float) -> float:
@@ -205,8 +204,7 @@ def resized_torso(parts: Parts, wanted: Array) -> Mask:
     seam = 1 / parts.frame.shoulder_width  # one pixel, so that nothing is left open between old and new
     beside = inside & (away > side - seam) & (growth > 1 + ROUNDING)
     covered = np.where(growth < 1 - ROUNDING, worn & inside, worn | beside)
-    torso: Mask = covered & (parts.a <= hem_at(parts, length_of(parts, wanted)))
-    return torso
+    return np.asarray(covered & (parts.a <= hem_at(parts, length_of(parts, wanted))))
 
 
 def growth_at(parts: Parts, wanted: Array) -> Floats:
@@ -217,8 +215,7 @@ def growth_at(parts: Parts, wanted: Array) -> Floats:
     width = width_growth(parts, float(wanted[1]), length_of(parts, wanted))
     blend = np.clip((parts.a - YOKE_END) / (ARMPIT - YOKE_END), 0, 1)
     smooth = blend * blend * (3 - 2 * blend)
-    growth: Floats = (1 - smooth) * shoulder + smooth * width
-    return growth
+    return np.asarray((1 - smooth) * shoulder + smooth * width)
 
 
 def width_growth(parts: Parts, wanted: float, length: float) -> float:
@@ -247,8 +244,7 @@ def hem_at(parts: Parts, length: float) -> Floats:
     So its sides, which rise with the curve, stay out of the rows of the width.
     """
     flatness = np.clip(1 - (parts.length - length) / max(parts.length - FLAT_HEM, HEM_BAND), 0, 1)
-    hem: Floats = length + flatness * np.interp(parts.b, *parts.hem).astype(np.float32)
-    return hem
+    return np.asarray(length + flatness * np.interp(parts.b, *parts.hem).astype(np.float32))
 
 
 def resized_sleeves(parts: Parts, keypoints: Keypoints, wanted: Array) -> Mask:

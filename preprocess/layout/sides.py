@@ -135,8 +135,7 @@ class TorsoSides:
 
 def movable(even: NDArray[np.floating]) -> NDArray[np.floating]:
     """Return the part of a distance from the axis that grows and shrinks, in B."""
-    part: NDArray[np.floating] = np.maximum(even - NECK, 0)
-    return part
+    return np.asarray(np.maximum(even - NECK, 0))
 
 
 def torso_sides(

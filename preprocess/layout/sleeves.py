@@ -101,5 +101,4 @@ def thickness(arm: OnArm, end: float, thick: float) -> Floats:
     """
     onwards = np.clip((arm.share - end) / max(1 - end, 1e-6), 0, 1)
     start = max(thick, THICK - (THICK - SLIM) * end)
-    there: Floats = np.where(arm.share <= end, thick, start + (min(start, WRIST) - start) * onwards)
-    return there
+    return np.asarray(np.where(arm.share <= end, thick, start + (min(start, WRIST) - start) * onwards))

@@ -131,8 +131,7 @@ def line_along(parts: Parts, even: Array, rows: Array) -> Array:
     told[-1] |= not told.any()  # where the garment ends above them
     at, ends = parts.sides.rows[told], even[told]
     slope = float(np.clip(np.polyfit(at, ends, 1)[0], *STEEPEST)) if len(at) > 1 else 0.0
-    line: Array = np.median(ends - slope * at) + slope * np.clip(rows, 0, parts.length)
-    return line
+    return np.asarray(np.median(ends - slope * at) + slope * np.clip(rows, 0, parts.length))
 
 
 def sleeves_beside(parts: Parts, rows: Array, ends: Array) -> Array:
@@ -155,8 +154,7 @@ def blended(rows: Array, length: float) -> Array:
 def eased(share: NDArray[np.floating]) -> Array:
     """Rise from 0 to 1 without corners."""
     share = np.clip(share, 0, 1)
-    rise: Array = share * share * (3 - 2 * share)
-    return rise
+    return np.asarray(share * share * (3 - 2 * share))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -187,8 +185,7 @@ def panel_of(parts: Parts, sides: Sides, worn: Mask) -> Mask:
     """Return what moves as the torso part: where a sleeve touches it, all up to its side."""
     side, touched = sides.at(parts, sides.ends, sides.touched)
     within = np.where((touched > TOUCHED) & (parts.a > ARMPIT), np.abs(parts.b) <= side, parts.torso)
-    panel: Mask = worn & within
-    return panel
+    return np.asarray(worn & within)
 
 
 def torso_layer(parts: Parts, sides: Sides, growth: Array, mask: Mask) -> Layer:
@@ -257,5 +254,4 @@ def rows_before(rows: Array, length: float, growth: float) -> Array:
     new = length * growth
     still = min(STILL, 0.6 * length, 0.6 * new)
     inside = still + (rows - still) * (length - still) / (new - still)
-    before: Array = np.where(rows <= still, rows, np.where(rows < new, inside, rows - (new - length)))
-    return before
+    return np.asarray(np.where(rows <= still, rows, np.where(rows < new, inside, rows - (new - length))))

@@ -179,8 +179,7 @@ def small_holes(layout: Mask, largest: float) -> Mask:
     _, labels, stats, _ = cv2.connectedComponentsWithStats((~layout).view(np.uint8), connectivity=4)
     small = stats[:, cv2.CC_STAT_AREA] <= largest
     small[0] = False
-    found: Mask = small[labels]
-    return found
+    return np.asarray(small[labels])
 
 
 def moved_cloth(cloth: Floats, legs: ResizedLegs, sources: tuple[Floats, Floats], unit: float) -> Floats:

@@ -121,6 +121,17 @@ def test_a_sleeve_in_front_of_the_hem_is_not_the_hem() -> None:
     assert length(parse, picture).value == pytest.approx(1, abs=0.01)
 
 
+def test_where_edge_and_colours_disagree_about_a_piece_below_the_hem_it_may_be_either() -> None:
+    """A white stripe ends most columns, cloth of the top's colour goes on to a fainter edge in row 700."""
+    parse, picture = labels(620), photo(700, NAVY, (50, 60, 110))
+    picture[616:628, TROUSERS] = WHITE
+    parse[620:700, 400:416] = Lip.UPPER_CLOTHES
+    found = length(parse, picture)
+    assert found.value == pytest.approx(1.25, abs=0.01)
+    assert found.low == pytest.approx(1 - SLACK, abs=0.01)
+    assert found.high == pytest.approx(1.25 + SLACK, abs=0.01)
+
+
 def test_hands_over_half_of_a_hem_hide_nothing_that_the_other_half_shows() -> None:
     """Without the photo the hem may go on as far as the hands reach, 60 px or 0.19 T."""
     parse, picture = labels(620), photo(620, NAVY, GREY)
