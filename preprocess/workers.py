@@ -37,10 +37,15 @@ class WorkerPool(ProcessPoolExecutor):
 
         A generator that used the pool is closed by it, where Ctrl-C came to who asked for more.
         """
-        if kind is not None and issubclass(kind, KeyboardInterrupt | GeneratorExit):
-            for process in active_children():
+        interrupted = kind is not None and issubclass(kind, KeyboardInterrupt | GeneratorExit)
+        # told first: work that `map` has cancelled can't be told that the process it waits for has ended
+        self.shutdown(wait=not interrupted, cancel_futures=True)
+        if interrupted:
+            processes = active_children()
+            for process in processes:
                 process.terminate()
-        self.shutdown(cancel_futures=True)
+            for process in processes:
+                process.join()
 
 
 @contextmanager

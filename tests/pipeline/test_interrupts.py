@@ -28,6 +28,31 @@ if __name__ == "__main__":
     made(Path(sys.argv[1]), Numbers(10_000, pause=1.0, log=Path(sys.argv[1]) / "log"), Processes(2))
 """
 
+CANCELLED = """
+import sys, time
+from multiprocessing import get_context
+import pipeline
+from preprocess.workers import WorkerPool
+
+class Slow(get_context("fork").Process):
+    def terminate(self):
+        super().terminate()
+        time.sleep(0.2)
+
+if __name__ == "__main__":
+    sys.excepthook = pipeline.end_in_a_line
+    for _ in range(4):
+        Slow(target=time.sleep, args=(60,)).start()
+    with WorkerPool(2) as pool:
+        work = [pool.submit(print) for _ in range(20)]
+        while not work[2].running():  # as one that lies in the full queue is said to
+            time.sleep(0.01)
+        for future in work:
+            future.cancel()
+        raise KeyboardInterrupt
+time.sleep(60)
+"""
+
 WAITING = """
 import os, signal
 from pipeline.cli import app, main
@@ -100,6 +125,24 @@ def test_processes_of_an_engine_end_without_a_word(tmp_path: Path, sent_to: str)
     assert interrupted(command, log.is_file, 0.2, everybody=sent_to == "all") == SAID
     assert not (tmp_path / "squares.parquet").exists()
     assert log.stat().st_size < 100
+
+
+@pytest.mark.slow  # starts processes
+def test_work_that_was_cancelled_ends_without_a_word(tmp_path: Path) -> None:
+    """As `map` leaves it while processes import: who watches them hears of the first that has ended.
+
+    They are ended one after another, in no order: one fault in fifteen would go unseen.
+    """
+    (tmp_path / "cancelled.py").write_text(CANCELLED)
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "cancelled.py")],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == SAID
 
 
 def test_a_process_is_started_whole_whichever_thread_ctrl_c_comes_to() -> None:
