@@ -58,16 +58,14 @@ class Arm:
     sleeve_end: float
     """Share of the arm that the garment covers, from the shoulder without a break; NaN without elbow."""
 
+    bare_below: bool
+    """Whether the arm is seen to go on below the sleeve's end, and the garment covers no more of it: else the
+    map may lack a piece of the sleeve."""
+
     @property
     def whole(self) -> bool:
         """Whether all three joints were found."""
         return bool(np.isfinite(self.joints).all())
-
-    @property
-    def bare_below(self) -> bool:
-        """Whether the sleeve ends before the joints that were found do."""
-        found = np.isfinite(self.points).all(axis=1)
-        return bool(found.any() and self.sleeve_end < self.share[found][-1])
 
     @property
     def sleeve_a(self) -> float:
@@ -95,8 +93,16 @@ def arm_of(keypoints: Keypoints, frame: BodyFrame, side: int, garment: BodyCanva
     """Find an arm and the sleeve on it."""
     joints = frame.to_body(keypoints.xy[list(ARM_JOINTS[side])])
     points, share = _along(joints)
+    covered = _covered(garment, points)
+    sleeve_end = _sleeve_end(covered, points, share)
+    below = np.isfinite(points).all(axis=1) & (share > sleeve_end)
     return Arm(
-        side=side, joints=joints, points=points, share=share, sleeve_end=_sleeve_end(garment, points, share)
+        side=side,
+        joints=joints,
+        points=points,
+        share=share,
+        sleeve_end=sleeve_end,
+        bare_below=bool(below.any() and not covered[below].any()),
     )
 
 
@@ -112,11 +118,10 @@ def _along(joints: Array) -> tuple[Array, Array]:
     return points, at / max(at[-1], 1e-9)
 
 
-def _sleeve_end(garment: BodyCanvas, points: Array, share: Array) -> float:
+def _sleeve_end(covered: Mask, points: Array, share: Array) -> float:
     """Share of the arm at which the sleeve ends; 0 without one. A bare shoulder above it isn't its end."""
     if np.isnan(points[1]).any():
         return float("nan")
-    covered = _covered(garment, points)
     start = share <= SLEEVE_START
     if not covered[start].any():
         return 0.0

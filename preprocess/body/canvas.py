@@ -23,7 +23,7 @@ INSIDE = 127.5
 """Half of full cover: where the outline runs between two samples."""
 
 FINEST = 16
-"""Lines into which one is divided at most: somebody of 4,000 px has as many pixels between two of them."""
+"""Lines into which one is divided at most: a torso of 3,840 px has as many pixels between two of them."""
 
 BESIDE = 0.35
 """Columns on either side of the garment, in B: an arm's thickness, and some air."""
@@ -115,7 +115,7 @@ class BodyCanvas:
             return np.zeros((0, self.cover.shape[1], *picture.shape[2:]), np.uint8)
         size = self.cover.shape[1], len(rows)
         # what lies between the grid lines counts as well in a large picture: the average of finer lines
-        finer = int(np.clip(self.step * self.scale_of(picture)[0], 1, FINEST))
+        finer = int(np.clip(np.ceil(self.step * self.scale_of(picture)[0]), 1, FINEST))
         step, before = self.step / finer, self.step * (finer - 1) / (2 * finer)
         # warpAffine's inverse map: canvas (column, row) -> picture, whose samples lie half a pixel in
         origin = self.frame.to_image(np.array([[self.a_of(rows[:1])[0], self.b0]]) - before)[0]

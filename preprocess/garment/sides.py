@@ -91,8 +91,9 @@ in proportion where it would be thinner about the bone than `THINNEST`, and wher
 SURELY_SLEEVE = 0.2
 """Score of the outline where both arms have a sleeve: there most edges further in are the panel's."""
 
-THINNEST = 0.1
-"""Half the thickness of a sleeve, in B, is at least about this."""
+THINNEST, PERHAPS = 0.1, 0.04
+"""Half the thickness of a sleeve, in B, is at least about this; what is thinner than the other is none, by
+joints that are some way off."""
 
 UNEVEN = 0.3
 """Sleeves that differ by this share of the arm can't both be sleeves: a panel hides one of the arms."""
@@ -230,7 +231,8 @@ def _outline(view: SideView, seen: _Seen, against: Mask, slack: Array) -> Ends:
 def _under_sleeve(view: SideView, ends: Ends, gains: Scores, sleeve: Mask, guess: Array) -> Ends:
     """Follow the strongest path where the garment goes on into a sleeve, and beside its end.
 
-    One that follows the outer side of what may be a sleeve has the guess within its bounds.
+    One that follows the outer side of what may be a sleeve has the guess within its bounds: in a dark or grainy
+    photo an edge further in is lost before the outline is.
     """
     path = strongest_path(gains)
     told = _with_corners(sleeve, view.side, view.step)
@@ -238,7 +240,7 @@ def _under_sleeve(view: SideView, ends: Ends, gains: Scores, sleeve: Mask, guess
         np.where(told, view.b[columns], end)
         for columns, end in zip((path.best, path.first, path.last), ends, strict=True)
     )
-    return at, np.where(sleeve & _may_be_sleeved(view, at), np.fmin(low, guess), low), high
+    return at, np.where(sleeve & _may_be_sleeved(view, at, PERHAPS), np.fmin(low, guess), low), high
 
 
 def _by_gaps(view: SideView, colours: SideColours, ends: Ends, sleeve: Mask) -> Ends:
@@ -324,13 +326,13 @@ def _sleeved(view: SideView, edge: Array) -> Mask:
     It is as far outside of the bone as a sleeve's, the other arm has a sleeve too, and this one's wrist is
     found: the arm isn't behind the back.
     """
-    return _may_be_sleeved(view, edge) & bool(np.isfinite(view.side.arm.joints[2]).all())
+    return _may_be_sleeved(view, edge, THINNEST) & bool(np.isfinite(view.side.arm.joints[2]).all())
 
 
-def _may_be_sleeved(view: SideView, edge: Array) -> Mask:
-    """(R,) the same where only a hand need show."""
+def _may_be_sleeved(view: SideView, edge: Array, thinnest: float) -> Mask:
+    """(R,) the same where only a hand need show, for sleeves of half that thickness, in B."""
     half = edge - bones_at(view.side, view.a)[0]
-    thick = np.nan_to_num(half) >= THINNEST * view.side.shoulder_px
+    thick = np.nan_to_num(half) >= thinnest * view.side.shoulder_px
     return np.asarray(thick & (view.hand_shows and not view.one_sleeve))
 
 

@@ -4,7 +4,7 @@
 
 Clear: by the renderer's own account nothing hides an axis (no sleeve touches the panel, no hand is raised or
 hangs beside the garment, no top hangs over the waistband), and the joints and the hem are in the picture.
-Errors are shares of the truth; with CINDERELLA_AXES=sleeve those of sleeves are shares of the arm.
+Errors are shares of the truth, held is what lies within its bounds; with CINDERELLA_AXES=sleeve those of sleeves are shares of the arm.
 """
 
 import os
@@ -25,7 +25,7 @@ from preprocess.sources.paper_dolls.sample import doll_sample, render_sample
 from preprocess.sources.params import PaperDollParams
 from preprocess.vocabulary import Category, Joint
 
-Outcome = tuple[str, str | None, bool, dict[str, float]]
+Outcome = tuple[str, str | None, bool, dict[str, tuple[float, bool]]]
 
 HIDING = ("sleeve_touches_panel", "hand_raised", "waist_covered", "arm_hangs")
 TRUNK = (Joint.RIGHT_SHOULDER, Joint.LEFT_SHOULDER, Joint.RIGHT_HIP, Joint.LEFT_HIP)
@@ -47,7 +47,7 @@ def is_clear(picture: DollPicture, category: Category) -> bool:
 
 
 def outcome(params: PaperDollParams, index: int) -> Outcome:
-    """Status, reason, whether the doll is clear, and the relative errors of the axes that are known."""
+    """Status, reason, whether the doll is clear; relative errors of what is known, and whether bounds hold it."""
     category = params.category(index)
     picture = render_sample(params, doll_sample(params, "train", index))
     missing = picture.keypoints[:, 2] <= 0
@@ -60,7 +60,7 @@ def outcome(params: PaperDollParams, index: int) -> Outcome:
         return "failed", str(problem), clear, {}
     result = size_ratios(worn, SizeRatioParams(), category=category, keypoints=person, flags=flags)
     errors = {
-        name: (ratio.value - true) / max(true, JUDGED_AT[name])
+        name: ((ratio.value - true) / max(true, JUDGED_AT[name]), ratio.low <= true <= ratio.high)
         for name, ratio in result.bounds.items()
         for true in [picture.truth[f"{name}_ratio"]]
         if result.is_known(name)
@@ -84,10 +84,10 @@ def main(category: Category, people: int, seed: int, image_height: int) -> None:
     ok = np.mean([status == "ok" for status, _ in clear])
     lines = [f"{people} dolls in {category}, {len(clear)} of them clear, of which {ok:.1%} are ok"]
     for name in axes_of(category):
-        errors = np.abs([errors[name] for *_, errors in found if name in errors])
+        errors, held = np.abs([errors[name] for *_, errors in found if name in errors]).T
         middle, high = np.quantile(errors, [0.5, 0.95])
         share = np.mean([name in errors for _, errors in clear])
-        text = f"median absolute relative error {middle:.2%}, 95th percentile {high:.2%}"
+        text = f"median absolute relative error {middle:.2%}, 95th percentile {high:.2%}, {held.mean():.1%} held"
         lines.append(f"{name:8s} {len(errors)} known, {share:.1%} of the clear ones; {text}")
     lines += [
         f"{count:6d} {reason}" for (_, reason, *_), count in Counter(row[:2] for row in found).most_common(14)

@@ -11,7 +11,8 @@ from preprocess.garment.panel import Side
 def side_with(*joints: tuple[float, float], side: int = 1) -> Side:
     """One side, of which only the arm's joints matter: `a`, and `|b|` px."""
     placed = np.array(joints) * (1, side)
-    arm = Arm(side=side, joints=placed, points=placed, share=np.linspace(0, 1, 3), sleeve_end=0.0)
+    share = np.linspace(0, 1, 3)
+    arm = Arm(side=side, joints=placed, points=placed, share=share, sleeve_end=0.0, bare_below=True)
     return Side(arm=arm, hip=100, torso_px=300, shoulder_px=200)
 
 
@@ -47,7 +48,14 @@ def test_a_sleeve_goes_on_as_far_down_as_it_covers_the_bone_or_hangs_below_it(
 ) -> None:
     """The arm hangs 120 px off the axis from row 0 to 200, on a hull of 100 px."""
     points = np.column_stack([np.arange(201.0), np.full(201, 120.0)])
-    arm = Arm(side=1, joints=points[::100], points=points, share=np.arange(201) / 200, sleeve_end=sleeve_end)
+    arm = Arm(
+        side=1,
+        joints=points[::100],
+        points=points,
+        share=np.arange(201) / 200,
+        sleeve_end=sleeve_end,
+        bare_below=True,
+    )
     side, a = Side(arm=arm, hip=100, torso_px=300, shoulder_px=200), np.arange(200.0)
     found = sleeve_rows(side, a, np.full(200, float(end)), np.full(200, float(outer)))
     assert a[found].tolist() == list(range(1, last + 1))

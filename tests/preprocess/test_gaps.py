@@ -196,6 +196,17 @@ def test_a_sleeve_that_may_pass_for_the_panel_leaves_the_width_unknown(hand: boo
     assert (left.low < 120) == hand
 
 
+@pytest.mark.parametrize(("bone", "left_open"), [(104, True), (116, False)])
+def test_an_outline_just_beyond_the_bone_may_be_a_thin_sleeves(bone: int, left_open: bool) -> None:
+    """240 px of cloth without a seam end 16 or 4 px outside of the bones, 0.08 or 0.02 B."""
+    mask, wearer = tunic(shoulder=240, width=240), hanging(bone, bone)
+    none = np.zeros((HEIGHT, WIDTH), bool)
+    for side in measure_worn(mask, wearer, Scene(photo=paint_photo(mask, wearer), occluders=none)).sides:
+        found = side.mean()
+        assert found.value == pytest.approx(120, abs=2)
+        assert (found.value - found.low > 5) == left_open
+
+
 @pytest.mark.parametrize(("key", "by_eye"), [("001073_0", 1.22), ("008258_0", 0.965), ("010710_0", 0.866)])
 def test_photographs_whose_gap_or_sleeve_was_taken_for_cloth_are_right_or_unknown(
     key: str, by_eye: float
@@ -217,12 +228,16 @@ def test_photographs_whose_gap_or_sleeve_was_taken_for_cloth_are_right_or_unknow
 
 
 def test_an_arm_that_is_covered_as_far_as_it_was_found_has_a_sleeve() -> None:
-    """Without its wrist an arm ends at the elbow, and a long sleeve with it."""
-    wearer = hanging(130, 140)
+    """Without its wrist an arm ends at the elbow, and a long sleeve with it; a map may lack a piece of it."""
+    wearer, whole = hanging(130, 140), with_sleeves(tunic(), hanging(130, 140))
     wearer.xy[Joint.LEFT_WRIST], wearer.confidence[Joint.LEFT_WRIST] = np.nan, 0
-    for mask, bare in ((with_sleeves(tunic(), hanging(130, 140)), False), (tunic(), True)):
+    torn = whole.copy()
+    torn[350:450] &= tunic(width=160)[350:450]
+    for mask, bare in ((whole, False), (torn, False), (tunic(), True)):
         canvas = BodyCanvas.of(mask, BodyFrame.from_keypoints(wearer))
-        assert [side.arm.bare_below for side in sides_of(wearer, canvas)] == [bare, bare]
+        arms = [side.arm for side in sides_of(wearer, canvas)]
+        assert [arm.bare_below for arm in arms] == [bare, bare]
+        assert (max(arm.sleeve_end for arm in arms) < 0.5) == (mask is torn)
 
 
 def test_a_faint_shade_beside_dark_cloth_is_no_part_of_it() -> None:
