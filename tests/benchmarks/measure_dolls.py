@@ -4,7 +4,8 @@
 
 Clear: by the renderer's own account nothing hides an axis (no sleeve touches the panel, no hand is raised or
 hangs beside the garment, no top hangs over the waistband), and the joints and the hem are in the picture.
-Errors are shares of the truth, held is what lies within its bounds; with CINDERELLA_AXES=sleeve those of sleeves are shares of the arm.
+Errors are shares of the truth, and held is what lies within its bounds; with CINDERELLA_AXES=sleeve errors of
+sleeves are shares of the arm.
 """
 
 import os
@@ -47,7 +48,7 @@ def is_clear(picture: DollPicture, category: Category) -> bool:
 
 
 def outcome(params: PaperDollParams, index: int) -> Outcome:
-    """Status, reason, whether the doll is clear; relative errors of what is known, and whether bounds hold it."""
+    """Status, reason, whether the doll is clear; of known axes relative errors, and whether bounds hold."""
     category = params.category(index)
     picture = render_sample(params, doll_sample(params, "train", index))
     missing = picture.keypoints[:, 2] <= 0
@@ -87,7 +88,9 @@ def main(category: Category, people: int, seed: int, image_height: int) -> None:
         errors, held = np.abs([errors[name] for *_, errors in found if name in errors]).T
         middle, high = np.quantile(errors, [0.5, 0.95])
         share = np.mean([name in errors for _, errors in clear])
-        text = f"median absolute relative error {middle:.2%}, 95th percentile {high:.2%}, {held.mean():.1%} held"
+        text = (
+            f"median absolute relative error {middle:.2%}, 95th percentile {high:.2%}, {held.mean():.1%} held"
+        )
         lines.append(f"{name:8s} {len(errors)} known, {share:.1%} of the clear ones; {text}")
     lines += [
         f"{count:6d} {reason}" for (_, reason, *_), count in Counter(row[:2] for row in found).most_common(14)
