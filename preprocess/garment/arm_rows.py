@@ -114,7 +114,8 @@ class SideView:
     one_sleeve: bool
     """Whether the other arm shows that the garment has no such sleeves."""
     hand_shows: bool
-    """Whether this arm's wrist was found, or a hand shows on its side: the arm isn't behind the back."""
+    """Whether this arm's wrist was found, a hand shows on its side, or the picture ends before it: else the
+    arm may be behind the back."""
 
     @property
     def step(self) -> float:
@@ -142,11 +143,15 @@ class SideView:
 
 
 def hand_shows(canvas: BodyCanvas, side: Side, scene: Scene) -> bool:
-    """Whether this arm's wrist was found, or bare skin shows where its hand hangs."""
-    if np.isfinite(side.arm.joints[2]).all():
+    """Whether this arm's wrist was found, skin shows where its hand hangs, or the picture ends before it."""
+    shoulder, elbow, wrist = side.arm.joints
+    if np.isfinite(wrist).all():
         return True
-    if scene.occluders is None or np.isnan(side.arm.joints[1]).any():
+    if scene.occluders is None or np.isnan(elbow).any():
         return False
+    fingertips = canvas.frame.to_image(elbow + HAND * (elbow - shoulder)[None])
+    if (fingertips < 0).any() or (fingertips > canvas.picture_shape[::-1]).any():
+        return True
     skin = scene.occluders if scene.overlays is None else scene.occluders & ~scene.overlays
     first, last = (round((share * side.torso_px - canvas.a0) / canvas.step) for share in HAND_ROWS)
     shown = canvas.resampled(skin, np.arange(first, last)) > INSIDE

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from preprocess.body.arms import crossed, raised
-from preprocess.body.canvas import INSIDE, BodyCanvas, Mask, Rows, axis_runs
+from preprocess.body.canvas import INSIDE, BodyCanvas, Mask, Rows, axis_runs, extents
 from preprocess.body.keypoints import BodyFrame, Keypoints
 from preprocess.garment.arm_rows import SideRows
 from preprocess.garment.bounds import Bounds
@@ -113,7 +113,7 @@ def measure_worn(garment_mask: Mask, keypoints: Keypoints, scene: Scene | None =
         "axis_hidden": np.isnan(width.value),
         "garment_off_body": _off_body(canvas, scene.occluders),
         "stray_pieces": stray,
-        "garment_out_of_frame": _cut_off(frame, span, panel, garment_mask.shape),
+        "garment_out_of_frame": _cut_off(canvas, panel),
         "hem_out_of_frame": _hem_cut_off(frame, length.value, garment_mask.shape),
     }
     flags += [name for name, found in seen.items() if found]
@@ -218,19 +218,15 @@ def _off_body(canvas: BodyCanvas, occluders: Mask | None) -> bool:
     return bool((chest > INSIDE).sum() < expected / 2)
 
 
-def _cut_off(
-    frame: BodyFrame,
-    span: tuple[float, float],
-    panel: tuple[SideRows, SideRows],
-    picture_shape: tuple[int, ...],
-) -> bool:
-    """Whether the picture's edge, not the garment's, ends the shoulders or any row of the width."""
-    shoulders = [[share * frame.torso_length, end] for share in SHOULDER_ROWS for end in span]
-    sides = [np.column_stack([rows.a, sign * rows.at]) for sign, rows in zip((-1, 1), panel, strict=True)]
-    points = np.concatenate([np.array(shoulders), *sides])
-    xy = frame.to_image(points[np.isfinite(points).all(axis=1)])
-    width = picture_shape[1]
-    return bool(((xy[:, 0] < FRAME_MARGIN) | (xy[:, 0] > width - FRAME_MARGIN)).any())
+def _cut_off(canvas: BodyCanvas, panel: tuple[SideRows, SideRows]) -> bool:
+    """Whether the picture's edge, not the garment's, ends any row of the shoulders or of the width."""
+    rows = canvas.rows_between(*(share * canvas.frame.torso_length for share in SHOULDER_ROWS))
+    a, shoulders, (right, left) = canvas.a_of(rows), extents(canvas, rows), panel
+    ends = (a, shoulders.low), (a, shoulders.high), (right.a, -right.at), (left.a, left.at)
+    points = np.concatenate([np.column_stack(end) for end in ends])
+    xy = canvas.frame.to_image(points[np.isfinite(points).all(axis=1)])
+    height, width = canvas.picture_shape
+    return bool(((xy < FRAME_MARGIN) | (xy > np.array([width, height]) - FRAME_MARGIN)).any())
 
 
 def _hem_cut_off(frame: BodyFrame, length: float, picture_shape: tuple[int, ...]) -> bool:

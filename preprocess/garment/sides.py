@@ -231,8 +231,8 @@ def _outline(view: SideView, seen: _Seen, against: Mask, slack: Array) -> Ends:
 def _under_sleeve(view: SideView, ends: Ends, gains: Scores, sleeve: Mask, guess: Array) -> Ends:
     """Follow the strongest path where the garment goes on into a sleeve, and beside its end.
 
-    One that follows the outer side of what may be a sleeve has the guess within its bounds: in a dark or grainy
-    photo an edge further in is lost before the outline is.
+    One that follows the outer side of what may be a sleeve has the guess within its bounds: edges further in
+    are what grain and darkness hide first.
     """
     path = strongest_path(gains)
     told = _with_corners(sleeve, view.side, view.step)

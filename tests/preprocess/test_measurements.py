@@ -135,6 +135,14 @@ def test_a_shoulder_cut_by_the_picture_is_not_known(moved: int, cut: bool) -> No
     assert result.known[TOP_PLACES].tolist() == [not cut, not cut, True]
 
 
+def test_a_frill_that_is_cut_in_few_rows_of_a_shoulder_leaves_it_unknown() -> None:
+    """4 of its 15 rows reach the edge of the picture; the others end 4 px from it."""
+    mask, wearer = tunic(shoulder=260, width=200)[:, 250:], shifted(person(), -250, 0)
+    assert "garment_out_of_frame" not in measure_worn(mask, wearer).flags
+    mask[300:304, :4] = True
+    assert "garment_out_of_frame" in measure_worn(mask, wearer).flags
+
+
 @pytest.mark.parametrize(
     ("hem", "top", "bottom", "known"),
     [
