@@ -14,6 +14,10 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 
+GRACE_S = 5.0
+"""How long to wait for a process that was told to end; one that isn't the pool's may not listen."""
+
+
 class WorkerPool(ProcessPoolExecutor):
     """Fresh processes: forking one in which OpenCV has threads may hang.
 
@@ -45,7 +49,7 @@ class WorkerPool(ProcessPoolExecutor):
             for process in processes:
                 process.terminate()
             for process in processes:
-                process.join()
+                process.join(GRACE_S)
 
 
 @contextmanager

@@ -344,6 +344,6 @@ def histogram(table: pa.Table, name: str) -> dict[str, Any]:
     values = values[np.isfinite(values)]
     if len(values) == 0:
         return {"name": name, "heights": []}
-    counts, _ = np.histogram(values, HISTOGRAM_BINS)
+    counts, _ = np.histogram(values.round(6), HISTOGRAM_BINS)  # equal but for rounding is one value
     heights = np.rint(100 * counts / counts.max()).astype(int).tolist()
     return {"name": name, "heights": heights, "cuts": (values.min(), values.max(), np.median(values))}

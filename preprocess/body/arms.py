@@ -14,6 +14,9 @@ NUM_POINTS = 128
 UNCOVERED_RUN = 0.06
 """A sleeve ends where the bone is bare for this share of the arm."""
 
+RESUMED = 0.3
+"""Share of the arm below a sleeve's end that cloth covers where it is more than a panel beside the arm."""
+
 SLEEVE_START = 0.25
 """A sleeve covers the bone at some point of this first share of the arm."""
 
@@ -59,8 +62,8 @@ class Arm:
     """Share of the arm that the garment covers, from the shoulder without a break; NaN without elbow."""
 
     bare_below: bool
-    """Whether the arm is seen to go on below the sleeve's end, and the garment covers no more of it: else the
-    map may lack a piece of the sleeve."""
+    """Whether the arm is seen to go on below the sleeve's end, and the garment covers little of that: else
+    the map may lack a piece of the sleeve."""
 
     @property
     def whole(self) -> bool:
@@ -102,7 +105,7 @@ def arm_of(keypoints: Keypoints, frame: BodyFrame, side: int, garment: BodyCanva
         points=points,
         share=share,
         sleeve_end=sleeve_end,
-        bare_below=bool(below.any() and not covered[below].any()),
+        bare_below=bool(below.any() and covered[below].mean() < RESUMED),
     )
 
 

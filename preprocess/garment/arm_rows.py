@@ -149,7 +149,8 @@ def hand_shows(canvas: BodyCanvas, side: Side, scene: Scene) -> bool:
         return True
     if scene.occluders is None or np.isnan(elbow).any():
         return False
-    fingertips = canvas.frame.to_image(elbow + HAND * (elbow - shoulder)[None])
+    hanging = np.array([[HAND * np.hypot(*(elbow - shoulder)), 0]])  # as `bones_at` has it
+    fingertips = canvas.frame.to_image(elbow + hanging)
     if (fingertips < 0).any() or (fingertips > canvas.picture_shape[::-1]).any():
         return True
     skin = scene.occluders if scene.overlays is None else scene.occluders & ~scene.overlays

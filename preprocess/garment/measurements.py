@@ -10,7 +10,7 @@ import numpy as np
 
 from preprocess.body.arms import crossed, raised
 from preprocess.body.canvas import INSIDE, BodyCanvas, Mask, Rows, axis_runs, extents
-from preprocess.body.keypoints import BodyFrame, Keypoints
+from preprocess.body.keypoints import Array, BodyFrame, Keypoints
 from preprocess.garment.arm_rows import SideRows
 from preprocess.garment.bounds import Bounds
 from preprocess.garment.ends import AXIS_BAND, SHOULDER_ROWS, hem_bounds, shoulder_bounds
@@ -40,6 +40,9 @@ MIN_B_OVER_T, MAX_B_OVER_T = 0.42, 1.1
 
 FRAME_MARGIN = 1.5
 """px. A garment this near to the picture's edge is cut off by it."""
+
+CUT_ROWS = 0.25
+"""Share of the shoulders' rows that the picture must cut to move what they tell together."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -114,7 +117,7 @@ def measure_worn(garment_mask: Mask, keypoints: Keypoints, scene: Scene | None =
         "garment_off_body": _off_body(canvas, scene.occluders),
         "stray_pieces": stray,
         "garment_out_of_frame": _cut_off(canvas, panel),
-        "hem_out_of_frame": _hem_cut_off(frame, length.value, garment_mask.shape),
+        "hem_out_of_frame": _hem_cut_off(canvas, length.value),
     }
     flags += [name for name, found in seen.items() if found]
     if seen["hem_out_of_frame"]:
@@ -219,18 +222,23 @@ def _off_body(canvas: BodyCanvas, occluders: Mask | None) -> bool:
 
 
 def _cut_off(canvas: BodyCanvas, panel: tuple[SideRows, SideRows]) -> bool:
-    """Whether the picture's edge, not the garment's, ends any row of the shoulders or of the width."""
+    """Whether the picture's edge, not the garment's, ends many rows of the shoulders, or any of the width."""
     rows = canvas.rows_between(*(share * canvas.frame.torso_length for share in SHOULDER_ROWS))
     a, shoulders, (right, left) = canvas.a_of(rows), extents(canvas, rows), panel
-    ends = (a, shoulders.low), (a, shoulders.high), (right.a, -right.at), (left.a, left.at)
-    points = np.concatenate([np.column_stack(end) for end in ends])
-    xy = canvas.frame.to_image(points[np.isfinite(points).all(axis=1)])
+    at_edge = _at_edge(canvas, a, shoulders.low) | _at_edge(canvas, a, shoulders.high)
+    cut = len(rows) > 0 and at_edge.mean() >= CUT_ROWS
+    return bool(cut or any(_at_edge(canvas, end.a, s * end.at).any() for s, end in ((-1, right), (1, left))))
+
+
+def _at_edge(canvas: BodyCanvas, a: Array, b: Array) -> Mask:
+    """(R,) whether points a, b px lie at the picture's left or right edge; not where one is NaN."""
+    x = canvas.frame.to_image(np.column_stack([a, b]))[:, 0]
+    return np.asarray((x < FRAME_MARGIN) | (x > canvas.picture_shape[1] - FRAME_MARGIN))
+
+
+def _hem_cut_off(canvas: BodyCanvas, length: float) -> bool:
+    """Whether the garment runs off the picture near the axis, whichever way up that is."""
+    reach = AXIS_BAND * canvas.frame.shoulder_width
+    hem = canvas.frame.to_image(np.array([[length, -reach], [length, reach]]))
     height, width = canvas.picture_shape
-    return bool(((xy < FRAME_MARGIN) | (xy > np.array([width, height]) - FRAME_MARGIN)).any())
-
-
-def _hem_cut_off(frame: BodyFrame, length: float, picture_shape: tuple[int, ...]) -> bool:
-    """Whether the garment runs off the picture's lower edge near the axis."""
-    reach = AXIS_BAND * frame.shoulder_width
-    hem = frame.to_image(np.array([[length, -reach], [length, reach]]))
-    return bool(hem[:, 1].max() > picture_shape[0] - FRAME_MARGIN)
+    return bool(((hem < FRAME_MARGIN) | (hem > np.array([width, height]) - FRAME_MARGIN)).any())

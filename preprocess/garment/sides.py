@@ -91,7 +91,7 @@ in proportion where it would be thinner about the bone than `THINNEST`, and wher
 SURELY_SLEEVE = 0.2
 """Score of the outline where both arms have a sleeve: there most edges further in are the panel's."""
 
-THINNEST, PERHAPS = 0.1, 0.04
+THINNEST, PERHAPS = 0.1, 0.08
 """Half the thickness of a sleeve, in B, is at least about this; what is thinner than the other is none, by
 joints that are some way off."""
 

@@ -135,12 +135,21 @@ def test_a_shoulder_cut_by_the_picture_is_not_known(moved: int, cut: bool) -> No
     assert result.known[TOP_PLACES].tolist() == [not cut, not cut, True]
 
 
-def test_a_frill_that_is_cut_in_few_rows_of_a_shoulder_leaves_it_unknown() -> None:
-    """4 of its 15 rows reach the edge of the picture; the others end 4 px from it."""
+@pytest.mark.parametrize(("rows", "cut"), [(2, False), (6, True)])
+def test_a_frill_that_is_cut_in_many_rows_of_a_shoulder_leaves_it_unknown(rows: int, cut: bool) -> None:
+    """So many of its 15 rows reach the edge of the picture; the others end 4 px from it."""
     mask, wearer = tunic(shoulder=260, width=200)[:, 250:], shifted(person(), -250, 0)
-    assert "garment_out_of_frame" not in measure_worn(mask, wearer).flags
-    mask[300:304, :4] = True
-    assert "garment_out_of_frame" in measure_worn(mask, wearer).flags
+    mask[300 : 300 + rows, :4] = True
+    assert ("garment_out_of_frame" in measure_worn(mask, wearer).flags) == cut
+
+
+@pytest.mark.parametrize("quarters", range(4))
+def test_a_hem_cut_by_the_picture_is_so_whichever_way_up_that_is(quarters: int) -> None:
+    mask, wearer = tunic(hem=HEIGHT), person()
+    for _ in range(quarters):
+        turned = np.column_stack([wearer.xy[:, 1], mask.shape[1] - wearer.xy[:, 0]])
+        mask, wearer = np.ascontiguousarray(np.rot90(mask)), replace(wearer, xy=turned)
+    assert "hem_out_of_frame" in measure_worn(mask, wearer).flags
 
 
 @pytest.mark.parametrize(
