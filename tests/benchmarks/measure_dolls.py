@@ -85,7 +85,11 @@ def main(category: Category, people: int, seed: int, image_height: int) -> None:
     ok = np.mean([status == "ok" for status, _ in clear])
     lines = [f"{people} dolls in {category}, {len(clear)} of them clear, of which {ok:.1%} are ok"]
     for name in axes_of(category):
-        errors, held = np.abs([errors[name] for *_, errors in found if name in errors]).T
+        told = [errors[name] for *_, errors in found if name in errors]
+        if not told:
+            lines.append(f"{name:8s} known of nobody")
+            continue
+        errors, held = np.abs(told).T
         middle, high = np.quantile(errors, [0.5, 0.95])
         share = np.mean([name in errors for _, errors in clear])
         text = (
