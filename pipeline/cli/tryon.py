@@ -32,8 +32,7 @@ DenseposeFile = Annotated[
     Path | None, typer.Option(help="DensePose picture; default: drawn from the joints.")
 ]
 Worn = Annotated[
-    Category,
-    typer.Option(help=f"Of the garment: {', '.join(TRIED_ON)}. A table may have it as a column."),
+    Category, typer.Option(help=f"Of the garment: {', '.join(TRIED_ON)}. A table may have it as a column.")
 ]
 Out = Annotated[Path, typer.Option(help="Folder for pictures, strip.png and fit.json.")]
 PoseModel = Annotated[

@@ -200,9 +200,7 @@ def lay_out_settings(answers: Answers) -> dict[str, Any]:
             samplers, value=usual.sampler, label="Sampler", elem_id="sampler", visible=len(samplers) > 1
         ),
         "garment_refresh": gr.Checkbox(
-            bool(garment_refresh(base, usual)),
-            label="Look at the garment at every step",
-            elem_id="refresh",
+            bool(garment_refresh(base, usual)), label="Look at the garment at every step", elem_id="refresh"
         ),
     }
 

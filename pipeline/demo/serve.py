@@ -28,11 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ENVIRONMENT = {
-    "GRADIO_ANALYTICS_ENABLED": "False",
-    "GRADIO_SHARE": "False",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-}
+ENVIRONMENT = {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_SHARE": "False", "HF_HUB_DISABLE_TELEMETRY": "1"}
 """Read by Gradio when it is imported or launched; the user's own settings don't count here."""
 
 SWEEP_EVERY = 60.0
