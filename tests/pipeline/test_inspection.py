@@ -1,11 +1,12 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pipeline.cli.inspection import HISTOGRAM_BINS, inspect
+from pipeline.cli.inspection import HISTOGRAM_BINS, histogram, inspect
 from pipeline.cli.overlay import cuffs
 from pipeline.cli.without_dvc import DataChain
 from preprocess.body.keypoints import BodyFrame, ExtractKeypointsParams
@@ -166,6 +167,12 @@ def test_cuffs_are_drawn_across_the_arms() -> None:
         assert ends[:, 0].mean() == pytest.approx(x, abs=0.5)
         assert np.ptp(ends[:, 0]) == pytest.approx(2 * AXIS_BAND * 200, rel=0.01)
         assert not bound
+
+
+def test_ratios_that_are_equal_but_for_rounding_are_one_bar() -> None:
+    values = [1.3, float(np.nextafter(1.3, 2)), 1.3]
+    table = pa.table({f"width_{part}": values for part in ("ratio", "low", "high")})
+    assert sorted(histogram(table, "width")["heights"])[-2:] == [0, 100]
 
 
 def test_the_gallery_needs_nothing_else(annotations: Path, tmp_path: Path) -> None:

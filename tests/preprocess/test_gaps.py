@@ -250,6 +250,14 @@ def test_an_arm_that_is_covered_as_far_as_it_was_found_has_a_sleeve() -> None:
         assert (max(arm.sleeve_end for arm in arms) < 0.5) == (mask is torn)
 
 
+def test_a_bare_arm_that_hangs_beside_a_wide_piece_has_no_sleeve_there() -> None:
+    """Of 250 rows below a sleeveless panel 20 reach to the bone, as a flared hem does."""
+    wearer, mask = hanging(160, 170), tunic()
+    mask[430:450, 384 - 180 : 384 + 180] = True
+    canvas = BodyCanvas.of(mask, BodyFrame.from_keypoints(wearer))
+    assert [side.arm.bare_below for side in sides_of(wearer, canvas)] == [True, True]
+
+
 def test_a_faint_shade_beside_dark_cloth_is_no_part_of_it() -> None:
     """4 columns of an arm are 15 Lab units from the cloth, not 60: more than 12, if not 0.35 of the way."""
     lines = np.zeros((12, 70, 3), np.float32)
